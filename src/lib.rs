@@ -1,0 +1,5 @@
+//! The batch inference operator: a Kubernetes controller, and the feeder that it starts for each job.
+//!
+//! The folders are floors, and imports only go down (`tests/architecture.rs` keeps it so):
+//! `controller`, `feeder` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
+//! `docs/architecture.md` has the picture.
