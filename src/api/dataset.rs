@@ -1,0 +1,37 @@
+//! `spec.dataset`: where the rows come from.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reference::{LocalKeyReference, LocalReference};
+
+/// The data set: rows in the OpenAI batch format, one JSON object a line. Exactly one source is given.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "[has(self.uri), has(self.configMap), has(self.inline)].filter(given, given).size() == 1"
+).message("exactly one of uri, configMap, inline names the data set"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.credentialsSecretRef) || (has(self.uri) && self.uri.startsWith('s3://'))"
+).message("credentialsSecretRef goes with an s3:// uri; remove it"))]
+pub struct DatasetSpec {
+    /// Where the data set is: `s3://BUCKET/KEY` for an object, `pvc://CLAIM/PATH` for a file on a
+    /// PersistentVolumeClaim of the job's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^(s3|pvc)://[^/]+/.+$"))]
+    pub uri: Option<String>,
+
+    /// A key of a ConfigMap that holds the rows, for small data sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<LocalKeyReference>,
+
+    /// The rows themselves, at most 64 KiB, for examples and small GitOps jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub inline: Option<String>,
+
+    /// A Secret with the store's keys, named as its SDK names them: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_REGION`, `AWS_ENDPOINT_URL`, ... Without it, the feeder's service account must be allowed to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<LocalReference>,
+}

@@ -1,0 +1,104 @@
+//! The `BatchInferenceJob` resource.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::dataset::DatasetSpec;
+use super::feeder::FeederSpec;
+use super::output::OutputSpec;
+use super::server::{ServerSpec, immutable};
+use super::status::BatchInferenceJobStatus;
+
+/// The wanted state of a `BatchInferenceJob`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[kube(
+    group = "batchinference.dev",
+    version = "v1alpha1",
+    kind = "BatchInferenceJob",
+    namespaced,
+    cel,
+    status = "BatchInferenceJobStatus",
+    shortname = "bij",
+    category = "all",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "Runs a data set of prompts through model servers that exist only for this job, and leaves results with a proof that every row is there exactly once.",
+    scale(
+        spec_replicas_path = ".spec.server.replicas",
+        status_replicas_path = ".status.servers.replicas"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.phase",
+        description = "What the job is doing"
+    ),
+    printcolumn(
+        name = "Done",
+        type_ = "integer",
+        json_path = ".status.progress.completed",
+        description = "Rows with a result"
+    ),
+    printcolumn(
+        name = "Failed",
+        type_ = "integer",
+        json_path = ".status.progress.failed",
+        description = "Rows with an error"
+    ),
+    printcolumn(
+        name = "Total",
+        type_ = "integer",
+        json_path = ".status.progress.total",
+        description = "Rows of the data set"
+    ),
+    printcolumn(
+        name = "Percent",
+        type_ = "integer",
+        json_path = ".status.progress.percent",
+        description = "Finished rows of all rows"
+    ),
+    printcolumn(
+        name = "Tokens",
+        type_ = "integer",
+        json_path = ".status.usage.totalTokens",
+        description = "Tokens of prompts and answers"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Rows/s",
+        type_ = "string",
+        json_path = ".status.progress.rowsPerSecond",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Servers",
+        type_ = "integer",
+        json_path = ".status.servers.ready",
+        priority = 1,
+        description = "Servers that are ready"
+    ),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.server.baseModel", priority = 1),
+    printcolumn(name = "Engine", type_ = "string", json_path = ".spec.server.engine", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = immutable("dataset"))]
+#[x_kube(validation = immutable("feeder"))]
+#[x_kube(validation = immutable("output"))]
+pub struct BatchInferenceJobSpec {
+    /// The rows to run. Cannot be changed.
+    pub dataset: DatasetSpec,
+
+    /// The model servers. Only `replicas` can be changed.
+    pub server: ServerSpec,
+
+    /// The CPU pod that sends the rows. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feeder: Option<FeederSpec>,
+
+    /// Where the results go. Cannot be changed.
+    pub output: OutputSpec,
+}
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

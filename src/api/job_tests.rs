@@ -1,0 +1,188 @@
+use kube::core::CustomResourceExt;
+
+use super::*;
+
+fn job(yaml: &str) -> BatchInferenceJob {
+    let spec = serde_yaml::from_str(yaml).expect("a spec");
+    BatchInferenceJob::new("example", spec)
+}
+
+fn smallest() -> BatchInferenceJob {
+    job("{dataset: {uri: 's3://bucket/rows.jsonl'}, server: {baseModel: qwen3-8b}, output: {uri: 's3://bucket/out/'}}")
+}
+
+#[test]
+fn the_smallest_job_is_accepted() {
+    smallest().validate_cel().expect("no rule is against it");
+    assert_eq!(smallest().spec.server.engine, super::super::Engine::VLLM);
+}
+
+#[test]
+fn exactly_one_source_is_required() {
+    for dataset in [
+        "{}",
+        "{uri: 's3://b/k', inline: x}",
+        "{inline: x, configMap: {name: a, key: b}}",
+    ] {
+        let refused = job(&format!(
+            "{{dataset: {dataset}, server: {{baseModel: m}}, output: {{uri: 's3://b/o/'}}}}"
+        ));
+        let error = refused.validate_cel().expect_err(dataset).to_string();
+        assert!(error.contains("exactly one of uri, configMap, inline"), "{error}");
+    }
+}
+
+#[test]
+fn image_and_image_tag_exclude_each_other() {
+    let refused =
+        job("{dataset: {inline: x}, server: {baseModel: m, image: a, imageTag: b}, output: {uri: 's3://b/o/'}}");
+    assert!(
+        refused
+            .validate_cel()
+            .expect_err("both")
+            .to_string()
+            .contains("image or imageTag, not both")
+    );
+}
+
+/// Each optional field, added, changed and removed: every one is refused, by its own name.
+#[test]
+fn the_spec_is_immutable_field_by_field() {
+    let changes = [
+        (
+            "server",
+            "servedModelNames",
+            serde_json::json!(["a"]),
+            serde_json::json!(["b"]),
+        ),
+        ("server", "image", serde_json::json!("a"), serde_json::json!("b")),
+        ("server", "imageTag", serde_json::json!("a"), serde_json::json!("b")),
+        (
+            "server",
+            "hfTokenSecretRef",
+            serde_json::json!({"name": "a", "key": "k"}),
+            serde_json::json!({"name": "b", "key": "k"}),
+        ),
+        (
+            "server",
+            "quantization",
+            serde_json::json!("fp8"),
+            serde_json::json!("awq"),
+        ),
+        ("server", "args", serde_json::json!(["a"]), serde_json::json!(["b"])),
+        (
+            "server",
+            "env",
+            serde_json::json!([{"name": "A"}]),
+            serde_json::json!([{"name": "B"}]),
+        ),
+        (
+            "server",
+            "resources",
+            serde_json::json!({"limits": {"cpu": "1"}}),
+            serde_json::json!({"limits": {"cpu": "2"}}),
+        ),
+        (
+            "server",
+            "podTemplate",
+            serde_json::json!({"spec": {"a": 1}}),
+            serde_json::json!({"spec": {"a": 2}}),
+        ),
+        (
+            "output",
+            "credentialsSecretRef",
+            serde_json::json!({"name": "a"}),
+            serde_json::json!({"name": "b"}),
+        ),
+        (
+            "dataset",
+            "credentialsSecretRef",
+            serde_json::json!({"name": "a"}),
+            serde_json::json!({"name": "b"}),
+        ),
+        (
+            "feeder",
+            "serviceAccountName",
+            serde_json::json!("a"),
+            serde_json::json!("b"),
+        ),
+    ];
+    for (part, field, one, other) in changes {
+        let with = |value: &serde_json::Value| {
+            let mut object = serde_json::to_value(smallest()).expect("serialises");
+            if object["spec"][part].is_null() {
+                object["spec"][part] = serde_json::json!({});
+            }
+            object["spec"][part][field] = value.clone();
+            serde_json::from_value::<BatchInferenceJob>(object).expect("a job")
+        };
+        let steps = [
+            (smallest(), with(&one)),
+            (with(&one), with(&other)),
+            (with(&one), smallest()),
+        ];
+        for (old, new) in steps {
+            let error = new.validate_cel_update(&old).expect_err(field).to_string();
+            assert!(error.contains("cannot be changed"), "{part}.{field}: {error}");
+        }
+        with(&one)
+            .validate_cel_update(&with(&one))
+            .expect("the same is no change");
+    }
+}
+
+#[test]
+fn replicas_can_be_changed_and_the_model_cannot() {
+    let mut scaled = smallest();
+    scaled.spec.server.replicas = Some(4);
+    scaled.validate_cel_update(&smallest()).expect("scaling is allowed");
+    let mut other = smallest();
+    other.spec.server.base_model = "qwen3-14b".into();
+    let error = other
+        .validate_cel_update(&smallest())
+        .expect_err("another model")
+        .to_string();
+    assert!(error.contains("baseModel cannot be changed"), "{error}");
+}
+
+/// Every field has a sentence for `kubectl explain`, no integer has a format that the API server warns about, and every print
+/// column points at a field.
+#[test]
+fn the_definition_is_complete() {
+    let crd = serde_json::to_value(BatchInferenceJob::crd()).expect("serialises");
+    let version = &crd["spec"]["versions"][0];
+    let root = &version["schema"]["openAPIV3Schema"];
+    assert_described(root, "");
+    assert!(!crd.to_string().contains("\"format\":\"uint"));
+    for column in version["additionalPrinterColumns"].as_array().expect("columns") {
+        let path = column["jsonPath"].as_str().expect("a path");
+        if path.starts_with(".metadata") {
+            continue;
+        }
+        let mut schema = root;
+        for part in path.trim_start_matches('.').split('.') {
+            schema = &schema["properties"][part];
+        }
+        assert!(
+            schema.is_object(),
+            "column {} points at {path}, which does not exist",
+            column["name"]
+        );
+    }
+}
+
+fn assert_described(schema: &serde_json::Value, path: &str) {
+    let Some(properties) = schema["properties"].as_object() else {
+        return;
+    };
+    for (name, property) in properties {
+        let path = format!("{path}.{name}");
+        let ours = !matches!(path.as_str(), ".apiVersion" | ".kind" | ".metadata");
+        assert!(
+            !ours || property["description"].is_string(),
+            "{path} has no description"
+        );
+        assert_described(property, &path);
+        assert_described(&property["items"], &path);
+    }
+}

@@ -1,0 +1,24 @@
+//! The `BatchInferenceJob` resource: what a person writes, what the status tells, and the names that
+//! controller, feeder and cluster agree on.
+//!
+//! Pure: no I/O, no client; uses only `openai`. [`job`] has the resource itself and is the place to
+//! start; [`status`] says what is reported and by whom; [`condition`] and [`reason`] have the words for
+//! every wait and every end; [`phase`] sums them up; [`names`] names child objects; [`crd`] makes the
+//! manifest that is committed under `crds/`.
+
+pub mod condition;
+pub mod crd;
+pub mod dataset;
+pub mod feeder;
+pub mod job;
+pub mod names;
+pub mod output;
+pub mod phase;
+pub mod reason;
+pub mod reference;
+pub mod resources;
+pub mod server;
+pub mod status;
+
+pub use job::{BatchInferenceJob, BatchInferenceJobSpec};
+pub use server::Engine;

@@ -1,0 +1,135 @@
+//! Reasons: the words for every wait and every end, each with what to do about it.
+
+/// Declares [`Reason`] with each reason's advice beside its name, so that neither can be forgotten.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident => $advice:literal,)+) => {
+        /// Why a condition is as it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The condition's `reason`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What a person can do about it, in a sentence.
+            #[must_use]
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The feeder's pod is being started.
+    FeederStarting => "Nothing to do; the feeder's pod is starting.",
+    /// The feeder has run.
+    FeederRunning => "Nothing to do.",
+    /// The feeder's pod cannot be started.
+    FeederNotStarting => "See the message, and the events of the feeder's pod.",
+    /// The feeder's container keeps ending before it reports.
+    FeederCrashLooping => "Read the feeder's log (kubectl logs job/NAME-feeder); it goes on by itself when the cause is gone.",
+    /// The data set is being read and checked.
+    Inspecting => "Nothing to do; the data set is being read.",
+    /// The data set is good.
+    DatasetValid => "Nothing to do.",
+    /// Rows of the data set cannot be run.
+    DatasetInvalid => "Correct the lines that status.dataset.invalidRows names, and create the job again.",
+    /// The data set is not where the job says.
+    DatasetNotFound => "Correct spec.dataset, or put the data set there and create the job again.",
+    /// The store refuses to give the data set.
+    DatasetAccessDenied => "Correct the keys in the Secret of spec.dataset.credentialsSecretRef, or the bucket's policy.",
+    /// The data set changed while the job ran.
+    DatasetChanged => "Put the original back and create the job again, or use another output for the new data set.",
+    /// The output cannot be written.
+    OutputNotWritable => "Correct spec.output and the keys in the Secret of spec.output.credentialsSecretRef.",
+    /// The output holds another job's work.
+    OutputNotEmpty => "Choose another spec.output.uri, or empty this one.",
+    /// The spec asks for something that cannot be done.
+    SpecInvalid => "Correct what the message names and create the job again.",
+    /// The engine cannot quantize like that.
+    QuantizationUnsupported => "Choose one of the values that the message lists, or another engine.",
+    /// A pod template has a field that does not exist or a value that Kubernetes refuses.
+    PodTemplateInvalid => "Correct the field that the message names and create the job again.",
+    /// A Secret that the job refers to is not there.
+    SecretMissing => "Create the Secret; the job goes on by itself.",
+    /// A ConfigMap that the job refers to is not there.
+    ConfigMapMissing => "Create the ConfigMap; the job goes on by itself.",
+    /// A PersistentVolumeClaim that the job refers to is not there.
+    ClaimMissing => "Create the PersistentVolumeClaim; the job goes on by itself.",
+    /// A child of a deleted job of the same name is still there.
+    WaitingForOldChild => "Nothing to do; the job goes on when the old object is gone.",
+    /// An object that this job needs to create belongs to someone else.
+    ChildNameTaken => "Rename or delete the object that the message names, or choose another name for the job.",
+    /// Kubernetes refused an object of the job.
+    AdmissionRefused => "See the message: a quota, a policy or an admission webhook refused the object.",
+    /// Model servers are starting.
+    ServersStarting => "Nothing to do; a server becomes ready when its model is loaded.",
+    /// At least one model server is ready.
+    ServersReady => "Nothing to do.",
+    /// No model server is needed now.
+    ServersNotNeeded => "Nothing to do.",
+    /// No node has room for a server.
+    Unschedulable => "See the scheduler's words in the message; the job goes on when a node has room.",
+    /// The servers' image cannot be pulled.
+    ImagePullFailed => "Correct spec.server.image or imageTag, or give the pod an imagePullSecret by spec.server.podTemplate.",
+    /// A server keeps ending.
+    ServerCrashLooping => "See the server's last words in the message; correct spec.server and create the job again.",
+    /// A server did not become ready in time.
+    StartupTimeout => "Raise spec.server.startupTimeoutSeconds, or see the server's last words in the message.",
+    /// Servers are still there and needed.
+    ServersRunning => "Nothing to do; servers are released when the last answer is in.",
+    /// Servers are on their way out.
+    ServersTerminating => "Nothing to do; the servers' pods are ending.",
+    /// No server is left.
+    ServersGone => "Nothing to do.",
+    /// The model server refuses the feeder's requests.
+    ServerRefusesRequests => "The server answered 401 or 403: remove an API key from spec.server.args or env.",
+    /// Results are not written yet.
+    ResultsPending => "Nothing to do; results are written when the last row is finished.",
+    /// Results, errors and manifest are written.
+    ResultsWritten => "Nothing to do.",
+    /// Every row has a result.
+    AllRowsSucceeded => "Nothing to do.",
+    /// Some rows have an error.
+    SomeRowsFailed => "See errors.jsonl in the output for each failed row.",
+    /// Every row has an error.
+    AllRowsFailed => "See errors.jsonl in the output: no row succeeded.",
+    /// The output already held the finished results of exactly this work.
+    ResultsReused => "Nothing to do; to run the rows again, choose another output.",
+    /// The job has not ended.
+    InProgress => "Nothing to do.",
+    /// The job has ended.
+    Ended => "Nothing to do.",
+}
+
+impl Reason {
+    /// The reason that a word stands for.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+    }
+
+    /// Whether a job that ended for this reason ended with results to be used.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        matches!(
+            self,
+            Self::AllRowsSucceeded | Self::SomeRowsFailed | Self::ResultsReused
+        )
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

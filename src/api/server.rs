@@ -1,0 +1,125 @@
+//! `spec.server`: the model servers that are started for the job.
+
+use k8s_openapi::api::core::v1::EnvVar;
+use kube::KubeSchema;
+use kube::core::Rule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reference::LocalKeyReference;
+use super::resources::{PodTemplate, Resources};
+
+/// The model server program that runs the base model.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum Engine {
+    /// vLLM, for GPUs; the model is a Hugging Face repository.
+    #[default]
+    VLLM,
+    /// llama.cpp's `llama-server`, for GGUF files, on GPUs and CPUs.
+    LlamaCpp,
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::VLLM => "VLLM",
+            Self::LlamaCpp => "LlamaCpp",
+        })
+    }
+}
+
+/// The model servers, started when the data set is known to be good and removed when the last answer is in.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.image) && has(self.imageTag))")
+    .message("give image or imageTag, not both: image replaces the whole reference, imageTag only the tag of the default one"))]
+#[x_kube(validation = immutable("engine"))]
+#[x_kube(validation = immutable("baseModel"))]
+#[x_kube(validation = immutable("servedModelNames"))]
+#[x_kube(validation = immutable("image"))]
+#[x_kube(validation = immutable("imageTag"))]
+#[x_kube(validation = immutable("hfTokenSecretRef"))]
+#[x_kube(validation = immutable("quantization"))]
+#[x_kube(validation = immutable("args"))]
+#[x_kube(validation = immutable("env"))]
+#[x_kube(validation = immutable("resources"))]
+#[x_kube(validation = immutable("podTemplate"))]
+#[x_kube(validation = immutable("startupTimeoutSeconds"))]
+pub struct ServerSpec {
+    /// The model server program. Default: VLLM.
+    #[serde(default)]
+    pub engine: Engine,
+
+    /// The base model: a short name of the catalog (`qwen3-8b`), a Hugging Face repository (`Qwen/Qwen3-8B`), or the absolute
+    /// path of a model in the server's image or volumes (`/models/model.gguf`).
+    #[schemars(length(min = 1, max = 512))]
+    pub base_model: String,
+
+    /// More names by which rows may call the base model, such as `gpt-4o-mini` in a file that was made for OpenAI.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub served_model_names: Vec<String>,
+
+    /// The whole image reference. Default: the operator's pinned image for the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+
+    /// Another tag of the operator's image for the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"))]
+    pub image_tag: Option<String>,
+
+    /// The Hugging Face token for gated and private models: a key of a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hf_token_secret_ref: Option<LocalKeyReference>,
+
+    /// How the weights are quantized, in the engine's own words (`fp8`, `awq`, ...; for LlamaCpp with a repository, the file's
+    /// type such as `Q4_K_M`). Default: as the checkpoint is. What the engine cannot do is refused before anything starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub quantization: Option<String>,
+
+    /// How many servers run at a time. Default: 1. May be changed while the job runs, also by `kubectl scale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: Option<i32>,
+
+    /// More arguments for the engine, added after the operator's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 4096)))]
+    pub args: Vec<String>,
+
+    /// More environment variables for the engine, as in a pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub env: Vec<EnvVar>,
+
+    /// Requests and limits of one server. A GPU (`nvidia.com/gpu: 1`) is added for engine VLLM when no device is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Anything that a pod can have, merged over the operator's own template. The container is named `server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+
+    /// How long one server may take to become ready, in seconds from the moment its pod is scheduled. A server that takes
+    /// longer ends the job. Default: 3600.
+    #[serde(default = "default_startup_timeout_seconds")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub startup_timeout_seconds: i32,
+}
+
+fn default_startup_timeout_seconds() -> i32 {
+    3600
+}
+
+/// A rule that lets a field neither change nor appear nor disappear: `self == oldSelf` alone would allow the last two.
+pub(super) fn immutable(field: &str) -> Rule {
+    Rule::new(format!(
+        "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    ))
+    .message(&*format!(
+        "{field} cannot be changed once the job exists: delete the job and create it again (finished rows are kept in its output)"
+    ))
+}

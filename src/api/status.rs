@@ -1,0 +1,224 @@
+//! `status`: what is reported, by two writers.
+//!
+//! The controller owns [`ControllerStatus`], the feeder [`FeederStatus`]: two structs without a shared field, applied with
+//! two field managers, so that neither can overwrite the other.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::phase::Phase;
+use super::resources::Resources;
+use super::server::Engine;
+
+/// Field manager of the controller, for children and for its part of the status. It is API: it never changes.
+pub const CONTROLLER_FIELD_MANAGER: &str = "batch-inference-operator";
+/// Field manager of the feeder, for its part of the status. It is API: it never changes.
+pub const FEEDER_FIELD_MANAGER: &str = "batch-inference-feeder";
+
+/// The observed state of a `BatchInferenceJob`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+pub struct BatchInferenceJobStatus {
+    /// What the controller reports.
+    #[serde(flatten)]
+    pub controller: ControllerStatus,
+    /// What the feeder reports.
+    #[serde(flatten)]
+    pub reported: FeederStatus,
+}
+
+/// The part of the status that the controller writes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ControllerStatus {
+    /// The generation of the spec that this status was computed from. -1 until the operator has seen the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// A summary of the conditions for people. Programs should read the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+
+    /// What is true of the job, each with a reason: Validated, ServersReady, GPUsReleased, ResultsAvailable, Complete, Failed;
+    /// Reconciling and Stalled for tools that judge readiness (kstatus).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// When the operator first took up the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When the job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// What the spec's defaults came to for this job. Decided once: a newer operator does not change a running job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Resolved>,
+
+    /// The model servers of this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<ServersStatus>,
+}
+
+/// What the spec's defaults came to.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolved {
+    /// The engine.
+    pub engine: Engine,
+    /// The servers' image.
+    pub image: String,
+    /// The model as the engine is told: a repository, or a path.
+    pub model: String,
+    /// The name under which rows ask for the base model.
+    pub served_model_name: String,
+    /// The engine's arguments.
+    pub args: Vec<String>,
+    /// Requests and limits of one server.
+    pub resources: Resources,
+}
+
+/// The model servers of this moment.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServersStatus {
+    /// Server pods that exist.
+    pub replicas: i32,
+    /// Server pods that are ready for rows.
+    pub ready: i32,
+}
+
+/// The part of the status that the feeder writes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeederStatus {
+    /// What the feeder is doing, and what it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feeder: Option<FeederState>,
+
+    /// What inspection found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetStatus>,
+
+    /// Rows finished. Only rows whose result is durable count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+
+    /// Tokens of the finished rows, as the servers counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageStatus>,
+
+    /// Where the results are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<ResultsStatus>,
+}
+
+/// What the feeder is doing.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum FeederStage {
+    /// Reading and checking the data set.
+    Inspecting,
+    /// Sending rows, or waiting for servers to send them to.
+    Feeding,
+    /// Writing results, errors and the manifest from what is durable.
+    Finalizing,
+    /// Ended; the reason says how.
+    Ended,
+}
+
+/// What the feeder is doing, and what it needs.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeederState {
+    /// Counts the feeder's starts. A feeder of a lower attempt never overwrites what a higher one wrote.
+    pub attempt: i64,
+    /// What the feeder is doing.
+    pub state: FeederStage,
+    /// Whether rows are left that need a model server.
+    pub servers_needed: bool,
+    /// Why the feeder waits or how it ended: one of the reasons of the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason in words, with what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When a result last became durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_durable_at: Option<Time>,
+}
+
+/// What inspection found.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatasetStatus {
+    /// Rows, blank lines not counted.
+    pub rows: i64,
+    /// Size in bytes.
+    pub bytes: i64,
+    /// The store's version of the object that was read.
+    pub version: String,
+    /// SHA-256 of the data set, hexadecimal.
+    pub sha256: String,
+    /// The first ten rows that cannot be run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub invalid_rows: Vec<InvalidRow>,
+}
+
+/// A row that cannot be run.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InvalidRow {
+    /// Line in the data set, counted from 1.
+    pub line: i64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Rows finished. Only rows whose result is durable count.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Rows of the data set.
+    pub total: i64,
+    /// Rows with a result.
+    pub completed: i64,
+    /// Rows with an error.
+    pub failed: i64,
+    /// Finished rows of all rows, rounded down.
+    pub percent: i64,
+    /// Rows finished per second of late, as a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_second: Option<String>,
+}
+
+/// Tokens of the finished rows, as the servers counted them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageStatus {
+    /// Tokens of the prompts.
+    pub prompt_tokens: i64,
+    /// Tokens of the answers.
+    pub completion_tokens: i64,
+    /// Both.
+    pub total_tokens: i64,
+}
+
+/// Where the results are.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResultsStatus {
+    /// The rows with a result, in input order.
+    pub uri: String,
+    /// The rows with an error, in input order.
+    pub errors_uri: String,
+    /// Counts, checksums and the proof that each row is there once.
+    pub manifest_uri: String,
+    /// Rows with a result.
+    pub rows: i64,
+    /// Rows with an error.
+    pub errors: i64,
+}
