@@ -5,3 +5,4 @@
 //! `docs/architecture.md` has the picture.
 
 pub mod api;
+pub mod engine;

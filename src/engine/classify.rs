@@ -1,0 +1,174 @@
+//! What to do with a row after the server answered, or did not: one decision, as a value.
+//!
+//! | observed | verdict |
+//! | --- | --- |
+//! | 2xx with JSON | done |
+//! | 2xx with anything else, 408, 500, 502, 504, other 5xx | send again, an attempt is used up |
+//! | 429, 503 | the server has no room: send again later, no attempt is used up |
+//! | 503 while loading, a dead engine, no connection | the server is unhealthy: no attempt is used up |
+//! | connection lost | send again, no attempt is used up |
+//! | 401, 403 | stop the job |
+//! | other 3xx, 4xx, and 501 | the row failed |
+
+use std::time::Duration;
+
+use super::Engine;
+
+/// What came of sending a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// The server answered.
+    Answer(Answer<'a>),
+    /// It did not.
+    Fault(Fault),
+}
+
+/// A whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: &'a [u8],
+    /// The header `Retry-After`, where it was there in seconds.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why there is no whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection could be made: the row was not sent.
+    ConnectFailed,
+    /// The connection ended before the answer did.
+    ConnectionLost,
+    /// The answer did not come in time.
+    TimedOut,
+}
+
+/// What to do with the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The answer is the row's result.
+    Done,
+    /// The answer is the row's error; sending the row again would give the same.
+    RowFailed,
+    /// Send the row again, to this server or another.
+    Retry {
+        /// Why.
+        reason: RetryReason,
+        /// Whether one of the row's attempts is used up.
+        counts_as_attempt: bool,
+    },
+    /// The row is not to blame: send it to another server, and nothing to this one until its health path answers 200.
+    ServerUnhealthy,
+    /// No row can succeed: end the job.
+    StopJob(StopReason),
+}
+
+/// Why a row is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryReason {
+    /// The server has no room: send less to it.
+    Overloaded {
+        /// When the server wants to be asked again, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The server failed at this request.
+    ServerError,
+    /// The answer says success, and is not JSON.
+    BadBody,
+    /// [`Fault::ConnectionLost`].
+    ConnectionLost,
+    /// [`Fault::TimedOut`].
+    TimedOut,
+}
+
+/// Why the job is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StopReason {
+    /// 401 or 403.
+    #[error(
+        "the model server refuses requests with status {status}: it was started with an API key, which rows are not sent with"
+    )]
+    AccessDenied {
+        /// The status.
+        status: u16,
+    },
+}
+
+/// Decides what to do with a row.
+#[must_use]
+pub fn classify(engine: Engine, outcome: Outcome<'_>) -> Verdict {
+    match outcome {
+        Outcome::Fault(fault) => after_fault(fault),
+        Outcome::Answer(answer) if is_broken(engine, &answer) => Verdict::ServerUnhealthy,
+        Outcome::Answer(answer) => after_answer(&answer),
+    }
+}
+
+fn after_fault(fault: Fault) -> Verdict {
+    match fault {
+        Fault::ConnectFailed => Verdict::ServerUnhealthy,
+        // Also a kept connection that the server closed as the row was sent: no reason to leave the server.
+        Fault::ConnectionLost => Verdict::Retry {
+            reason: RetryReason::ConnectionLost,
+            counts_as_attempt: false,
+        },
+        Fault::TimedOut => Verdict::Retry {
+            reason: RetryReason::TimedOut,
+            counts_as_attempt: true,
+        },
+    }
+}
+
+/// Whether the answer says that the server as a whole does not work now.
+fn is_broken(engine: Engine, answer: &Answer<'_>) -> bool {
+    match engine {
+        // `EngineDeadError` (`vllm/v1/engine/exceptions.py`): every request in flight gets it, then the process ends.
+        Engine::VLLM => answer.status == 500 && contains(answer.body, b"EngineCore encountered an issue"),
+        // While it loads, every path answers so; nothing else of it does, as it queues without limit (llama-server run).
+        Engine::LlamaCpp => answer.status == 503 && contains(answer.body, b"unavailable_error"),
+    }
+}
+
+fn after_answer(answer: &Answer<'_>) -> Verdict {
+    match answer.status {
+        200..=299 if is_json(answer.body) => Verdict::Done,
+        200..=299 => counted(RetryReason::BadBody),
+        401 | 403 => Verdict::StopJob(StopReason::AccessDenied { status: answer.status }),
+        429 | 503 => Verdict::Retry {
+            reason: RetryReason::Overloaded {
+                retry_after: answer.retry_after,
+            },
+            counts_as_attempt: false,
+        },
+        // llama-server: the endpoint is not enabled (`--embeddings`).
+        501 => Verdict::RowFailed,
+        408 | 500.. => counted(RetryReason::ServerError),
+        _ => Verdict::RowFailed,
+    }
+}
+
+fn counted(reason: RetryReason) -> Verdict {
+    Verdict::Retry {
+        reason,
+        counts_as_attempt: true,
+    }
+}
+
+/// Whether the bytes are one JSON value; nothing of it is kept, as results carry the server's own bytes.
+fn is_json(body: &[u8]) -> bool {
+    // Checked first: serde_json skips strings without looking at their bytes.
+    let Ok(text) = std::str::from_utf8(body) else {
+        return false;
+    };
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn contains(body: &[u8], words: &[u8]) -> bool {
+    body.windows(words.len()).any(|window| window == words)
+}
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

@@ -1,0 +1,219 @@
+use super::*;
+
+const DONE: Verdict = Verdict::Done;
+const FAILED: Verdict = Verdict::RowFailed;
+const UNHEALTHY: Verdict = Verdict::ServerUnhealthy;
+const SERVER_ERROR: Verdict = Verdict::Retry {
+    reason: RetryReason::ServerError,
+    counts_as_attempt: true,
+};
+const BAD_BODY: Verdict = Verdict::Retry {
+    reason: RetryReason::BadBody,
+    counts_as_attempt: true,
+};
+const OVERLOADED: Verdict = Verdict::Retry {
+    reason: RetryReason::Overloaded { retry_after: None },
+    counts_as_attempt: false,
+};
+
+fn answered(engine: Engine, status: u16, body: &str) -> Verdict {
+    let answer = Answer {
+        status,
+        body: body.as_bytes(),
+        retry_after: None,
+    };
+    classify(engine, Outcome::Answer(answer))
+}
+
+/// Bodies as llama.cpp 0.7.0 sends them.
+#[test]
+fn answers_of_llama_server() {
+    let table = [
+        (
+            200,
+            r#"{"choices":[{"finish_reason":"length","index":0}],"object":"chat.completion"}"#,
+            DONE,
+        ),
+        (
+            503,
+            r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#,
+            UNHEALTHY,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"'messages' is required","type":"invalid_request_error"}}"#,
+            FAILED,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"the request exceeds the context","type":"exceed_context_size_error","n_prompt_tokens":9000,"n_ctx":8192}}"#,
+            FAILED,
+        ),
+        (
+            404,
+            r#"{"error":{"message":"File Not Found","type":"not_found_error","code":404}}"#,
+            FAILED,
+        ),
+        (
+            501,
+            r#"{"error":{"code":501,"message":"This server does not support embeddings. Start it with `--embeddings`","type":"not_supported_error"}}"#,
+            FAILED,
+        ),
+        (
+            500,
+            r#"{"error":{"code":500,"message":"decode failed","type":"server_error"}}"#,
+            SERVER_ERROR,
+        ),
+        (
+            401,
+            r#"{"error":{"message":"Invalid API Key","type":"authentication_error","code":401}}"#,
+            Verdict::StopJob(StopReason::AccessDenied { status: 401 }),
+        ),
+    ];
+    for (status, body, verdict) in table {
+        assert_eq!(answered(Engine::LlamaCpp, status, body), verdict, "{status} {body}");
+    }
+}
+
+/// Bodies as vLLM 0.32.0 makes them (`vllm/exceptions.py`, `vllm/entrypoints/serve/exception_handling`).
+#[test]
+fn answers_of_vllm() {
+    let table = [
+        (
+            200,
+            r#"{"id":"chatcmpl-1","object":"chat.completion","choices":[]}"#,
+            DONE,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"prompt too long","type":"BadRequestError","param":null,"code":400}}"#,
+            FAILED,
+        ),
+        (
+            404,
+            r#"{"error":{"message":"The model `x` does not exist. Valid aliases: qwen3-8b","type":"NotFoundError","param":"model","code":404}}"#,
+            FAILED,
+        ),
+        (
+            422,
+            r#"{"error":{"message":"no such image","type":"UnprocessableEntityError","param":null,"code":422}}"#,
+            FAILED,
+        ),
+        (
+            401,
+            r#"{"error":"Unauthorized"}"#,
+            Verdict::StopJob(StopReason::AccessDenied { status: 401 }),
+        ),
+        (
+            503,
+            r#"{"error":{"message":"queue is full","type":"ServiceUnavailableError","param":null,"code":503}}"#,
+            OVERLOADED,
+        ),
+        (
+            500,
+            r#"{"error":{"message":"failed","type":"InternalServerError","param":null,"code":500}}"#,
+            SERVER_ERROR,
+        ),
+        (
+            500,
+            r#"{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause.","type":"InternalServerError","param":null,"code":500}}"#,
+            UNHEALTHY,
+        ),
+    ];
+    for (status, body, verdict) in table {
+        assert_eq!(answered(Engine::VLLM, status, body), verdict, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_status_means_the_same_for_every_engine_where_no_body_says_otherwise() {
+    let table = [
+        (302, FAILED),
+        (405, FAILED),
+        (408, SERVER_ERROR),
+        (413, FAILED),
+        (415, FAILED),
+        (403, Verdict::StopJob(StopReason::AccessDenied { status: 403 })),
+        (429, OVERLOADED),
+        (501, FAILED),
+        (502, SERVER_ERROR),
+        (503, OVERLOADED),
+        (504, SERVER_ERROR),
+        (507, SERVER_ERROR),
+    ];
+    for engine in [Engine::VLLM, Engine::LlamaCpp] {
+        for (status, verdict) in table {
+            assert_eq!(
+                answered(engine, status, "upstream says no"),
+                verdict,
+                "{engine} {status}"
+            );
+        }
+    }
+}
+
+#[test]
+fn success_needs_one_json_value() {
+    let table = [
+        (r#" {"a": 1.0, "a": 12345678901234567890, "b": "\ud83d"} "#, DONE),
+        ("", BAD_BODY),
+        ("<html>", BAD_BODY),
+        (r#"{"a":1"#, BAD_BODY),
+        (r#"{"a":1}{"b":2}"#, BAD_BODY),
+        ("{'a':1}", BAD_BODY),
+    ];
+    for (body, verdict) in table {
+        assert_eq!(answered(Engine::VLLM, 200, body), verdict, "{body}");
+    }
+    let not_text = Answer {
+        status: 200,
+        body: b"{\"a\":\"\xff\"}",
+        retry_after: None,
+    };
+    assert_eq!(classify(Engine::VLLM, Outcome::Answer(not_text)), BAD_BODY);
+}
+
+#[test]
+fn deep_json_is_json() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(answered(Engine::VLLM, 200, &deep), DONE);
+}
+
+#[test]
+fn the_wait_that_an_overloaded_server_asks_for_is_kept() {
+    let retry_after = Some(Duration::from_secs(7));
+    let answer = Answer {
+        status: 429,
+        body: b"",
+        retry_after,
+    };
+    assert_eq!(
+        classify(Engine::VLLM, Outcome::Answer(answer)),
+        Verdict::Retry {
+            reason: RetryReason::Overloaded { retry_after },
+            counts_as_attempt: false
+        }
+    );
+}
+
+#[test]
+fn faults_of_the_connection_use_up_no_attempt() {
+    for engine in [Engine::VLLM, Engine::LlamaCpp] {
+        let fault = |fault| classify(engine, Outcome::Fault(fault));
+        assert_eq!(fault(Fault::ConnectFailed), UNHEALTHY);
+        assert_eq!(
+            fault(Fault::ConnectionLost),
+            Verdict::Retry {
+                reason: RetryReason::ConnectionLost,
+                counts_as_attempt: false
+            }
+        );
+        assert_eq!(
+            fault(Fault::TimedOut),
+            Verdict::Retry {
+                reason: RetryReason::TimedOut,
+                counts_as_attempt: true
+            }
+        );
+    }
+}

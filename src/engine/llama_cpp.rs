@@ -1,0 +1,84 @@
+//! llama.cpp's `llama-server`: how it is started. Facts: llama.cpp 0.7.0 (build 11669), `llama-server --help` and runs of it.
+
+use super::launch::{Launch, LaunchError, LaunchInput, Purpose, User, WritablePath};
+use super::{Location, quantization};
+
+/// The port of older builds and of the image's own health check. The default became 9931, so it is always passed.
+const PORT: u16 = 8080;
+
+/// Nothing in the image belongs to a user and nothing outside [`CACHE`] is written, so any user will do; this is the one commonly
+/// called `nonroot`.
+const USER: User = User {
+    user: 65532,
+    group: 65532,
+};
+
+/// Where files of a repository are downloaded to.
+const CACHE: &str = "/cache";
+
+pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
+    Ok(Launch {
+        command: None,
+        args: args(input)?,
+        // Goes before `HF_HOME` and was the only name in older builds (llama-server run, `--cache-list`).
+        env: vec![("LLAMA_CACHE".to_owned(), CACHE.to_owned())],
+        // The default of `--hf-token`.
+        token_env: &["HF_TOKEN"],
+        port: PORT,
+        // 503 while the model is loaded, then 200 (llama-server run).
+        health_path: "/health",
+        metrics_path: "/metrics",
+        writable_paths: writable_paths(input),
+        run_as: Some(USER),
+        // It leaves at once, with code 0 (llama-server run).
+        shutdown_seconds: 30,
+        served_name: input.names.sent().to_owned(),
+    })
+}
+
+/// A file needs no cache; the Hugging Face cache is for repositories.
+fn writable_paths(input: &LaunchInput<'_>) -> Vec<WritablePath> {
+    let cache = input.model.repository().map(|_| WritablePath {
+        path: CACHE,
+        purpose: Purpose::WeightsCache,
+    });
+    let temporary = WritablePath {
+        path: "/tmp",
+        purpose: Purpose::Temporary,
+    };
+    cache.into_iter().chain([temporary]).collect()
+}
+
+fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+    // Neither form is given `--offline`: a file is read without the network anyway, and a new pod has no repository in its cache.
+    let mut args = model_args(input)?;
+    // One alias, without a comma in it: of several, answers carry the one that sorts first (llama-server run). Which names rows may use is
+    // decided before they are sent, as llama-server answers every name from the base.
+    args.extend(["-a", input.names.sent()].map(str::to_owned));
+    // The default host is 127.0.0.1.
+    args.extend(["--host", "0.0.0.0", "--port", &PORT.to_string()].map(str::to_owned));
+    // Off by default, then `/metrics` answers 501.
+    args.push("--metrics".to_owned());
+    // `-np` is left at auto: four slots that share the whole context (llama-server run: n_slots = 4, kv_unified = true). A number
+    // would give each slot its share only, and long prompts would be refused. More requests than slots are queued without limit.
+    args.extend(input.extra_args.iter().cloned());
+    Ok(args)
+}
+
+fn model_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+    let quantization = quantization::llama_cpp(input.model, input.quantization)?;
+    let args = match (input.model.location(), quantization) {
+        (Location::Path(path), _) => ["-m".to_owned(), path.clone()],
+        (Location::Repository(repository), _) if input.model.is_from_catalog() => {
+            return Err(LaunchError::CatalogOnLlamaCpp {
+                model: input.model.value().to_owned(),
+                repository: repository.clone(),
+            });
+        }
+        (Location::Repository(repository), None) => ["-hf".to_owned(), repository.clone()],
+        (Location::Repository(repository), Some(quantization)) => {
+            ["-hf".to_owned(), format!("{repository}:{quantization}")]
+        }
+    };
+    Ok(args.into())
+}

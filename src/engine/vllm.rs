@@ -1,0 +1,104 @@
+//! vLLM: how it is started. Facts: vLLM 0.32.0, and its documentation for the image.
+
+use super::launch::{Launch, LaunchError, LaunchInput, Purpose, User, WritablePath};
+use super::{Location, quantization};
+
+/// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
+const PORT: u16 = 8000;
+
+/// The built-in user of the image (`docs/deployment/docker.md`, "Run as a non-root user"): the image runs as root when nothing
+/// is said, and is prepared for this user and group, whose home is `/home/vllm`.
+const USER: User = User { user: 2000, group: 0 };
+
+/// The cache below that home. Weights and compiled kernels go there by default; it is named in the environment as well, for
+/// images that have another home.
+const CACHE: &str = "/home/vllm/.cache";
+
+/// Size of `/dev/shm` in upstream's Kubernetes example for NVIDIA devices (`docs/deployment/k8s.md`); workers of a tensor-parallel
+/// server share memory through it, and the 64 MiB of a container runtime are too few.
+const SHARED_MEMORY_MEBIBYTES: u32 = 2048;
+
+pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
+    refuse_gguf(input)?;
+    Ok(Launch {
+        command: None,
+        args: args(input)?,
+        env: env(),
+        // `docs/deployment/k8s.md`; huggingface_hub reads it.
+        token_env: &["HF_TOKEN"],
+        port: PORT,
+        // 200 when the engine works, 503 when it died; while it loads, nothing listens
+        // (`vllm/entrypoints/serve/instrumentator/health.py`).
+        health_path: "/health",
+        metrics_path: "/metrics",
+        writable_paths: vec![
+            WritablePath {
+                path: CACHE,
+                purpose: Purpose::WeightsCache,
+            },
+            WritablePath {
+                path: "/dev/shm",
+                purpose: Purpose::SharedMemory {
+                    size_mebibytes: SHARED_MEMORY_MEBIBYTES,
+                },
+            },
+            WritablePath {
+                path: "/tmp",
+                purpose: Purpose::Temporary,
+            },
+        ],
+        run_as: Some(USER),
+        // On SIGTERM it aborts what is in flight at once (`--shutdown-timeout` is 0 by default, `vllm/config/vllm.py`), and that is
+        // right here: rows in flight are sent again, and at a job's end there are none. The rest is for the workers to free the GPU.
+        shutdown_seconds: 30,
+        served_name: input.names.sent().to_owned(),
+    })
+}
+
+/// vLLM 0.32 has GGUF in `vllm-gguf-plugin` only (`vllm/model_executor/layers/quantization/__init__.py`).
+fn refuse_gguf(input: &LaunchInput<'_>) -> Result<(), LaunchError> {
+    let name = match input.model.location() {
+        Location::Repository(name) | Location::Path(name) => name.to_ascii_lowercase(),
+    };
+    if name.ends_with(".gguf") || name.ends_with("-gguf") {
+        return Err(LaunchError::GgufOnVllm {
+            model: input.model.value().to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+    let (Location::Repository(model) | Location::Path(model)) = input.model.location();
+    // The model comes first, without `serve`: the image's entrypoint is `vllm serve` (`docs/deployment/docker.md`).
+    let mut args = vec![model.clone()];
+    // Takes several names; answers carry the first (`vllm/config/model.py`). A name that is not listed is answered with 404.
+    args.push("--served-model-name".to_owned());
+    args.extend(input.names.as_slice().iter().cloned());
+    args.extend(["--host", "0.0.0.0", "--port", &PORT.to_string()].map(str::to_owned));
+    // The largest context that fits the GPU (`vllm/config/model.py`). Without it vLLM does not start when a single request of the
+    // model's full context would not fit (`vllm/v1/core/kv_cache_utils.py`).
+    args.extend(["--max-model-len", "auto"].map(str::to_owned));
+    if let Some(value) = quantization::vllm(input.quantization)? {
+        args.extend(["--quantization", value].map(str::to_owned));
+    }
+    // Probes and scrapes every few seconds would hide the lines that matter.
+    args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));
+    args.extend(input.extra_args.iter().cloned());
+    Ok(args)
+}
+
+fn env() -> Vec<(String, String)> {
+    [
+        ("HF_HOME", format!("{CACHE}/huggingface")),
+        // Kept with the weights, so that a later server skips torch.compile (`docs/deployment/docker.md`).
+        ("VLLM_CACHE_ROOT", format!("{CACHE}/vllm")),
+        // Servers report to nobody (`vllm/envs.py`).
+        ("VLLM_NO_USAGE_STATS", "1".to_owned()),
+        // A week, the most that startupTimeoutSeconds can be, instead of vLLM's 600 s (`vllm/envs.py`), which a slow download can exceed: the job's startupTimeoutSeconds
+        // decides how long a start may take.
+        ("VLLM_ENGINE_READY_TIMEOUT_S", "604800".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
