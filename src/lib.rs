@@ -6,3 +6,6 @@
 
 pub mod api;
 pub mod engine;
+pub mod openai;
+pub mod results;
+pub mod storage;
