@@ -5,6 +5,8 @@
 //! `docs/architecture.md` has the picture.
 
 pub mod api;
+pub mod cli;
+pub mod controller;
 pub mod engine;
 pub mod openai;
 pub mod results;

@@ -1,2 +1,9 @@
 //! Parses the arguments and starts what they name.
-fn main() {}
+
+use std::process::ExitCode;
+
+use batch_inference_operator::cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -10,6 +10,10 @@ use super::server::{ServerSpec, immutable};
 use super::status::BatchInferenceJobStatus;
 
 /// The wanted state of a `BatchInferenceJob`.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each print column repeats the names of its settings"
+)]
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[kube(
     group = "batchinference.dev",

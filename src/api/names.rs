@@ -76,11 +76,7 @@ pub fn child_name(job: &str, component: Component) -> String {
     if is_dns_label(&plain) {
         return plain;
     }
-    let digest: String = Sha256::digest(job.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let hash = &digest[..HASH_DIGITS];
+    let hash = hash(job);
     let room = NAME_LIMIT - suffix.len() - HASH_DIGITS - 2;
     let mut start: String = job.chars().map(|c| if c == '.' { '-' } else { c }).collect();
     if !start.starts_with(|c: char| c.is_ascii_lowercase()) {
@@ -89,6 +85,16 @@ pub fn child_name(job: &str, component: Component) -> String {
     start.truncate(room);
     let start = start.trim_end_matches('-');
     format!("{start}-{hash}-{suffix}")
+}
+
+/// The first hexadecimal digits of the name's SHA-256.
+fn hash(job: &str) -> String {
+    let digest = Sha256::digest(job.as_bytes());
+    let start = digest
+        .iter()
+        .take(HASH_DIGITS / 2)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{start:0HASH_DIGITS$x}")
 }
 
 /// Whether a name is a DNS label as RFC 1035 has it and a Service's name must be.

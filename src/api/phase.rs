@@ -63,7 +63,9 @@ mod tests {
     use super::*;
     use crate::api::condition::{ConditionUpdate, merge};
 
-    fn conditions(list: &[(ConditionType, bool, Reason)]) -> Vec<Condition> {
+    type Given<'a> = &'a [(ConditionType, bool, Reason)];
+
+    fn conditions(list: Given) -> Vec<Condition> {
         let updates: Vec<_> = list
             .iter()
             .map(|&(kind, status, reason)| ConditionUpdate::new(kind, status, reason, ""))
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn phase_follows_the_conditions() {
         use ConditionType::{Complete, Failed, Reconciling, ServersReady, Validated};
-        let cases: &[(&[(ConditionType, bool, Reason)], Phase)] = &[
+        let cases: &[(Given, Phase)] = &[
             (&[(Reconciling, true, Reason::FeederStarting)], Phase::Pending),
             (&[(Reconciling, false, Reason::FeederRunning)], Phase::Validating),
             (

@@ -33,8 +33,8 @@ reasons! {
     FeederStarting => "Nothing to do; the feeder's pod is starting.",
     /// The feeder has run.
     FeederRunning => "Nothing to do.",
-    /// The feeder's pod cannot be started.
-    FeederNotStarting => "See the message, and the events of the feeder's pod.",
+    /// A container cannot be started.
+    ContainerNotStarting => "See kubelet's words in the message, and the events of the pod.",
     /// The feeder's container keeps ending before it reports.
     FeederCrashLooping => "Read the feeder's log (kubectl logs job/NAME-feeder); it goes on by itself when the cause is gone.",
     /// The data set is being read and checked.

@@ -22,11 +22,35 @@ pub struct Resources {
     pub requests: BTreeMap<String, Quantity>,
 }
 
+/// What a container asks for when its job does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct ComputeDefaults {
+    /// Requested processor time.
+    pub cpu: &'static str,
+    /// Requested memory.
+    pub memory: &'static str,
+    /// The most memory.
+    pub memory_limit: &'static str,
+}
+
 impl Resources {
-    /// Whether nothing is asked for at all.
+    /// These resources, with defaults for CPU and memory where neither request nor limit names them: a container can then
+    /// neither starve its node nor be the first to be evicted.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.limits.is_empty() && self.requests.is_empty()
+    pub fn or_default(mut self, defaults: &ComputeDefaults) -> Self {
+        if !self.names("memory") {
+            self.requests.insert("memory".into(), Quantity(defaults.memory.into()));
+            self.limits
+                .insert("memory".into(), Quantity(defaults.memory_limit.into()));
+        }
+        if !self.names("cpu") {
+            self.requests.insert("cpu".into(), Quantity(defaults.cpu.into()));
+        }
+        self
+    }
+
+    fn names(&self, resource: &str) -> bool {
+        self.limits.contains_key(resource) || self.requests.contains_key(resource)
     }
 }
 

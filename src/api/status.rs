@@ -4,10 +4,11 @@
 //! two field managers, so that neither can overwrite the other.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::KubeSchema;
+use kube::{KubeSchema, Resource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::job::BatchInferenceJob;
 use super::phase::Phase;
 use super::resources::Resources;
 use super::server::Engine;
@@ -221,4 +222,22 @@ pub struct ResultsStatus {
     pub rows: i64,
     /// Rows with an error.
     pub errors: i64,
+}
+
+/// A server-side apply of one writer's part of the status.
+///
+/// It always carries the job's uid, so that a job of the same name that was created later is never written to; with a
+/// `resource_version` it is refused when anything changed since that version was read.
+#[must_use]
+pub fn patch<S: Serialize>(name: &str, uid: &str, resource_version: Option<&str>, status: &S) -> serde_json::Value {
+    let mut metadata = serde_json::json!({"name": name, "uid": uid});
+    if let Some(version) = resource_version {
+        metadata["resourceVersion"] = version.into();
+    }
+    serde_json::json!({
+        "apiVersion": BatchInferenceJob::api_version(&()),
+        "kind": BatchInferenceJob::kind(&()),
+        "metadata": metadata,
+        "status": status,
+    })
 }

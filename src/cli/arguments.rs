@@ -1,0 +1,84 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::api::Engine;
+use crate::api::names::{DATASET_MOUNT_PATH, SCRATCH_MOUNT_PATH};
+
+/// Runs batch inference jobs on GPUs that exist only for the job.
+#[derive(Debug, Parser)]
+#[command(name = "batch-inference-operator", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller: the part that watches `BatchInferenceJobs`.
+    Controller(ControllerArguments),
+    /// Run the feeder of one job. The controller starts it in a pod; there is no need to start it by hand.
+    Feed(FeedArguments),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+/// Arguments of the controller.
+#[derive(Debug, clap::Args)]
+pub struct ControllerArguments {
+    /// Image of the feeder: the operator's own.
+    #[arg(long, env = "FEEDER_IMAGE")]
+    pub feeder_image: String,
+    /// Another default image for an engine, such as `VLLM=registry.example/vllm:v1`. May be given more than once.
+    #[arg(long = "engine-image", value_name = "ENGINE=IMAGE", value_parser = engine_image)]
+    pub engine_images: Vec<(Engine, String)>,
+    /// Where to serve /healthz, /readyz and /metrics.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+}
+
+/// Arguments of the feeder.
+#[derive(Debug, clap::Args)]
+pub struct FeedArguments {
+    /// Namespace of the job.
+    #[arg(long)]
+    pub namespace: String,
+    /// Name of the job.
+    #[arg(long)]
+    pub name: String,
+    /// Uid of the job: a later job of the same name is another job.
+    #[arg(long)]
+    pub uid: String,
+    /// Where a claim or ConfigMap with the data set is mounted.
+    #[arg(long, default_value = DATASET_MOUNT_PATH)]
+    pub dataset_directory: PathBuf,
+    /// Scratch directory.
+    #[arg(long, default_value = SCRATCH_MOUNT_PATH)]
+    pub scratch: PathBuf,
+}
+
+fn engine_image(text: &str) -> Result<(Engine, String), String> {
+    let (engine, image) = text
+        .split_once('=')
+        .ok_or("write it as ENGINE=IMAGE, such as VLLM=vllm/vllm-openai:v1")?;
+    let engine =
+        serde_json::from_value(engine.into()).map_err(|_| format!("{engine} is no engine: write VLLM or LlamaCpp"))?;
+    Ok((engine, image.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_image_names_a_known_engine() {
+        assert_eq!(engine_image("LlamaCpp=a:b"), Ok((Engine::LlamaCpp, "a:b".into())));
+        assert!(engine_image("vllm=a:b").is_err());
+        assert!(engine_image("VLLM").is_err());
+    }
+}

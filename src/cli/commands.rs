@@ -1,0 +1,85 @@
+//! What each command does.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Arguments, Command, ControllerArguments};
+use crate::api::crd;
+use crate::controller::run::run;
+use crate::controller::settings::Settings;
+
+/// Runs what the arguments name. Logs go to standard error, data to standard output.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Crd => print_crd(),
+        Command::Controller(arguments) => with_runtime(controller(arguments)),
+        Command::Feed(_) => Ok(ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn print_crd() -> anyhow::Result<ExitCode> {
+    use std::io::Write;
+    let manifest = crd::manifest().context("failed to write the definition as YAML")?;
+    std::io::stdout()
+        .write_all(manifest.as_bytes())
+        .context("failed to write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn with_runtime<F: Future<Output = anyhow::Result<ExitCode>>>(work: F) -> anyhow::Result<ExitCode> {
+    log_to_standard_error();
+    // reqwest, kube and object_store all use the process's one TLS provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("failed to start the runtime")?.block_on(work)
+}
+
+fn log_to_standard_error() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> {
+    let client = kube::Client::try_default()
+        .await
+        .context("failed to find the API server's address and credentials")?;
+    let settings = Settings {
+        feeder_image: arguments.feeder_image,
+        engine_images: arguments.engine_images.into_iter().collect(),
+    };
+    run(client, settings, arguments.listen, shutdown_signal()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A token that is cancelled by SIGTERM or SIGINT.
+fn shutdown_signal() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let token = token.clone();
+        match signal(kind) {
+            Ok(mut stream) => {
+                tokio::spawn(async move {
+                    stream.recv().await;
+                    token.cancel();
+                });
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "signal not handled"),
+        }
+    }
+    token
+}

@@ -1,0 +1,258 @@
+//! Writes children: the only step that does. What is already as wanted is not sent.
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::children::Children;
+use super::decide::{Decision, FeederWanted};
+use super::dereference::Observed;
+use super::unchanged::is_unchanged;
+use super::waiting::Wait;
+use crate::api::BatchInferenceJob;
+use crate::api::reason::Reason;
+use crate::api::status::CONTROLLER_FIELD_MANAGER;
+
+/// HTTP statuses by which the API server says that an object itself is wrong (400, 422) or not allowed (403).
+const REFUSED: [u16; 3] = [400, 403, 422];
+const FORBIDDEN: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
+
+/// A write that failed for a reason that may pass.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {verb} {kind} {namespace}/{name}")]
+pub struct ApplyError {
+    verb: &'static str,
+    kind: String,
+    namespace: String,
+    name: String,
+    source: kube::Error,
+}
+
+/// Why not everything could be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It may pass: an old object of the same name, a quota, a policy.
+    Waits(Wait),
+    /// It never will: the API server finds the object itself wrong.
+    Ends(Wait),
+}
+
+/// Makes the children as wanted. Servers that are no longer needed go first.
+///
+/// # Errors
+/// When the API server cannot be asked; a refusal by it is an [`Obstacle`], not an error.
+pub async fn apply(
+    client: &Client,
+    job: &BatchInferenceJob,
+    wanted: &Children,
+    decision: &Decision,
+    observed: &Observed,
+) -> Result<Option<Obstacle>, ApplyError> {
+    let writer = Writer { client, job };
+    let found = &observed.children;
+    if decision.servers.is_none() {
+        writer
+            .remove(found.servers.as_ref(), &DeleteParams::foreground())
+            .await?;
+    }
+    if decision.feeder == FeederWanted::Remove {
+        writer
+            .remove(found.feeder.as_ref(), &DeleteParams::background())
+            .await?;
+    }
+    match writer.make(wanted, found).await {
+        Ok(()) => Ok(None),
+        Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
+        Err(Stop::Error(error)) => Err(error),
+    }
+}
+
+/// Asks the API server, without writing anything, whether it would take these servers: a template that it refuses ends the job
+/// before the data set is even read.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn rehearse(
+    client: &Client,
+    job: &BatchInferenceJob,
+    servers: &Deployment,
+) -> Result<Option<Obstacle>, ApplyError> {
+    let writer = Writer { client, job };
+    match writer
+        .send(
+            servers,
+            &PatchParams {
+                dry_run: true,
+                ..apply_params()
+            },
+        )
+        .await
+    {
+        // A quota or policy may have changed by the time that servers are needed.
+        Ok(()) | Err(Stop::Obstacle(Obstacle::Waits(_))) => Ok(None),
+        Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
+        Err(Stop::Error(error)) => Err(error),
+    }
+}
+
+fn apply_params() -> PatchParams {
+    PatchParams::apply(CONTROLLER_FIELD_MANAGER).force()
+}
+
+/// Why the writing stopped.
+enum Stop {
+    Obstacle(Obstacle),
+    Error(ApplyError),
+}
+
+struct Writer<'a> {
+    client: &'a Client,
+    job: &'a BatchInferenceJob,
+}
+
+impl Writer<'_> {
+    /// The feeder comes after what it needs to run, the servers last.
+    async fn make(&self, wanted: &Children, found: &Children) -> Result<(), Stop> {
+        self.make_one(wanted.service_account.as_ref(), found.service_account.as_ref())
+            .await?;
+        self.make_one(wanted.role.as_ref(), found.role.as_ref()).await?;
+        self.make_one(wanted.role_binding.as_ref(), found.role_binding.as_ref())
+            .await?;
+        self.make_one(wanted.network_policy.as_ref(), found.network_policy.as_ref())
+            .await?;
+        self.make_one(wanted.service.as_ref(), found.service.as_ref()).await?;
+        self.make_one::<Job>(wanted.feeder.as_ref(), found.feeder.as_ref())
+            .await?;
+        self.make_one::<Deployment>(wanted.servers.as_ref(), found.servers.as_ref())
+            .await
+    }
+
+    async fn make_one<K>(&self, wanted: Option<&K>, found: Option<&K>) -> Result<(), Stop>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let Some(wanted) = wanted else { return Ok(()) };
+        if let Some(found) = found {
+            if let Some(wait) = self.in_the_way::<K>(found.meta()) {
+                return Err(Stop::Obstacle(Obstacle::Waits(wait)));
+            }
+            if is_unchanged(wanted, found) {
+                return Ok(());
+            }
+        }
+        self.send(wanted, &apply_params()).await
+    }
+
+    /// An object of the wanted name that is not this job's, or is on its way out.
+    fn in_the_way<K>(&self, found: &ObjectMeta) -> Option<Wait>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let name = found.name.clone().unwrap_or_default();
+        let kind = K::kind(&());
+        let owner = found
+            .owner_references
+            .iter()
+            .flatten()
+            .find(|owner| owner.controller == Some(true));
+        let job_kind = BatchInferenceJob::kind(&());
+        match owner {
+            Some(owner) if Some(&owner.uid) == self.job.uid().as_ref() => {
+                found.deletion_timestamp.is_some().then(|| {
+                    Wait::new(
+                        Reason::WaitingForOldChild,
+                        format!("{kind} {name} of this job is still being deleted"),
+                    )
+                })
+            }
+            Some(owner) if owner.kind == job_kind && owner.name == self.job.name_any() => Some(Wait::new(
+                Reason::WaitingForOldChild,
+                format!("{kind} {name} belongs to a deleted job of the same name and is still there"),
+            )),
+            _ => Some(Wait::new(
+                Reason::ChildNameTaken,
+                format!("{kind} {name} exists and does not belong to this job"),
+            )),
+        }
+    }
+
+    async fn send<K>(&self, wanted: &K, params: &PatchParams) -> Result<(), Stop>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let name = wanted.name_any();
+        match self.api::<K>().patch(&name, params, &Patch::Apply(wanted)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if REFUSED.contains(&status.code) => {
+                let words = format!("Kubernetes refused {} {name}: {}", K::kind(&()), status.message);
+                Err(Stop::Obstacle(if status.code == FORBIDDEN {
+                    Obstacle::Waits(Wait::new(Reason::AdmissionRefused, words))
+                } else {
+                    Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words))
+                }))
+            }
+            Err(source) => Err(Stop::Error(self.error::<K>("apply", name, source))),
+        }
+    }
+
+    /// Deletes a child of this job; one that is gone or going is left alone.
+    async fn remove<K>(&self, found: Option<&K>, params: &DeleteParams) -> Result<(), ApplyError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let Some(found) = found.filter(|found| self.in_the_way::<K>(found.meta()).is_none()) else {
+            return Ok(());
+        };
+        let exactly = Preconditions {
+            uid: found.uid(),
+            resource_version: None,
+        };
+        let name = found.name_any();
+        match self
+            .api::<K>()
+            .delete(&name, &params.clone().preconditions(exactly))
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if [NOT_FOUND, CONFLICT].contains(&status.code) => Ok(()),
+            Err(source) => Err(self.error::<K>("delete", name, source)),
+        }
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.job.namespace().unwrap_or_default())
+    }
+
+    fn error<K: Resource<DynamicType = ()>>(
+        &self,
+        verb: &'static str,
+        name: String,
+        source: kube::Error,
+    ) -> ApplyError {
+        ApplyError {
+            verb,
+            kind: K::kind(&()).into_owned(),
+            namespace: self.job.namespace().unwrap_or_default(),
+            name,
+            source,
+        }
+    }
+}

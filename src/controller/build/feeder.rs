@@ -1,0 +1,200 @@
+//! The feeder: a Job of one CPU pod.
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, SecretEnvSource, SecretKeySelector, Volume, VolumeMount,
+};
+use kube::ResourceExt;
+
+use super::{UNPRIVILEGED_ID, access, empty_dir, mount, pod_metadata, quantity, restricted, workload_metadata};
+use crate::api::BatchInferenceJob;
+use crate::api::names::{
+    Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, FEEDER_CONTAINER, FEEDER_PREREQUISITES_CONTAINER,
+    OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH,
+};
+use crate::api::reference::LocalReference;
+use crate::api::resources::{ComputeDefaults, Resources};
+use crate::controller::pod_template;
+use crate::controller::settings::Settings;
+use crate::controller::validate::ValidatedJob;
+
+/// The feeder never gives up by a count: a crash costs seconds of work, and what it waits for may take days. Its end is
+/// decided by what it reports, not by how often it was restarted.
+const NO_BACKOFF_LIMIT: i32 = i32::MAX;
+const DEFAULT_SCRATCH: &str = "2Gi";
+
+pub(super) fn job(validated: &ValidatedJob, settings: &Settings, decided: Option<PodTemplateSpec>) -> Job {
+    let job = &validated.job;
+    let template = decided.unwrap_or_else(|| template(validated, settings));
+    Job {
+        metadata: workload_metadata(job, Component::Feeder, &template),
+        spec: Some(JobSpec {
+            backoff_limit: Some(NO_BACKOFF_LIMIT),
+            completions: Some(1),
+            parallelism: Some(1),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn template(validated: &ValidatedJob, settings: &Settings) -> PodTemplateSpec {
+    let job = &validated.job;
+    let base = PodTemplateSpec {
+        metadata: None,
+        spec: Some(pod(validated, settings)),
+    };
+    let mut merged = pod_template::merge(base, validated.feeder_template.as_ref());
+    merged.metadata = Some(pod_metadata(job, Component::Feeder, merged.metadata));
+    merged
+}
+
+fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
+    let job = &validated.job;
+    let mut volumes = vec![empty_dir("scratch", None, Some(scratch_limit(job)))];
+    let mut mounts = vec![mount("scratch", SCRATCH_MOUNT_PATH)];
+    if let Some(volume) = dataset_volume(validated) {
+        mounts.push(VolumeMount {
+            read_only: Some(true),
+            ..mount(&volume.name, DATASET_MOUNT_PATH)
+        });
+        volumes.push(volume);
+    }
+    PodSpec {
+        containers: vec![container(job, settings, mounts)],
+        init_containers: prerequisites(job, settings).map(|container| vec![container]),
+        enable_service_links: Some(false),
+        restart_policy: Some("OnFailure".into()),
+        service_account_name: Some(access::feeder_account_name(job)),
+        automount_service_account_token: Some(true),
+        security_context: Some(PodSecurityContext {
+            run_as_user: Some(UNPRIVILEGED_ID),
+            run_as_group: Some(UNPRIVILEGED_ID),
+            fs_group: Some(UNPRIVILEGED_ID),
+            ..PodSecurityContext::default()
+        }),
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+fn container(job: &BatchInferenceJob, settings: &Settings, mounts: Vec<VolumeMount>) -> Container {
+    let names = [
+        "feed",
+        "--namespace",
+        &job.namespace().unwrap_or_default(),
+        "--name",
+        &job.name_any(),
+        "--uid",
+        &job.uid().unwrap_or_default(),
+    ]
+    .map(String::from)
+    .to_vec();
+    Container {
+        name: FEEDER_CONTAINER.into(),
+        image: Some(settings.feeder_image.clone()),
+        args: Some(names),
+        env_from: Some(store_keys(job)),
+        resources: Some(resources(job).into()),
+        security_context: Some(restricted(true)),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+/// The stores' keys, each Secret with a prefix of its own: two Secrets with the same keys must not collide.
+fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
+    let from = |prefix: &str, reference: &Option<LocalReference>| {
+        reference.as_ref().map(|reference| EnvFromSource {
+            prefix: Some(prefix.into()),
+            secret_ref: Some(SecretEnvSource {
+                name: reference.name.clone(),
+                optional: None,
+            }),
+            config_map_ref: None,
+        })
+    };
+    let dataset = from(DATASET_ENV_PREFIX, &job.spec.dataset.credentials_secret_ref);
+    let output = from(OUTPUT_ENV_PREFIX, &job.spec.output.credentials_secret_ref);
+    dataset.into_iter().chain(output).collect()
+}
+
+/// An init container that refers to what the servers will need and does nothing: while a Secret is missing, kubelet does not start
+/// it, the feeder waits, and no GPU is taken.
+fn prerequisites(job: &BatchInferenceJob, settings: &Settings) -> Option<Container> {
+    let server = &job.spec.server;
+    let token = server.hf_token_secret_ref.as_ref().map(|reference| EnvVar {
+        name: "HF_TOKEN".into(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: reference.name.clone(),
+                key: reference.key.clone(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    });
+    let refers = |variable: &&EnvVar| {
+        variable
+            .value_from
+            .as_ref()
+            .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some())
+    };
+    let env: Vec<EnvVar> = token
+        .into_iter()
+        .chain(server.env.iter().filter(refers).cloned())
+        .collect();
+    if env.is_empty() {
+        return None;
+    }
+    Some(Container {
+        name: FEEDER_PREREQUISITES_CONTAINER.into(),
+        image: Some(settings.feeder_image.clone()),
+        args: Some(vec!["--version".into()]),
+        env: Some(env),
+        resources: Some(resources(job).into()),
+        security_context: Some(restricted(true)),
+        ..Container::default()
+    })
+}
+
+fn dataset_volume(validated: &ValidatedJob) -> Option<Volume> {
+    let mut volume = Volume {
+        name: "dataset".into(),
+        ..Volume::default()
+    };
+    if let Some(claim) = &validated.dataset_claim {
+        volume.persistent_volume_claim = Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.clone(),
+            read_only: Some(true),
+        });
+        return Some(volume);
+    }
+    let reference = validated.job.spec.dataset.config_map.as_ref()?;
+    volume.config_map = Some(ConfigMapVolumeSource {
+        name: reference.name.clone(),
+        ..ConfigMapVolumeSource::default()
+    });
+    Some(volume)
+}
+
+fn scratch_limit(job: &BatchInferenceJob) -> k8s_openapi::apimachinery::pkg::api::resource::Quantity {
+    let scratch = job.spec.feeder.as_ref().and_then(|feeder| feeder.scratch.as_ref());
+    scratch
+        .and_then(|scratch| scratch.size_limit.clone())
+        .unwrap_or_else(|| quantity(DEFAULT_SCRATCH))
+}
+
+/// What the feeder asks for: what the job says, and for what it does not name, a default.
+fn resources(job: &BatchInferenceJob) -> Resources {
+    let given = job.spec.feeder.as_ref().and_then(|feeder| feeder.resources.clone());
+    given.unwrap_or_default().or_default(&ComputeDefaults {
+        cpu: "250m",
+        memory: "256Mi",
+        memory_limit: "1Gi",
+    })
+}

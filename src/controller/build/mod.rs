@@ -1,0 +1,138 @@
+//! Builds every child object of a job: pure and total, no client, no clock, nothing that can fail.
+//!
+//! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`feeder`] the CPU
+//! pod, [`servers`] the GPU pods. Whatever could be wrong was refused in `validate`.
+
+pub mod access;
+pub mod feeder;
+pub mod servers;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, EmptyDirVolumeSource, PodTemplateSpec, SeccompProfile, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt};
+
+use super::children::Children;
+use super::decide::{Decision, FeederWanted};
+use super::settings::Settings;
+use super::validate::ValidatedJob;
+use crate::api::BatchInferenceJob;
+use crate::api::names::{ANNOTATION_JOB, ANNOTATION_POD_TEMPLATE, Component, child_name, labels};
+
+/// The user and group of our own image, and of servers whose image can run as anyone.
+const UNPRIVILEGED_ID: i64 = 65532;
+
+/// Every child that should exist. `found` gives the pod templates that were decided when a workload was first applied: they stay,
+/// so that a newer operator restarts no running pod.
+#[must_use]
+pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings, found: &Children) -> Children {
+    if decision.feeder != FeederWanted::Run {
+        return Children::default();
+    }
+    let job = &validated.job;
+    let own_account = job
+        .spec
+        .feeder
+        .as_ref()
+        .and_then(|feeder| feeder.service_account_name.as_deref());
+    Children {
+        service_account: own_account.is_none().then(|| access::service_account(job)),
+        role: Some(access::role(job)),
+        role_binding: Some(access::role_binding(job)),
+        network_policy: Some(access::network_policy(job, validated.launch.port)),
+        service: Some(servers::service(job, validated.launch.port)),
+        feeder: Some(feeder::job(
+            validated,
+            settings,
+            found.feeder.as_ref().and_then(decided_template),
+        )),
+        servers: decision.servers.map(|replicas| {
+            servers::deployment(validated, replicas, found.servers.as_ref().and_then(decided_template))
+        }),
+    }
+}
+
+/// Name, labels and owner of a child.
+fn metadata(job: &BatchInferenceJob, component: Component) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(child_name(&job.name_any(), component)),
+        namespace: job.namespace(),
+        labels: Some(labels(job, component)),
+        owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Metadata of a workload: its pod template stands beside it as it was decided.
+fn workload_metadata(job: &BatchInferenceJob, component: Component, template: &PodTemplateSpec) -> ObjectMeta {
+    let written = serde_json::to_string(template).unwrap_or_default();
+    ObjectMeta {
+        annotations: Some([(ANNOTATION_POD_TEMPLATE.to_owned(), written)].into()),
+        ..metadata(job, component)
+    }
+}
+
+/// The pod template that was decided when this workload was first applied.
+fn decided_template<K: Resource>(workload: &K) -> Option<PodTemplateSpec> {
+    let written = workload.meta().annotations.as_ref()?.get(ANNOTATION_POD_TEMPLATE)?;
+    serde_json::from_str(written).ok()
+}
+
+/// Metadata of a pod. Our labels are set last: whatever a person's template says, the pod must be found.
+fn pod_metadata(job: &BatchInferenceJob, component: Component, given: Option<ObjectMeta>) -> ObjectMeta {
+    let mut metadata = given.unwrap_or_default();
+    metadata.labels.get_or_insert_default().extend(labels(job, component));
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(ANNOTATION_JOB.into(), job.name_any());
+    metadata
+}
+
+/// What the "restricted" pod security standard asks of a container.
+fn restricted(read_only: bool) -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".into()]),
+            add: None,
+        }),
+        read_only_root_filesystem: read_only.then_some(true),
+        run_as_non_root: Some(true),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            localhost_profile: None,
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+fn empty_dir(name: &str, medium: Option<&str>, size_limit: Option<Quantity>) -> Volume {
+    Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: medium.map(Into::into),
+            size_limit,
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        ..VolumeMount::default()
+    }
+}
+
+fn quantity(text: &str) -> Quantity {
+    Quantity(text.into())
+}
+
+#[cfg(test)]
+#[path = "../build_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! The model servers: a Deployment, and the headless Service that tells which of them are ready.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    SeccompProfile, SecretKeySelector, SecurityContext, Service, ServicePort, ServiceSpec, Toleration, Volume,
+    VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{empty_dir, metadata, mount, pod_metadata, quantity, restricted, workload_metadata};
+use crate::api::BatchInferenceJob;
+use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
+use crate::api::resources::Resources;
+use crate::api::server::ServerSpec;
+use crate::controller::pod_template;
+use crate::controller::validate::{ValidatedJob, is_device};
+use crate::engine::Launch;
+use crate::engine::launch::Purpose;
+
+/// Seconds between two looks at a server that is starting.
+const STARTUP_PERIOD_SECONDS: i32 = 2;
+/// SGLang's health check takes a second by design and vLLM's waits for its engine: one second, the default, is too short.
+const PROBE_TIMEOUT_SECONDS: i32 = 5;
+
+/// A Service without an address of its own: rows go to pod addresses.
+pub(super) fn service(job: &BatchInferenceJob, port: u16) -> Service {
+    Service {
+        metadata: metadata(job, Component::Server),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".into()),
+            selector: Some(selector(job, Component::Server)),
+            ports: Some(vec![ServicePort {
+                name: Some(SERVER_PORT_NAME.into()),
+                port: port.into(),
+                target_port: Some(IntOrString::String(SERVER_PORT_NAME.into())),
+                protocol: Some("TCP".into()),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The servers; `decided` is the pod template that runs already.
+#[must_use]
+pub fn deployment(validated: &ValidatedJob, replicas: i32, decided: Option<PodTemplateSpec>) -> Deployment {
+    let job = &validated.job;
+    let template = decided.unwrap_or_else(|| template(validated));
+    Deployment {
+        metadata: workload_metadata(job, Component::Server, &template),
+        spec: DeploymentSpec {
+            replicas: Some(replicas),
+            revision_history_limit: Some(0),
+            selector: LabelSelector {
+                match_labels: Some(selector(job, Component::Server)),
+                match_expressions: None,
+            },
+            template,
+            ..DeploymentSpec::default()
+        },
+        status: None,
+    }
+}
+
+fn template(validated: &ValidatedJob) -> PodTemplateSpec {
+    let base = PodTemplateSpec {
+        metadata: None,
+        spec: Some(pod(validated)),
+    };
+    let mut merged = pod_template::merge(base, validated.server_template.as_ref());
+    merged.metadata = Some(pod_metadata(&validated.job, Component::Server, merged.metadata));
+    merged
+}
+
+fn pod(validated: &ValidatedJob) -> PodSpec {
+    let launch = &validated.launch;
+    let (volumes, mounts) = volumes(launch);
+    PodSpec {
+        containers: vec![container(validated, mounts)],
+        automount_service_account_token: Some(false),
+        // A Service named like an engine would set variables that the engine reads: vLLM refuses to start over VLLM_PORT.
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            fs_group: launch.run_as.map(|user| user.group),
+            ..PodSecurityContext::default()
+        }),
+        termination_grace_period_seconds: Some(launch.shutdown_seconds.into()),
+        tolerations: Some(tolerations(&validated.resolved.resources)),
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
+    let (launch, resolved, server) = (&validated.launch, &validated.resolved, &validated.job.spec.server);
+    Container {
+        name: SERVER_CONTAINER.into(),
+        image: Some(resolved.image.clone()),
+        command: launch.command.clone(),
+        args: Some(resolved.args.clone()),
+        env: Some(env(launch, server)),
+        ports: Some(vec![ContainerPort {
+            name: Some(SERVER_PORT_NAME.into()),
+            container_port: launch.port.into(),
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(resolved.resources.clone().into()),
+        security_context: Some(security_context(launch)),
+        startup_probe: Some(startup_probe(launch, server.startup_timeout_seconds)),
+        readiness_probe: Some(probe(launch, 10, 3)),
+        // So that the reason for which a model did not load stands in the pod's status.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+fn env(launch: &Launch, server: &ServerSpec) -> Vec<EnvVar> {
+    let own = launch.env.iter().map(|(name, value)| EnvVar {
+        name: name.clone(),
+        value: Some(value.clone()),
+        value_from: None,
+    });
+    let token = server.hf_token_secret_ref.iter().flat_map(|reference| {
+        launch.token_env.iter().map(|name| EnvVar {
+            name: (*name).into(),
+            value_from: Some(EnvVarSource {
+                secret_key_ref: Some(SecretKeySelector {
+                    name: reference.name.clone(),
+                    key: reference.key.clone(),
+                    optional: None,
+                }),
+                ..EnvVarSource::default()
+            }),
+            value: None,
+        })
+    });
+    let given = |name: &str| server.env.iter().any(|variable| variable.name == name);
+    own.chain(token)
+        .filter(|variable| !given(&variable.name))
+        .chain(server.env.iter().cloned())
+        .collect()
+}
+
+/// Restricted where the engine's image can run as anyone; where it must be root, the rest of "baseline".
+fn security_context(launch: &Launch) -> SecurityContext {
+    match launch.run_as {
+        Some(user) => SecurityContext {
+            run_as_user: Some(user.user),
+            run_as_group: Some(user.group),
+            ..restricted(false)
+        },
+        None => SecurityContext {
+            allow_privilege_escalation: Some(false),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                localhost_profile: None,
+            }),
+            ..SecurityContext::default()
+        },
+    }
+}
+
+/// Kubelet must not restart a server that still loads: the probe allows more than the job does, and the controller ends the job.
+fn startup_probe(launch: &Launch, timeout_seconds: i32) -> Probe {
+    let looks = timeout_seconds / STARTUP_PERIOD_SECONDS + 30;
+    probe(launch, STARTUP_PERIOD_SECONDS, looks)
+}
+
+fn probe(launch: &Launch, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(launch.health_path.into()),
+            port: IntOrString::String(SERVER_PORT_NAME.into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(PROBE_TIMEOUT_SECONDS),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+/// A node with devices is often kept free by a taint with the device's name; not every cluster adds the toleration by itself
+/// (Kubernetes, admission plugin `ExtendedResourceToleration`, off by default).
+fn tolerations(resources: &Resources) -> Vec<Toleration> {
+    let mut devices: Vec<_> = resources
+        .limits
+        .keys()
+        .chain(resources.requests.keys())
+        .filter(|name| is_device(name))
+        .collect();
+    devices.sort();
+    devices.dedup();
+    devices
+        .into_iter()
+        .map(|device| Toleration {
+            key: Some(device.clone()),
+            operator: Some("Exists".into()),
+            effect: Some("NoSchedule".into()),
+            ..Toleration::default()
+        })
+        .collect()
+}
+
+fn volumes(launch: &Launch) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let writable = launch.writable_paths.iter().enumerate();
+    writable
+        .map(|(index, writable)| {
+            let (name, medium, limit) = match writable.purpose {
+                Purpose::WeightsCache => ("weights", None, None),
+                Purpose::SharedMemory { size_mebibytes } => (
+                    "shared-memory",
+                    Some("Memory"),
+                    Some(quantity(&format!("{size_mebibytes}Mi"))),
+                ),
+                Purpose::Temporary => ("temporary", None, None),
+            };
+            let name = format!("{name}-{index}");
+            (empty_dir(&name, medium, limit), mount(&name, writable.path))
+        })
+        .unzip()
+}

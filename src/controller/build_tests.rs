@@ -1,0 +1,163 @@
+use serde_json::json;
+
+use super::*;
+use crate::controller::decide::decide;
+use crate::controller::dereference::Observed;
+use crate::controller::validate::validate;
+
+fn job(spec: serde_json::Value) -> BatchInferenceJob {
+    serde_json::from_value(json!({
+        "apiVersion": "batchinference.dev/v1alpha1",
+        "kind": "BatchInferenceJob",
+        "metadata": {"name": "triangles", "namespace": "geometry", "uid": "0a1b2c3d-0000-0000-0000-000000000000", "generation": 1},
+        "spec": spec,
+        "status": {"feeder": {"attempt": 1, "state": "Feeding", "serversNeeded": true}},
+    }))
+    .expect("a job")
+}
+
+fn settings(version: &str) -> Settings {
+    Settings {
+        feeder_image: format!("batch-inference-operator:{version}"),
+        engine_images: [].into(),
+    }
+}
+
+fn built(job: &BatchInferenceJob, settings: &Settings, observed: &Observed) -> Children {
+    let validated = validate(job, settings).expect("a valid job");
+    let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
+    build(
+        &validated,
+        &decide(job, Ok(&validated), observed, now),
+        settings,
+        &observed.children,
+    )
+}
+
+fn smallest() -> serde_json::Value {
+    json!({
+        "dataset": {"uri": "s3://my-bucket/rows.jsonl"},
+        "server": {"baseModel": "qwen3-8b"},
+        "output": {"uri": "s3://my-bucket/triangles/"},
+    })
+}
+
+/// Every child as YAML, without the copy of the pod template in the annotation, which would be the same text twice.
+fn snapshot(children: &Children) -> String {
+    fn yaml<K: serde::Serialize>(child: Option<&K>) -> Option<String> {
+        let mut value = serde_json::to_value(child?).expect("serialises");
+        if let Some(template) = value.pointer_mut("/metadata/annotations/batchinference.dev~1pod-template") {
+            *template = "(the template)".into();
+        }
+        Some(serde_yaml::to_string(&value).expect("serialises"))
+    }
+    let all = [
+        yaml(children.service_account.as_ref()),
+        yaml(children.role.as_ref()),
+        yaml(children.role_binding.as_ref()),
+        yaml(children.network_policy.as_ref()),
+        yaml(children.service.as_ref()),
+        yaml(children.feeder.as_ref()),
+        yaml(children.servers.as_ref()),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn children_of_the_smallest_job() {
+    insta::assert_snapshot!(snapshot(&built(&job(smallest()), &settings("1"), &Observed::default())));
+}
+
+#[test]
+fn children_of_a_job_that_sets_everything() {
+    let everything = json!({
+        "dataset": {"uri": "s3://in/rows.jsonl", "credentialsSecretRef": {"name": "in-keys"}},
+        "server": {
+            "engine": "VLLM",
+            "baseModel": "meta-llama/Llama-3.1-8B-Instruct",
+            "servedModelNames": ["gpt-4o-mini"],
+            "imageTag": "v0.33.0",
+            "hfTokenSecretRef": {"name": "hugging-face", "key": "token"},
+            "quantization": "fp8",
+            "replicas": 3,
+            "args": ["--max-num-seqs", "64"],
+            "env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}],
+            "resources": {"limits": {"nvidia.com/gpu": 2, "memory": "64Gi"}},
+            "podTemplate": {
+                "metadata": {"labels": {"team": "geometry"}},
+                "spec": {"nodeSelector": {"gpu": "a100"}, "containers": [{"name": "server", "imagePullPolicy": "Always"}]},
+            },
+            "startupTimeoutSeconds": 1200,
+        },
+        "feeder": {
+            "serviceAccountName": "reader",
+            "resources": {"requests": {"cpu": "1"}},
+            "scratch": {"sizeLimit": "10Gi"},
+            "podTemplate": {"spec": {"priorityClassName": "batch"}},
+        },
+        "output": {"uri": "s3://out/triangles/", "credentialsSecretRef": {"name": "out-keys"}},
+    });
+    insta::assert_snapshot!(snapshot(&built(&job(everything), &settings("1"), &Observed::default())));
+}
+
+#[test]
+fn children_of_a_job_on_llama_cpp_with_files() {
+    for (name, dataset) in [
+        ("claim", json!({"uri": "pvc://data/sets/rows.jsonl"})),
+        (
+            "config_map",
+            json!({"configMap": {"name": "rows", "key": "rows.jsonl"}}),
+        ),
+    ] {
+        let spec = json!({
+            "dataset": dataset,
+            "server": {"engine": "LlamaCpp", "baseModel": "/models/model.gguf", "image": "llama:1"},
+            "output": {"uri": "s3://out/"},
+        });
+        insta::assert_snapshot!(name, snapshot(&built(&job(spec), &settings("1"), &Observed::default())));
+    }
+}
+
+#[test]
+fn a_newer_operator_keeps_the_pod_templates_that_run() {
+    let first = built(&job(smallest()), &settings("1"), &Observed::default());
+    let observed = Observed {
+        children: first.clone(),
+        ..Observed::default()
+    };
+    let mut newer = settings("2");
+    newer
+        .engine_images
+        .insert(crate::api::Engine::VLLM, "vllm/vllm-openai:v9".into());
+    assert_eq!(built(&job(smallest()), &newer, &observed), first);
+}
+
+#[test]
+fn what_was_changed_by_hand_is_put_back() {
+    let first = built(&job(smallest()), &settings("1"), &Observed::default());
+    let mut edited = first.clone();
+    let pod = edited
+        .servers
+        .as_mut()
+        .and_then(|servers| servers.spec.template.spec.as_mut())
+        .expect("a pod");
+    pod.containers[0].image = Some("other".into());
+    let observed = Observed {
+        children: edited,
+        ..Observed::default()
+    };
+    assert_eq!(built(&job(smallest()), &settings("1"), &observed), first);
+}
+
+#[test]
+fn labels_of_a_person_cannot_hide_a_pod() {
+    let mut spec = smallest();
+    spec["server"]["podTemplate"] = json!({"metadata": {"labels": {"batchinference.dev/job-uid": "another"}}});
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let template = children.servers.expect("servers").spec.template;
+    let labels = template.metadata.and_then(|metadata| metadata.labels).expect("labels");
+    assert_eq!(
+        labels["batchinference.dev/job-uid"],
+        "0a1b2c3d-0000-0000-0000-000000000000"
+    );
+}

@@ -1,0 +1,26 @@
+//! A job's child objects: as they should be, or as they are.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+
+/// The children of one job. The same shape serves for what [`super::build`] wants and what [`super::dereference`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Children {
+    /// What the feeder runs under, unless the job names its own.
+    pub service_account: Option<ServiceAccount>,
+    /// What the feeder may do.
+    pub role: Option<Role>,
+    /// Gives the role to the feeder's service account.
+    pub role_binding: Option<RoleBinding>,
+    /// Only the feeder may talk to the servers.
+    pub network_policy: Option<NetworkPolicy>,
+    /// The headless Service whose `EndpointSlices` tell the feeder of ready servers.
+    pub service: Option<Service>,
+    /// The feeder.
+    pub feeder: Option<Job>,
+    /// The model servers; absent when none is needed.
+    pub servers: Option<Deployment>,
+}

@@ -1,0 +1,240 @@
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::json;
+
+use super::*;
+use crate::api::condition::reason_of;
+use crate::api::phase::Phase;
+use crate::controller::settings::Settings;
+use crate::controller::update_status::next_status;
+use crate::controller::validate::validate;
+
+const NOW: i64 = 1_800_000_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).expect("in range")
+}
+
+/// A job whose status is what it was after `status`.
+fn job(status: serde_json::Value) -> BatchInferenceJob {
+    serde_json::from_value(json!({
+        "apiVersion": "batchinference.dev/v1alpha1",
+        "kind": "BatchInferenceJob",
+        "metadata": {"name": "triangles", "namespace": "geometry", "uid": "u-1", "generation": 3},
+        "spec": {
+            "dataset": {"uri": "s3://bucket/rows.jsonl"},
+            "server": {"baseModel": "Qwen/Qwen3-8B", "replicas": 2, "startupTimeoutSeconds": 600},
+            "output": {"uri": "s3://bucket/out/"},
+        },
+        "status": status,
+    }))
+    .expect("a job")
+}
+
+fn feeder(state: &str, servers_needed: bool) -> serde_json::Value {
+    json!({"feeder": {"attempt": 1, "state": state, "serversNeeded": servers_needed}})
+}
+
+fn ended(reason: &str) -> serde_json::Value {
+    json!({"feeder": {"attempt": 1, "state": "Ended", "serversNeeded": false, "reason": reason, "message": "what happened"}})
+}
+
+fn settings() -> Settings {
+    Settings {
+        feeder_image: "operator:1".into(),
+        engine_images: [].into(),
+    }
+}
+
+/// The decision, and the conditions that it leads to.
+fn decided(
+    job: &BatchInferenceJob,
+    observed: &Observed,
+) -> (Decision, Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>) {
+    let validated = validate(job, &settings());
+    let decision = decide(job, validated.as_ref(), observed, now());
+    let status = next_status(job, validated.as_ref().ok(), &decision, None, now());
+    (decision, status.conditions)
+}
+
+fn server_pod(scheduled_ago: i64, ready: bool) -> Pod {
+    let at = Timestamp::from_second(NOW - scheduled_ago).expect("in range");
+    serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "status": {"conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": at},
+            {"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": at},
+        ]},
+    }))
+    .expect("a pod")
+}
+
+#[test]
+fn a_new_job_gets_a_feeder_and_no_server() {
+    let (decision, conditions) = decided(&job(json!({})), &Observed::default());
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, None));
+    assert_eq!(Phase::of(&conditions), Phase::Pending);
+    assert_eq!(reason_of(&conditions, ConditionType::Validated), Some("FeederStarting"));
+}
+
+#[test]
+fn inspection_takes_no_server() {
+    let (decision, conditions) = decided(&job(feeder("Inspecting", false)), &Observed::default());
+    assert_eq!(decision.servers, None);
+    assert_eq!(Phase::of(&conditions), Phase::Validating);
+}
+
+#[test]
+fn servers_exist_while_the_feeder_needs_them() {
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &Observed::default());
+    assert_eq!(decision.servers, Some(2));
+    assert_eq!(Phase::of(&conditions), Phase::Provisioning);
+    let running = Observed {
+        server_pods: vec![server_pod(5, true), server_pod(5, false)],
+        ..Observed::default()
+    };
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &running);
+    assert_eq!(decision.servers_status, ServersStatus { replicas: 2, ready: 1 });
+    assert_eq!(Phase::of(&conditions), Phase::Running);
+    assert_eq!(
+        reason_of(&conditions, ConditionType::GPUsReleased),
+        Some("ServersRunning")
+    );
+    let (decision, conditions) = decided(&job(feeder("Finalizing", false)), &running);
+    assert_eq!(decision.servers, None);
+    assert_eq!(Phase::of(&conditions), Phase::Finalizing);
+    assert_eq!(
+        reason_of(&conditions, ConditionType::GPUsReleased),
+        Some("ServersTerminating")
+    );
+}
+
+#[test]
+fn gpus_are_released_only_when_nothing_of_the_servers_is_left() {
+    let leftovers = vec![
+        Observed {
+            server_pods: vec![server_pod(5, false)],
+            ..Observed::default()
+        },
+        Observed {
+            server_replica_sets: 1,
+            ..Observed::default()
+        },
+        Observed {
+            children: crate::controller::children::Children {
+                servers: Some(Deployment::default()),
+                ..Default::default()
+            },
+            ..Observed::default()
+        },
+    ];
+    for left in leftovers {
+        let (_, conditions) = decided(&job(ended("AllRowsSucceeded")), &left);
+        assert!(!is_true(&conditions, ConditionType::GPUsReleased));
+        assert!(
+            is_true(&conditions, ConditionType::Complete),
+            "the end does not wait for pods to die"
+        );
+    }
+    let (_, conditions) = decided(&job(ended("AllRowsSucceeded")), &Observed::default());
+    assert!(is_true(&conditions, ConditionType::GPUsReleased));
+}
+
+#[test]
+fn each_end_of_the_feeder_becomes_the_condition_that_it_is() {
+    let cases = [
+        ("AllRowsSucceeded", Phase::Completed, true),
+        ("SomeRowsFailed", Phase::Completed, true),
+        ("ResultsReused", Phase::Completed, true),
+        ("AllRowsFailed", Phase::Failed, true),
+        ("DatasetInvalid", Phase::Failed, false),
+        ("OutputNotEmpty", Phase::Failed, false),
+    ];
+    for (reason, phase, is_validated) in cases {
+        let (decision, conditions) = decided(&job(ended(reason)), &Observed::default());
+        assert_eq!(Phase::of(&conditions), phase, "{reason}");
+        assert_eq!(is_true(&conditions, ConditionType::Validated), is_validated, "{reason}");
+        assert_eq!(
+            is_true(&conditions, ConditionType::Stalled),
+            phase == Phase::Failed,
+            "{reason}"
+        );
+        assert_eq!(
+            (decision.feeder, decision.servers),
+            (FeederWanted::Leave, None),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn a_message_of_a_failure_ends_with_what_to_do() {
+    let (_, conditions) = decided(&job(ended("DatasetAccessDenied")), &Observed::default());
+    let failed = find(&conditions, ConditionType::Failed).expect("failed");
+    assert!(
+        failed.message.starts_with("what happened. Correct the keys"),
+        "{}",
+        failed.message
+    );
+}
+
+#[test]
+fn a_server_that_does_not_get_ready_in_time_ends_the_job_and_releases_the_gpus() {
+    let starting = |ago| Observed {
+        server_pods: vec![server_pod(ago, false)],
+        ..Observed::default()
+    };
+    let (decision, _) = decided(&job(feeder("Feeding", true)), &starting(590));
+    assert_eq!(decision.servers, Some(2));
+    assert_eq!(
+        decision.look_again,
+        Some(Duration::from_secs(11)),
+        "looked at again just after the deadline"
+    );
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &starting(600));
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+    assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("StartupTimeout"));
+}
+
+#[test]
+fn an_end_that_was_written_stays() {
+    let mut status = feeder("Feeding", true);
+    status["conditions"] = json!([{
+        "type": "Failed", "status": "True", "reason": "StartupTimeout", "message": "too slow",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]);
+    let (decision, conditions) = decided(&job(status), &Observed::default());
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+    assert_eq!(
+        find(&conditions, ConditionType::Failed).map(|failed| failed.message.as_str()),
+        Some("too slow")
+    );
+}
+
+#[test]
+fn a_missing_config_map_is_named_and_looked_for_again() {
+    let observed = Observed {
+        missing_config_map: Some("rows".into()),
+        ..Observed::default()
+    };
+    let (decision, conditions) = decided(&job(json!({})), &observed);
+    assert_eq!(
+        reason_of(&conditions, ConditionType::Validated),
+        Some("ConfigMapMissing")
+    );
+    assert!(decision.look_again.is_some());
+}
+
+#[test]
+fn a_status_that_is_already_so_is_not_written_again() {
+    let first = job(feeder("Feeding", true));
+    let validated = validate(&first, &settings()).expect("valid");
+    let status_of = |job: &BatchInferenceJob, at: i64| {
+        let decision = decide(job, Ok(&validated), &Observed::default(), now());
+        let at = Timestamp::from_second(at).expect("in range");
+        next_status(job, Some(&validated), &decision, None, at)
+    };
+    let written = status_of(&first, NOW);
+    let mut second = first.clone();
+    second.status.as_mut().expect("a status").controller = written.clone();
+    assert_eq!(status_of(&second, NOW + 60), written);
+}

@@ -1,0 +1,80 @@
+//! Events: one for each change of phase, and for each new reason to wait, for `kubectl describe`.
+
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, PostParams};
+use kube::{Client, Resource, ResourceExt};
+
+use crate::api::BatchInferenceJob;
+use crate::api::condition::{ConditionType, find};
+use crate::api::names::{MANAGED_BY, label_value};
+use crate::api::phase::Phase;
+use crate::api::status::ControllerStatus;
+
+/// The longest note that the API server takes, in bytes (events.k8s.io/v1, `note`).
+const NOTE_LIMIT: usize = 1024;
+
+/// The event for a change of status, if it is one that a person should hear of.
+#[must_use]
+pub fn event_for(
+    job: &BatchInferenceJob,
+    before: &ControllerStatus,
+    after: &ControllerStatus,
+    reporter: &str,
+    now: Timestamp,
+) -> Option<Event> {
+    let phase = after.phase?;
+    let headline = headline(phase, after)?;
+    let same =
+        before.phase == after.phase && self::headline(phase, before).is_some_and(|old| old.reason == headline.reason);
+    if same {
+        return None;
+    }
+    let mut note = headline.message.clone();
+    note.truncate(note.floor_char_boundary(NOTE_LIMIT));
+    let warns = phase == Phase::Failed
+        || !crate::api::reason::Reason::parse(&headline.reason)?
+            .advice()
+            .starts_with("Nothing");
+    Some(Event {
+        metadata: ObjectMeta {
+            // A job's name may fill all that a name may have, so the event's begins with what fits.
+            name: Some(format!("{}.{:x}", label_value(&job.name_any()), now.as_nanosecond())),
+            namespace: job.namespace(),
+            ..ObjectMeta::default()
+        },
+        action: Some(phase.to_string()),
+        reason: Some(headline.reason.clone()),
+        note: Some(note),
+        type_: Some(if warns { "Warning" } else { "Normal" }.into()),
+        event_time: Some(MicroTime(now)),
+        regarding: Some(job.object_ref(&())),
+        reporting_controller: Some(MANAGED_BY.into()),
+        reporting_instance: Some(reporter.into()),
+        ..Event::default()
+    })
+}
+
+/// The condition that explains a phase.
+fn headline(
+    phase: Phase,
+    status: &ControllerStatus,
+) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    let kind = match phase {
+        Phase::Pending => ConditionType::Reconciling,
+        Phase::Validating => ConditionType::Validated,
+        Phase::Provisioning | Phase::Running | Phase::Finalizing => ConditionType::ServersReady,
+        Phase::Completed => ConditionType::Complete,
+        Phase::Failed => ConditionType::Failed,
+    };
+    find(&status.conditions, kind)
+}
+
+/// Sends an event. One that cannot be sent is logged: it must never hide what a reconcile did.
+pub async fn publish(client: &Client, event: &Event) {
+    let api: Api<Event> = Api::namespaced(client.clone(), &event.namespace().unwrap_or_default());
+    if let Err(error) = api.create(&PostParams::default(), event).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "event not sent");
+    }
+}

@@ -1,0 +1,22 @@
+//! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
+//!
+//! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
+//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides and [`build`] builds (both pure),
+//! [`apply`] writes children, [`update_status`] writes the status. [`run`] wires it to the API server.
+//! Uses `engine` and `api`; never `feeder`, `dataset`, `results` or `storage`.
+
+pub mod apply;
+pub mod build;
+pub mod children;
+pub mod decide;
+pub mod dereference;
+pub mod events;
+pub mod pod_template;
+pub mod reconcile;
+pub mod run;
+pub mod serve;
+pub mod settings;
+pub mod unchanged;
+pub mod update_status;
+pub mod validate;
+pub mod waiting;

@@ -1,0 +1,123 @@
+//! The controller's part of the status: computed purely, written once per reconcile, and only when it changed.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource, ResourceExt};
+
+use super::apply::Obstacle;
+use super::decide::Decision;
+use super::validate::ValidatedJob;
+use super::waiting::Wait;
+use crate::api::BatchInferenceJob;
+use crate::api::condition::{ConditionType, ConditionUpdate, is_true, merge};
+use crate::api::phase::Phase;
+use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus};
+
+/// A status that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write the status of job {namespace}/{job}")]
+pub struct UpdateStatusError {
+    namespace: String,
+    job: String,
+    source: kube::Error,
+}
+
+/// The status after a reconcile.
+#[must_use]
+pub fn next_status(
+    job: &BatchInferenceJob,
+    validated: Option<&ValidatedJob>,
+    decision: &Decision,
+    obstacle: Option<&Obstacle>,
+    now: Timestamp,
+) -> ControllerStatus {
+    let current = current_status(job);
+    let mut updates = decision.conditions.clone();
+    if let Some(obstacle) = obstacle {
+        tell_obstacle(&mut updates, obstacle);
+    }
+    // Times are kept in whole seconds, as the API server keeps them: a finer one would differ from itself when read back.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let generation = job.meta().generation.unwrap_or_default();
+    let conditions = merge(&current.conditions, &updates, generation, now);
+    let ended = is_true(&conditions, ConditionType::Complete) || is_true(&conditions, ConditionType::Failed);
+    ControllerStatus {
+        observed_generation: Some(generation),
+        phase: Some(Phase::of(&conditions)),
+        conditions,
+        start_time: current.start_time.or(Some(Time(now))),
+        completion_time: current.completion_time.or(ended.then_some(Time(now))),
+        resolved: current
+            .resolved
+            .or_else(|| validated.map(|validated| validated.resolved.clone())),
+        servers: Some(decision.servers_status),
+    }
+}
+
+/// The controller's part of the status as it is.
+#[must_use]
+pub fn current_status(job: &BatchInferenceJob) -> ControllerStatus {
+    job.status
+        .as_ref()
+        .map(|status| status.controller.clone())
+        .unwrap_or_default()
+}
+
+/// Says what is in the way, in the condition that waits for it.
+fn tell_obstacle(updates: &mut Vec<ConditionUpdate>, obstacle: &Obstacle) {
+    let says = |kind, status, wait: &Wait| {
+        ConditionUpdate::new(
+            kind,
+            status,
+            wait.reason,
+            format!("{}. {}", wait.message.trim_end_matches('.'), wait.reason.advice()),
+        )
+    };
+    match obstacle {
+        Obstacle::Ends(wait) => {
+            replace(updates, says(ConditionType::Reconciling, false, wait));
+            replace(updates, says(ConditionType::Failed, true, wait));
+            replace(updates, says(ConditionType::Stalled, true, wait));
+        }
+        Obstacle::Waits(wait) => {
+            let before_feeder = updates
+                .iter()
+                .any(|update| update.kind == ConditionType::Reconciling && update.status);
+            if before_feeder {
+                replace(updates, says(ConditionType::Reconciling, true, wait));
+                replace(updates, says(ConditionType::Validated, false, wait));
+            } else {
+                replace(updates, says(ConditionType::ServersReady, false, wait));
+            }
+        }
+    }
+}
+
+fn replace(updates: &mut Vec<ConditionUpdate>, update: ConditionUpdate) {
+    updates.retain(|other| other.kind != update.kind);
+    updates.push(update);
+}
+
+/// Writes the status.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn update_status(
+    client: &Client,
+    job: &BatchInferenceJob,
+    status: &ControllerStatus,
+) -> Result<(), UpdateStatusError> {
+    let namespace = job.namespace().unwrap_or_default();
+    let api: Api<BatchInferenceJob> = Api::namespaced(client.clone(), &namespace);
+    let patch = crate::api::status::patch(&job.name_any(), &job.uid().unwrap_or_default(), None, status);
+    let params = PatchParams::apply(CONTROLLER_FIELD_MANAGER).force();
+    match api.patch_status(&job.name_any(), &params, &Patch::Apply(patch)).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(UpdateStatusError {
+            namespace,
+            job: job.name_any(),
+            source,
+        }),
+    }
+}
