@@ -55,10 +55,7 @@ pub fn decide(
     let servers_status = view.servers_status();
     let deadline = view.startup_deadline();
     let end = match validated {
-        Err(refusal) => Some(End {
-            by_feeder: false,
-            wait: refusal.clone(),
-        }),
+        Err(refusal) => Some(End::new(false, refusal)),
         Ok(_) => view.end(deadline, now),
     };
     let servers = validated
@@ -66,7 +63,7 @@ pub fn decide(
         .filter(|_| end.is_none() && view.servers_needed())
         .map(|valid| valid.job.spec.server.replicas.unwrap_or(1));
     let mut conditions = view.progress_conditions(servers, end.as_ref());
-    conditions.extend(view.end_conditions(end.as_ref()));
+    conditions.extend(end_conditions(end.as_ref()));
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
     let until_deadline = deadline
         .filter(|_| servers.is_some())
@@ -93,7 +90,19 @@ fn until(deadline: Timestamp, now: Timestamp) -> Duration {
 struct End {
     /// The feeder ended it, and not the controller.
     by_feeder: bool,
-    wait: Wait,
+    reason: Reason,
+    /// What happened and what to do about it.
+    message: String,
+}
+
+impl End {
+    fn new(by_feeder: bool, wait: &Wait) -> Self {
+        Self {
+            by_feeder,
+            reason: wait.reason,
+            message: explain(wait),
+        }
+    }
 }
 
 struct View<'a> {
@@ -125,19 +134,17 @@ impl View<'_> {
                 .and_then(Reason::parse)
                 .unwrap_or(Reason::SpecInvalid);
             let message = feeder.message.clone().unwrap_or_default();
-            return Some(End {
-                by_feeder: true,
-                wait: Wait::new(reason, message),
-            });
+            return Some(End::new(true, &Wait::new(reason, message)));
         }
-        if let Some(wait) = self.condition(ConditionType::Failed) {
-            return Some(End { by_feeder: false, wait });
-        }
-        if deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline) {
+        if let Some(Wait { reason, message }) = self.condition(ConditionType::Failed) {
             return Some(End {
                 by_feeder: false,
-                wait: self.startup_timeout(),
+                reason,
+                message,
             });
+        }
+        if deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline) {
+            return Some(End::new(false, &self.startup_timeout()));
         }
         None
     }
@@ -191,12 +198,7 @@ impl View<'_> {
 
     fn reconciling(&self, end: Option<&End>) -> ConditionUpdate {
         if let Some(end) = end {
-            return ConditionUpdate::new(
-                ConditionType::Reconciling,
-                false,
-                Reason::Ended,
-                end.wait.reason.as_str(),
-            );
+            return ConditionUpdate::new(ConditionType::Reconciling, false, Reason::Ended, end.reason.as_str());
         }
         if self.feeder().is_some() {
             return ConditionUpdate::new(
@@ -230,8 +232,7 @@ impl View<'_> {
             .as_ref()
             .is_some_and(|status| is_true(&status.controller.conditions, ConditionType::Validated));
         let by_end = end.is_some_and(|end| {
-            end.wait.reason.is_success()
-                || matches!(end.wait.reason, Reason::AllRowsFailed | Reason::ServerRefusesRequests)
+            end.reason.is_success() || matches!(end.reason, Reason::AllRowsFailed | Reason::ServerRefusesRequests)
         });
         let feeding = self
             .feeder()
@@ -252,7 +253,7 @@ impl View<'_> {
             return update(true, Reason::DatasetValid, format!("{rows} rows, each can be run"));
         }
         match (end, self.feeder()) {
-            (Some(end), _) => update(false, end.wait.reason, explain(&end.wait)),
+            (Some(end), _) => update(false, end.reason, end.message.clone()),
             (None, None) => {
                 let wait = self.feeder_wait();
                 update(false, wait.reason, explain(&wait))
@@ -321,27 +322,17 @@ impl View<'_> {
             ),
         }
     }
+}
 
-    fn end_conditions(&self, end: Option<&End>) -> Vec<ConditionUpdate> {
-        let Some(End { wait, .. }) = end else { return Vec::new() };
-        if wait.reason.is_success() {
-            return vec![ConditionUpdate::new(
-                ConditionType::Complete,
-                true,
-                wait.reason,
-                explain(wait),
-            )];
-        }
-        // An end that is already written keeps its message.
-        let message = match self.condition(ConditionType::Failed) {
-            Some(written) if written.reason == wait.reason => written.message,
-            _ => explain(wait),
-        };
-        vec![
-            ConditionUpdate::new(ConditionType::Failed, true, wait.reason, message.clone()),
-            ConditionUpdate::new(ConditionType::Stalled, true, wait.reason, message),
-        ]
+fn end_conditions(end: Option<&End>) -> Vec<ConditionUpdate> {
+    let Some(End { reason, message, .. }) = end else {
+        return Vec::new();
+    };
+    let says = |kind| ConditionUpdate::new(kind, true, *reason, message.clone());
+    if reason.is_success() {
+        return vec![says(ConditionType::Complete)];
     }
+    vec![says(ConditionType::Failed), says(ConditionType::Stalled)]
 }
 
 /// What happened, and what to do about it when there is something to do.
