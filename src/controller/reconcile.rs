@@ -16,13 +16,16 @@ use super::dereference::{Observed, dereference};
 use super::events;
 use super::serve::Metrics;
 use super::settings::Settings;
-use super::update_status::{current_status, next_status, update_status};
+use super::update_status::{Written, current_status, next_status, update_status};
 use super::validate::{ValidatedJob, validate};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, is_true};
 
 /// How soon a job is looked at again whose reconcile failed, or that is held up by something no watch tells of.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How soon a job is looked at again that changed while it was being reconciled.
+const LOOK_AGAIN_AT_NEWER: Duration = Duration::from_millis(200);
 
 /// What every reconcile needs.
 pub struct Context {
@@ -98,7 +101,10 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
     let before = current_status(job);
     let after = next_status(job, validated.as_ref().ok(), &decision, obstacle.as_ref(), now);
     if before != after {
-        update_status(client, job, &after).await?;
+        if update_status(client, job, &after).await? == Written::Outdated {
+            // The watch brings the newer job; should it have brought it already, this look is soon.
+            return Ok(Action::requeue(with_jitter(LOOK_AGAIN_AT_NEWER)));
+        }
         if let Some(event) = events::event_for(job, &before, &after, &context.reporter, now) {
             events::publish(client, &event).await;
         }

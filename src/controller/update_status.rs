@@ -14,6 +14,11 @@ use crate::api::condition::{ConditionType, ConditionUpdate, is_true, merge};
 use crate::api::phase::Phase;
 use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus};
 
+/// HTTP status of a write that carries an old resourceVersion.
+const CONFLICT: u16 = 409;
+/// HTTP status of a write to a job that is gone.
+const NOT_FOUND: u16 = 404;
+
 /// A status that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write the status of job {namespace}/{job}")]
@@ -99,7 +104,16 @@ fn replace(updates: &mut Vec<ConditionUpdate>, update: ConditionUpdate) {
     updates.push(update);
 }
 
-/// Writes the status.
+/// Whether a status was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is there.
+    Yes,
+    /// The job had changed since it was read, so what was decided may no longer be right: it is to be decided again.
+    Outdated,
+}
+
+/// Writes the status, unless the job has changed since it was read.
 ///
 /// # Errors
 /// When the API server does not take it.
@@ -107,13 +121,20 @@ pub async fn update_status(
     client: &Client,
     job: &BatchInferenceJob,
     status: &ControllerStatus,
-) -> Result<(), UpdateStatusError> {
+) -> Result<Written, UpdateStatusError> {
     let namespace = job.namespace().unwrap_or_default();
     let api: Api<BatchInferenceJob> = Api::namespaced(client.clone(), &namespace);
-    let patch = crate::api::status::patch(&job.name_any(), &job.uid().unwrap_or_default(), None, status);
+    let version = job.resource_version();
+    let patch = crate::api::status::patch(
+        &job.name_any(),
+        &job.uid().unwrap_or_default(),
+        version.as_deref(),
+        status,
+    );
     let params = PatchParams::apply(CONTROLLER_FIELD_MANAGER).force();
     match api.patch_status(&job.name_any(), &params, &Patch::Apply(patch)).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(Written::Yes),
+        Err(kube::Error::Api(refusal)) if [CONFLICT, NOT_FOUND].contains(&refusal.code) => Ok(Written::Outdated),
         Err(source) => Err(UpdateStatusError {
             namespace,
             job: job.name_any(),
