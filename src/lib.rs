@@ -3,3 +3,5 @@
 //! The folders are floors, and imports only go down (`tests/architecture.rs` keeps it so):
 //! `controller`, `feeder` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
 //! `docs/architecture.md` has the picture.
+
+pub mod openai;

@@ -1,0 +1,26 @@
+//! Request rows and result rows in the OpenAI batch format, byte for byte.
+//!
+//! Everything here is pure: bytes in, values out. It uses `serde_json` to check and to find places in a text, never to
+//! re-write one: a round trip through a value type would change numbers, spacing, escapes and doubled keys.
+//! Start with [`RequestRow`] (one line of a data set) and [`ResultRow`] (one line of the results).
+
+mod body;
+mod custom_id;
+mod endpoint;
+mod json;
+mod position;
+mod request;
+mod response;
+mod result_row;
+mod row_error;
+mod usage;
+
+pub use body::RequestBody;
+pub use custom_id::{CustomId, EmptyCustomId};
+pub use endpoint::{Endpoint, UnknownEndpoint};
+pub use position::{LineNumber, RowNumber};
+pub use request::RequestRow;
+pub use response::ResponseBody;
+pub use result_row::{Outcome, RESPONSE_NOT_JSON, ResultRow};
+pub use row_error::{Field, RowError};
+pub use usage::Usage;
