@@ -4,4 +4,5 @@
 //! `controller`, `feeder` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
 //! `docs/architecture.md` has the picture.
 
+pub mod dataset;
 pub mod openai;
