@@ -23,7 +23,7 @@ impl Findings {
         self.invalid_rows == 0 && self.unknown_model_rows == 0
     }
 
-    /// Counts an invalid row. Rows may come in any order, as long as those of one kind come in theirs.
+    /// Counts an invalid row; rows may come in any order.
     pub(super) fn invalid_row(&mut self, line: LineNumber, reason: InvalidRowReason) {
         self.invalid_rows += 1;
         let position = self.first_invalid_rows.partition_point(|row| row.line <= line);

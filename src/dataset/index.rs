@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn an_index_with_a_gap_an_overlap_or_a_wrong_count_is_refused() {
-        let refused: [fn(&mut Index); 7] = [
+        let refused: [fn(&mut Index); 8] = [
+            |index| (index.rows, index.blocks[1].rows) = (294, 291),
             |index| index.rows = 6,
             |index| index.bytes = 699,
             |index| _ = index.blocks.pop(),

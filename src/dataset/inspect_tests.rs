@@ -167,6 +167,14 @@ async fn a_repeated_id_names_both_lines_wherever_they_are() {
 }
 
 #[tokio::test]
+async fn all_repeated_ids_are_counted_and_ten_are_described() {
+    let refusal = refused(rows(15) + &rows(15)).await;
+    assert_eq!((refusal.rows, refusal.invalid_rows), (30, 15));
+    let lines: Vec<_> = refusal.first_invalid_rows.iter().map(|row| row.line.0).collect();
+    assert_eq!(lines, (16..26).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn ids_that_differ_only_in_escapes_are_the_same() {
     let refusal = refused(row("ab") + "\n" + &row(r"\u0061b")).await;
     assert_eq!(refusal.first_invalid_rows[0].line, LineNumber(2));

@@ -60,7 +60,7 @@ pub struct LineSplitter {
     offset: u64,
     /// How much of the line has come.
     length: u64,
-    /// What has come of the line, unless that is too long already.
+    /// What has come of the line, as long as that is within the limit.
     unfinished: BytesMut,
 }
 
@@ -116,9 +116,7 @@ impl LineSplitter {
 
     fn keep(&mut self, part: &[u8]) {
         self.length += part.len() as u64;
-        if self.is_too_long(self.length) {
-            self.unfinished = BytesMut::new();
-        } else {
+        if !self.is_too_long(self.length) {
             self.unfinished.extend_from_slice(part);
         }
     }
