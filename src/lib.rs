@@ -7,6 +7,7 @@
 pub mod api;
 pub mod cli;
 pub mod controller;
+pub mod dataset;
 pub mod engine;
 pub mod openai;
 pub mod results;
