@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use batch_inference_operator::openai::{RowNumber, Usage};
+use batch_inference_operator::results::{
+    Checksum, Claim, Claimed, DatasetFacts, Finished, FinishedRow, JobReference, Kind,
+    LedgerWriter, Outcome, Work, claim, finalise, resume,
+};
 use batch_inference_operator::storage::{Error, Put, Store};
 use futures::future::join_all;
 
@@ -14,6 +19,7 @@ pub async fn holds_on(store: &Store) {
     an_overwrite_replaces_and_an_abort_does_not(store).await;
     empty_objects_exist(store).await;
     uris_name_the_place(store);
+    rows_become_results(store).await;
 }
 
 async fn a_second_create_changes_nothing(store: &Store) {
@@ -102,4 +108,88 @@ pub async fn large_objects_are_written_in_parts(store: &Store) {
     }
     aborted.abort().await;
     assert_eq!(store.size("aborted").await.unwrap(), None);
+}
+
+/// A job's whole life in its output, with a feeder that dies after half of the rows.
+async fn rows_become_results(store: &Store) {
+    const ROWS: u64 = 3000;
+    let ours = job_claim(ROWS);
+    assert_eq!(claim(store, &ours).await.unwrap(), Claimed::New);
+    for (attempt, rows) in [(1, 0..ROWS / 2), (2, 0..ROWS)] {
+        let ledger = resume(store, attempt).await.unwrap();
+        let writer = LedgerWriter::start(store.clone(), ledger);
+        for number in rows.rev() {
+            writer.record(finished_row(number, attempt));
+        }
+        writer.flush().await;
+        let status = writer.status().borrow().clone();
+        assert!(status.trouble.is_none());
+        assert_eq!(status.results, ROWS / 2 * u64::from(attempt));
+    }
+    let again = claim(store, &ours).await.unwrap();
+    assert_eq!(again, Claimed::Resumed(Box::new(ours.clone())));
+
+    let manifest = finalise(store, &finished(&ours, ROWS)).await.unwrap();
+    let results = store.read("results.jsonl").await.unwrap().unwrap();
+    let want: String = (0..ROWS)
+        .map(|number| line(number, if number < ROWS / 2 { 1 } else { 2 }) + "\n")
+        .collect();
+    assert!(results == want.as_bytes(), "{} bytes", results.len());
+    assert_eq!(manifest.outcome, Outcome::AllRowsSucceeded);
+    assert_eq!(manifest.results.sha256, Checksum::of(&results));
+    assert_eq!(manifest.usage.total_tokens, ROWS * 3);
+    assert_eq!(store.size("errors.jsonl").await.unwrap(), Some(0));
+    let again = finalise(store, &finished(&ours, ROWS)).await.unwrap();
+    assert_eq!(again, manifest);
+}
+
+fn job_claim(rows: u64) -> Claim {
+    let job = JobReference {
+        namespace: "default".into(),
+        name: "triangles".into(),
+        uid: "1".into(),
+    };
+    let work = Work {
+        dataset_sha256: Checksum::of(b"rows"),
+        model: "base".into(),
+        revision: None,
+        quantization: None,
+        adapters: Vec::new(),
+    };
+    Claim::new(job, "s3://bucket/rows.jsonl", rows, work)
+}
+
+fn finished(claim: &Claim, rows: u64) -> Finished {
+    Finished {
+        identity: claim.identity(),
+        job: claim.job().clone(),
+        dataset: DatasetFacts {
+            uri: "s3://bucket/rows.jsonl".into(),
+            rows,
+            bytes: 4,
+            sha256: Checksum::of(b"rows"),
+        },
+        started_at: "2026-11-24T08:00:00Z".into(),
+        finished_at: "2026-11-24T08:05:00Z".into(),
+        operator_version: "0.1.0".into(),
+    }
+}
+
+fn finished_row(number: u64, attempt: u32) -> FinishedRow {
+    FinishedRow {
+        row: RowNumber(number),
+        kind: Kind::Result,
+        usage: Usage {
+            prompt_tokens: 2,
+            completion_tokens: 1,
+        },
+        model: Some("base".into()),
+        line: line(number, attempt).into(),
+    }
+}
+
+/// Long enough that all of them need several segments and several parts.
+fn line(number: u64, attempt: u32) -> String {
+    let text = "x".repeat(10_000);
+    format!(r#"{{"custom_id":"{number}","attempt":{attempt},"text":"{text}"}}"#)
 }
