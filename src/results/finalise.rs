@@ -14,7 +14,7 @@ use super::manifest::{
     self, DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed,
     read_manifest,
 };
-use super::merge::{Merge, Merged};
+use super::merge::{Merge, MergedRow};
 use super::record::Kind;
 use super::row_set::RowSet;
 use super::stored_segment::{self, StoredSegment};
@@ -55,31 +55,52 @@ pub async fn finalise(store: &Store, finished: &Finished) -> Result<Manifest, Er
     if let Some(decided) = decided(store, finished).await? {
         return Ok(decided);
     }
-    let segments = stored_segment::list(store).await?;
-    check_complete(&segments, finished.dataset.rows)?;
-    let mut files = Files::new(store, &segments);
-    let mut merge = Merge::new(store.clone(), &segments, CHUNK_BYTES);
-    let written = write_rows(&mut merge, &mut files, finished.dataset.rows).await;
-    let decided = match written {
-        // Whoever was slower must not touch the files that a manifest describes.
-        Ok(()) => decided(store, finished).await,
-        Err(error) => Err(error),
-    };
-    match decided {
-        Ok(None) => {}
-        Ok(Some(decided)) => {
-            files.abort().await;
-            return Ok(decided);
-        }
-        Err(error) => {
+    let merged = Merged::begin(store, finished).await?;
+    merged.complete(store, finished).await
+}
+
+/// Both files written to their last byte, but not visible yet.
+struct Merged {
+    files: Files,
+    segments: Vec<StoredSegment>,
+    duplicates: u64,
+}
+
+impl Merged {
+    async fn begin(store: &Store, finished: &Finished) -> Result<Self, Error> {
+        let rows = finished.dataset.rows;
+        let segments = stored_segment::list(store).await?;
+        check_complete(&segments, rows)?;
+        let mut files = Files::new(store, &segments);
+        let mut merge = Merge::new(store.clone(), &segments, CHUNK_BYTES);
+        if let Err(error) = write_rows(&mut merge, &mut files, rows).await {
             files.abort().await;
             return Err(error);
         }
+        Ok(Self {
+            files,
+            segments,
+            duplicates: merge.duplicates(),
+        })
     }
-    let manifest = files
-        .finish(&segments, merge.duplicates(), finished)
-        .await?;
-    create_manifest(store, finished, manifest).await
+
+    async fn complete(self, store: &Store, finished: &Finished) -> Result<Manifest, Error> {
+        // Whoever was slower must not touch the files that a manifest describes.
+        match decided(store, finished).await {
+            Ok(None) => {}
+            Ok(Some(manifest)) => {
+                self.files.abort().await;
+                return Ok(manifest);
+            }
+            Err(error) => {
+                self.files.abort().await;
+                return Err(error);
+            }
+        }
+        let files = self.files;
+        let manifest = files.finish(&self.segments, self.duplicates, finished);
+        create_manifest(store, finished, manifest.await?).await
+    }
 }
 
 async fn decided(store: &Store, finished: &Finished) -> Result<Option<Manifest>, Error> {
@@ -186,7 +207,7 @@ impl Files {
         }
     }
 
-    async fn write(&mut self, merged: &Merged) -> Result<(), Error> {
+    async fn write(&mut self, merged: &MergedRow) -> Result<(), Error> {
         let record = &merged.record;
         self.usage.add(record.usage);
         if let Some(model) = &merged.model {
