@@ -1,5 +1,7 @@
 //! The same contract on every kind of store: memory, a local directory (a mounted claim), and a real S3.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
 mod contract;
 mod seaweedfs;
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub const BUCKET: &str = "test-bucket";
 pub const SECRET_KEY: &str = "test-secret";
 const ACCESS_KEY: &str = "test-key";
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A running server; killed and its data removed when dropped.
 pub struct SeaweedFs {
