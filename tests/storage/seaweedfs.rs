@@ -17,8 +17,20 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 pub struct SeaweedFs {
     process: Child,
     data: TempDir,
-    s3_port: u16,
-    filer_port: u16,
+    ports: Ports,
+}
+
+/// Each part of the server needs two; without all given, `weed` adds 10,000 to some and hopes.
+#[derive(Clone, Copy)]
+struct Ports {
+    master: u16,
+    master_grpc: u16,
+    volume: u16,
+    volume_grpc: u16,
+    filer: u16,
+    filer_grpc: u16,
+    s3: u16,
+    s3_grpc: u16,
 }
 
 impl SeaweedFs {
@@ -32,12 +44,10 @@ impl SeaweedFs {
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }]});
         std::fs::write(data.path().join("s3.json"), identities.to_string()).unwrap();
-        let ports = free_ports();
+        let ports = Ports::free();
         let process = Command::new(&weed)
             .args(["-logtostderr=true", "server"])
             .args(arguments(data.path(), ports))
-            // It leaves sockets where temporary files go.
-            .env("TMPDIR", data.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(data.path().join("log")).unwrap())
@@ -46,8 +56,7 @@ impl SeaweedFs {
         let mut server = Self {
             process,
             data,
-            filer_port: ports[4],
-            s3_port: ports[6],
+            ports,
         };
         server.create_bucket().await;
         server
@@ -55,7 +64,7 @@ impl SeaweedFs {
 
     /// Keys as a Secret has them, after `side`'s prefix.
     pub fn credentials(&self, side: Side, secret_key: &str) -> Credentials {
-        let endpoint = format!("http://127.0.0.1:{}", self.s3_port);
+        let endpoint = format!("http://127.0.0.1:{}", self.ports.s3);
         let vars = [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", secret_key),
@@ -71,9 +80,9 @@ impl SeaweedFs {
     /// Waits until all parts of the server are there.
     async fn create_bucket(&mut self) {
         // A bucket is a directory of the filer.
-        let bucket = format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.filer_port);
+        let bucket = format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports.filer);
         let probe = format!("{bucket}probe");
-        let s3 = format!("http://127.0.0.1:{}/status", self.s3_port);
+        let s3 = format!("http://127.0.0.1:{}/status", self.ports.s3);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let deadline = Instant::now() + READY_WITHIN;
         loop {
@@ -117,6 +126,9 @@ impl Drop for SeaweedFs {
         // Its own shutdown takes half a minute, and nothing of it is kept.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        for socket in self.ports.sockets() {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }
 
@@ -139,15 +151,47 @@ fn weed() -> PathBuf {
     })
 }
 
-/// Each server part needs two; without all given, `weed` adds 10,000 to some and hopes.
-fn free_ports() -> [u16; 8] {
-    // Held all at once, so that no port is given twice.
-    let listeners = [(); 8].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+impl Ports {
+    fn free() -> Self {
+        // Held all at once, so that no port is given twice.
+        let listeners = [(); 8].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let [
+            master,
+            master_grpc,
+            volume,
+            volume_grpc,
+            filer,
+            filer_grpc,
+            s3,
+            s3_grpc,
+        ] = ports;
+        Self {
+            master,
+            master_grpc,
+            volume,
+            volume_grpc,
+            filer,
+            filer_grpc,
+            s3,
+            s3_grpc,
+        }
+    }
+
+    /// What `weed` leaves behind, at places that it has no setting for.
+    fn sockets(self) -> [PathBuf; 4] {
+        [
+            ("master", self.master_grpc),
+            ("volume", self.volume_grpc),
+            ("filer", self.filer_grpc),
+            ("s3", self.s3_grpc),
+        ]
+        .map(|(part, port)| format!("/tmp/seaweedfs-{part}-grpc-{port}.sock").into())
+    }
 }
 
-fn arguments(data: &Path, ports: [u16; 8]) -> Vec<String> {
-    let [
+fn arguments(data: &Path, ports: Ports) -> Vec<String> {
+    let Ports {
         master,
         master_grpc,
         volume,
@@ -156,7 +200,7 @@ fn arguments(data: &Path, ports: [u16; 8]) -> Vec<String> {
         filer_grpc,
         s3,
         s3_grpc,
-    ] = ports;
+    } = ports;
     let data = data.display();
     vec![
         format!("-dir={data}"),
