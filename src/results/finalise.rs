@@ -11,9 +11,10 @@ use super::claim::{Identity, JobReference};
 use super::error::Error;
 use super::header::{RowsOfKind, Tokens};
 use super::manifest::{
-    self, DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, read_manifest,
+    self, DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed,
+    read_manifest,
 };
-use super::merge::{Merge, Merged};
+use super::merge::{Merge, MergedRow};
 use super::record::Kind;
 use super::row_set::RowSet;
 use super::stored_segment::{self, StoredSegment};
@@ -54,29 +55,52 @@ pub async fn finalise(store: &Store, finished: &Finished) -> Result<Manifest, Er
     if let Some(decided) = decided(store, finished).await? {
         return Ok(decided);
     }
-    let segments = stored_segment::list(store).await?;
-    check_complete(&segments, finished.dataset.rows)?;
-    let mut files = Files::new(store, &segments);
-    let mut merge = Merge::new(store.clone(), &segments, CHUNK_BYTES);
-    let written = write_rows(&mut merge, &mut files, finished.dataset.rows).await;
-    let decided = match written {
-        // Whoever was slower must not touch the files that a manifest describes.
-        Ok(()) => decided(store, finished).await,
-        Err(error) => Err(error),
-    };
-    match decided {
-        Ok(None) => {}
-        Ok(Some(decided)) => {
-            files.abort().await;
-            return Ok(decided);
-        }
-        Err(error) => {
+    let merged = Merged::begin(store, finished).await?;
+    merged.complete(store, finished).await
+}
+
+/// Both files written to their last byte, but not visible yet.
+struct Merged {
+    files: Files,
+    segments: Vec<StoredSegment>,
+    duplicates: u64,
+}
+
+impl Merged {
+    async fn begin(store: &Store, finished: &Finished) -> Result<Self, Error> {
+        let rows = finished.dataset.rows;
+        let segments = stored_segment::list(store).await?;
+        check_complete(&segments, rows)?;
+        let mut files = Files::new(store, &segments);
+        let mut merge = Merge::new(store.clone(), &segments, CHUNK_BYTES);
+        if let Err(error) = write_rows(&mut merge, &mut files, rows).await {
             files.abort().await;
             return Err(error);
         }
+        Ok(Self {
+            files,
+            segments,
+            duplicates: merge.duplicates(),
+        })
     }
-    let manifest = files.finish(&segments, merge.duplicates(), finished).await?;
-    create_manifest(store, finished, manifest).await
+
+    async fn complete(self, store: &Store, finished: &Finished) -> Result<Manifest, Error> {
+        // Whoever was slower must not touch the files that a manifest describes.
+        match decided(store, finished).await {
+            Ok(None) => {}
+            Ok(Some(manifest)) => {
+                self.files.abort().await;
+                return Ok(manifest);
+            }
+            Err(error) => {
+                self.files.abort().await;
+                return Err(error);
+            }
+        }
+        let files = self.files;
+        let manifest = files.finish(&self.segments, self.duplicates, finished);
+        create_manifest(store, finished, manifest.await?).await
+    }
 }
 
 async fn decided(store: &Store, finished: &Finished) -> Result<Option<Manifest>, Error> {
@@ -93,9 +117,14 @@ async fn decided(store: &Store, finished: &Finished) -> Result<Option<Manifest>,
     Ok(Some(manifest))
 }
 
-async fn create_manifest(store: &Store, finished: &Finished, manifest: Manifest) -> Result<Manifest, Error> {
+async fn create_manifest(
+    store: &Store,
+    finished: &Finished,
+    manifest: Manifest,
+) -> Result<Manifest, Error> {
     let uri = || store.uri_of(MANIFEST);
-    let mut json = serde_json::to_vec_pretty(&manifest).map_err(|source| Error::Json { uri: uri(), source })?;
+    let mut json = serde_json::to_vec_pretty(&manifest)
+        .map_err(|source| Error::Json { uri: uri(), source })?;
     json.push(b'\n');
     if store.create(MANIFEST, json).await? == Put::Created {
         return Ok(manifest);
@@ -164,8 +193,9 @@ struct Files {
 
 impl Files {
     fn new(store: &Store, segments: &[StoredSegment]) -> Self {
-        let expected =
-            |kind: fn(&StoredSegment) -> &RowsOfKind| segments.iter().map(|segment| kind(segment).bytes).sum();
+        let expected = |kind: fn(&StoredSegment) -> &RowsOfKind| {
+            segments.iter().map(|segment| kind(segment).bytes).sum()
+        };
         let results = expected(|segment| &segment.header.results);
         let errors = expected(|segment| &segment.header.errors);
         Self {
@@ -177,7 +207,7 @@ impl Files {
         }
     }
 
-    async fn write(&mut self, merged: &Merged) -> Result<(), Error> {
+    async fn write(&mut self, merged: &MergedRow) -> Result<(), Error> {
         let record = &merged.record;
         self.usage.add(record.usage);
         if let Some(model) = &merged.model {
@@ -200,13 +230,18 @@ impl Files {
     }
 
     /// Makes both files visible and says what they are.
-    async fn finish(self, segments: &[StoredSegment], duplicates: u64, finished: &Finished) -> Result<Manifest, Error> {
+    async fn finish(
+        self,
+        segments: &[StoredSegment],
+        duplicates: u64,
+        finished: &Finished,
+    ) -> Result<Manifest, Error> {
         let results = self.results.finish(RESULTS).await?;
         let errors = self.errors.finish(ERRORS).await?;
         let models = self.models.into_iter();
-        let segments = segments
-            .iter()
-            .map(|StoredSegment { header, .. }| SegmentUsed::new(header.id, header.rows(), header.body.sha256));
+        let segments = segments.iter().map(|StoredSegment { header, .. }| {
+            SegmentUsed::new(header.id, header.rows(), header.body.sha256)
+        });
         Ok(Manifest {
             format: manifest::FORMAT.to_owned(),
             outcome: Outcome::of(results.rows, errors.rows),

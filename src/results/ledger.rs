@@ -272,17 +272,19 @@ mod tests {
         let now = Instant::now();
         let earlier = Durable {
             results: RowSet::from_iter([RowNumber(0)]),
+            errors: RowSet::from_iter([RowNumber(9)]),
             ..Durable::default()
         };
         let mut ledger = Ledger::new(2, 0, earlier);
         assert!(!ledger.record(row(0, "durable"), now));
+        assert!(!ledger.record(row(9, "durable"), now));
         assert!(ledger.record(row(1, "new"), now));
         assert!(!ledger.record(row(1, "waiting"), now));
         let segment = close(&mut ledger, now + SEGMENT_AGE).unwrap();
         assert!(!ledger.record(row(1, "in an upload"), now));
         ledger.stored(segment.header());
         assert!(!ledger.record(row(1, "durable"), now));
-        assert_eq!(ledger.durable().rows(), 2);
+        assert_eq!(ledger.durable().rows(), 3);
     }
 
     #[test]

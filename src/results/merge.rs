@@ -32,7 +32,7 @@ pub(super) struct Merge {
 
 /// A row of the merge.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Merged {
+pub(super) struct MergedRow {
     pub record: Record,
     /// The model's name.
     pub model: Option<Arc<str>>,
@@ -83,13 +83,13 @@ impl Merge {
     }
 
     /// The next row that was not there yet, from the lowest segment that has it.
-    pub async fn next(&mut self) -> Result<Option<Merged>, Error> {
+    pub async fn next(&mut self) -> Result<Option<MergedRow>, Error> {
         loop {
             self.open_what_is_next().await?;
             let Some(mut reader) = self.opened.pop() else {
                 return Ok(None);
             };
-            let merged = Merged {
+            let merged = MergedRow {
                 model: reader.model(),
                 record: reader.record.clone(),
             };

@@ -53,13 +53,13 @@ impl Error {
             let hint = Arc::clone(hint);
             return Self::AccessDenied { uri, hint, source };
         }
-        if !matches!(*source, object_store::Error::NotFound { .. }) {
-            return Self::Unavailable { uri, source };
-        }
-        if chain_says(&source, "NoSuchBucket") {
+        if chain_says(&source, "<Code>NoSuchBucket</Code>") {
             return Self::BucketNotFound { uri, source };
         }
-        Self::NotFound { uri, source }
+        match *source {
+            object_store::Error::NotFound { .. } => Self::NotFound { uri, source },
+            _ => Self::Unavailable { uri, source },
+        }
     }
 
     /// Whether the object, and not its bucket, is missing.
@@ -68,15 +68,22 @@ impl Error {
     }
 }
 
+/// What answers say that mean a refusal, but for those that `object_store` has a variant for. It has none
+/// for listings, and S3 answers 400, not 403, to a session token that has expired or is none:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+const REFUSALS: [&str; 4] = [
+    "status code: 401",
+    "status code: 403",
+    "<Code>ExpiredToken</Code>",
+    "<Code>InvalidToken</Code>",
+];
+
 fn is_refusal(error: &object_store::Error) -> bool {
     use object_store::Error as E;
     match error {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
-        // S3 answers 400, not 403, to a session token that has expired or is none:
-        // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
         E::Generic { .. } => {
-            chain_says(error, "<Code>ExpiredToken</Code>")
-                || chain_says(error, "<Code>InvalidToken</Code>")
+            REFUSALS.iter().any(|text| chain_says(error, text))
                 || chain(error).any(is_permission_denied)
         }
         _ => false,

