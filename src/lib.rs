@@ -6,3 +6,7 @@
 
 pub mod api;
 pub mod engine;
+pub mod feeder;
+pub mod openai;
+pub mod results;
+pub mod storage;

@@ -1,0 +1,245 @@
+//! `manifest.json`: what a job came to. Whoever creates it has decided the end.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+
+use crate::storage::Store;
+
+use super::MANIFEST;
+use super::checksum::Checksum;
+use super::claim::{Identity, JobReference};
+use super::error::Error;
+use super::header::{SegmentId, Tokens};
+use super::row_set::RowSet;
+
+pub(super) const FORMAT: &str = "batchinference.dev/manifest/v1";
+
+/// The content of `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The format's name and version.
+    pub format: String,
+    /// How the job ended.
+    pub outcome: Outcome,
+    /// What work it is, as in `job.json`.
+    pub identity: Identity,
+    /// The job that ended it.
+    pub job: JobReference,
+    /// What was read.
+    pub dataset: DatasetFacts,
+    /// The file of answered rows.
+    pub results: OutputFile,
+    /// The file of failed rows.
+    pub errors: OutputFile,
+    /// Tokens of all rows, each row once.
+    pub usage: Usage,
+    /// The rows and tokens of each model, by name.
+    pub models: Vec<ModelUsage>,
+    /// Why the files are complete.
+    pub proof: Proof,
+    /// What the files were made from.
+    pub segments: Vec<SegmentUsed>,
+    /// RFC 3339.
+    pub started_at: String,
+    /// RFC 3339.
+    pub finished_at: String,
+    /// Of the program that wrote it.
+    pub operator_version: String,
+}
+
+/// How a job ended, as its `Complete` or `Failed` condition gives the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every row was answered.
+    AllRowsSucceeded,
+    /// Some rows were answered.
+    SomeRowsFailed,
+    /// No row was answered.
+    AllRowsFailed,
+}
+
+impl Outcome {
+    /// The outcome of that many rows of each kind.
+    #[must_use]
+    pub fn of(results: u64, errors: u64) -> Self {
+        match (results, errors) {
+            (_, 0) => Self::AllRowsSucceeded,
+            (0, _) => Self::AllRowsFailed,
+            _ => Self::SomeRowsFailed,
+        }
+    }
+}
+
+/// The data set as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetFacts {
+    /// Where it was.
+    pub uri: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Of those bytes.
+    pub sha256: Checksum,
+}
+
+/// One file of rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Relative to the manifest.
+    pub key: String,
+    /// Lines in it.
+    pub rows: u64,
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Of those bytes.
+    pub sha256: Checksum,
+}
+
+/// Sums of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Both.
+    pub total_tokens: u64,
+}
+
+impl From<Tokens> for Usage {
+    fn from(tokens: Tokens) -> Self {
+        let Tokens {
+            prompt_tokens,
+            completion_tokens,
+        } = tokens;
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens.saturating_add(completion_tokens),
+        }
+    }
+}
+
+/// The rows and tokens of one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelUsage {
+    /// The model's or adapter's name.
+    pub name: String,
+    /// Rows that it answered.
+    pub rows: u64,
+    /// Their tokens.
+    pub usage: Usage,
+}
+
+/// Why the files are complete: one walk over all segments met every row number from 0 to `rows_in` - 1 in
+/// ascending order, and wrote each to one of the two files. Nothing is written unless that holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// For people.
+    pub statement: String,
+    /// Rows in the data set.
+    pub rows_in: u64,
+    /// Lines in the results.
+    pub results: u64,
+    /// Lines in the errors.
+    pub errors: u64,
+    /// Copies of rows that a later attempt had made as well, and that were left out.
+    pub duplicates_dropped: u64,
+    /// The numbers of the rows in the errors; all others are in the results. With it, a reader of all three
+    /// files can compare every `custom_id` in one pass, without sorting.
+    pub error_rows: RowSet,
+}
+
+impl Proof {
+    pub(super) fn new(results: u64, error_rows: RowSet, duplicates_dropped: u64) -> Self {
+        let errors = error_rows.len();
+        let rows_in = results + errors;
+        Self {
+            statement: format!(
+                "{rows_in} rows in = {results} results + {errors} errors, \
+                 each row exactly once, in input order"
+            ),
+            rows_in,
+            results,
+            errors,
+            duplicates_dropped,
+            error_rows,
+        }
+    }
+}
+
+/// One segment that the files were made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentUsed {
+    /// Relative to the manifest.
+    pub key: String,
+    /// Rows in it, left out ones included.
+    pub rows: u64,
+    /// Of its rows' bytes, as its header has it.
+    pub sha256: Checksum,
+}
+
+impl SegmentUsed {
+    pub(super) fn new(id: SegmentId, rows: u64, sha256: Checksum) -> Self {
+        Self {
+            key: id.key(),
+            rows,
+            sha256,
+        }
+    }
+}
+
+/// Reads the manifest of an output; `None` while nobody has decided the end.
+///
+/// # Errors
+///
+/// [`Error`] when the store fails or the object is not ours.
+pub async fn read_manifest(store: &Store) -> Result<Option<Manifest>, Error> {
+    let Some(json) = store.read(MANIFEST).await? else {
+        return Ok(None);
+    };
+    parse(&json).map(Some).map_err(|source| Error::Unreadable {
+        uri: store.uri_of(MANIFEST),
+        source,
+    })
+}
+
+fn parse(json: &[u8]) -> serde_json::Result<Manifest> {
+    let manifest: Manifest = serde_json::from_slice(json)?;
+    if manifest.format != FORMAT {
+        let reason = format!("its format is {}, not {FORMAT}", manifest.format);
+        return Err(serde_json::Error::custom(reason));
+    }
+    Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outcome_follows_the_counts() {
+        assert_eq!(Outcome::of(3, 0), Outcome::AllRowsSucceeded);
+        assert_eq!(Outcome::of(3, 1), Outcome::SomeRowsFailed);
+        assert_eq!(Outcome::of(0, 4), Outcome::AllRowsFailed);
+    }
+
+    #[test]
+    fn the_golden_file_is_read_and_written_back() {
+        let golden = include_str!("golden/manifest.json");
+        let manifest = parse(golden.as_bytes()).unwrap();
+        let written = serde_json::to_string_pretty(&manifest).unwrap() + "\n";
+        assert_eq!(written, golden);
+    }
+
+    #[test]
+    fn a_manifest_of_a_later_version_is_refused() {
+        let later = include_str!("golden/manifest.json").replace("/v1", "/v2");
+        let error = parse(later.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("batchinference.dev/manifest/v2"), "{error}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Finished rows: kept as segments while a job runs, merged into its results at the end.
+//!
+//! Formats and their promises stand in `docs/reference/output.md`. May use `storage` and `openai`;
+//! knows nothing of servers, of Kubernetes, or of what a row says.
+//!
+//! Start with [`claim`] (whose output it is), then [`LedgerWriter`] (a row becomes durable), then
+//! [`finalise`] (the end). [`Segment`] is the format between the two.
+
+mod checksum;
+mod claim;
+mod error;
+mod finalise;
+mod header;
+mod ledger;
+mod ledger_writer;
+mod manifest;
+mod merge;
+mod record;
+mod resume;
+mod row_set;
+mod segment;
+mod stored_segment;
+#[cfg(test)]
+mod testing;
+
+pub use checksum::{Checksum, ChecksumError, Hasher};
+pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty, Work, claim};
+pub use error::Error;
+pub use finalise::{Finished, finalise};
+pub use header::{Damage, Header, ModelRows, RowsOfKind, SegmentId, Tokens};
+pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
+pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
+pub use manifest::{
+    DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, Usage,
+    read_manifest,
+};
+pub use record::{FinishedRow, Kind};
+pub use resume::resume;
+pub use row_set::RowSet;
+pub use segment::Segment;
+
+/// Who may write here, and what for: created first.
+pub const JOB: &str = "job.json";
+/// Rows that were answered, in input order.
+pub const RESULTS: &str = "results.jsonl";
+/// Rows that failed, in input order.
+pub const ERRORS: &str = "errors.jsonl";
+/// What the job came to: created last.
+pub const MANIFEST: &str = "manifest.json";
+/// The folder of segments.
+pub const SEGMENTS: &str = "segments/";

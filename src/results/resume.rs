@@ -1,0 +1,88 @@
+//! What earlier attempts made durable.
+
+use crate::storage::Store;
+
+use super::error::Error;
+use super::header::SegmentId;
+use super::ledger::{Durable, Ledger};
+use super::segment::Segment;
+use super::stored_segment::{self, StoredSegment};
+
+/// A ledger for this attempt that knows the rows of all segments in the output. It reads headers only,
+/// but for segments that share rows with others: which of a row's tokens count, only the rows tell.
+///
+/// # Errors
+///
+/// [`Error`] when the store fails or a segment is damaged.
+pub async fn resume(store: &Store, attempt: u32) -> Result<Ledger, Error> {
+    let segments = stored_segment::list(store).await?;
+    let mut durable = Durable::default();
+    let mut next_number = 0;
+    // In the finaliser's order, so that a row counts as what it will be in the end.
+    for StoredSegment { header, .. } in &segments {
+        if header.id.attempt == attempt {
+            next_number = header.id.number + 1;
+        }
+        if durable.is_disjoint(header) {
+            durable.add(header);
+            continue;
+        }
+        let segment = read(store, header.id).await?;
+        for row in segment {
+            durable.add_row(&row);
+        }
+    }
+    Ok(Ledger::new(attempt, next_number, durable))
+}
+
+async fn read(store: &Store, id: SegmentId) -> Result<Vec<super::FinishedRow>, Error> {
+    let key = id.key();
+    let uri = || store.uri_of(&key);
+    let object = store.read(&key).await?;
+    let object = object.ok_or_else(|| Error::Vanished { uri: uri() })?;
+    Segment::decode(&object)
+        .and_then(|segment| segment.rows())
+        .map_err(|source| Error::Damaged { uri: uri(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{error_row, id, put_segment, row};
+    use super::*;
+    use crate::openai::RowNumber;
+
+    #[tokio::test]
+    async fn an_empty_output_has_nothing_done() {
+        let ledger = resume(&Store::in_memory(), 1).await.unwrap();
+        assert_eq!(ledger.durable(), &Durable::default());
+    }
+
+    #[tokio::test]
+    async fn rows_of_all_attempts_are_done_and_shared_ones_count_once() {
+        let store = Store::in_memory();
+        let segments = [
+            Segment::new(id(1, 0), vec![row(0, "a"), error_row(1, "a")]),
+            Segment::new(id(1, 1), vec![row(2, "a")]),
+            Segment::new(id(2, 0), vec![row(1, "b"), row(2, "b"), row(3, "b")]),
+        ];
+        for segment in &segments {
+            put_segment(&store, segment).await;
+        }
+        let ledger = resume(&store, 3).await.unwrap();
+        let results: Vec<_> = ledger.durable().results.iter().map(|row| row.0).collect();
+        assert_eq!(results, [0, 2, 3]);
+        assert!(ledger.durable().errors.contains(RowNumber(1)));
+        assert_eq!(ledger.durable().usage.prompt_tokens, 30);
+    }
+
+    #[tokio::test]
+    async fn the_same_attempt_goes_on_counting() {
+        let store = Store::in_memory();
+        put_segment(&store, &Segment::new(id(1, 4), vec![row(0, "a")])).await;
+        let mut ledger = resume(&store, 1).await.unwrap();
+        let now = tokio::time::Instant::now();
+        ledger.record(row(1, "b"), now);
+        ledger.flush();
+        assert_eq!(ledger.close_due(now).map(|due| due.id), Some(id(1, 5)));
+    }
+}

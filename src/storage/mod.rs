@@ -1,0 +1,21 @@
+//! A URI and a Secret → an object store.
+//!
+//! Everything the product reads or writes for a user goes through here: data sets as a plain
+//! [`object_store::ObjectStore`], outputs as a [`Store`], which knows its prefix and how to say
+//! what went wrong. May use `api` and `openai` only; knows nothing of rows.
+//!
+//! Start with [`StoreUri`] (what a user writes), then [`open_output`] and [`Store`].
+
+mod credentials;
+mod error;
+mod open;
+mod store;
+mod uri;
+mod writer;
+
+pub use credentials::{Credentials, CredentialsError, Side};
+pub use error::Error;
+pub use open::{Dataset, OpenError, open_dataset, open_output};
+pub use store::{Entry, Put, Store};
+pub use uri::{Root, StoreUri, UriError};
+pub use writer::{ObjectWriter, part_bytes};
