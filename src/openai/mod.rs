@@ -1,14 +1,26 @@
-//! Request and result rows.
+//! Request rows and result rows in the OpenAI batch format, byte for byte.
+//!
+//! Everything here is pure: bytes in, values out. It uses `serde_json` to check and to find places in a text, never to
+//! re-write one: a round trip through a value type would change numbers, spacing, escapes and doubled keys.
+//! Start with [`RequestRow`] (one line of a data set) and [`ResultRow`] (one line of the results).
 
-/// A row's place in the data set, counted from 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RowNumber(pub u64);
+mod body;
+mod custom_id;
+mod endpoint;
+mod json;
+mod position;
+mod request;
+mod response;
+mod result_row;
+mod row_error;
+mod usage;
 
-/// Tokens that one answer cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Usage {
-    /// Tokens read.
-    pub prompt_tokens: u64,
-    /// Tokens written.
-    pub completion_tokens: u64,
-}
+pub use body::RequestBody;
+pub use custom_id::{CustomId, EmptyCustomId};
+pub use endpoint::{Endpoint, UnknownEndpoint};
+pub use position::{LineNumber, RowNumber};
+pub use request::RequestRow;
+pub use response::ResponseBody;
+pub use result_row::{Outcome, RESPONSE_NOT_JSON, ResultRow};
+pub use row_error::{Field, RowError};
+pub use usage::Usage;

@@ -1,0 +1,195 @@
+use std::borrow::Cow;
+
+use super::{CustomId, ResponseBody};
+
+/// The `error.code` of a row whose server answered something other than JSON.
+pub const RESPONSE_NOT_JSON: &str = "response_not_json";
+
+/// The most of a body that is not JSON which becomes `error.message`, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// One line of `results.jsonl` or `errors.jsonl`, in the shape of an OpenAI batch output row.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultRow<'a> {
+    /// Names this result.
+    pub id: &'a str,
+    /// The request's own name.
+    pub custom_id: &'a CustomId,
+    /// What came of the request.
+    pub outcome: Outcome<'a>,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// A server answered, whatever the status.
+    Answered {
+        /// The HTTP status.
+        status_code: u16,
+        /// Names the request in the server's log.
+        request_id: &'a str,
+        /// The answer.
+        body: &'a ResponseBody,
+    },
+    /// There is no answer: `response` is null.
+    Unanswered {
+        /// A constant for programs, such as `batch_expired`.
+        code: &'a str,
+        /// A sentence for people.
+        message: &'a str,
+    },
+}
+
+impl ResultRow<'_> {
+    /// Appends the row as one line, without a line break at its end. A JSON body passes through byte for byte, but for
+    /// raw line breaks, which become spaces; in JSON they can only stand between tokens (RFC 8259, sections 2 and 7). Another
+    /// body becomes `error.message`: its first 64 KiB, as far as it is UTF-8.
+    pub fn write_to(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(b"{\"id\":");
+        push_string(line, self.id);
+        line.extend_from_slice(b",\"custom_id\":");
+        push_string(line, self.custom_id.as_str());
+        match self.outcome {
+            Outcome::Answered {
+                status_code,
+                request_id,
+                body,
+            } => push_answer(line, status_code, request_id, body),
+            Outcome::Unanswered { code, message } => {
+                line.extend_from_slice(b",\"response\":null");
+                push_error(line, code, message);
+            }
+        }
+        line.push(b'}');
+    }
+}
+
+fn push_answer(line: &mut Vec<u8>, status_code: u16, request_id: &str, body: &ResponseBody) {
+    line.extend_from_slice(format!(",\"response\":{{\"status_code\":{status_code},\"request_id\":").as_bytes());
+    push_string(line, request_id);
+    line.extend_from_slice(b",\"body\":");
+    if body.is_json() {
+        line.extend(
+            body.as_bytes()
+                .iter()
+                .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
+        );
+        line.extend_from_slice(b"},\"error\":null");
+    } else {
+        line.extend_from_slice(b"null}");
+        push_error(line, RESPONSE_NOT_JSON, &message_of(body.as_bytes()));
+    }
+}
+
+fn push_error(line: &mut Vec<u8>, code: &str, message: &str) {
+    line.extend_from_slice(b",\"error\":{\"code\":");
+    push_string(line, code);
+    line.extend_from_slice(b",\"message\":");
+    push_string(line, message);
+    line.push(b'}');
+}
+
+fn push_string(line: &mut Vec<u8>, text: &str) {
+    line.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+}
+
+fn message_of(body: &[u8]) -> Cow<'_, str> {
+    // Room for one more character, so that one cut apart here is cut off below. Making a body lossy never shortens it.
+    let start = &body[..body.len().min(MAX_MESSAGE_BYTES + 4)];
+    match String::from_utf8_lossy(start) {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..text.floor_char_boundary(MAX_MESSAGE_BYTES)]),
+        Cow::Owned(mut text) => {
+            text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+            Cow::Owned(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn row(outcome: Outcome<'_>) -> String {
+        let custom_id = CustomId::try_from("row \"1\"\n".to_owned()).unwrap();
+        let mut line = Vec::new();
+        ResultRow {
+            id: "batch_req_7",
+            custom_id: &custom_id,
+            outcome,
+        }
+        .write_to(&mut line);
+        String::from_utf8(line).unwrap()
+    }
+
+    fn answered(status_code: u16, body: &[u8]) -> String {
+        let body = ResponseBody::new(Bytes::copy_from_slice(body));
+        row(Outcome::Answered {
+            status_code,
+            request_id: "req-1",
+            body: &body,
+        })
+    }
+
+    fn message(body: &[u8]) -> String {
+        let parsed: Value = serde_json::from_str(&answered(502, body)).unwrap();
+        assert_eq!(parsed["response"]["body"], Value::Null);
+        assert_eq!(parsed["error"]["code"], RESPONSE_NOT_JSON);
+        parsed["error"]["message"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_json_answer_passes_through_byte_for_byte() {
+        let body = r#" { "a" :1.0,"a":12345678901234567890 , "s":"\u00e9\n\/" } "#;
+        assert_eq!(
+            answered(200, body.as_bytes()),
+            format!(
+                r#"{{"id":"batch_req_7","custom_id":"row \"1\"\n","response":{{"status_code":200,"request_id":"req-1","body":{body}}},"error":null}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn line_breaks_between_tokens_become_spaces() {
+        let line = answered(200, b"{\r\n  \"a\":\n1\n}\n");
+        assert!(line.contains("\"body\":{    \"a\": 1 } }"), "{line}");
+    }
+
+    #[test]
+    fn an_error_status_with_a_json_body_keeps_the_body() {
+        let line = answered(400, br#"{"error":{"message":"too long"}}"#);
+        assert!(line.contains(
+            r#""status_code":400,"request_id":"req-1","body":{"error":{"message":"too long"}}},"error":null"#
+        ));
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_becomes_the_message() {
+        assert_eq!(message(b"<html>\nBad \"Gateway\"\n"), "<html>\nBad \"Gateway\"\n");
+        assert_eq!(message(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(message(b""), "");
+    }
+
+    #[test]
+    fn the_message_is_cut_at_a_character() {
+        let long = "x".to_owned() + &"\u{20ac}".repeat(40_000);
+        let cut = message(long.as_bytes());
+        assert_eq!(cut.len(), 1 + 3 * 21_845);
+        assert!(long.starts_with(&cut));
+        let garbage = message(&[0xff; 100_000]);
+        assert!(garbage.len() <= MAX_MESSAGE_BYTES && garbage.chars().all(|character| character == '\u{fffd}'));
+    }
+
+    #[test]
+    fn a_row_without_an_answer_has_a_null_response() {
+        assert_eq!(
+            row(Outcome::Unanswered {
+                code: "batch_expired",
+                message: "out of time"
+            }),
+            r#"{"id":"batch_req_7","custom_id":"row \"1\"\n","response":null,"error":{"code":"batch_expired","message":"out of time"}}"#
+        );
+    }
+}

@@ -1,0 +1,36 @@
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::json::for_each_member;
+
+/// The tokens that an answer cost, as the server counted them; zero where it does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written. Embeddings write none.
+    pub completion_tokens: u64,
+}
+
+impl Usage {
+    /// Reads the JSON text of a `usage` member. What is absent, negative or no integer counts as zero: the row's answer
+    /// is worth more than its price.
+    pub(super) fn from_json(usage: &str) -> Self {
+        let mut read = Self::default();
+        let checked = for_each_member(usage, |key, value| match key.as_str() {
+            "prompt_tokens" => read.prompt_tokens = value.get().parse().unwrap_or(0),
+            "completion_tokens" => read.completion_tokens = value.get().parse().unwrap_or(0),
+            _ => {}
+        });
+        checked.map_or(Self::default(), |()| read)
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+    }
+}
