@@ -5,6 +5,7 @@
 //! `docs/architecture.md` has the picture.
 
 pub mod api;
+pub mod dataset;
 pub mod engine;
 pub mod feeder;
 pub mod openai;

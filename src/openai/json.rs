@@ -85,7 +85,7 @@ pub(super) fn describe(value: &str) -> String {
 }
 
 /// A text short enough for a message: its first 100 characters.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! Request rows and result rows in the OpenAI batch format, byte for byte.
+//! Request rows and result rows in the `OpenAI` batch format, byte for byte.
 //!
 //! Everything here is pure: bytes in, values out. It uses `serde_json` to check and to find places in a text, never to
 //! re-write one: a round trip through a value type would change numbers, spacing, escapes and doubled keys.
@@ -14,6 +14,8 @@ mod response;
 mod result_row;
 mod row_error;
 mod usage;
+
+pub(crate) use json::shortened;
 
 pub use body::RequestBody;
 pub use custom_id::{CustomId, EmptyCustomId};

@@ -75,10 +75,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn parse(line: &'a str) -> Result<Self, RowError> {
-        if line
-            .trim_start()
-            .starts_with(['[', '"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-        {
+        if is_other_json(line.trim()) {
             return Err(RowError::NotAnObject { found: describe(line) });
         }
         let mut fields = Self::default();
@@ -113,6 +110,13 @@ impl<'a> Fields<'a> {
             unknown => self.unknown.push(shortened(unknown)),
         }
     }
+}
+
+/// Whether a line begins as some JSON value other than an object. An array that is not closed is most likely the first
+/// line of a file that is one JSON array.
+fn is_other_json(line: &str) -> bool {
+    let numbers_begin = |first: char| first == '-' || first.is_ascii_digit();
+    line.starts_with(['[', '"']) || line.starts_with(numbers_begin) || matches!(line, "null" | "true" | "false")
 }
 
 fn required(value: Option<&str>, field: Field) -> Result<&str, RowError> {
@@ -176,13 +180,14 @@ mod tests {
             ),
             (
                 r#"{"custom_id": 1"#,
-                "not JSON: EOF while parsing an object at column 15",
+                "the JSON is not finished at the end of the line; write each row on one line",
             ),
             ("{} {}", "not JSON: trailing characters at column 4"),
             (
                 r#"[{"custom_id":"a"}]"#,
                 "the line is an array; write one JSON object on each line",
             ),
+            ("null", "the line is null; write one JSON object on each line"),
             ("17", "the line is the number 17; write one JSON object on each line"),
             (
                 "{}",
@@ -259,7 +264,7 @@ mod tests {
         assert_eq!(refusal(nested(RequestRow::MAX_DEPTH - 1)), expected);
         assert!(parse(nested(RequestRow::MAX_DEPTH - 2)).is_ok());
         assert!(refusal("[".repeat(100_000)).starts_with("the line is an array"));
-        assert!(refusal(format!("{{\"a\":{}", "[".repeat(100_000))).starts_with("not JSON: EOF"));
+        assert!(refusal(format!("{{\"a\":{}", "[".repeat(100_000))).starts_with("the JSON is not finished"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub const RESPONSE_NOT_JSON: &str = "response_not_json";
 /// The most of a body that is not JSON which becomes `error.message`, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// One line of `results.jsonl` or `errors.jsonl`, in the shape of an OpenAI batch output row.
+/// One line of `results.jsonl` or `errors.jsonl`, in the shape of an `OpenAI` batch output row.
 #[derive(Clone, Copy, Debug)]
 pub struct ResultRow<'a> {
     /// Names this result.
@@ -178,7 +178,7 @@ mod tests {
         let cut = message(long.as_bytes());
         assert_eq!(cut.len(), 1 + 3 * 21_845);
         assert!(long.starts_with(&cut));
-        let garbage = message(&[0xff; 100_000]);
+        let garbage = message(&vec![0xff; 100_000]);
         assert!(garbage.len() <= MAX_MESSAGE_BYTES && garbage.chars().all(|character| character == '\u{fffd}'));
     }
 

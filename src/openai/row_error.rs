@@ -16,6 +16,8 @@ pub enum RowError {
         /// In bytes, from 1.
         column: usize,
     },
+    #[error("the JSON is not finished at the end of the line; write each row on one line")]
+    Unfinished,
     #[error("the line is {found}; write one JSON object on each line")]
     NotAnObject { found: String },
     #[error("nested deeper than {limit} levels of arrays and objects; flatten it")]
@@ -82,6 +84,9 @@ impl std::fmt::Display for Field {
 impl RowError {
     /// A fault that `serde_json` found in a text that begins `offset` bytes into the line.
     pub(super) fn from_json(error: &serde_json::Error, offset: usize) -> Self {
+        if error.is_eof() {
+            return Self::Unfinished;
+        }
         let message = error.to_string();
         // The place in `serde_json`'s own words counts lines within the row, of which there is one.
         let reason = message.split(" at line ").next().unwrap_or_default().to_owned();

@@ -1,0 +1,222 @@
+//! Finds ids that stand on two lines, in bounded memory: sorted runs on scratch disk, merged at the end.
+
+mod run;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+    io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use self::run::{Record, Run};
+use crate::openai::{CustomId, LineNumber};
+
+/// The scratch directory cannot hold the ids.
+#[derive(Debug, thiserror::Error)]
+#[error("the custom_ids cannot be sorted in the scratch directory `{}`", directory.display())]
+pub struct ScratchError {
+    directory: PathBuf,
+    source: io::Error,
+}
+
+/// An id that stands on two lines.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Duplicate {
+    /// Where it stands again.
+    pub(super) second: LineNumber,
+    /// Where it stands first.
+    pub(super) first: LineNumber,
+}
+
+/// Every line that repeats an id of an earlier one.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Duplicates {
+    /// How many lines.
+    pub(super) total: u64,
+    /// The first of them in the file.
+    pub(super) earliest: BTreeSet<Duplicate>,
+}
+
+/// All ids of a data set. Two ids are taken as equal when the first 128 bits of their SHA-256 are: among a thousand million
+/// different ids, the chance that any two agree so far is below 10⁻²⁰. Making two takes some 2⁶⁴ tries, and whoever does
+/// has only their own data set refused.
+#[derive(Debug)]
+pub(super) struct CustomIds {
+    directory: PathBuf,
+    in_memory: usize,
+    records: Vec<Record>,
+    runs: Vec<Run>,
+}
+
+impl CustomIds {
+    /// Keeps up to `in_memory` ids (24 bytes each) in memory, and files of sorted ids in `directory`.
+    pub(super) fn new(directory: &Path, in_memory: usize) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            in_memory: in_memory.max(1),
+            records: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    pub(super) async fn insert(&mut self, id: &CustomId, line: LineNumber) -> Result<(), ScratchError> {
+        if self.records.len() == self.in_memory {
+            self.spill().await?;
+        }
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&Sha256::digest(id.as_str())[..16]);
+        self.records.push(Record { hash, line });
+        Ok(())
+    }
+
+    /// Compares all ids; `report` bounds the lines that are named.
+    pub(super) async fn duplicates(mut self, report: usize) -> Result<Duplicates, ScratchError> {
+        let directory = self.directory.clone();
+        blocking(&directory, move || {
+            self.records.sort_unstable();
+            merge(self.runs, self.records, report)
+        })
+        .await
+    }
+
+    async fn spill(&mut self) -> Result<(), ScratchError> {
+        let mut records = std::mem::take(&mut self.records);
+        let file = self.directory.join(format!("custom-ids-{}", self.runs.len()));
+        let spilled = blocking(&self.directory, move || {
+            records.sort_unstable();
+            let run = Run::write(&file, &records)?;
+            records.clear();
+            Ok((run, records))
+        });
+        let (run, emptied) = spilled.await?;
+        self.runs.push(run);
+        self.records = emptied;
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    directory: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ScratchError> {
+    let done = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)
+        .and_then(|result| result);
+    done.map_err(|source| ScratchError {
+        directory: directory.to_owned(),
+        source,
+    })
+}
+
+fn merge(runs: Vec<Run>, records: Vec<Record>, report: usize) -> io::Result<Duplicates> {
+    let mut sources: Vec<Box<dyn Iterator<Item = io::Result<Record>>>> = vec![Box::new(records.into_iter().map(Ok))];
+    for run in runs {
+        sources.push(Box::new(run.read()?));
+    }
+    let mut heads = BinaryHeap::new();
+    for (position, source) in sources.iter_mut().enumerate() {
+        heads.extend(source.next().transpose()?.map(|record| Reverse((record, position))));
+    }
+    let mut duplicates = Duplicates::default();
+    let mut first: Option<Record> = None;
+    while let Some(Reverse((record, position))) = heads.pop() {
+        heads.extend(
+            sources[position]
+                .next()
+                .transpose()?
+                .map(|record| Reverse((record, position))),
+        );
+        match first {
+            Some(first) if first.hash == record.hash => duplicates.add(first.line, record.line, report),
+            _ => first = Some(record),
+        }
+    }
+    Ok(duplicates)
+}
+
+impl Duplicates {
+    fn add(&mut self, first: LineNumber, second: LineNumber, report: usize) {
+        self.total += 1;
+        self.earliest.insert(Duplicate { second, first });
+        if self.earliest.len() > report {
+            self.earliest.pop_last();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn duplicates(ids: &[u8], in_memory: usize, report: usize) -> Duplicates {
+        let scratch = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = runtime.block_on(async {
+            let mut custom_ids = CustomIds::new(scratch.path(), in_memory);
+            for (id, line) in ids.iter().zip(1..) {
+                let id = CustomId::try_from(format!("id-{id}")).unwrap();
+                custom_ids.insert(&id, LineNumber(line)).await.unwrap();
+            }
+            custom_ids.duplicates(report).await.unwrap()
+        });
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+        found
+    }
+
+    fn pairs(found: &Duplicates) -> Vec<(u64, u64)> {
+        found
+            .earliest
+            .iter()
+            .map(|duplicate| (duplicate.first.0, duplicate.second.0))
+            .collect()
+    }
+
+    #[test]
+    fn every_repetition_counts_and_names_the_first_line_of_its_id() {
+        for in_memory in [1, 2, 3, 100] {
+            let found = duplicates(&[7, 8, 9, 8, 7, 8], in_memory, 10);
+            assert_eq!(
+                (found.total, pairs(&found)),
+                (3, vec![(2, 4), (1, 5), (2, 6)]),
+                "{in_memory}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_earliest_repetitions_are_reported() {
+        let found = duplicates(&[1, 2, 3, 3, 2, 1], 2, 2);
+        assert_eq!((found.total, pairs(&found)), (3, vec![(3, 4), (2, 5)]));
+    }
+
+    #[tokio::test]
+    async fn a_scratch_directory_that_cannot_be_written_is_named() {
+        let mut custom_ids = CustomIds::new(Path::new("/nowhere/at/all"), 1);
+        let id = CustomId::try_from("a".to_owned()).unwrap();
+        custom_ids.insert(&id, LineNumber(1)).await.unwrap();
+        let error = custom_ids.insert(&id, LineNumber(2)).await.unwrap_err();
+        assert!(error.to_string().contains("`/nowhere/at/all`"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn runs_on_disk_find_what_a_plain_search_finds(
+            ids in prop::collection::vec(0_u8..30, 0..60), in_memory in 1_usize..20,
+        ) {
+            let expected: Vec<_> = ids.iter().enumerate().filter_map(|(line, id)| {
+                let first = ids.iter().position(|other| other == id)?;
+                (first < line).then_some((first as u64 + 1, line as u64 + 1))
+            }).collect();
+            let found = duplicates(&ids, in_memory, 100);
+            prop_assert_eq!(found.total, expected.len() as u64);
+            prop_assert_eq!(pairs(&found), expected);
+        }
+    }
+}

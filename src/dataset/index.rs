@@ -1,0 +1,218 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Block, Sha256Digest};
+use crate::openai::{LineNumber, RowNumber};
+
+/// What inspection leaves behind, so that a restart neither inspects nor plans again: what the data set was, and where its
+/// rows are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// How many rows the data set has, at least one.
+    pub rows: u64,
+    /// The size of the file.
+    pub bytes: u64,
+    /// What the store said about the object: size, time, entity tag. For people; blocks are checked by their checksums.
+    pub version: String,
+    /// Of the whole file.
+    pub sha256: Sha256Digest,
+    /// All rows, in order.
+    pub blocks: Vec<Block>,
+}
+
+/// Bytes that are not an index of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Not JSON, or not the right fields.
+    #[error("the index of the data set cannot be read")]
+    Malformed(#[source] serde_json::Error),
+    /// Something else, or written by another version of the operator.
+    #[error("the index of the data set has format `{format}` version {version}, not `{FORMAT}` version {VERSION}")]
+    OtherFormat {
+        /// The format that it names.
+        format: String,
+        /// The version of the format that it names.
+        version: u64,
+    },
+    /// Its blocks do not hold every row once and in order.
+    #[error("the index of the data set contradicts itself from row {row} on")]
+    Inconsistent {
+        /// The first row that is not where it should be.
+        row: RowNumber,
+    },
+}
+
+const FORMAT: &str = "batchinference.dev/dataset-index";
+const VERSION: u64 = 1;
+
+/// What every version of the format begins with.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    format: String,
+    format_version: u64,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    header: Header,
+    #[serde(flatten)]
+    index: &'a Index,
+}
+
+impl Index {
+    /// The index as one line of JSON.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it cannot panic")]
+    pub fn encode(&self) -> Vec<u8> {
+        let header = Header {
+            format: FORMAT.to_owned(),
+            format_version: VERSION,
+        };
+        // Cannot fail: writing to memory does not, and there is no map with keys other than strings.
+        serde_json::to_vec(&Document { header, index: self }).expect("an index is always valid JSON")
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are something else, or an index that contradicts itself.
+    pub fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+        let header: Header = serde_json::from_slice(bytes).map_err(IndexError::Malformed)?;
+        if header.format != FORMAT || header.format_version != VERSION {
+            return Err(IndexError::OtherFormat {
+                format: header.format,
+                version: header.format_version,
+            });
+        }
+        let index: Self = serde_json::from_slice(bytes).map_err(IndexError::Malformed)?;
+        index.check()?;
+        Ok(index)
+    }
+
+    /// The block that holds `row`.
+    #[must_use]
+    pub fn block_of(&self, row: RowNumber) -> Option<&Block> {
+        let after = self.blocks.partition_point(|block| block.first_row <= row);
+        let block = self.blocks.get(after.checked_sub(1)?)?;
+        (row.0 - block.first_row.0 < block.rows).then_some(block)
+    }
+
+    fn check(&self) -> Result<(), IndexError> {
+        let (mut row, mut line, mut offset) = (0, LineNumber::FIRST, 0);
+        for block in &self.blocks {
+            let follows = block.first_row.0 == row && block.first_line >= line && block.offset >= offset;
+            let end = block.offset.saturating_add(block.length);
+            // A row is at least one byte, so this bounds both sums too.
+            if !follows || block.rows == 0 || block.rows > block.length || end > self.bytes {
+                return Err(IndexError::Inconsistent { row: RowNumber(row) });
+            }
+            row += block.rows;
+            line = LineNumber(block.first_line.0.saturating_add(block.rows));
+            offset = end;
+        }
+        if row == 0 || row != self.rows {
+            return Err(IndexError::Inconsistent { row: RowNumber(row) });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(first_row: u64, first_line: u64, offset: u64, length: u64, rows: u64) -> Block {
+        Block {
+            first_row: RowNumber(first_row),
+            first_line: LineNumber(first_line),
+            offset,
+            length,
+            rows,
+            sha256: Sha256Digest::of(b""),
+        }
+    }
+
+    fn index() -> Index {
+        Index {
+            rows: 5,
+            bytes: 700,
+            version: "size=700 etag=\"1\"".to_owned(),
+            sha256: Sha256Digest::of(b"file"),
+            blocks: vec![block(0, 2, 3, 400, 3), block(3, 6, 410, 290, 2)],
+        }
+    }
+
+    const GOLDEN: &str = concat!(
+        r#"{"format":"batchinference.dev/dataset-index","formatVersion":1,"rows":5,"bytes":700,"#,
+        r#""version":"size=700 etag=\"1\"","#,
+        r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
+        r#""blocks":[[0,2,3,400,3,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"#,
+        r#"[3,6,410,290,2,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]]}"#,
+    );
+
+    #[test]
+    fn the_written_form_stays_the_same() {
+        assert_eq!(String::from_utf8(index().encode()).unwrap(), GOLDEN);
+        assert_eq!(Index::decode(GOLDEN.as_bytes()).unwrap(), index());
+    }
+
+    #[test]
+    fn another_format_or_version_is_named() {
+        let other = Index::decode(GOLDEN.replace(":1,", ":2,").as_bytes()).unwrap_err();
+        assert!(other.to_string().contains("version 2, not"), "{other}");
+        let other = Index::decode(br#"{"format":"x","formatVersion":1}"#).unwrap_err();
+        assert!(other.to_string().contains("`x`"), "{other}");
+        assert!(matches!(Index::decode(b"{}"), Err(IndexError::Malformed(_))));
+        assert!(matches!(
+            Index::decode(&GOLDEN.as_bytes()[..300]),
+            Err(IndexError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn an_index_with_a_gap_an_overlap_or_a_wrong_count_is_refused() {
+        let refused: [fn(&mut Index); 7] = [
+            |index| index.rows = 6,
+            |index| index.bytes = 699,
+            |index| _ = index.blocks.pop(),
+            |index| index.blocks.clear(),
+            |index| index.blocks[1].first_row.0 = 4,
+            |index| index.blocks[1].offset = 402,
+            |index| index.blocks[1].first_line.0 = 4,
+        ];
+        for (case, change) in refused.iter().enumerate() {
+            let mut index = index();
+            change(&mut index);
+            let decoded = Index::decode(&index.encode());
+            assert!(
+                matches!(decoded, Err(IndexError::Inconsistent { .. })),
+                "case {case}: {decoded:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_row_is_found_in_its_block() {
+        let index = index();
+        let first_rows = [0, 2, 3, 4, 5].map(|row| index.block_of(RowNumber(row)).map(|block| block.first_row.0));
+        assert_eq!(first_rows, [Some(0), Some(0), Some(3), Some(3), None]);
+    }
+
+    #[test]
+    fn a_hundred_gigabytes_need_only_a_few_mebibytes() {
+        let limit = crate::dataset::BlockLimits::default().bytes;
+        let blocks: Vec<_> = (0..100_000_000_000 / limit)
+            .map(|at| block(at * 100, at * 100 + 1, at * limit, limit, 100))
+            .collect();
+        let index = Index {
+            rows: blocks.len() as u64 * 100,
+            bytes: 100_000_000_000,
+            blocks,
+            ..index()
+        };
+        assert!(index.encode().len() < 4 << 20);
+    }
+}

@@ -1,0 +1,213 @@
+//! One streaming pass over a data set: is every row good, and where is it?
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Block, BlockLimits, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES, ModelNames, Refusal,
+    ScratchError, Source, SourceError,
+    block::BlockBuilder,
+    custom_ids::{CustomIds, Duplicate},
+    findings::{DESCRIBED_ROWS, Findings},
+    read::read_lines,
+    source::SourceVersion,
+};
+use crate::openai::{RequestRow, RowNumber, shortened};
+
+/// Room on disk for comparing ids.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scratch {
+    /// An existing directory that only this inspection uses. Needs 24 bytes for each row.
+    pub directory: PathBuf,
+    /// Ids to hold in memory, at 24 bytes each, before they go to disk.
+    pub ids_in_memory: usize,
+}
+
+impl Scratch {
+    /// Scratch files in `directory`, and a million ids (24 MB) in memory.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            ids_in_memory: 1_000_000,
+        }
+    }
+}
+
+/// A data set that is known good.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inspection {
+    /// What the data set is and where its rows are.
+    pub index: Index,
+    /// How many fields of rows mean nothing to us and are not sent.
+    pub unknown_fields: u64,
+}
+
+/// Why there is no [`Inspection`].
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The data set was read and cannot be run.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// The data set cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is no room to compare ids.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+}
+
+/// Reads a whole data set once and checks every row; `models` are the names that mean the base model. A bad row does not
+/// end it: its owner should see everything at once.
+///
+/// # Errors
+///
+/// See [`InspectError`]. A data set that is written to meanwhile is [`SourceError::Changed`].
+pub async fn inspect(source: &Source, models: &ModelNames, scratch: &Scratch) -> Result<Inspection, InspectError> {
+    inspect_in_blocks(source, models, scratch, BlockLimits::default()).await
+}
+
+pub(super) async fn inspect_in_blocks(
+    source: &Source,
+    models: &ModelNames,
+    scratch: &Scratch,
+    limits: BlockLimits,
+) -> Result<Inspection, InspectError> {
+    let version = source.version().await?;
+    let mut inspector = Inspector::new(models, scratch, limits);
+    let mut splitter = LineSplitter::new(MAX_ROW_BYTES);
+    let mut file = Sha256::new();
+    let mut chunks = source.stream(&version);
+    while let Some(mut chunk) = chunks.try_next().await? {
+        file.update(&chunk);
+        inspector.lines_in(&mut splitter, &mut chunk).await?;
+    }
+    if let Some(last) = splitter.finish() {
+        inspector.line(last).await?;
+    }
+    inspector.conclude(source, &version, file).await
+}
+
+struct Inspector<'a> {
+    models: &'a ModelNames,
+    rows: u64,
+    blocks: BlockBuilder,
+    custom_ids: CustomIds,
+    findings: Findings,
+    unknown_fields: u64,
+}
+
+impl<'a> Inspector<'a> {
+    fn new(models: &'a ModelNames, scratch: &Scratch, limits: BlockLimits) -> Self {
+        Self {
+            models,
+            rows: 0,
+            blocks: BlockBuilder::new(limits),
+            custom_ids: CustomIds::new(&scratch.directory, scratch.ids_in_memory),
+            findings: Findings::default(),
+            unknown_fields: 0,
+        }
+    }
+
+    async fn lines_in(&mut self, splitter: &mut LineSplitter, chunk: &mut Bytes) -> Result<(), ScratchError> {
+        while let Some(line) = splitter.next_in(chunk) {
+            self.line(line).await?;
+        }
+        Ok(())
+    }
+
+    async fn line(&mut self, line: Result<Line, LineTooLong>) -> Result<(), ScratchError> {
+        match line {
+            Ok(line) if line.is_blank() => self.blocks.push_blank(&line),
+            Ok(line) => self.row(&line).await?,
+            Err(LineTooLong { number, length }) => {
+                self.rows += 1;
+                self.blocks.close();
+                self.findings.invalid_row(number, InvalidRowReason::TooLong { length });
+            }
+        }
+        Ok(())
+    }
+
+    async fn row(&mut self, line: &Line) -> Result<(), ScratchError> {
+        self.blocks.push_row(RowNumber(self.rows), line);
+        self.rows += 1;
+        let row = match RequestRow::parse(&line.content()) {
+            Ok(row) => row,
+            Err(error) => {
+                self.findings.invalid_row(line.number, error.into());
+                return Ok(());
+            }
+        };
+        self.unknown_fields += row.unknown_fields.len() as u64;
+        if let Some(name) = row.body.model().filter(|name| !self.models.mean_base(Some(name))) {
+            self.findings.unknown_model(line.number, name);
+        }
+        self.custom_ids.insert(&row.custom_id, line.number).await
+    }
+
+    async fn conclude(
+        self,
+        source: &Source,
+        version: &SourceVersion,
+        file: Sha256,
+    ) -> Result<Inspection, InspectError> {
+        let Self {
+            models,
+            rows,
+            blocks,
+            custom_ids,
+            mut findings,
+            unknown_fields,
+        } = self;
+        let index = Index {
+            rows,
+            bytes: version.size,
+            version: version.to_string(),
+            sha256: file.into(),
+            blocks: blocks.finish(),
+        };
+        let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
+        findings.more_invalid_rows(duplicates.total - duplicates.earliest.len() as u64);
+        for duplicate in duplicates.earliest {
+            let reason = describe(source, &index.blocks, duplicate).await?;
+            findings.invalid_row(duplicate.second, reason);
+        }
+        if rows > 0 && findings.is_empty() {
+            return Ok(Inspection { index, unknown_fields });
+        }
+        Err(InspectError::Refused(Box::new(refusal(index, &findings, models))))
+    }
+}
+
+fn refusal(index: Index, findings: &Findings, models: &ModelNames) -> Refusal {
+    Refusal {
+        rows: index.rows,
+        bytes: index.bytes,
+        version: index.version,
+        sha256: index.sha256,
+        invalid_rows: findings.invalid_rows,
+        first_invalid_rows: findings.first_invalid_rows(),
+        unknown_model_rows: findings.unknown_model_rows,
+        unknown_models: findings.unknown_models(),
+        model_advice: models.advice(),
+    }
+}
+
+/// Names the id that stands twice. Only its hash was kept, so its row is read again.
+async fn describe(source: &Source, blocks: &[Block], duplicate: Duplicate) -> Result<InvalidRowReason, SourceError> {
+    let after = blocks.partition_point(|block| block.first_line <= duplicate.second);
+    let lines = match after.checked_sub(1) {
+        Some(position) => read_lines(source, &blocks[position]).await?,
+        None => Vec::new(),
+    };
+    let line = lines.into_iter().find(|line| line.number == duplicate.second);
+    let row = line.and_then(|line| RequestRow::parse(&line.content()).ok());
+    let row = row.ok_or_else(|| source.changed(format!("line {} was a row before", duplicate.second)))?;
+    Ok(InvalidRowReason::DuplicateCustomId {
+        custom_id: shortened(row.custom_id.as_str()),
+        first: duplicate.first,
+    })
+}

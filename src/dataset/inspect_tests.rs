@@ -1,0 +1,285 @@
+//! Data sets good and bad through inspection, and through reading them back.
+
+use super::{
+    inspect::inspect_in_blocks,
+    testing::{StoredFile, models, row, row_with_body, source_of},
+    *,
+};
+use crate::openai::LineNumber;
+
+const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
+
+async fn inspect_source(source: &Source) -> Result<Inspection, InspectError> {
+    let directory = tempfile::tempdir().unwrap();
+    let scratch = Scratch {
+        directory: directory.path().to_owned(),
+        ids_in_memory: 2,
+    };
+    let inspected = inspect_in_blocks(&source.clone().with_read_bytes(7), &models(), &scratch, SMALL).await;
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    inspected
+}
+
+async fn accepted(content: impl AsRef<[u8]>) -> Inspection {
+    inspect_source(&source_of(content).await).await.unwrap()
+}
+
+async fn refused(content: impl AsRef<[u8]>) -> Refusal {
+    match inspect_source(&source_of(content).await).await {
+        Err(InspectError::Refused(refusal)) => *refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+async fn read_back(source: &Source, index: &Index) -> Vec<DatasetRow> {
+    let mut rows = Vec::new();
+    for block in &index.blocks {
+        rows.extend(read_block(source, block).await.unwrap());
+    }
+    rows
+}
+
+fn rows(count: usize) -> String {
+    (0..count).map(|number| row(&format!("row-{number}")) + "\n").collect()
+}
+
+#[tokio::test]
+async fn a_good_data_set_reads_back_row_by_row() {
+    let content = rows(10);
+    let source = source_of(&content).await;
+    let Inspection { index, unknown_fields } = inspect_source(&source).await.unwrap();
+    assert_eq!((index.rows, index.bytes, unknown_fields), (10, content.len() as u64, 0));
+    assert_eq!(index.sha256, Sha256Digest::of(content.as_bytes()));
+    assert_eq!(index.blocks.len(), 4);
+    assert!(
+        index.version.contains("size=") && index.version.contains("etag="),
+        "{}",
+        index.version
+    );
+    let read = read_back(&source, &index).await;
+    assert_eq!(read.len(), 10);
+    for (row, number) in read.iter().zip(0..) {
+        assert_eq!((row.number.0, row.line.0), (number, number + 1));
+        assert_eq!(row.request.custom_id.as_str(), format!("row-{number}"));
+    }
+}
+
+#[tokio::test]
+async fn an_index_survives_being_written_down() {
+    let source = source_of(rows(10)).await;
+    let index = inspect_source(&source).await.unwrap().index;
+    assert_eq!(Index::decode(&index.encode()).unwrap(), index);
+}
+
+#[tokio::test]
+async fn line_ends_blank_lines_and_the_byte_order_mark_do_not_matter() {
+    let content = format!("\u{feff}\r\n{}\r\n  \n\r\n{}\n\n\n\n{}", row("a"), row("b"), row("c"));
+    let source = source_of(&content).await;
+    let index = inspect_source(&source).await.unwrap().index;
+    let read = read_back(&source, &index).await;
+    let places: Vec<_> = read
+        .iter()
+        .map(|row| (row.number.0, row.line.0, row.request.custom_id.as_str()))
+        .collect();
+    assert_eq!(places, [(0, 2, "a"), (1, 5, "b"), (2, 9, "c")]);
+
+    let source = source_of(format!("\u{feff}{}", row("a"))).await;
+    let index = inspect_source(&source).await.unwrap().index;
+    assert_eq!(read_back(&source, &index).await[0].line, LineNumber::FIRST);
+}
+
+#[tokio::test]
+async fn bodies_come_back_byte_for_byte() {
+    let bodies = [
+        r#"{ "model" : "gpt-4o-mini" ,"temperature":1.0 }"#,
+        r#"{"seed":12345678901234567890,"seed":1e400,"seed":-0}"#,
+        r#"{"messages":[{"content":"\u00e9\ud83d\ude00 \/ é"}],"model":""}"#,
+        r#"{"model":"qwen3-8b","nested":{"model":"other","model":1}}"#,
+    ];
+    let lines: Vec<_> = bodies
+        .iter()
+        .zip(0..)
+        .map(|(body, id)| row_with_body(&id.to_string(), body))
+        .collect();
+    let source = source_of(lines.join("\n")).await;
+    let index = inspect_source(&source).await.unwrap().index;
+    let read = read_back(&source, &index).await;
+    let read: Vec<_> = read
+        .iter()
+        .map(|row| str::from_utf8(row.request.body.as_bytes()).unwrap())
+        .collect();
+    assert_eq!(read, bodies);
+}
+
+#[tokio::test]
+async fn every_bad_row_is_counted_and_the_first_ten_are_described() {
+    let deep = row_with_body(
+        "deep",
+        &format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+    );
+    let mut content = rows(3).into_bytes();
+    content.extend_from_slice(b"\nnot json\n\xff\n");
+    content.extend_from_slice(format!("{deep}\n{}\n", row("row-1")).as_bytes());
+    content.extend_from_slice(br#"{"custom_id":17}"#);
+    let refusal = refused(&content).await;
+    assert_eq!((refusal.rows, refusal.invalid_rows), (8, 5));
+    let described: Vec<_> = refusal.first_invalid_rows.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        described,
+        [
+            "line 5: not JSON: expected ident at column 2",
+            "line 6: byte 1 of the line is not UTF-8; save the file as UTF-8",
+            "line 7: nested deeper than 128 levels of arrays and objects; flatten it",
+            "line 8: custom_id `row-1` stands already in line 2; give each row its own",
+            r#"line 9: custom_id is the number 17; write it as a string: "17""#,
+        ]
+    );
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("5 of 8 rows are invalid: line 5: not JSON"),
+        "{refusal}"
+    );
+    assert!(refusal.to_string().ends_with("; and 2 more"), "{refusal}");
+    assert_eq!(refusal.sha256, Sha256Digest::of(&content));
+
+    let refusal = refused("x\n".repeat(25)).await;
+    assert_eq!(
+        (refusal.rows, refusal.invalid_rows, refusal.first_invalid_rows.len()),
+        (25, 25, 10)
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_id_names_both_lines_wherever_they_are() {
+    let content = rows(9) + &row("row-7") + "\n" + &row("row-0") + "\n" + &row("row-7");
+    let refusal = refused(content).await;
+    assert_eq!(refusal.invalid_rows, 3);
+    let described: Vec<_> = refusal.first_invalid_rows.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        described,
+        [
+            "line 10: custom_id `row-7` stands already in line 8; give each row its own",
+            "line 11: custom_id `row-0` stands already in line 1; give each row its own",
+            "line 12: custom_id `row-7` stands already in line 8; give each row its own",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn ids_that_differ_only_in_escapes_are_the_same() {
+    let refusal = refused(row("ab") + "\n" + &row(r"\u0061b")).await;
+    assert_eq!(refusal.first_invalid_rows[0].line, LineNumber(2));
+}
+
+#[tokio::test]
+async fn a_model_that_nothing_serves_is_refused_with_what_to_write() {
+    let named = |id: usize, model: &str| row_with_body(&id.to_string(), &format!("{{\"model\":\"{model}\"}}")) + "\n";
+    let content: String = ["qwen3-8b", "gpt-4", "", "my-adapter", "gpt-4", "gpt-4o-mini"]
+        .iter()
+        .enumerate()
+        .map(|(id, model)| named(id, model))
+        .collect();
+    let refusal = refused(content).await;
+    assert_eq!((refusal.invalid_rows, refusal.unknown_model_rows), (0, 3));
+    assert_eq!(
+        refusal.to_string(),
+        "nothing here serves the model `gpt-4` of 2 rows (first in line 2), \
+         the model `my-adapter` of 1 row (first in line 4); \
+         write `qwen3-8b` or `gpt-4o-mini`, or leave body.model empty"
+    );
+}
+
+#[tokio::test]
+async fn a_file_without_rows_is_refused() {
+    for empty in ["", "\n", " \r\n\t\n", "\u{feff}"] {
+        assert_eq!(
+            refused(empty).await.to_string(),
+            "the data set has no rows",
+            "{empty:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_row_over_the_limit_is_refused_and_the_rest_is_still_looked_at() {
+    let mut content = rows(2).into_bytes();
+    content.resize(content.len() + MAX_ROW_BYTES + 1, b' ');
+    content.extend_from_slice(format!("\n{}\n{}", row("row-0"), row("last")).as_bytes());
+    let source = source_of(content).await;
+    let scratch = tempfile::tempdir().unwrap();
+    let refused = inspect(
+        &source.with_read_bytes(1 << 20),
+        &models(),
+        &Scratch::new(scratch.path()),
+    )
+    .await;
+    let Err(InspectError::Refused(refusal)) = refused else {
+        panic!("not refused: {refused:?}")
+    };
+    assert_eq!((refusal.rows, refusal.invalid_rows), (5, 2));
+    let described: Vec<_> = refusal.first_invalid_rows.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        described[0],
+        "line 3: the row has 16777217 bytes; at most 16777216 are possible"
+    );
+    assert_eq!(
+        described[1],
+        "line 4: custom_id `row-0` stands already in line 1; give each row its own"
+    );
+}
+
+#[tokio::test]
+async fn unknown_fields_are_counted_and_let_pass() {
+    let with_tag = row("a").replacen('{', r#"{"tag":1,"note":"x","#, 1);
+    assert_eq!(accepted(with_tag + "\n" + &row("b")).await.unknown_fields, 2);
+}
+
+#[tokio::test]
+async fn a_missing_data_set_is_an_error_of_its_own() {
+    let file = StoredFile::new("").await;
+    file.remove().await;
+    let inspected = inspect_source(&file.source).await;
+    assert!(
+        matches!(inspected, Err(InspectError::Source(SourceError::NotFound { .. }))),
+        "{inspected:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
+    let content = rows(6);
+    let file = StoredFile::new(&content).await;
+    let index = inspect_source(&file.source).await.unwrap().index;
+    let [first, second] = index.blocks[..] else {
+        panic!("{index:?}")
+    };
+
+    file.write(content.replace("row-5", "row-6")).await;
+    assert_eq!(read_block(&file.source, &first).await.unwrap().len(), 3);
+    let error = read_block(&file.source, &second).await.unwrap_err();
+    assert!(
+        matches!(error, ReadError::Source(SourceError::Changed { .. })),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("the 3 rows from line 4 on are not those that were inspected"),
+        "{error}"
+    );
+
+    file.write(&content[..content.len() - 1]).await;
+    let error = read_block(&file.source, &second).await.unwrap_err();
+    assert!(
+        matches!(error, ReadError::Source(SourceError::Changed { .. })),
+        "{error:?}"
+    );
+
+    file.remove().await;
+    let error = read_block(&file.source, &first).await.unwrap_err();
+    assert!(
+        matches!(error, ReadError::Source(SourceError::NotFound { .. })),
+        "{error:?}"
+    );
+}

@@ -1,0 +1,34 @@
+//! The data set: read from a store, checked in one streaming pass, and read again block by block.
+//!
+//! Memory does not grow with the data set: lines and blocks are bounded, ids go to scratch files. It uses `openai` for what
+//! a row is, and any `object_store`. Start with [`inspect`], which leaves an [`Index`] behind; [`read_block`] reads the rows
+//! of one of its blocks and refuses a data set that has changed since.
+
+mod block;
+mod custom_ids;
+mod digest;
+mod findings;
+mod index;
+mod inspect;
+#[cfg(test)]
+mod inspect_tests;
+mod lines;
+mod model_names;
+mod read;
+mod refusal;
+mod source;
+mod source_error;
+#[cfg(test)]
+mod testing;
+
+pub use block::{Block, BlockLimits};
+pub use custom_ids::ScratchError;
+pub use digest::Sha256Digest;
+pub use index::{Index, IndexError};
+pub use inspect::{InspectError, Inspection, Scratch, inspect};
+pub use lines::{Line, LineSplitter, LineTooLong, MAX_ROW_BYTES};
+pub use model_names::ModelNames;
+pub use read::{DatasetRow, ReadError, read_block};
+pub use refusal::{InvalidRow, InvalidRowReason, Refusal, UnknownModel};
+pub use source::{Source, SourceVersion};
+pub use source_error::SourceError;

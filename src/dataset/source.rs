@@ -1,0 +1,253 @@
+use std::{fmt, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
+
+use super::SourceError;
+
+/// Bytes of one request of a streaming read. Many short requests instead of a long one: each can be retried, and no
+/// connection idles while its rows are looked at.
+const READ_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Requests of a streaming read that are under way at once.
+const READ_AHEAD: usize = 2;
+
+/// Where a data set is read from: one object of a bucket, a mounted volume or memory. Cloning is cheap.
+#[derive(Clone)]
+pub struct Source {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    object: Arc<str>,
+    hint: Arc<str>,
+    read_bytes: u64,
+}
+
+/// What an object was when it was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceVersion {
+    /// In bytes.
+    pub size: u64,
+    etag: Option<String>,
+    text: String,
+}
+
+impl Source {
+    /// The object at `path`. Messages call it `object` (its URI), and say `hint` when access is refused: which Secret
+    /// or permission to check.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        path: Path,
+        object: impl Into<Arc<str>>,
+        hint: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            store,
+            path,
+            object: object.into(),
+            hint: hint.into(),
+            read_bytes: READ_BYTES,
+        }
+    }
+
+    /// Reads streams in requests of `bytes` (at least 1) instead of 8 MiB.
+    #[must_use]
+    pub fn with_read_bytes(self, bytes: u64) -> Self {
+        Self {
+            read_bytes: bytes.max(1),
+            ..self
+        }
+    }
+
+    /// The object as its owner calls it.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.object
+    }
+
+    /// Looks at the object without reading it.
+    ///
+    /// # Errors
+    ///
+    /// The object cannot be looked at.
+    pub async fn version(&self) -> Result<SourceVersion, SourceError> {
+        let meta = self.store.head(&self.path).await.map_err(|error| self.error(error))?;
+        Ok(SourceVersion::of(&meta))
+    }
+
+    /// Streams the whole object as it was at `version`, in order and in chunks of at most 8 MiB.
+    ///
+    /// # Errors
+    ///
+    /// The stream's items fail when the object cannot be read, and with [`SourceError::Changed`] when it is another one
+    /// by now. A store without entity tags can hide such a change, unless the object has become shorter.
+    pub fn stream(&self, version: &SourceVersion) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + Unpin {
+        let (source, size, etag) = (self.clone(), version.size, version.etag.clone());
+        let starts = (0..size.div_ceil(self.read_bytes)).map(move |part| part * source.read_bytes);
+        let source = self.clone();
+        let reads = starts.map(move |start| {
+            let (source, etag) = (source.clone(), etag.clone());
+            async move { source.get(start..size.min(start + source.read_bytes), etag).await }
+        });
+        futures::stream::iter(reads).buffered(READ_AHEAD).boxed()
+    }
+
+    /// Reads a range of the object as it is now.
+    ///
+    /// # Errors
+    ///
+    /// The object cannot be read; [`SourceError::Changed`] when it ends before the range does.
+    pub async fn read(&self, range: Range<u64>) -> Result<Bytes, SourceError> {
+        self.get(range, None).await
+    }
+
+    async fn get(&self, range: Range<u64>, etag: Option<String>) -> Result<Bytes, SourceError> {
+        let options = GetOptions::new()
+            .with_range(Some(GetRange::Bounded(range.clone())))
+            .with_if_match(etag);
+        let get = async { self.store.get_opts(&self.path, options).await?.bytes().await };
+        match get.await {
+            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
+            Ok(bytes) => Err(self.too_short(range.start + bytes.len() as u64, range.end)),
+            // A range that begins behind the end has no error of its own in `object_store`.
+            Err(error @ object_store::Error::Generic { .. }) => match self.version().await?.size {
+                size if size < range.end => Err(self.too_short(size, range.end)),
+                _ => Err(self.error(error)),
+            },
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn too_short(&self, size: u64, expected: u64) -> SourceError {
+        self.changed(format!("it has {size} bytes and should have at least {expected}"))
+    }
+
+    /// The object is not the one that was there before; `what` shows it.
+    pub(super) fn changed(&self, what: String) -> SourceError {
+        SourceError::Changed {
+            object: Arc::clone(&self.object),
+            what,
+        }
+    }
+
+    fn error(&self, error: object_store::Error) -> SourceError {
+        SourceError::new(&self.object, &self.hint, error)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Source")
+            .field("object", &self.object)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SourceVersion {
+    fn of(meta: &ObjectMeta) -> Self {
+        let mut parts = vec![
+            format!("size={}", meta.size),
+            format!("modified={}", meta.last_modified.to_rfc3339()),
+        ];
+        parts.extend(meta.e_tag.iter().map(|etag| format!("etag={etag}")));
+        parts.extend(meta.version.iter().map(|version| format!("version={version}")));
+        // A weak tag never matches (RFC 9110, section 13.1.1).
+        let etag = meta.e_tag.clone().filter(|etag| !etag.starts_with("W/"));
+        Self {
+            size: meta.size,
+            etag,
+            text: parts.join(" "),
+        }
+    }
+}
+
+impl fmt::Display for SourceVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::*;
+    use crate::dataset::testing::{StoredFile, source_of};
+
+    async fn read_all(source: &Source, version: &SourceVersion) -> Result<Vec<u8>, SourceError> {
+        let chunks: Vec<_> = source.stream(version).try_collect().await?;
+        Ok(chunks.concat())
+    }
+
+    #[tokio::test]
+    async fn a_stream_gives_the_whole_object_whatever_the_request_size() {
+        for bytes in [1, 3, 10, 11, 1000] {
+            let source = source_of("0123456789").await.with_read_bytes(bytes);
+            let version = source.version().await.unwrap();
+            assert_eq!(read_all(&source, &version).await.unwrap(), b"0123456789", "{bytes}");
+        }
+        let empty = source_of("").await;
+        assert_eq!(read_all(&empty, &empty.version().await.unwrap()).await.unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn an_object_written_again_is_seen() {
+        let file = StoredFile::new("0123456789").await;
+        let version = file.source.version().await.unwrap();
+        file.write("9876543210").await;
+        assert_ne!(file.source.version().await.unwrap().to_string(), version.to_string());
+        assert!(matches!(
+            read_all(&file.source, &version).await,
+            Err(SourceError::Changed { .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_range_behind_the_end_means_that_the_object_changed() {
+        let source = source_of("0123456789").await;
+        assert_eq!(source.read(2..5).await.unwrap(), "234");
+        for range in [8..11, 10..12, 50..60] {
+            let error = source.read(range).await.unwrap_err();
+            assert!(
+                error.to_string().contains("it has 10 bytes and should have at least"),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_object_is_not_found() {
+        let file = StoredFile::new("0").await;
+        file.remove().await;
+        assert!(matches!(file.source.version().await, Err(SourceError::NotFound { .. })));
+        assert!(matches!(
+            file.source.read(0..1).await,
+            Err(SourceError::NotFound { .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_mounted_volume_is_read_too() {
+        let mount = tempfile::tempdir().unwrap();
+        std::fs::write(mount.path().join("rows.jsonl"), "0123456789").unwrap();
+        let store = object_store::local::LocalFileSystem::new_with_prefix(mount.path()).unwrap();
+        let source = |file: &str| {
+            Source::new(
+                Arc::new(store.clone()),
+                file.into(),
+                "pvc://claim/file",
+                "check fsGroup",
+            )
+        };
+        let rows = source("rows.jsonl").with_read_bytes(3);
+        let version = rows.version().await.unwrap();
+        assert_eq!(read_all(&rows, &version).await.unwrap(), b"0123456789");
+        assert!(matches!(rows.read(8..12).await, Err(SourceError::Changed { .. })));
+        assert!(matches!(rows.read(20..22).await, Err(SourceError::Changed { .. })));
+        assert!(matches!(
+            source("other.jsonl").version().await,
+            Err(SourceError::NotFound { .. })
+        ));
+    }
+}
