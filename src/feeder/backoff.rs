@@ -28,9 +28,10 @@ mod tests {
     #[test]
     fn waits_double_up_to_a_limit_and_are_at_least_half_of_it() {
         let millis = |tries, jitter| backoff(tries, jitter).as_millis();
-        assert_eq!([1, 2, 3, 6, 7, 8, u32::MAX].map(|tries| millis(tries, 1.0)), [
-            500, 1000, 2000, 16_000, 30_000, 30_000, 30_000
-        ]);
+        assert_eq!(
+            [1, 2, 3, 6, 7, 8, u32::MAX].map(|tries| millis(tries, 1.0)),
+            [500, 1000, 2000, 16_000, 30_000, 30_000, 30_000]
+        );
         assert_eq!([0, 1, 7].map(|tries| millis(tries, 0.0)), [250, 250, 15_000]);
     }
 

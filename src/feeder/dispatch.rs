@@ -151,7 +151,10 @@ impl<Row: Clone> Dispatch<Row> {
         self.replicas.entry(replica.clone()).or_default().in_flight += 1;
         let request = RequestId(self.number());
         let row = tried.row.clone();
-        let flight = InFlight { replica: replica.clone(), tried };
+        let flight = InFlight {
+            replica: replica.clone(),
+            tried,
+        };
         self.in_flight.insert(request, flight);
         Some(Assignment { request, replica, row })
     }
@@ -180,7 +183,10 @@ impl<Row: Clone> Dispatch<Row> {
                 load.failures = 0;
                 return Settled::Finished;
             }
-            Verdict::Retry { reason, counts_as_attempt } => {
+            Verdict::Retry {
+                reason,
+                counts_as_attempt,
+            } => {
                 let mut pause = backoff(tried.tries, jitter);
                 match reason {
                     RetryReason::Overloaded { retry_after: asked } => {
@@ -215,7 +221,9 @@ impl<Row: Clone> Dispatch<Row> {
         for replica in ready {
             self.replicas.entry(replica.clone()).or_default();
         }
-        let gone = self.in_flight.extract_if(.., |_, flight| !ready.contains(&flight.replica));
+        let gone = self
+            .in_flight
+            .extract_if(.., |_, flight| !ready.contains(&flight.replica));
         let (requests, rows): (Vec<_>, Vec<_>) = gone.map(|(request, flight)| (request, flight.tried)).unzip();
         self.due_again.extend(rows);
         requests
@@ -234,7 +242,11 @@ impl<Row: Clone> Dispatch<Row> {
         self.new_ones_turn = !self.new_ones_turn;
         let new = |queue: &mut VecDeque<Row>| {
             let row = queue.pop_front()?;
-            Some(Tried { row, attempts: 0, tries: 0 })
+            Some(Tried {
+                row,
+                attempts: 0,
+                tries: 0,
+            })
         };
         if self.new_ones_turn {
             return new(&mut self.new).or_else(|| self.due_again.pop_front());

@@ -63,7 +63,10 @@ fn rows_go_out_in_order_to_the_replica_with_the_fewest_requests() {
     let pods: Vec<_> = sent.iter().map(|sent| sent.replica.pod.as_str()).collect();
     assert_eq!(pods, ["server-1", "server-2", "server-1", "server-2", "server-1"]);
     for sent in sent {
-        assert_eq!(dispatch.settle(sent.request, Verdict::Done, now, 0.0), Settled::Finished);
+        assert_eq!(
+            dispatch.settle(sent.request, Verdict::Done, now, 0.0),
+            Settled::Finished
+        );
     }
     assert!(dispatch.is_empty());
 }
@@ -97,7 +100,15 @@ fn a_row_fails_after_its_attempts_and_faults_are_no_attempts() {
         let sent = dispatch.next(now).unwrap();
         dispatch.settle(sent.request, verdict, now, 1.0)
     };
-    for verdict in [LOST, SERVER_ERROR, LOST, SERVER_ERROR, overloaded(1), SERVER_ERROR, SERVER_ERROR] {
+    for verdict in [
+        LOST,
+        SERVER_ERROR,
+        LOST,
+        SERVER_ERROR,
+        overloaded(1),
+        SERVER_ERROR,
+        SERVER_ERROR,
+    ] {
         assert_eq!(settle_next(verdict), Settled::Again);
     }
     assert_eq!(settle_next(SERVER_ERROR), Settled::Finished);
@@ -168,7 +179,10 @@ fn a_replica_that_leaves_gives_its_rows_back_unblamed() {
     let lost: Vec<_> = sent.iter().filter(|sent| sent.replica == replica(1)).collect();
     let requests: Vec<_> = lost.iter().map(|sent| sent.request).collect();
     assert_eq!(dispatch.set_replicas(&replicas(&[2, 3])), requests);
-    assert_eq!(dispatch.settle(requests[0], Verdict::Done, now, 0.0), Settled::TakenBack);
+    assert_eq!(
+        dispatch.settle(requests[0], Verdict::Done, now, 0.0),
+        Settled::TakenBack
+    );
     let again = send_all(&mut dispatch, now);
     assert_eq!(rows(&again), [0, 2]);
     assert!(again.iter().all(|sent| sent.replica == replica(3)));
@@ -179,7 +193,10 @@ fn a_new_pod_with_an_old_address_is_another_replica() {
     let now = Instant::now();
     let mut dispatch = dispatch(1, &[1]);
     let sent = dispatch.next(now).unwrap();
-    let new = Replica { pod: "server-9".into(), ..replica(1) };
+    let new = Replica {
+        pod: "server-9".into(),
+        ..replica(1)
+    };
     assert_eq!(dispatch.set_replicas(&[new.clone()].into()), [sent.request]);
     assert_eq!(dispatch.next(now).unwrap().replica, new);
 }

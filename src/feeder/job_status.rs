@@ -8,7 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use crate::api::BatchInferenceJob;
-use crate::api::status::{FEEDER_FIELD_MANAGER, FeederStatus};
+use crate::api::status::{FEEDER_FIELD_MANAGER, FeederStage, FeederStatus};
 
 use super::report::Report;
 use super::reporter::{Dismissed, StatusWriter, WriteError};
@@ -65,17 +65,21 @@ impl JobStatus {
         Ok(job.ok_or(Dismissed::JobGone)?)
     }
 
-    /// Takes the next attempt: no two feeders have the same, as only one of them can write it onto what both read.
+    /// Takes the next attempt: no two feeders have the same, as only one of them can write it onto what both read. `None` when
+    /// the job has ended.
     ///
     /// # Errors
     ///
     /// [`WriteError`].
-    pub async fn begin(&self) -> Result<Report, WriteError> {
+    pub async fn begin(&self) -> Result<Option<Report>, WriteError> {
         loop {
             let job = self.read().await?;
             let report = Report::first(job.status.as_ref().map(|status| &status.reported));
+            if report.stage == FeederStage::Ended {
+                return Ok(None);
+            }
             if self.patch(&job, &report.status()).await? {
-                return Ok(report);
+                return Ok(Some(report));
             }
         }
     }
@@ -97,7 +101,9 @@ impl JobStatus {
         match patched {
             Ok(_) => Ok(true),
             Err(WriteError::Failed(kube::Error::Api(status))) if status.is_conflict() => Ok(false),
-            Err(WriteError::Failed(kube::Error::Api(status))) if status.is_not_found() => Err(Dismissed::JobGone.into()),
+            Err(WriteError::Failed(kube::Error::Api(status))) if status.is_not_found() => {
+                Err(Dismissed::JobGone.into())
+            }
             Err(error) => Err(error),
         }
     }

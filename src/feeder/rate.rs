@@ -19,14 +19,20 @@ impl Rate {
     /// Begins with rows that were finished before.
     #[must_use]
     pub fn new(now: Instant, finished: u64) -> Self {
-        Self { samples: [(now, finished)].into() }
+        Self {
+            samples: [(now, finished)].into(),
+        }
     }
 
     /// Takes the count of now; it never falls.
     pub fn sample(&mut self, now: Instant, finished: u64) {
         self.samples.push_back((now, finished));
         // The last one before the window stays: the window begins between it and the next.
-        while self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW) {
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW)
+        {
             self.samples.pop_front();
         }
     }

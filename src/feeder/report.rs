@@ -6,9 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::reason::Reason;
-use crate::api::status::{
-    DatasetStatus, FeederStage, FeederState, FeederStatus, Progress, ResultsStatus, UsageStatus,
-};
+use crate::api::status::{DatasetStatus, FeederStage, FeederState, FeederStatus, Progress, ResultsStatus, UsageStatus};
 use crate::results::LedgerStatus;
 
 /// Something that the feeder waits for.
@@ -184,7 +182,10 @@ mod tests {
         LedgerStatus {
             results,
             errors,
-            usage: Tokens { prompt_tokens: 70, completion_tokens: 7 },
+            usage: Tokens {
+                prompt_tokens: 70,
+                completion_tokens: 7,
+            },
             ..LedgerStatus::default()
         }
     }
@@ -226,7 +227,13 @@ mod tests {
     #[test]
     fn a_restart_goes_on_from_what_was_said_and_frees_no_server() {
         let restarted = Report::first(Some(&feeding().status()));
-        assert_eq!(restarted, Report { attempt: 2, ..feeding() });
+        assert_eq!(
+            restarted,
+            Report {
+                attempt: 2,
+                ..feeding()
+            }
+        );
     }
 
     #[test]
@@ -236,8 +243,14 @@ mod tests {
         assert_eq!(json(&report)["feeder"]["message"], "the output's store is away");
         report.set_end(End::new(Reason::ServerRefusesRequests, "401"));
         let feeder = json(&report)["feeder"].clone();
-        assert_eq!((&feeder["state"], &feeder["serversNeeded"]), (&"Ended".into(), &false.into()));
-        assert_eq!((&feeder["reason"], &feeder["message"]), (&"ServerRefusesRequests".into(), &"401".into()));
+        assert_eq!(
+            (&feeder["state"], &feeder["serversNeeded"]),
+            (&"Ended".into(), &false.into())
+        );
+        assert_eq!(
+            (&feeder["reason"], &feeder["message"]),
+            (&"ServerRefusesRequests".into(), &"401".into())
+        );
         assert_eq!(json(&report)["progress"].get("rowsPerSecond"), None);
     }
 
@@ -254,7 +267,11 @@ mod tests {
         for (number, (change, expected)) in changes.into_iter().enumerate() {
             let mut after = before.clone();
             change(&mut after);
-            assert_eq!(is_change_of_state(&before.status(), &after.status()), expected, "change {number}");
+            assert_eq!(
+                is_change_of_state(&before.status(), &after.status()),
+                expected,
+                "change {number}"
+            );
         }
     }
 }

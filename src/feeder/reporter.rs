@@ -14,6 +14,8 @@ use super::report::{Report, is_change_of_state};
 
 /// Progress alone is said at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Servers that are not needed any more wait for no more than this after the API server is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Writes the feeder's part of the job's status.
 pub trait StatusWriter: Send {
@@ -65,9 +67,16 @@ struct Latest {
 impl Reporter {
     /// A reporter, and the work of saying what it is given: a future that ends only when this feeder is dismissed.
     pub fn new<W: StatusWriter>(first: Report, writer: W) -> (Self, impl Future<Output = Dismissed> + Send) {
-        let (latest, reports) = watch::channel(Latest { report: first, version: 1, urgent: 1 });
+        let (latest, reports) = watch::channel(Latest {
+            report: first,
+            version: 1,
+            urgent: 1,
+        });
         let (accepted, accepted_version) = watch::channel(0);
-        let reporter = Self { latest: Arc::new(latest), accepted: accepted_version };
+        let reporter = Self {
+            latest: Arc::new(latest),
+            accepted: accepted_version,
+        };
         (reporter, publish(writer, reports, accepted))
     }
 
@@ -115,7 +124,11 @@ async fn publish(
     let mut said: Option<(FeederStatus, Instant)> = None;
     let mut failures = 0;
     loop {
-        let Latest { report, version, urgent } = reports.borrow_and_update().clone();
+        let Latest {
+            report,
+            version,
+            urgent,
+        } = reports.borrow_and_update().clone();
         let status = report.status();
         let is_said = said.as_ref().is_some_and(|(said, _)| *said == status);
         if is_said {
@@ -124,7 +137,10 @@ async fn publish(
             continue;
         }
         let may_wait = urgent <= *accepted.borrow();
-        if let Some((_, at)) = said.as_ref().filter(|(_, at)| may_wait && at.elapsed() < PROGRESS_INTERVAL) {
+        if let Some((_, at)) = said
+            .as_ref()
+            .filter(|(_, at)| may_wait && at.elapsed() < PROGRESS_INTERVAL)
+        {
             tokio::select! {
                 () = sleep_until(*at + PROGRESS_INTERVAL) => {}
                 () = wait_for_change(&mut reports) => {}
@@ -141,7 +157,7 @@ async fn publish(
             Err(error) => {
                 tracing::warn!(error = %super::trouble::chain(&error), "the status could not be written and is tried again");
                 failures += 1;
-                sleep(backoff(failures, rand::random())).await;
+                sleep(backoff(failures, rand::random()).min(LONGEST_PAUSE)).await;
             }
         }
     }

@@ -31,7 +31,13 @@ impl StatusWriter for Recorder {
 
 impl Recorder {
     fn written(&self) -> Vec<FeederStatus> {
-        self.0.lock().unwrap().written.iter().map(|(_, status)| status.clone()).collect()
+        self.0
+            .lock()
+            .unwrap()
+            .written
+            .iter()
+            .map(|(_, status)| status.clone())
+            .collect()
     }
 
     fn times(&self) -> Vec<Instant> {
@@ -59,7 +65,10 @@ async fn progress_is_said_every_five_seconds_and_the_latest_wins() {
     }
     sleep(PROGRESS_INTERVAL).await;
     let times = recorder.times();
-    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= PROGRESS_INTERVAL), "{times:?}");
+    assert!(
+        times.windows(2).all(|pair| pair[1] - pair[0] >= PROGRESS_INTERVAL),
+        "{times:?}"
+    );
     assert_eq!(times.len(), 4);
     assert_eq!(recorder.written().last(), Some(&reporter.latest().status()));
 }

@@ -224,8 +224,7 @@ pub async fn claim(store: &Store, claim: &Claim) -> Result<Claimed, Error> {
         return Ok(answer.unwrap_or(refusal));
     }
     let uri = || store.uri_of(JOB);
-    let mut json =
-        serde_json::to_vec_pretty(claim).map_err(|source| Error::Json { uri: uri(), source })?;
+    let mut json = serde_json::to_vec_pretty(claim).map_err(|source| Error::Json { uri: uri(), source })?;
     json.push(b'\n');
     if store.create(JOB, json).await? == Put::Created {
         return Ok(Claimed::New);

@@ -97,9 +97,7 @@ impl Tokens {
     pub fn add(&mut self, usage: Usage) {
         // A server may say anything; a wrong sum must not become a crash.
         self.prompt_tokens = self.prompt_tokens.saturating_add(usage.prompt_tokens);
-        self.completion_tokens = self
-            .completion_tokens
-            .saturating_add(usage.completion_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(usage.completion_tokens);
     }
 
     pub(super) fn add_all(&mut self, other: Self) {
@@ -242,10 +240,7 @@ mod tests {
         for key in ["segments/x", "a000012-00000345.seg", "segments/a1-2.tmp"] {
             assert_eq!(SegmentId::from_key(key), None);
         }
-        let later = SegmentId {
-            attempt: 13,
-            number: 0,
-        };
+        let later = SegmentId { attempt: 13, number: 0 };
         assert!(later > id && later.key() > id.key());
     }
 }

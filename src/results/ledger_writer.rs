@@ -309,10 +309,7 @@ mod tests {
         writer.record(row(0, "ours"));
         writer.flush().await;
         let segments = stored_segment::list(&store).await.unwrap();
-        let rows: Vec<_> = segments
-            .iter()
-            .map(|s| s.header.results.bitmap.first())
-            .collect();
+        let rows: Vec<_> = segments.iter().map(|s| s.header.results.bitmap.first()).collect();
         assert_eq!(rows, [Some(RowNumber(9)), Some(RowNumber(0))]);
     }
 

@@ -211,11 +211,7 @@ impl Reader {
     }
 
     /// The next line with its line break, reading on as needed; `None` at the end.
-    async fn next_line(
-        &mut self,
-        store: &Store,
-        chunk_bytes: u64,
-    ) -> Result<Option<BytesMut>, Error> {
+    async fn next_line(&mut self, store: &Store, chunk_bytes: u64) -> Result<Option<BytesMut>, Error> {
         loop {
             let unsearched = &self.buffer[self.searched..];
             if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
@@ -308,9 +304,7 @@ mod tests {
         .await;
         for chunk_bytes in [1, 7, 100, 1 << 20] {
             let lines = merge(&store, chunk_bytes).await.unwrap();
-            let want: Vec<_> = (0..6)
-                .map(|n| format!("{{\"row\":{n},\"text\":\"x\"}}\n"))
-                .collect();
+            let want: Vec<_> = (0..6).map(|n| format!("{{\"row\":{n},\"text\":\"x\"}}\n")).collect();
             assert_eq!(lines, want);
         }
     }
@@ -319,10 +313,7 @@ mod tests {
     async fn of_a_row_in_several_segments_the_lowest_wins() {
         let store = stored(&[
             Segment::new(id(2, 0), vec![row(0, "second attempt"), row(1, "second")]),
-            Segment::new(
-                id(1, 1),
-                vec![error_row(1, "first attempt, second segment")],
-            ),
+            Segment::new(id(1, 1), vec![error_row(1, "first attempt, second segment")]),
             Segment::new(id(1, 0), vec![row(1, "first attempt, first segment")]),
         ])
         .await;
@@ -341,10 +332,7 @@ mod tests {
             let wrong = right.replace(change, to);
             store.create(&id(1, 0).key(), wrong).await.unwrap();
             let error = merge(&store, 64).await.unwrap_err().to_string();
-            assert!(
-                error.contains("a000001-00000000.seg` is damaged"),
-                "{error}"
-            );
+            assert!(error.contains("a000001-00000000.seg` is damaged"), "{error}");
         }
     }
 }

@@ -64,11 +64,7 @@ pub(super) fn write(body: &mut Vec<u8>, row: &FinishedRow, model: Option<usize>)
     body.extend_from_slice(columns.as_bytes());
     // A raw line break can only stand between JSON tokens, where a space means the same. One that
     // slipped through would make every row of the segment unreadable.
-    body.extend(
-        row.line
-            .iter()
-            .map(|byte| if *byte == b'\n' { b' ' } else { *byte }),
-    );
+    body.extend(row.line.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
     body.push(b'\n');
 }
 

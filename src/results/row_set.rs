@@ -54,9 +54,7 @@ impl RowSet {
     pub fn first_missing(&self, rows: u64) -> Option<RowNumber> {
         let mut missing = 0..rows;
         let mut present = self.0.iter();
-        missing
-            .find(|row| present.next() != Some(*row))
-            .map(RowNumber)
+        missing.find(|row| present.next() != Some(*row)).map(RowNumber)
     }
 
     /// Whether the two sets have no row in common.
@@ -85,9 +83,7 @@ impl FromIterator<RowNumber> for RowSet {
 impl Serialize for RowSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::with_capacity(self.0.serialized_size());
-        self.0
-            .serialize_into(&mut bytes)
-            .map_err(ser::Error::custom)?;
+        self.0.serialize_into(&mut bytes).map_err(ser::Error::custom)?;
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 }

@@ -210,10 +210,7 @@ mod tests {
     #[test]
     fn the_golden_file_is_written_byte_for_byte() {
         let written = encoded(&golden());
-        assert_eq!(
-            String::from_utf8_lossy(&written),
-            String::from_utf8_lossy(GOLDEN)
-        );
+        assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(GOLDEN));
     }
 
     #[test]
@@ -245,10 +242,7 @@ mod tests {
 
     #[test]
     fn of_a_row_given_twice_the_first_is_kept() {
-        let segment = Segment::new(
-            id(1, 0),
-            vec![row(5, "first"), row(4, "x"), row(5, "second")],
-        );
+        let segment = Segment::new(id(1, 0), vec![row(5, "first"), row(4, "x"), row(5, "second")]);
         let rows = segment.rows().unwrap();
         assert_eq!(rows.len(), 2);
         assert!(rows[1].line.ends_with(br#""first"}"#));

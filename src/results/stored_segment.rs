@@ -57,9 +57,7 @@ async fn open(store: &Store, id: SegmentId, entry: Entry) -> Result<StoredSegmen
     }
     let start = rest_of(store, &key, start, end).await?;
     let json = start.get(header_at).ok_or(Damage::FirstLine);
-    let header = json
-        .and_then(|json| Header::decode(first, json))
-        .map_err(damaged)?;
+    let header = json.and_then(|json| Header::decode(first, json)).map_err(damaged)?;
     if header.id != id {
         return Err(damaged(Damage::Name(header.id)));
     }

@@ -81,10 +81,7 @@ impl Credentials {
     /// # Errors
     ///
     /// [`CredentialsError`] for a Secret that cannot work.
-    pub fn from_env(
-        side: Side,
-        vars: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, CredentialsError> {
+    pub fn from_env(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, CredentialsError> {
         let mut secret = BTreeMap::new();
         let mut process = BTreeMap::new();
         for (name, value) in vars {
@@ -100,11 +97,7 @@ impl Credentials {
             }
         }
         let from_secret = secret.contains_key(KEY_ID) || secret.contains_key(SECRET_KEY);
-        let mut values = if from_secret {
-            BTreeMap::new()
-        } else {
-            process
-        };
+        let mut values = if from_secret { BTreeMap::new() } else { process };
         values.extend(secret);
         let credentials = Self {
             side,
@@ -132,10 +125,8 @@ impl Credentials {
     pub(super) fn hint(&self) -> Arc<str> {
         let field = self.side.secret_field();
         if self.from_secret {
-            return format!(
-                "check {KEY_ID} and {SECRET_KEY} in the Secret of {field}, and what that key may do"
-            )
-            .into();
+            return format!("check {KEY_ID} and {SECRET_KEY} in the Secret of {field}, and what that key may do")
+                .into();
         }
         format!(
             "no {KEY_ID} was given by {field}, so the feeder's own identity was used: \
@@ -170,8 +161,7 @@ impl Credentials {
 }
 
 fn is_http(url: &str) -> bool {
-    reqwest::Url::parse(url)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 impl fmt::Debug for Credentials {
@@ -202,13 +192,7 @@ mod tests {
         ])
         .unwrap();
         let aws: Vec<_> = credentials.aws().collect();
-        assert_eq!(
-            aws,
-            [
-                ("AWS_ACCESS_KEY_ID", "id"),
-                ("AWS_SECRET_ACCESS_KEY", "secret")
-            ]
-        );
+        assert_eq!(aws, [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
     }
 
     #[test]

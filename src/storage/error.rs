@@ -93,9 +93,7 @@ fn chain_says(error: &object_store::Error, code: &str) -> bool {
     chain(error).any(|error| error.to_string().contains(code))
 }
 
-fn chain<'a>(
-    error: &'a object_store::Error,
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + 'a {
+fn chain<'a>(error: &'a object_store::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + 'a {
     let first: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |error| (**error).source())
 }

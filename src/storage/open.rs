@@ -45,6 +45,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// What its owner should check when the store refuses.
+    #[must_use]
+    pub fn hint(&self) -> Arc<str> {
+        Arc::clone(&self.hint)
+    }
+
     /// Says in the product's words what the store answered about this data set.
     #[must_use]
     pub fn explain(&self, source: object_store::Error) -> Error {
@@ -102,11 +108,7 @@ pub fn open_dataset(
 /// # Errors
 ///
 /// [`OpenError`]; the store itself is not asked yet.
-pub fn open_output(
-    uri: &StoreUri,
-    credentials: &Credentials,
-    mount: Option<&Directory>,
-) -> Result<Store, OpenError> {
+pub fn open_output(uri: &StoreUri, credentials: &Credentials, mount: Option<&Directory>) -> Result<Store, OpenError> {
     let (store, hint) = open(uri, credentials, mount)?;
     Ok(Store::new(store, uri.clone(), hint))
 }
@@ -178,9 +180,7 @@ fn client_options(endpoint: Option<&str>) -> ClientOptions {
     if is_inside_cluster(endpoint) {
         // The client has no "no proxy" switch, but a proxy that is excluded everywhere keeps it from
         // taking one from the environment.
-        options = options
-            .with_proxy_url(endpoint)
-            .with_proxy_excludes(EVERY_HOST);
+        options = options.with_proxy_url(endpoint).with_proxy_excludes(EVERY_HOST);
     }
     options
 }

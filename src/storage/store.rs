@@ -67,9 +67,7 @@ impl Store {
     /// [`Error`]; after one, the object may be there all the same.
     pub async fn create(&self, key: &str, payload: impl Into<PutPayload>) -> Result<Put, Error> {
         let path = self.path(key);
-        let put = self
-            .objects
-            .put_opts(&path, payload.into(), PutMode::Create.into());
+        let put = self.objects.put_opts(&path, payload.into(), PutMode::Create.into());
         match put.await {
             Ok(_) => Ok(Put::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::AlreadyExists),

@@ -277,10 +277,7 @@ mod tests {
     fn a_refusal_says_what_to_write() {
         let message = |text| StoreUri::parse_object(text).unwrap_err().to_string();
         let forms = "write s3://BUCKET/KEY or pvc://CLAIM/PATH";
-        assert_eq!(
-            message("rows.jsonl"),
-            format!("`rows.jsonl` has no scheme: {forms}")
-        );
+        assert_eq!(message("rows.jsonl"), format!("`rows.jsonl` has no scheme: {forms}"));
         assert_eq!(
             message("gs://bucket/rows.jsonl"),
             format!("`gs://bucket/rows.jsonl`: gs:// is not supported yet: {forms}")
@@ -295,9 +292,7 @@ mod tests {
         );
         assert_eq!(
             message("pvc://user@claim/rows.jsonl"),
-            format!(
-                "`pvc://user@claim/rows.jsonl`: `user@claim` is not the name of a claim: {forms}"
-            )
+            format!("`pvc://user@claim/rows.jsonl`: `user@claim` is not the name of a claim: {forms}")
         );
         assert_eq!(
             message("s3://bucket/dir/"),

@@ -61,10 +61,7 @@ async fn rows_become_two_files_in_input_order_and_a_manifest() {
     assert_eq!(text(&store, ERRORS).await, "{\"row\":1,\"text\":\"a\"}\n");
     assert_eq!(manifest.results.sha256, Checksum::of(results.as_bytes()));
     assert_eq!(read_manifest(&store).await.unwrap(), Some(manifest));
-    assert_eq!(
-        text(&store, MANIFEST).await,
-        include_str!("../golden/manifest.json")
-    );
+    assert_eq!(text(&store, MANIFEST).await, include_str!("../golden/manifest.json"));
 }
 
 #[tokio::test]
@@ -122,14 +119,8 @@ async fn rows_that_are_missing_or_too_many_stop_before_anything_is_written() {
             error.to_string()
         }
     };
-    assert_eq!(
-        error(5).await,
-        "2 of 5 rows are in no segment, the first is row 3"
-    );
-    assert_eq!(
-        error(2).await,
-        "a segment holds row 2, but the data set has 2 rows"
-    );
+    assert_eq!(error(5).await, "2 of 5 rows are in no segment, the first is row 3");
+    assert_eq!(error(2).await, "a segment holds row 2, but the data set has 2 rows");
     assert_eq!(store.size(RESULTS).await.unwrap(), None);
     assert_eq!(store.size(MANIFEST).await.unwrap(), None);
 }
@@ -140,10 +131,7 @@ async fn a_damaged_segment_leaves_no_results_behind() {
     let segment = Segment::new(id(1, 0), vec![row(0, "right")]);
     let bytes = String::from_utf8(segment.encode().unwrap().concat()).unwrap();
     let key = id(1, 0).key();
-    store
-        .create(&key, bytes.replace("right", "wrong"))
-        .await
-        .unwrap();
+    store.create(&key, bytes.replace("right", "wrong")).await.unwrap();
     let error = finalise(&store, &finished(1)).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
     assert_eq!(store.size(RESULTS).await.unwrap(), None);

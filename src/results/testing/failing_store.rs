@@ -9,8 +9,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 use crate::storage::{Store, StoreUri};
@@ -79,11 +79,7 @@ fn gone() -> Error {
     }
 }
 
-async fn run<T>(
-    left: Arc<AtomicUsize>,
-    lose_answers: bool,
-    operation: BoxFuture<'_, Result<T>>,
-) -> Result<T> {
+async fn run<T>(left: Arc<AtomicUsize>, lose_answers: bool, operation: BoxFuture<'_, Result<T>>) -> Result<T> {
     match fate(&left, lose_answers) {
         Fate::Done => operation.await,
         Fate::DoneButLost => {
@@ -143,11 +139,7 @@ impl ObjectStore for FailingStore {
         })
     }
 
-    fn get_opts<'a, 'b, 'c>(
-        &'a self,
-        location: &'b Path,
-        options: GetOptions,
-    ) -> BoxFuture<'c, Result<GetResult>>
+    fn get_opts<'a, 'b, 'c>(&'a self, location: &'b Path, options: GetOptions) -> BoxFuture<'c, Result<GetResult>>
     where
         'a: 'c,
         'b: 'c,
@@ -155,10 +147,7 @@ impl ObjectStore for FailingStore {
         self.run(self.inner.get_opts(location, options))
     }
 
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 
@@ -169,10 +158,7 @@ impl ObjectStore for FailingStore {
         }
     }
 
-    fn list_with_delimiter<'a, 'b, 'c>(
-        &'a self,
-        prefix: Option<&'b Path>,
-    ) -> BoxFuture<'c, Result<ListResult>>
+    fn list_with_delimiter<'a, 'b, 'c>(&'a self, prefix: Option<&'b Path>) -> BoxFuture<'c, Result<ListResult>>
     where
         'a: 'c,
         'b: 'c,
