@@ -9,6 +9,7 @@ pub mod cli;
 pub mod controller;
 pub mod dataset;
 pub mod engine;
+pub mod feeder;
 pub mod openai;
 pub mod results;
 pub mod storage;

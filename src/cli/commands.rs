@@ -6,10 +6,11 @@ use anyhow::Context;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{Arguments, Command, ControllerArguments};
+use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
 use crate::api::crd;
 use crate::controller::run::run;
 use crate::controller::settings::Settings;
+use crate::feeder;
 
 /// Runs what the arguments name. Logs go to standard error, data to standard output.
 #[must_use]
@@ -18,7 +19,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Crd => print_crd(),
         Command::Controller(arguments) => with_runtime(controller(arguments)),
-        Command::Feed(_) => Ok(ExitCode::SUCCESS),
+        Command::Feed(arguments) => with_runtime(feed(arguments)),
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
@@ -54,15 +55,31 @@ fn log_to_standard_error() {
 }
 
 async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> {
-    let client = kube::Client::try_default()
-        .await
-        .context("failed to find the API server's address and credentials")?;
+    let client = api_client().await?;
     let settings = Settings {
         feeder_image: arguments.feeder_image,
         engine_images: arguments.engine_images.into_iter().collect(),
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
+    let client = api_client().await?;
+    let arguments = feeder::Arguments {
+        namespace: arguments.namespace,
+        name: arguments.name,
+        uid: arguments.uid,
+        dataset_directory: arguments.dataset_directory,
+        scratch: arguments.scratch,
+    };
+    let exit = feeder::run(arguments, client, shutdown_signal()).await;
+    Ok(ExitCode::from(exit.code()))
+}
+
+async fn api_client() -> anyhow::Result<kube::Client> {
+    let client = kube::Client::try_default().await;
+    client.context("failed to find the API server's address and credentials")
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT.

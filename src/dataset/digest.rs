@@ -21,6 +21,12 @@ impl Sha256Digest {
     }
 }
 
+impl From<Sha256Digest> for [u8; 32] {
+    fn from(digest: Sha256Digest) -> Self {
+        digest.0
+    }
+}
+
 impl From<Sha256> for Sha256Digest {
     fn from(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())

@@ -11,8 +11,7 @@ use super::claim::{Identity, JobReference};
 use super::error::Error;
 use super::header::{RowsOfKind, Tokens};
 use super::manifest::{
-    self, DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed,
-    read_manifest,
+    self, DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, read_manifest,
 };
 use super::merge::{Merge, MergedRow};
 use super::record::Kind;
@@ -117,14 +116,9 @@ async fn decided(store: &Store, finished: &Finished) -> Result<Option<Manifest>,
     Ok(Some(manifest))
 }
 
-async fn create_manifest(
-    store: &Store,
-    finished: &Finished,
-    manifest: Manifest,
-) -> Result<Manifest, Error> {
+async fn create_manifest(store: &Store, finished: &Finished, manifest: Manifest) -> Result<Manifest, Error> {
     let uri = || store.uri_of(MANIFEST);
-    let mut json = serde_json::to_vec_pretty(&manifest)
-        .map_err(|source| Error::Json { uri: uri(), source })?;
+    let mut json = serde_json::to_vec_pretty(&manifest).map_err(|source| Error::Json { uri: uri(), source })?;
     json.push(b'\n');
     if store.create(MANIFEST, json).await? == Put::Created {
         return Ok(manifest);
@@ -193,9 +187,8 @@ struct Files {
 
 impl Files {
     fn new(store: &Store, segments: &[StoredSegment]) -> Self {
-        let expected = |kind: fn(&StoredSegment) -> &RowsOfKind| {
-            segments.iter().map(|segment| kind(segment).bytes).sum()
-        };
+        let expected =
+            |kind: fn(&StoredSegment) -> &RowsOfKind| segments.iter().map(|segment| kind(segment).bytes).sum();
         let results = expected(|segment| &segment.header.results);
         let errors = expected(|segment| &segment.header.errors);
         Self {
@@ -230,18 +223,13 @@ impl Files {
     }
 
     /// Makes both files visible and says what they are.
-    async fn finish(
-        self,
-        segments: &[StoredSegment],
-        duplicates: u64,
-        finished: &Finished,
-    ) -> Result<Manifest, Error> {
+    async fn finish(self, segments: &[StoredSegment], duplicates: u64, finished: &Finished) -> Result<Manifest, Error> {
         let results = self.results.finish(RESULTS).await?;
         let errors = self.errors.finish(ERRORS).await?;
         let models = self.models.into_iter();
-        let segments = segments.iter().map(|StoredSegment { header, .. }| {
-            SegmentUsed::new(header.id, header.rows(), header.body.sha256)
-        });
+        let segments = segments
+            .iter()
+            .map(|StoredSegment { header, .. }| SegmentUsed::new(header.id, header.rows(), header.body.sha256));
         Ok(Manifest {
             format: manifest::FORMAT.to_owned(),
             outcome: Outcome::of(results.rows, errors.rows),

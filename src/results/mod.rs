@@ -32,7 +32,7 @@ pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
 pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
 pub use manifest::{DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
 pub use record::{FinishedRow, Kind};
-pub use resume::resume;
+pub use resume::{highest_attempt, resume};
 pub use row_set::RowSet;
 pub use segment::Segment;
 

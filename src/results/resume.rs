@@ -2,11 +2,23 @@
 
 use crate::storage::Store;
 
+use super::SEGMENTS;
 use super::error::Error;
 use super::header::SegmentId;
 use super::ledger::{Durable, Ledger};
 use super::segment::Segment;
 use super::stored_segment::{self, StoredSegment};
+
+/// The highest attempt that left segments in the output; 0 without any. Reads names only.
+///
+/// # Errors
+///
+/// [`Error`] when the store fails.
+pub async fn highest_attempt(store: &Store) -> Result<u32, Error> {
+    let entries = store.list(SEGMENTS).await?;
+    let ids = entries.iter().filter_map(|entry| SegmentId::from_key(&entry.key));
+    Ok(ids.map(|id| id.attempt).max().unwrap_or(0))
+}
 
 /// A ledger for this attempt that knows the rows of all segments in the output. It reads headers only,
 /// but for segments that share rows with others: which of a row's tokens count, only the rows tell.
@@ -73,6 +85,17 @@ mod tests {
         assert_eq!(results, [0, 2, 3]);
         assert!(ledger.durable().errors.contains(RowNumber(1)));
         assert_eq!(ledger.durable().usage.prompt_tokens, 30);
+    }
+
+    #[tokio::test]
+    async fn the_highest_attempt_is_read_from_names() {
+        let store = Store::in_memory();
+        assert_eq!(highest_attempt(&store).await.unwrap(), 0);
+        for (attempt, number) in [(2, 0), (11, 3), (9, 1)] {
+            put_segment(&store, &Segment::new(id(attempt, number), vec![row(0, "a")])).await;
+        }
+        store.create("segments/other", "theirs").await.unwrap();
+        assert_eq!(highest_attempt(&store).await.unwrap(), 11);
     }
 
     #[tokio::test]

@@ -83,8 +83,7 @@ fn is_refusal(error: &object_store::Error) -> bool {
     match error {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
         E::Generic { .. } => {
-            REFUSALS.iter().any(|text| chain_says(error, text))
-                || chain(error).any(is_permission_denied)
+            REFUSALS.iter().any(|text| chain_says(error, text)) || chain(error).any(is_permission_denied)
         }
         _ => false,
     }

@@ -45,6 +45,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// What its owner should check when the store refuses.
+    #[must_use]
+    pub fn hint(&self) -> Arc<str> {
+        Arc::clone(&self.hint)
+    }
+
     /// Says in the product's words what the store answered about this data set.
     #[must_use]
     pub fn explain(&self, source: object_store::Error) -> Error {

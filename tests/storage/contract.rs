@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use batch_inference_operator::openai::{RowNumber, Usage};
 use batch_inference_operator::results::{
-    Checksum, Claim, Claimed, DatasetFacts, Finished, FinishedRow, JobReference, Kind,
-    LedgerWriter, Outcome, Work, claim, finalise, resume,
+    Checksum, Claim, Claimed, DatasetFacts, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Outcome, Work,
+    claim, finalise, resume,
 };
 use batch_inference_operator::storage::{Error, Put, Store};
 use futures::future::join_all;

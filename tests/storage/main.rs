@@ -5,9 +5,7 @@
 mod contract;
 mod seaweedfs;
 
-use batch_inference_operator::storage::{
-    Credentials, Error, Root, Side, Store, StoreUri, open_dataset, open_output,
-};
+use batch_inference_operator::storage::{Credentials, Error, Root, Side, Store, StoreUri, open_dataset, open_output};
 use object_store::ObjectStoreExt;
 use seaweedfs::{BUCKET, SeaweedFs};
 
@@ -54,11 +52,7 @@ async fn s3_keeps_the_contract_and_refuses_in_words() {
 }
 
 async fn a_data_set_is_found_where_its_uri_says(server: &SeaweedFs) {
-    let store = s3_store(
-        server,
-        &format!("s3://{BUCKET}/sets"),
-        seaweedfs::SECRET_KEY,
-    );
+    let store = s3_store(server, &format!("s3://{BUCKET}/sets"), seaweedfs::SECRET_KEY);
     store.create("rows.jsonl", "{}\n").await.unwrap();
     let uri = StoreUri::parse_object(&format!("s3://{BUCKET}/sets/rows.jsonl")).unwrap();
     let credentials = server.credentials(Side::Dataset, seaweedfs::SECRET_KEY);

@@ -53,11 +53,7 @@ impl SeaweedFs {
             .stderr(std::fs::File::create(data.path().join("log")).unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", weed.display()));
-        let mut server = Self {
-            process,
-            data,
-            ports,
-        };
+        let mut server = Self { process, data, ports };
         server.create_bucket().await;
         server
     }
@@ -156,16 +152,7 @@ impl Ports {
         // Held all at once, so that no port is given twice.
         let listeners = [(); 8].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
-        let [
-            master,
-            master_grpc,
-            volume,
-            volume_grpc,
-            filer,
-            filer_grpc,
-            s3,
-            s3_grpc,
-        ] = ports;
+        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] = ports;
         Self {
             master,
             master_grpc,

@@ -1,0 +1,62 @@
+//! Tells what the ledger reaches.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, interval};
+
+use crate::results::LedgerStatus;
+use crate::storage;
+
+use super::rate::Rate;
+use super::report::Place;
+use super::reporter::Reporter;
+use super::trouble::{Stop, chain};
+
+/// The rate falls also while nothing happens.
+const TICK: Duration = Duration::from_secs(5);
+/// A store that refuses keys which it took before is asked for this long; then the feeder starts anew, and reads keys that
+/// may have been changed.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// Reports progress and trouble of a ledger of `total` rows, until the store has refused its keys for too long.
+pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<LedgerStatus>, total: u64) -> Stop {
+    let mut ticks = interval(TICK);
+    let mut durable = finished(&ledger.borrow());
+    let mut rate = Rate::new(Instant::now(), durable);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = ledger.changed() => {}
+        }
+        let status = ledger.borrow_and_update().clone();
+        if let Some(why) = refused_too_long(&status) {
+            return Stop::Restart(why);
+        }
+        let now_durable = finished(&status);
+        let grown = now_durable > durable;
+        durable = now_durable;
+        rate.sample(Instant::now(), durable);
+        reporter.update(|report| {
+            report.set_progress(total, &status, rate.per_second());
+            if grown {
+                report.last_durable_at = Some(Timestamp::now());
+            }
+            match &status.trouble {
+                Some(trouble) => _ = report.waits.insert(Place::Output, chain(&*trouble.error)),
+                None => _ = report.waits.remove(&Place::Output),
+            }
+        });
+    }
+}
+
+fn finished(status: &LedgerStatus) -> u64 {
+    status.results + status.errors
+}
+
+fn refused_too_long(status: &LedgerStatus) -> Option<String> {
+    let trouble = status.trouble.as_ref()?;
+    let refused = matches!(*trouble.error, storage::Error::AccessDenied { .. });
+    (refused && trouble.since.elapsed() >= REFUSED_FOR).then(|| chain(&*trouble.error))
+}

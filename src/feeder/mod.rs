@@ -1,0 +1,29 @@
+//! The feeder: one CPU pod a job, which checks the data set, sends each row to the model servers, makes the answers durable and
+//! writes the results.
+//!
+//! May use everything below `controller`. Decisions are pure (`dispatch`, `report`, `rate`, `backoff`), I/O is around them.
+//! Start with [`run`](run()), which talks to Kubernetes, then `steps`, which has the order of the work and runs in tests without a
+//! cluster; `feed` is the loop that sends rows, `dispatch` what it decides by; `reporter` says in the status what happens.
+
+mod backoff;
+pub mod dispatch;
+mod feed;
+mod finished;
+mod follow;
+mod job;
+mod job_status;
+mod open;
+mod outcome;
+pub mod patience;
+pub mod rate;
+pub mod replicas;
+pub mod report;
+pub mod reporter;
+mod rows;
+mod run;
+mod send;
+pub mod steps;
+mod trouble;
+
+pub use job::Job;
+pub use run::{Arguments, Exit, run};

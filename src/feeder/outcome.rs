@@ -1,0 +1,86 @@
+//! The end that a manifest amounts to.
+
+use crate::api::reason::Reason;
+use crate::api::status::ResultsStatus;
+use crate::results::{ERRORS, JobReference, MANIFEST, Manifest, Outcome, RESULTS};
+use crate::storage::Store;
+
+use super::report::{End, number};
+
+/// How `job` ended, from the manifest that is in its output.
+#[must_use]
+pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
+    let (results, errors) = (manifest.results.rows, manifest.errors.rows);
+    let rows = results + errors;
+    let errors_uri = store.uri_of(ERRORS);
+    let (reason, message) = match manifest.outcome {
+        Outcome::AllRowsFailed => (
+            Reason::AllRowsFailed,
+            format!("all {rows} rows failed, see `{errors_uri}`"),
+        ),
+        _ if manifest.job.uid != job.uid => {
+            let (by, at) = (&manifest.job, &manifest.finished_at);
+            let message =
+                format!("job {by} finished exactly this work at {at}: {results} of {rows} rows have a result");
+            (Reason::ResultsReused, message)
+        }
+        Outcome::AllRowsSucceeded => (Reason::AllRowsSucceeded, format!("all {rows} rows have a result")),
+        Outcome::SomeRowsFailed => (
+            Reason::SomeRowsFailed,
+            format!("{errors} of {rows} rows failed, see `{errors_uri}`"),
+        ),
+    };
+    let results = ResultsStatus {
+        uri: store.uri_of(RESULTS).to_string(),
+        errors_uri: errors_uri.to_string(),
+        manifest_uri: store.uri_of(MANIFEST).to_string(),
+        rows: number(results),
+        errors: number(errors),
+    };
+    End {
+        reason,
+        message,
+        results: Some(results),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(outcome: Outcome, uid: &str) -> End {
+        let mut manifest: Manifest = serde_json::from_str(include_str!("../results/golden/manifest.json")).unwrap();
+        manifest.outcome = outcome;
+        (manifest.results.rows, manifest.errors.rows) = (3, 1);
+        let job = JobReference {
+            uid: uid.into(),
+            ..manifest.job.clone()
+        };
+        manifest.finished_at = "2026-11-24T10:00:00Z".into();
+        end_of(&manifest, &job, &Store::in_memory())
+    }
+
+    #[test]
+    fn the_outcome_is_the_reason() {
+        let manifest: Manifest = serde_json::from_str(include_str!("../results/golden/manifest.json")).unwrap();
+        let ours = manifest.job.uid;
+        let succeeded = end(Outcome::AllRowsSucceeded, &ours);
+        assert_eq!(succeeded.reason, Reason::AllRowsSucceeded);
+        assert_eq!(succeeded.results.unwrap().uri, "s3://memory/results.jsonl");
+        let failed = end(Outcome::SomeRowsFailed, &ours);
+        assert_eq!(failed.reason, Reason::SomeRowsFailed);
+        assert_eq!(failed.message, "1 of 4 rows failed, see `s3://memory/errors.jsonl`");
+        assert_eq!(end(Outcome::AllRowsFailed, "another").reason, Reason::AllRowsFailed);
+    }
+
+    #[test]
+    fn what_another_job_finished_is_reused_and_said_so() {
+        let reused = end(Outcome::SomeRowsFailed, "another");
+        assert_eq!(reused.reason, Reason::ResultsReused);
+        assert!(
+            reused.message.contains("at 2026-11-24T10:00:00Z: 3 of 4 rows"),
+            "{}",
+            reused.message
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! The model servers that take rows: the ready endpoints of the job's server Service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use futures::StreamExt;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
+
+use crate::api::names::{Component, SERVER_PORT_NAME, child_name};
+
+/// Label of an `EndpointSlice` that names its Service:
+/// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ownership>
+const LABEL_SERVICE: &str = "kubernetes.io/service-name";
+
+/// One model server that is ready for rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Replica {
+    /// Where it listens. Rows go to the pod itself: only so is it known which pod has which row.
+    pub address: SocketAddr,
+    /// Its pod's name. A new pod with an old one's address is another replica.
+    pub pod: String,
+}
+
+/// All replicas that are ready.
+pub type Replicas = BTreeSet<Replica>;
+
+/// The ready replicas of a Service's slices. An endpoint may stand in two slices for a while; it counts once.
+#[must_use]
+pub fn ready_replicas<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> Replicas {
+    slices.into_iter().flat_map(replicas_of).collect()
+}
+
+fn replicas_of(slice: &EndpointSlice) -> impl Iterator<Item = Replica> {
+    let ports = slice.ports.iter().flatten();
+    let port = ports
+        .filter(|port| port.name.as_deref() == Some(SERVER_PORT_NAME))
+        .find_map(|port| u16::try_from(port.port?).ok());
+    let endpoints = slice.endpoints.iter().flatten().filter(|endpoint| is_ready(endpoint));
+    port.into_iter()
+        .flat_map(move |port| endpoints.clone().filter_map(move |endpoint| replica(endpoint, port)))
+}
+
+/// Absent means ready, and absent means not terminating:
+/// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions>
+fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint
+        .conditions
+        .as_ref()
+        .is_none_or(|conditions| conditions.ready.unwrap_or(true) && !conditions.terminating.unwrap_or(false))
+}
+
+fn replica(endpoint: &Endpoint, port: u16) -> Option<Replica> {
+    // All addresses of an endpoint are the same pod; clients use the first.
+    let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
+    let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
+    Some(Replica {
+        address: SocketAddr::new(address, port),
+        pod: pod.unwrap_or_default(),
+    })
+}
+
+/// Keeps `replicas` as the API server sees them, for ever. While the API server is away, the last known ones stay.
+pub async fn watch_replicas(client: Client, namespace: &str, job: &str, replicas: watch::Sender<Replicas>) {
+    let service = child_name(job, Component::Server);
+    let config = watcher::Config::default().labels(&format!("{LABEL_SERVICE}={service}"));
+    let slices: Api<EndpointSlice> = Api::namespaced(client, namespace);
+    let mut events = std::pin::pin!(watcher(slices, config).default_backoff());
+    let mut known = Slices::default();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => known.apply(event),
+            Err(error) => tracing::warn!(%error, "watching the servers' endpoints failed and is tried again"),
+        }
+        let now_ready = ready_replicas(known.current.values());
+        replicas.send_if_modified(|ready| {
+            let changed = *ready != now_ready;
+            if changed {
+                tracing::info!(ready = now_ready.len(), "the set of ready servers changed");
+                *ready = now_ready;
+            }
+            changed
+        });
+    }
+}
+
+/// The slices by name, and the ones of a listing that is not complete.
+#[derive(Default)]
+struct Slices {
+    current: BTreeMap<String, EndpointSlice>,
+    listed: BTreeMap<String, EndpointSlice>,
+}
+
+impl Slices {
+    fn apply(&mut self, event: Event<EndpointSlice>) {
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(slice) => _ = self.listed.insert(slice.name_any(), slice),
+            Event::InitDone => self.current = std::mem::take(&mut self.listed),
+            Event::Apply(slice) => _ = self.current.insert(slice.name_any(), slice),
+            Event::Delete(slice) => _ = self.current.remove(&slice.name_any()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn slice(name: &str, endpoints: &Value) -> EndpointSlice {
+        serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "addressType": "IPv4",
+            "ports": [{"name": "metrics", "port": 9090}, {"name": "http", "port": 8000}],
+            "endpoints": endpoints,
+        }))
+        .unwrap()
+    }
+
+    fn ready(slices: &[EndpointSlice]) -> Vec<String> {
+        let replicas = ready_replicas(slices);
+        replicas.iter().map(|r| format!("{} {}", r.pod, r.address)).collect()
+    }
+
+    #[test]
+    fn ready_endpoints_that_do_not_end_are_replicas() {
+        let endpoints = json!([
+            {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}, "conditions": {"ready": true}},
+            {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod", "name": "b"}, "conditions": {"ready": false}},
+            {"addresses": ["10.0.0.3"], "targetRef": {"kind": "Pod", "name": "c"},
+             "conditions": {"ready": true, "terminating": true}},
+            {"addresses": ["10.0.0.4"], "targetRef": {"kind": "Pod", "name": "d"}},
+            {"addresses": ["10.0.0.5"], "targetRef": {"kind": "Pod", "name": "e"}, "conditions": {}},
+        ]);
+        assert_eq!(
+            ready(&[slice("s", &endpoints)]),
+            ["a 10.0.0.1:8000", "d 10.0.0.4:8000", "e 10.0.0.5:8000"]
+        );
+    }
+
+    #[test]
+    fn a_pod_in_two_slices_is_one_replica() {
+        let endpoints = json!([{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}]);
+        let slices = [slice("s", &endpoints), slice("t", &endpoints)];
+        assert_eq!(ready(&slices), ["a 10.0.0.1:8000"]);
+    }
+
+    #[test]
+    fn a_slice_without_our_port_or_endpoints_has_no_replica() {
+        let endpoints = json!([{"addresses": ["10.0.0.1"]}]);
+        let mut other = slice("s", &endpoints);
+        other.ports = None;
+        let mut empty = slice("t", &endpoints);
+        empty.endpoints = None;
+        assert_eq!(ready(&[other, empty]), [""; 0]);
+    }
+
+    #[test]
+    fn a_listing_takes_the_place_of_what_was_known_only_when_it_is_complete() {
+        let endpoints = json!([{"addresses": ["10.0.0.1"]}]);
+        let mut slices = Slices::default();
+        slices.apply(Event::Apply(slice("old", &endpoints)));
+        slices.apply(Event::Init);
+        slices.apply(Event::InitApply(slice("new", &endpoints)));
+        assert_eq!(slices.current.keys().collect::<Vec<_>>(), ["old"]);
+        slices.apply(Event::InitDone);
+        assert_eq!(slices.current.keys().collect::<Vec<_>>(), ["new"]);
+        slices.apply(Event::Delete(slice("new", &endpoints)));
+        assert!(slices.current.is_empty());
+    }
+}

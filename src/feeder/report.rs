@@ -1,0 +1,277 @@
+//! What the feeder has to say, and how it becomes the job's status. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::reason::Reason;
+use crate::api::status::{DatasetStatus, FeederStage, FeederState, FeederStatus, Progress, ResultsStatus, UsageStatus};
+use crate::results::LedgerStatus;
+
+/// Something that the feeder waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Where the data set is.
+    Dataset,
+    /// Where the results go.
+    Output,
+}
+
+/// How the job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// One of the conditions' reasons.
+    pub reason: Reason,
+    /// The reason in words, with what to do.
+    pub message: String,
+    /// Where the results are, when there are any.
+    pub results: Option<ResultsStatus>,
+}
+
+impl End {
+    /// An end without results.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            results: None,
+        }
+    }
+}
+
+/// Everything that the feeder has to say at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Which start of the feeder this is, counted from 1.
+    pub attempt: u32,
+    /// What it does.
+    pub stage: FeederStage,
+    /// Whether rows are left that need a model server.
+    pub servers_needed: bool,
+    /// What it waits for, in words.
+    pub waits: BTreeMap<Place, String>,
+    /// How the job ended.
+    pub end: Option<End>,
+    /// What inspection found.
+    pub dataset: Option<DatasetStatus>,
+    /// Rows finished.
+    pub progress: Option<Progress>,
+    /// Tokens of the finished rows.
+    pub usage: Option<UsageStatus>,
+    /// When a result last became durable.
+    pub last_durable_at: Option<Timestamp>,
+}
+
+impl Report {
+    /// What a feeder says first. It goes on from what an earlier start said: servers that were needed then stay until it
+    /// is known that they are not.
+    #[must_use]
+    pub fn first(previous: Option<&FeederStatus>) -> Self {
+        let previous = previous.cloned().unwrap_or_default();
+        let feeder = previous.feeder.as_ref();
+        let attempt = feeder.map_or(0, |feeder| u32::try_from(feeder.attempt).unwrap_or(0));
+        Self {
+            attempt: attempt.saturating_add(1),
+            stage: feeder.map_or(FeederStage::Inspecting, |feeder| feeder.state),
+            servers_needed: feeder.is_some_and(|feeder| feeder.servers_needed),
+            waits: BTreeMap::new(),
+            end: None,
+            last_durable_at: feeder.and_then(|feeder| feeder.last_durable_at.as_ref().map(|time| time.0)),
+            dataset: previous.dataset,
+            progress: previous.progress,
+            usage: previous.usage,
+        }
+    }
+
+    /// Takes what the store has acknowledged of `total` rows.
+    pub fn set_progress(&mut self, total: u64, ledger: &LedgerStatus, rows_per_second: Option<String>) {
+        self.progress = Some(progress(total, ledger.results, ledger.errors, rows_per_second));
+        self.usage = Some(usage(ledger.usage.prompt_tokens, ledger.usage.completion_tokens));
+    }
+
+    /// The end: nothing is needed any more.
+    pub fn set_end(&mut self, end: End) {
+        self.stage = FeederStage::Ended;
+        self.servers_needed = false;
+        self.waits.clear();
+        if let Some(progress) = &mut self.progress {
+            progress.rows_per_second = None;
+        }
+        self.end = Some(end);
+    }
+
+    /// As the status says it.
+    #[must_use]
+    pub fn status(&self) -> FeederStatus {
+        let waits: Vec<_> = self.waits.values().map(String::as_str).collect();
+        let waits = (!waits.is_empty()).then(|| waits.join("; "));
+        let end = self.end.as_ref();
+        FeederStatus {
+            feeder: Some(FeederState {
+                attempt: self.attempt.into(),
+                state: self.stage,
+                servers_needed: self.servers_needed,
+                reason: end.map(|end| end.reason.as_str().to_owned()),
+                message: end.map(|end| end.message.clone()).or(waits),
+                last_durable_at: self.last_durable_at.map(Time),
+            }),
+            dataset: self.dataset.clone(),
+            progress: self.progress.clone(),
+            usage: self.usage,
+            results: end.and_then(|end| end.results.clone()),
+        }
+    }
+}
+
+/// Whether the second status says more than progress, so that it should not wait.
+#[must_use]
+pub fn is_change_of_state(before: &FeederStatus, after: &FeederStatus) -> bool {
+    without_progress(before) != without_progress(after)
+}
+
+fn without_progress(status: &FeederStatus) -> FeederStatus {
+    let feeder = status.feeder.clone().map(|feeder| FeederState {
+        last_durable_at: None,
+        ..feeder
+    });
+    FeederStatus {
+        feeder,
+        progress: None,
+        usage: None,
+        dataset: status.dataset.clone(),
+        results: status.results.clone(),
+    }
+}
+
+/// The progress of so many finished rows of `total`.
+#[must_use]
+pub fn progress(total: u64, results: u64, errors: u64, rows_per_second: Option<String>) -> Progress {
+    let finished = u128::from(results) + u128::from(errors);
+    let percent = (finished * 100).checked_div(total.into()).unwrap_or(100);
+    Progress {
+        total: number(total),
+        completed: number(results),
+        failed: number(errors),
+        percent: i64::try_from(percent).unwrap_or(100),
+        rows_per_second,
+    }
+}
+
+/// The sums of tokens as the status has them.
+#[must_use]
+pub fn usage(prompt_tokens: u64, completion_tokens: u64) -> UsageStatus {
+    UsageStatus {
+        prompt_tokens: number(prompt_tokens),
+        completion_tokens: number(completion_tokens),
+        total_tokens: number(prompt_tokens.saturating_add(completion_tokens)),
+    }
+}
+
+/// Kubernetes knows signed integers only.
+pub(super) fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Tokens;
+
+    fn ledger(results: u64, errors: u64) -> LedgerStatus {
+        LedgerStatus {
+            results,
+            errors,
+            usage: Tokens {
+                prompt_tokens: 70,
+                completion_tokens: 7,
+            },
+            ..LedgerStatus::default()
+        }
+    }
+
+    fn feeding() -> Report {
+        let mut report = Report::first(None);
+        report.stage = FeederStage::Feeding;
+        report.servers_needed = true;
+        report.set_progress(300, &ledger(298, 1), Some("2.5".into()));
+        report.last_durable_at = Some(Timestamp::UNIX_EPOCH);
+        report
+    }
+
+    fn json(report: &Report) -> serde_json::Value {
+        serde_json::to_value(report.status()).unwrap()
+    }
+
+    #[test]
+    fn the_first_feeder_of_a_job_inspects_and_needs_no_server() {
+        let expected = serde_json::json!({"feeder": {"attempt": 1, "state": "Inspecting", "serversNeeded": false}});
+        assert_eq!(json(&Report::first(None)), expected);
+    }
+
+    #[test]
+    fn progress_is_of_durable_rows_and_rounded_down() {
+        assert_eq!(
+            json(&feeding()),
+            serde_json::json!({
+                "feeder": {
+                    "attempt": 1, "state": "Feeding", "serversNeeded": true, "lastDurableAt": "1970-01-01T00:00:00Z",
+                },
+                "progress": {"total": 300, "completed": 298, "failed": 1, "percent": 99, "rowsPerSecond": "2.5"},
+                "usage": {"promptTokens": 70, "completionTokens": 7, "totalTokens": 77},
+            })
+        );
+        assert_eq!(progress(u64::MAX, u64::MAX, 0, None).percent, 100);
+    }
+
+    #[test]
+    fn a_restart_goes_on_from_what_was_said_and_frees_no_server() {
+        let restarted = Report::first(Some(&feeding().status()));
+        assert_eq!(
+            restarted,
+            Report {
+                attempt: 2,
+                ..feeding()
+            }
+        );
+    }
+
+    #[test]
+    fn waits_are_said_and_forgotten_at_the_end() {
+        let mut report = feeding();
+        report.waits.insert(Place::Output, "the output's store is away".into());
+        assert_eq!(json(&report)["feeder"]["message"], "the output's store is away");
+        report.set_end(End::new(Reason::ServerRefusesRequests, "401"));
+        let feeder = json(&report)["feeder"].clone();
+        assert_eq!(
+            (&feeder["state"], &feeder["serversNeeded"]),
+            (&"Ended".into(), &false.into())
+        );
+        assert_eq!(
+            (&feeder["reason"], &feeder["message"]),
+            (&"ServerRefusesRequests".into(), &"401".into())
+        );
+        assert_eq!(json(&report)["progress"].get("rowsPerSecond"), None);
+    }
+
+    #[test]
+    fn progress_alone_may_wait_and_nothing_else() {
+        let before = feeding();
+        let changes: [(fn(&mut Report), bool); 5] = [
+            (|report| report.set_progress(300, &ledger(299, 1), None), false),
+            (|report| report.last_durable_at = None, false),
+            (|report| report.servers_needed = false, true),
+            (|report| report.stage = FeederStage::Finalizing, true),
+            (|report| _ = report.waits.insert(Place::Dataset, "away".into()), true),
+        ];
+        for (number, (change, expected)) in changes.into_iter().enumerate() {
+            let mut after = before.clone();
+            change(&mut after);
+            assert_eq!(
+                is_change_of_state(&before.status(), &after.status()),
+                expected,
+                "change {number}"
+            );
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The feeder as a process: what it needs of Kubernetes, around the steps.
+
+use std::path::PathBuf;
+
+use futures::StreamExt;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::api::BatchInferenceJob;
+use crate::api::status::Resolved;
+
+use super::backoff::backoff;
+use super::job::Job;
+use super::job_status::JobStatus;
+use super::open::{open_source, open_store};
+use super::patience::Patience;
+use super::replicas::{Replicas, watch_replicas};
+use super::report::{End, Report};
+use super::reporter::{Dismissed, Reporter, WriteError};
+use super::steps::{Feeder, Stop};
+use super::trouble::chain;
+
+/// Which job, and where its pod has what.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    /// The job's namespace.
+    pub namespace: String,
+    /// The job's name.
+    pub name: String,
+    /// The job's uid: a later job of the same name is another job.
+    pub uid: String,
+    /// Where a claim or ConfigMap with the data set is mounted.
+    pub dataset_directory: PathBuf,
+    /// Scratch directory.
+    pub scratch: PathBuf,
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing is left to do here: the end is in the job's status, or it is not this feeder's to write.
+    Done,
+    /// Another start may go on.
+    Restart,
+    /// It was asked to stop; another start goes on.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit code. 143 is what a shell reports of a process that SIGTERM ended.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Restart => 1,
+            Self::Interrupted => 143,
+        }
+    }
+}
+
+/// Feeds one job until it has ended, or until `shutdown` is cancelled. The keys of the stores are taken from the process's
+/// environment.
+pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationToken) -> Exit {
+    let Arguments {
+        namespace, name, uid, ..
+    } = &arguments;
+    let status = JobStatus::new(client.clone(), namespace, name, uid);
+    let report = match shutdown.run_until_cancelled(begin(&status)).await {
+        Some(Ok(Some(report))) => report,
+        Some(Ok(None)) => {
+            tracing::info!("the job has ended already");
+            return Exit::Done;
+        }
+        Some(Err(dismissed)) => return dismiss(dismissed),
+        None => return Exit::Interrupted,
+    };
+    tracing::info!(%namespace, %name, attempt = report.attempt, "the feeder starts");
+    let (reporter, publishing) = Reporter::new(report, status.clone());
+    let publishing = AbortOnDropHandle::new(tokio::spawn(publishing));
+    tokio::select! {
+        exit = async {
+            let patience = Patience { reporter: reporter.clone(), shutdown: shutdown.clone() };
+            let worked = work(&arguments, client, &status, patience).await;
+            conclude(worked, &reporter, &shutdown).await
+        } => exit,
+        dismissed = publishing => dismissed.map_or(Exit::Restart, dismiss),
+    }
+}
+
+fn dismiss(dismissed: Dismissed) -> Exit {
+    tracing::info!(reason = %dismissed, "the feeder has nothing to do here");
+    Exit::Done
+}
+
+/// `None` when the job has ended.
+async fn begin(status: &JobStatus) -> Result<Option<Report>, Dismissed> {
+    patiently(|| status.begin()).await
+}
+
+/// Tries until the API server answers.
+async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Dismissed>
+where
+    F: Future<Output = Result<T, WriteError>>,
+{
+    let mut failures = 0;
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(WriteError::Dismissed(dismissed)) => return Err(dismissed),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the API server does not answer and is tried again");
+                failures += 1;
+                sleep(backoff(failures, rand::random())).await;
+            }
+        }
+    }
+}
+
+async fn work(arguments: &Arguments, client: Client, status: &JobStatus, patience: Patience) -> Result<End, Stop> {
+    let Arguments {
+        namespace,
+        name,
+        dataset_directory,
+        scratch,
+        ..
+    } = arguments;
+    let jobs = Api::namespaced(client.clone(), namespace);
+    let resolved = patience
+        .shutdown
+        .run_until_cancelled(resolved_job(&jobs, name, status))
+        .await;
+    let (job, resolved) = resolved.ok_or(Stop::Interrupted)?;
+    let source = open_source(&job, dataset_directory, environment())
+        .await
+        .map_err(Stop::Ended)?;
+    let store = open_store(&job, environment()).map_err(Stop::Ended)?;
+    let (ready, replicas) = watch::channel(Replicas::new());
+    let feeder = Feeder {
+        job: Job::new(&job, &resolved).map_err(Stop::Ended)?,
+        source,
+        store,
+        scratch: scratch.clone(),
+        replicas,
+        patience,
+    };
+    tokio::select! {
+        ended = feeder.run() => ended,
+        () = watch_replicas(client, namespace, name, ready) => Err(Stop::Restart("the watch of the servers ended".into())),
+    }
+}
+
+/// Waits until the controller has decided what the job runs with.
+async fn resolved_job(jobs: &Api<BatchInferenceJob>, name: &str, status: &JobStatus) -> (BatchInferenceJob, Resolved) {
+    let mut changes = std::pin::pin!(watch_object(jobs.clone(), name).default_backoff());
+    loop {
+        if let Ok(job) = patiently(|| status.read()).await
+            && let Some(resolved) = job
+                .status
+                .as_ref()
+                .and_then(|status| status.controller.resolved.clone())
+        {
+            return (job, resolved);
+        }
+        // A job that is gone is noticed by the reporter, which ends all this.
+        if changes.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Variables that are not UTF-8 are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+async fn conclude(worked: Result<End, Stop>, reporter: &Reporter, shutdown: &CancellationToken) -> Exit {
+    let end = match worked {
+        Ok(end) | Err(Stop::Ended(end)) => end,
+        Err(Stop::Restart(why)) => {
+            tracing::error!(%why, "the feeder starts anew");
+            return Exit::Restart;
+        }
+        Err(Stop::Interrupted) => return Exit::Interrupted,
+    };
+    tracing::info!(reason = %end.reason, message = %end.message, "the job has ended");
+    reporter.update(|report| report.set_end(end));
+    let said = shutdown.run_until_cancelled(reporter.flush()).await;
+    said.map_or(Exit::Interrupted, |()| Exit::Done)
+}

@@ -1,0 +1,324 @@
+//! The work on one job, step by step, without Kubernetes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::api::reason::Reason;
+use crate::api::status::{DatasetStatus, FeederStage, InvalidRow};
+use crate::dataset::{Index, InspectError, Refusal, Scratch, Source, inspect};
+use crate::results::{
+    Claim, Claimed, DatasetFacts, Finished, Identity, Ledger, LedgerStatus, LedgerWriter, OutputNotEmpty, claim,
+    finalise, highest_attempt, read_manifest, resume,
+};
+use crate::storage::Store;
+
+use super::feed::{Feed, Requests};
+use super::finished::Lines;
+use super::follow::follow_ledger;
+use super::job::Job;
+use super::outcome::end_of;
+use super::patience::Patience;
+use super::replicas::Replicas;
+use super::report::{End, Place, number, progress, usage};
+use super::rows::RowReader;
+use super::send::Sender;
+pub use super::trouble::Stop;
+use super::trouble::Trouble;
+
+/// The index of the data set in the output: what inspection found, so that a restart need not inspect again.
+pub const INDEX: &str = "index.json";
+/// A store that is away at the end keeps the servers for this long: the answers are in, only their proof is missing.
+const KEEP_SERVERS: Duration = Duration::from_secs(30);
+/// When the feeder is asked to stop, what is answered has this long to become durable, of the 30 s that a pod has.
+const LAST_PUT: Duration = Duration::from_secs(5);
+
+/// A feeder at work on one job.
+#[derive(Debug)]
+pub struct Feeder {
+    /// What to do.
+    pub job: Job,
+    /// The data set.
+    pub source: Source,
+    /// The output.
+    pub store: Store,
+    /// A directory for scratch files.
+    pub scratch: PathBuf,
+    /// The servers that are ready.
+    pub replicas: watch::Receiver<Replicas>,
+    /// Whom to tell, and when to stop.
+    pub patience: Patience,
+}
+
+impl Feeder {
+    /// Does all that is left of the job. May be stopped anywhere and run again. Dropping it stops it.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`]: the job did not come to results, or not yet.
+    pub async fn run(&self) -> Result<End, Stop> {
+        let attempt = self.raise_attempt().await?;
+        let index = self.inspect().await?;
+        let identity = self.claim(&index).await?;
+        if let Some(end) = self.reuse(identity).await? {
+            return Ok(end);
+        }
+        let ledger = self.resume(attempt).await?;
+        if ledger.durable().rows() < index.rows {
+            self.feed(&index, identity, attempt, ledger).await?;
+        }
+        self.finalise(&index, identity).await
+    }
+
+    /// An attempt higher than any that left its mark in the output, also that of a job of another uid.
+    async fn raise_attempt(&self) -> Result<u32, Stop> {
+        let highest = || async { Ok(highest_attempt(&self.store).await?) };
+        let highest = self.patience.until_done(Place::Output, highest).await?;
+        self.patience.reporter.update(|report| {
+            if report.attempt <= highest {
+                report.attempt = report.attempt.saturating_add(highest);
+            }
+        });
+        Ok(self.patience.reporter.latest().attempt)
+    }
+
+    async fn inspect(&self) -> Result<Arc<Index>, Stop> {
+        let earlier = self.patience.until_done(Place::Output, || self.earlier_index()).await?;
+        let version = || async { Ok(self.source.version().await?.to_string()) };
+        let version = self.patience.until_done(Place::Dataset, version).await?;
+        let index = match earlier.filter(|index| index.version == version) {
+            Some(index) => index,
+            None => self.patience.until_done(Place::Dataset, || self.inspect_anew()).await?,
+        };
+        let dataset = dataset_status(&index);
+        self.patience.reporter.update(|report| report.dataset = Some(dataset));
+        Ok(Arc::new(index))
+    }
+
+    async fn earlier_index(&self) -> Result<Option<Index>, Trouble> {
+        let bytes = self.store.read(INDEX).await?;
+        let decoded = bytes.map(|bytes| Index::decode(&bytes)).transpose();
+        // Inspection costs a moment, and says whether the data set is still good.
+        Ok(decoded.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the index cannot be used and the data set is inspected again");
+            None
+        }))
+    }
+
+    async fn inspect_anew(&self) -> Result<Index, Trouble> {
+        let directory = empty_directory(self.scratch.join("inspection")).await?;
+        let inspected = inspect(&self.source, &self.job.model_names(), &Scratch::new(directory)).await;
+        if let Err(InspectError::Refused(refusal)) = &inspected {
+            let dataset = refused_status(refusal);
+            self.patience.reporter.update(|report| report.dataset = Some(dataset));
+        }
+        let inspection = inspected?;
+        if inspection.unknown_fields > 0 {
+            tracing::warn!(
+                fields = inspection.unknown_fields,
+                "rows have fields that mean nothing here and are not sent"
+            );
+        }
+        Ok(inspection.index)
+    }
+
+    async fn claim(&self, index: &Index) -> Result<Identity, Stop> {
+        let Job {
+            reference, dataset_uri, ..
+        } = &self.job;
+        let ours = Claim::new(reference.clone(), dataset_uri, index.rows, self.job.work(index.sha256));
+        let claim = || async { Ok(claim(&self.store, &ours).await?) };
+        match self.patience.until_done(Place::Output, claim).await? {
+            Claimed::New => tracing::info!(identity = %ours.identity(), "the output is claimed"),
+            Claimed::Resumed(theirs) => tracing::info!(job = %theirs.job(), "work that was begun is taken up"),
+            Claimed::OutputNotEmpty(reason) => return Err(Stop::Ended(self.refusal(&reason))),
+        }
+        // Another one that is there is of the same data set, as its claim is.
+        let index = index.encode();
+        let create = || async { Ok(self.store.create(INDEX, index.clone()).await?) };
+        self.patience.until_done(Place::Output, create).await?;
+        Ok(ours.identity())
+    }
+
+    fn refusal(&self, reason: &OutputNotEmpty) -> End {
+        match reason {
+            OutputNotEmpty::OtherWork { theirs, .. } if theirs.job().uid == self.job.reference.uid => {
+                let dataset = &self.job.dataset_uri;
+                let message = format!("the data set ({dataset}) is another one than when this job began: {reason}");
+                End::new(Reason::DatasetChanged, message)
+            }
+            _ => End::new(Reason::OutputNotEmpty, reason.to_string()),
+        }
+    }
+
+    /// The end, if it was decided before.
+    async fn reuse(&self, identity: Identity) -> Result<Option<End>, Stop> {
+        let read = || async { Ok(read_manifest(&self.store).await?) };
+        let manifest = self.patience.until_done(Place::Output, read).await?;
+        let Some(manifest) = manifest.filter(|manifest| manifest.identity == identity) else {
+            return Ok(None);
+        };
+        let (results, errors) = (manifest.results.rows, manifest.errors.rows);
+        self.patience.reporter.update(|report| {
+            report.progress = Some(progress(manifest.dataset.rows, results, errors, None));
+            report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
+        });
+        Ok(Some(end_of(&manifest, &self.job.reference, &self.store)))
+    }
+
+    async fn resume(&self, attempt: u32) -> Result<Ledger, Stop> {
+        let resume = || async { Ok(resume(&self.store, attempt).await?) };
+        self.patience.until_done(Place::Output, resume).await
+    }
+
+    async fn feed(&self, index: &Arc<Index>, identity: Identity, attempt: u32, ledger: Ledger) -> Result<(), Stop> {
+        tracing::info!(rows = index.rows, durable = ledger.durable().rows(), "rows are sent");
+        let durable = ledger.durable().clone();
+        let ledger = LedgerWriter::start(self.store.clone(), ledger);
+        self.report_feeding(index.rows, &ledger.status().borrow());
+        let rows = RowReader {
+            source: self.source.clone(),
+            index: Arc::clone(index),
+            durable,
+            model: self.job.served_model_name.clone(),
+            patience: self.patience.clone(),
+        };
+        let sender = Sender::new().map_err(|error| Stop::Restart(error.to_string()))?;
+        let lines = Lines::new(identity, &self.job.served_model_name);
+        let requests = Requests {
+            sender,
+            lines,
+            engine: self.job.engine,
+            attempt,
+        };
+        let feed = Feed::new(requests, rows.start(), self.replicas.clone(), &ledger);
+        let fed = async { self.settle(&ledger, feed.run(&self.patience.shutdown).await).await };
+        let reporter = &self.patience.reporter;
+        let fed = tokio::select! {
+            fed = fed => fed,
+            stop = follow_ledger(reporter, ledger.status(), index.rows) => Err(stop),
+        };
+        reporter.update(|report| report.set_progress(index.rows, &ledger.status().borrow(), None));
+        fed
+    }
+
+    fn report_feeding(&self, rows: u64, ledger: &LedgerStatus) {
+        self.patience.reporter.update(|report| {
+            report.stage = FeederStage::Feeding;
+            report.servers_needed = true;
+            report.set_progress(rows, ledger, None);
+        });
+    }
+
+    /// Makes durable what was answered.
+    async fn settle(&self, ledger: &LedgerWriter, fed: Result<(), Stop>) -> Result<(), Stop> {
+        let last_put = || timeout(LAST_PUT, ledger.flush());
+        if matches!(fed, Err(Stop::Interrupted | Stop::Restart(_))) {
+            // What is not durable by then is sent again.
+            let _ = last_put().await;
+            return fed;
+        }
+        let free_servers = async {
+            sleep(KEEP_SERVERS).await;
+            self.patience.reporter.update(|report| report.servers_needed = false);
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = ledger.flush() => fed,
+            () = self.patience.shutdown.cancelled() => {
+                let _ = last_put().await;
+                Err(Stop::Interrupted)
+            }
+            never = free_servers => never,
+        }
+    }
+
+    async fn finalise(&self, index: &Index, identity: Identity) -> Result<End, Stop> {
+        self.patience.reporter.update(|report| {
+            report.servers_needed = false;
+            report.stage = FeederStage::Finalizing;
+        });
+        let finished = Finished {
+            identity,
+            job: self.job.reference.clone(),
+            dataset: DatasetFacts {
+                uri: self.job.dataset_uri.clone(),
+                rows: index.rows,
+                bytes: index.bytes,
+                sha256: <[u8; 32]>::from(index.sha256).into(),
+            },
+            started_at: to_the_second(self.job.started_at),
+            finished_at: to_the_second(Timestamp::now()),
+            operator_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let finalise = || async { Ok(finalise(&self.store, &finished).await?) };
+        let manifest = self.patience.until_done(Place::Output, finalise).await?;
+        tracing::info!(
+            results = manifest.results.rows,
+            errors = manifest.errors.rows,
+            "the results are written"
+        );
+        let (results, errors) = (manifest.results.rows, manifest.errors.rows);
+        self.patience.reporter.update(|report| {
+            report.progress = Some(progress(index.rows, results, errors, None));
+            report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
+        });
+        Ok(end_of(&manifest, &self.job.reference, &self.store))
+    }
+}
+
+/// A directory of its own for each inspection: a killed one may have left files.
+async fn empty_directory(directory: PathBuf) -> Result<PathBuf, Trouble> {
+    let emptied = match tokio::fs::remove_dir_all(&directory).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => tokio::fs::create_dir_all(&directory).await,
+    };
+    let trouble = |error| {
+        Trouble::Passing(format!(
+            "the scratch directory `{}` cannot be used: {error}",
+            directory.display()
+        ))
+    };
+    emptied.map_err(trouble)?;
+    Ok(directory)
+}
+
+fn dataset_status(index: &Index) -> DatasetStatus {
+    DatasetStatus {
+        rows: number(index.rows),
+        bytes: number(index.bytes),
+        version: index.version.clone(),
+        sha256: index.sha256.to_string(),
+        invalid_rows: Vec::new(),
+    }
+}
+
+fn refused_status(refusal: &Refusal) -> DatasetStatus {
+    let invalid_rows = refusal.first_invalid_rows.iter().map(|row| InvalidRow {
+        line: number(row.line.0),
+        reason: row.reason.to_string(),
+    });
+    let unknown_models = refusal.unknown_models.iter().map(|model| InvalidRow {
+        line: number(model.first_line.0),
+        reason: format!("nothing serves the model `{}` ({} rows)", model.name, model.rows),
+    });
+    let mut invalid_rows: Vec<_> = invalid_rows.chain(unknown_models).collect();
+    invalid_rows.sort_by_key(|row| row.line);
+    invalid_rows.truncate(10);
+    DatasetStatus {
+        rows: number(refusal.rows),
+        bytes: number(refusal.bytes),
+        version: refusal.version.clone(),
+        sha256: refusal.sha256.to_string(),
+        invalid_rows,
+    }
+}
+
+/// RFC 3339, as Kubernetes writes times.
+fn to_the_second(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

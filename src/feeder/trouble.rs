@@ -1,0 +1,180 @@
+//! What a failure of a store means: wait, end the job, or start anew.
+
+use std::error::Error;
+
+use crate::api::reason::Reason;
+use crate::dataset::{InspectError, ReadError, SourceError};
+use crate::{results, storage};
+
+use super::report::End;
+
+/// The most of a failure's text that is said, in bytes: a store may answer with a page of HTML.
+const LONGEST_CHAIN: usize = 1024;
+
+/// Why the feeder does not go on with its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The job ends here.
+    Ended(End),
+    /// Another start of the feeder may go on, as with keys that have been changed since.
+    Restart(String),
+    /// The feeder was asked to stop.
+    Interrupted,
+}
+
+/// What came of a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Trying again may help; in words.
+    Passing(String),
+    /// Trying again will not help.
+    Final(Stop),
+}
+
+impl Trouble {
+    /// An end of the job.
+    pub fn end(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Final(Stop::Ended(End::new(reason, message)))
+    }
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    let mut text = error.to_string();
+    for cause in causes.map(ToString::to_string) {
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.truncate(line.floor_char_boundary(LONGEST_CHAIN));
+    line
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        let reason = match &error {
+            SourceError::Unavailable { .. } => return Self::Passing(chain(&error)),
+            SourceError::NotFound { .. } => Reason::DatasetNotFound,
+            SourceError::PermissionDenied { .. } | SourceError::Unauthenticated { .. } => Reason::DatasetAccessDenied,
+            SourceError::Changed { .. } => Reason::DatasetChanged,
+        };
+        Self::end(reason, error.to_string())
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Source(SourceError::PermissionDenied { .. } | SourceError::Unauthenticated { .. }) => {
+                // The keys were good before. The next start reads the Secret anew, and ends the job if they are refused still.
+                Self::Final(Stop::Restart(error.to_string()))
+            }
+            ReadError::Source(error) => error.into(),
+            ReadError::Row { .. } => Self::end(Reason::DatasetInvalid, chain(&error)),
+        }
+    }
+}
+
+impl From<InspectError> for Trouble {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::Refused(refusal) => Self::end(Reason::DatasetInvalid, refusal.to_string()),
+            InspectError::Source(error) => error.into(),
+            InspectError::Scratch(error) => Self::Passing(format!(
+                "{}; spec.feeder.scratch.sizeLimit may be too small",
+                chain(&error)
+            )),
+        }
+    }
+}
+
+/// As the output's store means it.
+impl From<storage::Error> for Trouble {
+    fn from(error: storage::Error) -> Self {
+        match error {
+            storage::Error::Unavailable { .. } => Self::Passing(chain(&error)),
+            _ => Self::end(Reason::OutputNotWritable, error.to_string()),
+        }
+    }
+}
+
+impl From<results::Error> for Trouble {
+    fn from(error: results::Error) -> Self {
+        use results::Error as E;
+        match error {
+            E::Store(error) => error.into(),
+            E::Vanished { .. } => Self::Passing(chain(&error)),
+            // Somebody deleted segments: their rows are run again.
+            E::MissingRows { .. } => Self::Final(Stop::Restart(chain(&error))),
+            E::Damaged { .. }
+            | E::UnknownRow { .. }
+            | E::Unreadable { .. }
+            | E::OtherManifest { .. }
+            | E::Json { .. } => Self::end(Reason::OutputNotEmpty, chain(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the store failed")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_chain_is_one_short_line_without_repetition() {
+        let error = Outer(io::Error::other("no\n  route"));
+        assert_eq!(chain(&error), "the store failed: no route");
+        let long = Outer(io::Error::other("é".repeat(2000)));
+        assert!(chain(&long).len() <= LONGEST_CHAIN);
+        let same = io::Error::other(Outer(io::Error::other("why")));
+        assert_eq!(chain(&same), "the store failed: why");
+    }
+
+    fn unavailable() -> object_store::Error {
+        object_store::Error::Generic {
+            store: "S3",
+            source: "503".into(),
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_waited_for() {
+        let dataset = SourceError::Unavailable {
+            object: "s3://b/k".into(),
+            source: unavailable(),
+        };
+        let uri = storage::StoreUri::parse_prefix("s3://b/out").unwrap();
+        let output = storage::Error::Unavailable {
+            uri,
+            source: Box::new(unavailable()),
+        };
+        for trouble in [Trouble::from(dataset), results::Error::from(output).into()] {
+            assert!(
+                matches!(&trouble, Trouble::Passing(text) if text.contains("503")),
+                "{trouble:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_refused_at_the_start_end_the_job_and_later_restart_the_feeder() {
+        let refused = || SourceError::Unauthenticated {
+            object: "s3://b/k".into(),
+            hint: "check the Secret".into(),
+            source: unavailable(),
+        };
+        let at_start = Trouble::from(refused());
+        assert!(matches!(at_start, Trouble::Final(Stop::Ended(end)) if end.reason == Reason::DatasetAccessDenied));
+        let later = Trouble::from(ReadError::from(refused()));
+        assert!(matches!(later, Trouble::Final(Stop::Restart(why)) if why.contains("check the Secret")));
+    }
+}
