@@ -55,7 +55,7 @@ pub fn decide(
     let servers_status = view.servers_status();
     let deadline = view.startup_deadline();
     let end = match validated {
-        Err(refusal) => Some(End::new(false, refusal)),
+        Err(refusal) => Some(End::by_controller(refusal)),
         Ok(_) => view.end(deadline, now),
     };
     let servers = validated
@@ -96,9 +96,9 @@ struct End {
 }
 
 impl End {
-    fn new(by_feeder: bool, wait: &Wait) -> Self {
+    fn by_controller(wait: &Wait) -> Self {
         Self {
-            by_feeder,
+            by_feeder: false,
             reason: wait.reason,
             message: explain(wait),
         }
@@ -134,7 +134,12 @@ impl View<'_> {
                 .and_then(Reason::parse)
                 .unwrap_or(Reason::SpecInvalid);
             let message = feeder.message.clone().unwrap_or_default();
-            return Some(End::new(true, &Wait::new(reason, message)));
+            // The feeder's messages say themselves what to do.
+            return Some(End {
+                by_feeder: true,
+                reason,
+                message,
+            });
         }
         if let Some(Wait { reason, message }) = self.condition(ConditionType::Failed) {
             return Some(End {
@@ -144,7 +149,7 @@ impl View<'_> {
             });
         }
         if deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline) {
-            return Some(End::new(false, &self.startup_timeout()));
+            return Some(End::by_controller(&self.startup_timeout()));
         }
         None
     }

@@ -167,13 +167,20 @@ fn each_end_of_the_feeder_becomes_the_condition_that_it_is() {
 }
 
 #[test]
-fn a_message_of_a_failure_ends_with_what_to_do() {
-    let (_, conditions) = decided(&job(ended("DatasetAccessDenied")), &Observed::default());
-    let failed = find(&conditions, ConditionType::Failed).expect("failed");
-    assert!(
-        failed.message.starts_with("what happened. Correct the keys"),
-        "{}",
-        failed.message
+fn the_message_of_a_wait_ends_with_what_to_do() {
+    let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": [{
+        "name": "feeder", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"keys\" not found"}},
+    }]}});
+    let observed = Observed {
+        feeder_pods: vec![serde_json::from_value(pod).expect("a pod")],
+        ..Observed::default()
+    };
+    let (_, conditions) = decided(&job(json!({})), &observed);
+    let validated = find(&conditions, ConditionType::Validated).expect("a condition");
+    assert_eq!(
+        validated.message,
+        "secret \"keys\" not found. Create the Secret; the job goes on by itself."
     );
 }
 
