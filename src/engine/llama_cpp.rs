@@ -28,25 +28,21 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         // 503 while the model is loaded, then 200 (llama-server run).
         health_path: "/health",
         metrics_path: "/metrics",
-        writable_paths: writable_paths(input),
+        writable_paths: vec![
+            WritablePath {
+                path: CACHE,
+                purpose: Purpose::WeightsCache,
+            },
+            WritablePath {
+                path: "/tmp",
+                purpose: Purpose::Temporary,
+            },
+        ],
         run_as: Some(USER),
         // It leaves at once, with code 0 (llama-server run).
         shutdown_seconds: 30,
         served_name: input.names.sent().to_owned(),
     })
-}
-
-/// A file needs no cache; the Hugging Face cache is for repositories.
-fn writable_paths(input: &LaunchInput<'_>) -> Vec<WritablePath> {
-    let cache = input.model.repository().map(|_| WritablePath {
-        path: CACHE,
-        purpose: Purpose::WeightsCache,
-    });
-    let temporary = WritablePath {
-        path: "/tmp",
-        purpose: Purpose::Temporary,
-    };
-    cache.into_iter().chain([temporary]).collect()
 }
 
 fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {

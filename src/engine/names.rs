@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_value_its_repository_the_served_names_and_no_name_mean_the_base() {
-        let names = names("qwen3-8b", &["gpt-4o-mini"]).unwrap();
+        let names = names("qwen3-8b", &["gpt-4o-mini"]).expect("names");
         for name in ["", "qwen3-8b", "Qwen/Qwen3-8B", "gpt-4o-mini"] {
             assert!(names.accepts(name), "{name:?}");
         }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_name_given_twice_is_passed_once() {
-        let names = names("Qwen/Qwen3-8B", &["x", "Qwen/Qwen3-8B", "x"]).unwrap();
+        let names = names("Qwen/Qwen3-8B", &["x", "Qwen/Qwen3-8B", "x"]).expect("names");
         assert_eq!(names.as_slice(), ["Qwen/Qwen3-8B", "x"]);
     }
 

@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn what_vllm_does_not_take_is_refused_with_the_list() {
         for value in ["eetq", "hqq-4bit", "exl2", "gguf", "FP8", "Q4_K_M", ""] {
-            let message = vllm(Some(value)).unwrap_err().to_string();
+            let message = vllm(Some(value)).expect_err("a refusal").to_string();
             assert!(
                 message.starts_with(&format!(
                     "engine VLLM does not take quantization {value:?}: it takes none, fp8,"
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn bitsandbytes_on_vllm_is_refused_with_what_to_choose_instead() {
         for value in ["bitsandbytes", "bitsandbytes-nf4"] {
-            let message = vllm(Some(value)).unwrap_err().to_string();
+            let message = vllm(Some(value)).expect_err("a refusal").to_string();
             assert!(message.contains("int8_per_channel_weight_only"), "{message}");
             assert!(message.contains("plugin"), "{message}");
         }
@@ -225,7 +225,7 @@ mod tests {
         }
         assert_eq!(llama_cpp(&repository, None), Ok(None));
         for value in ["fp8", "bitsandbytes-nf4", "none", "Q4_K_M:x", "UD-", "_XL", ""] {
-            let message = llama_cpp(&repository, Some(value)).unwrap_err().to_string();
+            let message = llama_cpp(&repository, Some(value)).expect_err("a refusal").to_string();
             assert!(message.contains("Q4_K_M, "), "{message}");
         }
     }

@@ -1,0 +1,182 @@
+//! Bodies in the form of each program. Those of llama-server were taken from llama.cpp 0.7.0 as it ran; those of vLLM from its
+//! source (0.32.0, `vllm/exceptions.py`, `vllm/v1/metrics/loggers.py`).
+
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::settings::{Program, Settings};
+
+/// What a row asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Chat,
+    Completions,
+    Embeddings,
+}
+
+/// llama-server's answer to everything while the model is loaded.
+pub const LOADING: &str = r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#;
+
+/// The time at which everything was made, so that answers do not differ.
+const CREATED: u64 = 1_700_000_000;
+
+/// An answer of JSON.
+pub fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
+}
+
+/// An error.
+pub fn error(program: Program, status: StatusCode, message: &str) -> Response {
+    let code = status.as_u16();
+    let body = match program {
+        Program::Vllm => {
+            json!({"error": {"message": message, "type": vllm_error_type(status), "param": null, "code": code}})
+        }
+        Program::LlamaServer => {
+            json!({"error": {"code": code, "message": message, "type": llama_server_error_type(status)}})
+        }
+    };
+    json(status, body.to_string())
+}
+
+fn vllm_error_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "BadRequestError",
+        404 => "NotFoundError",
+        422 => "UnprocessableEntityError",
+        503 => "ServiceUnavailableError",
+        500.. => "InternalServerError",
+        _ => "Error",
+    }
+}
+
+fn llama_server_error_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "invalid_request_error",
+        401 => "authentication_error",
+        404 => "not_found_error",
+        501 => "not_supported_error",
+        503 => "unavailable_error",
+        _ => "server_error",
+    }
+}
+
+/// vLLM's answer to a name that it does not serve.
+pub fn unknown_model(model: &str, names: &[String]) -> Response {
+    let message = format!(
+        "The model `{model}` does not exist. Valid aliases: {}",
+        names.join(", ")
+    );
+    let body = json!({"error": {"message": message, "type": "NotFoundError", "param": "model", "code": 404}});
+    json(StatusCode::NOT_FOUND, body.to_string())
+}
+
+/// The answer to a path that is not there.
+pub fn unknown_path(program: Program) -> Response {
+    match program {
+        Program::Vllm => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#),
+        Program::LlamaServer => error(program, StatusCode::NOT_FOUND, "File Not Found"),
+    }
+}
+
+/// The list of models: vLLM lists every name, llama-server one model with its aliases.
+pub fn models(settings: &Settings) -> String {
+    let data: Vec<Value> = match settings.program {
+        Program::Vllm => settings
+            .names
+            .iter()
+            .map(|name| json!({"id": name, "object": "model", "created": CREATED, "owned_by": "vllm"}))
+            .collect(),
+        Program::LlamaServer => vec![
+            json!({"id": settings.names[0], "aliases": settings.names, "object": "model",
+            "created": CREATED, "owned_by": "llamacpp"}),
+        ],
+    };
+    json!({"object": "list", "data": data}).to_string()
+}
+
+/// The metrics by which the program's queue is known.
+pub fn metrics(settings: &Settings, running: usize, waiting: usize) -> String {
+    match settings.program {
+        Program::Vllm => {
+            let labels = format!("{{engine=\"0\",model_name=\"{}\"}}", settings.names[0]);
+            format!(
+                "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{labels} {running}.0\n\
+                 # TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting{labels} {waiting}.0\n"
+            )
+        }
+        Program::LlamaServer => format!(
+            "# TYPE llamacpp:requests_processing gauge\nllamacpp:requests_processing {running}\n\
+             # TYPE llamacpp:requests_deferred gauge\nllamacpp:requests_deferred {waiting}\n"
+        ),
+    }
+}
+
+/// The answer to a good request; the error is the message of a 400.
+pub fn success(settings: &Settings, endpoint: Endpoint, request: &Value) -> Result<String, String> {
+    let model = &settings.names[0];
+    let body = match endpoint {
+        Endpoint::Chat => {
+            let messages = request["messages"].as_array().ok_or("'messages' is required")?;
+            let text = echo(&last_user_message(messages));
+            let prompt: usize = messages.iter().map(|message| words(&content(message))).sum();
+            json!({
+                "id": "chatcmpl-fake", "object": "chat.completion", "created": CREATED, "model": model,
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+                "usage": usage(prompt, words(&text)),
+            })
+        }
+        Endpoint::Completions => {
+            let prompt = request["prompt"].as_str().ok_or("'prompt' is required")?;
+            let text = echo(prompt);
+            json!({
+                "id": "cmpl-fake", "object": "text_completion", "created": CREATED, "model": model,
+                "choices": [{"index": 0, "text": text, "logprobs": null, "finish_reason": "stop"}],
+                "usage": usage(words(prompt), words(&text)),
+            })
+        }
+        Endpoint::Embeddings => {
+            let input = request["input"].as_str().ok_or("'input' is required")?;
+            json!({
+                "object": "list", "model": model,
+                "data": [{"object": "embedding", "index": 0, "embedding": [words(input), input.len()]}],
+                "usage": {"prompt_tokens": words(input), "total_tokens": words(input)},
+            })
+        }
+    };
+    Ok(body.to_string())
+}
+
+/// The text of every answer.
+fn echo(prompt: &str) -> String {
+    format!("You said: {prompt}")
+}
+
+fn last_user_message(messages: &[Value]) -> String {
+    messages
+        .iter()
+        .rev()
+        .find(|message| message["role"] == "user")
+        .map(content)
+        .unwrap_or_default()
+}
+
+/// A message's text: its content, or the texts of its content's parts.
+fn content(message: &Value) -> String {
+    match &message["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+/// A token is a word here.
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+fn usage(prompt: usize, completion: usize) -> Value {
+    json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion})
+}

@@ -1,0 +1,71 @@
+//! How a test commands a running server: `/control/requests`, `/control/release/NAME`, `/control/release-all`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::sync::watch;
+
+use super::requests::Count;
+use super::server::Shared;
+
+/// Which held answers may go. What is released stays so: a row that comes later is not held.
+#[derive(Debug)]
+pub struct Holds(watch::Sender<Released>);
+
+#[derive(Debug, Default)]
+struct Released {
+    all: bool,
+    names: BTreeSet<String>,
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self(watch::Sender::new(Released::default()))
+    }
+}
+
+impl Holds {
+    /// Returns when the name is released.
+    pub async fn wait(&self, name: &str) {
+        let mut released = self.0.subscribe();
+        let waited = released
+            .wait_for(|released| released.all || released.names.contains(name))
+            .await;
+        waited.expect("the sender lives as long as the server");
+    }
+
+    /// Lets the answers held under a name go.
+    pub fn release(&self, name: &str) {
+        self.0.send_modify(|released| {
+            released.names.insert(name.to_owned());
+        });
+    }
+
+    /// Lets every held answer go.
+    pub fn release_all(&self) {
+        self.0.send_modify(|released| released.all = true);
+    }
+}
+
+/// The routes.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/control/requests", get(requests))
+        .route("/control/release/{name}", post(release))
+        .route("/control/release-all", post(release_all))
+}
+
+async fn requests(State(shared): State<Arc<Shared>>) -> Json<BTreeMap<String, Count>> {
+    Json(shared.requests.counts())
+}
+
+async fn release(State(shared): State<Arc<Shared>>, Path(name): Path<String>) {
+    shared.holds.release(&name);
+}
+
+async fn release_all(State(shared): State<Arc<Shared>>) {
+    shared.holds.release_all();
+}

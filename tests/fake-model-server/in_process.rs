@@ -1,0 +1,81 @@
+//! A fake server inside a test.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::requests::Count;
+use super::server::{Server, Shared};
+use super::settings::Settings;
+
+/// A server on a thread of its own, until it is dropped. Dropping it is a crash: connections end without a word.
+pub struct FakeModelServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// Of its own, so that connections end with it and a test's paused clock does not touch it.
+    runtime: Option<Runtime>,
+}
+
+impl FakeModelServer {
+    /// Starts a server; see [`Settings::local`].
+    pub fn start(settings: Settings) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let server = {
+            let _inside = runtime.enter();
+            Server::bind(settings)?
+        };
+        let (address, shared) = (server.address(), server.shared());
+        runtime.spawn(async move {
+            if let Err(error) = server.serve().await {
+                eprintln!("the fake model server ended: {error}");
+            }
+        });
+        Ok(Self {
+            address,
+            shared,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of a path on it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// How often each row was received and answered.
+    pub fn requests(&self) -> BTreeMap<String, Count> {
+        self.shared.requests.counts()
+    }
+
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.shared.requests.in_flight()
+    }
+
+    /// Lets the answers held under a name go.
+    pub fn release(&self, name: &str) {
+        self.shared.holds.release(name);
+    }
+
+    /// Lets every held answer go.
+    pub fn release_all(&self) {
+        self.shared.holds.release_all();
+    }
+}
+
+impl Drop for FakeModelServer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // In a test's own runtime a plain drop would panic.
+            runtime.shutdown_background();
+        }
+    }
+}

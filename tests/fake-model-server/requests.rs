@@ -1,0 +1,66 @@
+//! Counting requests by row, and how many are in flight.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// How often a row was received and answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    pub received: u64,
+    pub answered: u64,
+}
+
+/// The counts of one server.
+#[derive(Debug, Default)]
+pub struct Requests {
+    counts: Mutex<BTreeMap<String, Count>>,
+    in_flight: AtomicUsize,
+}
+
+/// A request in flight, until it is dropped: also when the client goes away.
+pub struct InFlight<'a>(&'a Requests);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Requests {
+    /// Counts a received request, and tells how many of the row there were.
+    pub fn received(&self, id: &str) -> u64 {
+        self.change(id, |count| {
+            count.received += 1;
+            count.received
+        })
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, id: &str) {
+        self.change(id, |count| count.answered += 1);
+    }
+
+    /// Holds a place among the requests in flight.
+    pub fn enter(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
+    }
+
+    /// How many requests are in flight, queued ones included.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The counts by row.
+    pub fn counts(&self) -> BTreeMap<String, Count> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change<T>(&self, id: &str, change: impl FnOnce(&mut Count) -> T) -> T {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(counts.entry(id.to_owned()).or_default())
+    }
+}

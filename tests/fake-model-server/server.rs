@@ -1,0 +1,161 @@
+//! The HTTP server: routes, readiness, metrics.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::control::{self, Holds};
+use super::recorder::RecorderClient;
+use super::requests::Requests;
+use super::settings::{Program, Settings};
+use super::{answers, rows};
+
+/// Connections that may wait to be accepted; Linux cuts it to its own limit.
+const BACKLOG: u32 = 4096;
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Shared {
+    pub settings: Settings,
+    pub ready_at: Instant,
+    pub requests: Requests,
+    pub holds: Holds,
+    pub slots: Semaphore,
+    pub recorder: Option<RecorderClient>,
+}
+
+/// A server that has its port.
+pub struct Server {
+    port: Port,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// vLLM has its port and does not listen until the model is loaded; llama-server listens at once and answers 503.
+enum Port {
+    Taken(TcpSocket),
+    Listening(TcpListener),
+}
+
+impl Server {
+    /// Takes the port, and listens where nothing is to be loaded first.
+    pub fn bind(settings: Settings) -> io::Result<Self> {
+        let socket = if settings.address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(settings.address)?;
+        let address = socket.local_addr()?;
+        let waits = settings.program == Program::Vllm && !settings.loading.is_zero();
+        let port = if waits {
+            Port::Taken(socket)
+        } else {
+            Port::Listening(socket.listen(BACKLOG)?)
+        };
+        let shared = Shared {
+            ready_at: Instant::now() + settings.loading,
+            requests: Requests::default(),
+            holds: Holds::default(),
+            slots: Semaphore::new(settings.slots),
+            recorder: settings
+                .recorder
+                .clone()
+                .map(|url| RecorderClient::new(url, settings.pod.clone())),
+            settings,
+        };
+        Ok(Self {
+            address,
+            port,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Where it will listen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How it behaves.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// What its requests share.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Answers requests for ever.
+    pub async fn serve(self) -> io::Result<()> {
+        let listener = match self.port {
+            Port::Listening(listener) => listener,
+            Port::Taken(socket) => {
+                sleep(self.shared.settings.loading).await;
+                socket.listen(BACKLOG)?
+            }
+        };
+        axum::serve(listener, router(self.shared)).await
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/v1/models", get(models))
+        .route("/metrics", get(metrics))
+        .route("/v1/chat/completions", post(rows::chat))
+        .route("/v1/completions", post(rows::completions))
+        .route("/v1/embeddings", post(rows::embeddings))
+        .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            refuse_while_loading,
+        ))
+        .merge(control::routes())
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared)
+}
+
+async fn refuse_while_loading(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if Instant::now() < shared.ready_at {
+        return answers::json(StatusCode::SERVICE_UNAVAILABLE, answers::LOADING);
+    }
+    next.run(request).await
+}
+
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.settings.program {
+        Program::Vllm => StatusCode::OK.into_response(),
+        Program::LlamaServer => answers::json(StatusCode::OK, r#"{"status":"ok"}"#),
+    }
+}
+
+async fn models(State(shared): State<Arc<Shared>>) -> Response {
+    answers::json(StatusCode::OK, answers::models(&shared.settings))
+}
+
+async fn unknown_path(State(shared): State<Arc<Shared>>) -> Response {
+    answers::unknown_path(shared.settings.program)
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    if !shared.settings.metrics {
+        let message = "This server does not support metrics endpoint. Start it with `--metrics`";
+        return answers::error(shared.settings.program, StatusCode::NOT_IMPLEMENTED, message);
+    }
+    let in_flight = shared.requests.in_flight();
+    let running = in_flight.min(shared.settings.slots);
+    answers::metrics(&shared.settings, running, in_flight - running).into_response()
+}

@@ -1,0 +1,153 @@
+//! What a fake server is told at its start: arguments as the real server's, and `FAKE_...` variables for the rest.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::flags::{Flags, Given, Refusal};
+
+/// The program that is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Vllm,
+    LlamaServer,
+}
+
+/// How the server behaves where a row does not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `FAKE_ENGINE`, `vllm` or `llama-server`. Default: vLLM when the first argument is no option.
+    pub program: Program,
+    /// From the arguments `--host` and `--port`, with the program's own defaults.
+    pub address: SocketAddr,
+    /// The names of the base model, the one that answers carry first.
+    pub names: Vec<String>,
+    /// Whether `/metrics` answers.
+    pub metrics: bool,
+    /// Whether `/v1/embeddings` answers.
+    pub embeddings: bool,
+    /// `FAKE_LATENCY_MS`: how long each answer takes. Default: 0.
+    pub latency: Duration,
+    /// `FAKE_LOADING_SECONDS`: how long the model is loaded. Default: 0.
+    pub loading: Duration,
+    /// `FAKE_SLOTS`: how many requests are worked on at a time; others queue. Default: all.
+    pub slots: usize,
+    /// `FAKE_STATUS`: every row is answered with this status.
+    pub status: Option<u16>,
+    /// `FAKE_RECORDER`: a [`super::Recorder`]'s URL, which is told of every request before it is answered.
+    pub recorder: Option<String>,
+    /// `POD_NAME`, else `HOSTNAME`: how the recorder knows this server.
+    pub pod: String,
+}
+
+impl Settings {
+    /// Reads arguments (without the program's name) and environment.
+    pub fn read(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
+        let program = match env("FAKE_ENGINE").as_deref() {
+            Some("vllm") => Program::Vllm,
+            Some("llama-server") => Program::LlamaServer,
+            Some(other) => return Err(bad(format!("FAKE_ENGINE is {other:?}, not vllm or llama-server"))),
+            None if args.first().is_some_and(|arg| !arg.starts_with('-')) => Program::Vllm,
+            None => Program::LlamaServer,
+        };
+        let number = |name: &str| env(name).map(|value| parse(name, &value)).transpose();
+        let mut settings = match program {
+            Program::Vllm => vllm(&Flags::vllm().read(args)?)?,
+            Program::LlamaServer => llama_server(&Flags::llama_server().read(args)?)?,
+        };
+        settings.latency = Duration::from_millis(number("FAKE_LATENCY_MS")?.unwrap_or(0));
+        settings.loading = Duration::from_secs(number("FAKE_LOADING_SECONDS")?.unwrap_or(0));
+        if let Some(slots) = env("FAKE_SLOTS") {
+            settings.slots = parse("FAKE_SLOTS", &slots)?;
+        }
+        settings.status = env("FAKE_STATUS")
+            .map(|value| parse("FAKE_STATUS", &value))
+            .transpose()?;
+        settings.recorder = env("FAKE_RECORDER");
+        settings.pod = env("POD_NAME").or_else(|| env("HOSTNAME")).unwrap_or_default();
+        Ok(settings)
+    }
+
+    /// For tests: reads arguments, and listens on a free port of this machine.
+    pub fn local(args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut settings = Self::read(&args, |_| None).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+        settings.address = ([127, 0, 0, 1], 0).into();
+        settings
+    }
+
+    fn new(program: Program, address: SocketAddr, names: Vec<String>) -> Self {
+        Self {
+            program,
+            address,
+            names,
+            metrics: true,
+            embeddings: true,
+            latency: Duration::ZERO,
+            loading: Duration::ZERO,
+            slots: Semaphore::MAX_PERMITS,
+            status: None,
+            recorder: None,
+            pod: String::new(),
+        }
+    }
+}
+
+fn vllm(given: &Given) -> Result<Settings, Refusal> {
+    if let Some(second) = given.positional.get(1) {
+        return Err(Refusal {
+            message: format!("vllm serve: error: unrecognized arguments: {second}"),
+            exit_code: 2,
+        });
+    }
+    let model = given
+        .positional
+        .first()
+        .map(String::as_str)
+        .or(given.value("--model"))
+        .ok_or_else(|| bad("vllm serve: error: no model is given".to_owned()))?;
+    let names = match given.options.get("--served-model-name") {
+        Some(names) => names.clone(),
+        None => vec![model.to_owned()],
+    };
+    Ok(Settings::new(Program::Vllm, address(given, "0.0.0.0", 8000)?, names))
+}
+
+fn llama_server(given: &Given) -> Result<Settings, Refusal> {
+    let model = given
+        .value("--model")
+        .or(given.value("--hf-repo"))
+        .ok_or_else(|| bad("error: no model is given".to_owned()))?;
+    // The aliases are kept sorted, and answers carry the first (llama.cpp 0.7.0).
+    let mut names: Vec<String> = given
+        .value("--alias")
+        .unwrap_or(model)
+        .split(',')
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    let mut settings = Settings::new(Program::LlamaServer, address(given, "127.0.0.1", 9931)?, names);
+    settings.metrics = given.has("--metrics");
+    settings.embeddings = given.has("--embeddings");
+    Ok(settings)
+}
+
+fn address(given: &Given, host: &str, port: u16) -> Result<SocketAddr, Refusal> {
+    let host: IpAddr = parse("--host", given.value("--host").unwrap_or(host))?;
+    let port = match given.value("--port") {
+        Some(port) => parse("--port", port)?,
+        None => port,
+    };
+    Ok((host, port).into())
+}
+
+fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Refusal> {
+    value
+        .parse()
+        .map_err(|_| bad(format!("error: {name} has the value {value:?}")))
+}
+
+fn bad(message: String) -> Refusal {
+    Refusal { message, exit_code: 1 }
+}
