@@ -24,7 +24,10 @@ impl ModelNames {
             .collect();
         match names.as_slice() {
             [] => "leave body.model empty".to_owned(),
-            names => format!("write {}, or leave body.model empty", names.join(" or ")),
+            names => format!(
+                "write {}, leave body.model empty, or add the name to spec.server.servedModelNames",
+                names.join(" or ")
+            ),
         }
     }
 }

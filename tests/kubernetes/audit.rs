@@ -1,0 +1,83 @@
+//! What the API server's audit log says about who did what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+
+use serde::Deserialize;
+
+use super::commands::cluster_state;
+
+/// A request that was allowed and answered.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    pub verb: String,
+    pub user: User,
+    pub object_ref: Option<Object>,
+    pub response_status: Option<Status>,
+    #[serde(rename = "requestURI")]
+    pub uri: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct User {
+    pub username: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Object {
+    pub api_group: String,
+    pub resource: String,
+    pub subresource: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Status {
+    pub code: u16,
+}
+
+/// Permissions: verbs by `GROUP/RESOURCE`, with `/SUBRESOURCE` where there is one.
+pub type Permissions = BTreeMap<String, BTreeSet<String>>;
+
+/// Every request of users whose name is accepted, since the cluster was started.
+pub fn requests(accepted: impl Fn(&str) -> bool) -> Vec<Request> {
+    let log = std::fs::File::open(cluster_state().join("audit.log")).expect("the audit log");
+    let lines = BufReader::new(log).lines().map(|line| line.expect("a line"));
+    let requests = lines.filter_map(|line| serde_json::from_str::<Request>(&line).ok());
+    requests.filter(|request| accepted(&request.user.username)).collect()
+}
+
+/// The permissions that requests needed. An apply that creates needs `create` besides `patch`.
+pub fn permissions(requests: &[Request]) -> Permissions {
+    let mut used = Permissions::new();
+    for request in requests {
+        let Some(object) = &request.object_ref else { continue };
+        let verbs = used.entry(object.kind()).or_default();
+        verbs.insert(request.verb.clone());
+        if request.verb == "patch" && request.code() == 201 {
+            verbs.insert("create".to_owned());
+        }
+    }
+    used
+}
+
+impl Request {
+    /// The status of the answer.
+    pub fn code(&self) -> u16 {
+        self.response_status.map_or(0, |status| status.code)
+    }
+}
+
+impl Object {
+    fn kind(&self) -> String {
+        let subresource = if self.subresource.is_empty() {
+            String::new()
+        } else {
+            format!("/{}", self.subresource)
+        };
+        format!("{}/{}{subresource}", self.api_group, self.resource)
+    }
+}

@@ -1,0 +1,93 @@
+//! A feeder that is killed loses no row, and repeats only the last seconds of work.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use super::commands::kill_container;
+use super::fake_model_server::EventKind;
+use super::job::Job;
+use super::rows::chats;
+use super::tenant::{PATIENCE, Tenant, container_id};
+use super::until::until;
+
+/// At 64 rows in flight that take two seconds each: a minute, without the feeder's restarts.
+const ROWS: usize = 2000;
+const BETWEEN_KILLS: Duration = Duration::from_secs(15);
+/// What an answered row may take to be durable.
+const DURABLE_WITHIN_MS: u64 = 10_000;
+
+#[tokio::test]
+async fn a_feeder_killed_three_times_loses_no_row_and_repeats_only_the_last_seconds() {
+    let tenant = Tenant::start("feeder-killed").await;
+    let rows = chats(ROWS, &json!({"latency_ms": "2000"}));
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&Job::new(&tenant, "killed")).await;
+    tenant.until_received(1).await;
+
+    let mut kills = Vec::new();
+    let mut next = Instant::now();
+    for _ in 0..3 {
+        next += BETWEEN_KILLS;
+        sleep_until(next).await;
+        kills.push(kill_feeder(&tenant).await);
+        next = next.max(Instant::now());
+    }
+    tenant.complete("killed", &rows).await;
+
+    let events = tenant.recorder.events();
+    let minute = events[events.len() - 1].at_ms - events[0].at_ms;
+    assert!(minute >= 60_000, "rows were sent for {minute} ms only");
+    for kill in &kills {
+        assert!(
+            events.iter().any(|event| event.at_ms > *kill),
+            "a kill came after the last row"
+        );
+    }
+    let answers = || events.iter().filter(|event| event.event == EventKind::Answered);
+    let in_last_seconds = |at: u64| {
+        kills
+            .iter()
+            .any(|kill| at <= *kill + 1000 && at + DURABLE_WITHIN_MS >= *kill)
+    };
+    let mut repeated = 0;
+    for id in tenant.recorder.counts().keys() {
+        let times: Vec<_> = answers()
+            .filter(|event| event.id == *id)
+            .map(|event| event.at_ms)
+            .collect();
+        repeated += times.len() - 1;
+        for again in &times[..times.len() - 1] {
+            assert!(
+                in_last_seconds(*again),
+                "{id} was answered at {times:?} and sent again; kills at {kills:?}"
+            );
+        }
+    }
+    println!(
+        "{repeated} of {ROWS} rows were answered again after {} kills",
+        kills.len()
+    );
+    let allowed = answers().filter(|event| in_last_seconds(event.at_ms)).count();
+    assert!(
+        repeated <= allowed,
+        "{repeated} rows answered again, {allowed} answers before the kills"
+    );
+    let status = tenant.job("killed").await.status.expect("a status");
+    assert_eq!(status.reported.feeder.map(|feeder| feeder.attempt), Some(4));
+}
+
+/// Kills the feeder's process as soon as it runs; the time, in milliseconds since 1970.
+async fn kill_feeder(tenant: &Tenant) -> u64 {
+    let job = tenant.job("killed").await;
+    let running = async || container_id(&tenant.feeder_pod(&job).await, "feeder");
+    let id = until("a running feeder", PATIENCE, running).await;
+    kill_container(&id).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    until("the feeder's end is seen", PATIENCE, async || {
+        (running().await.as_ref() != Some(&id)).then_some(())
+    })
+    .await;
+    u64::try_from(now.as_millis()).expect("a time")
+}

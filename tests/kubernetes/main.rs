@@ -1,0 +1,30 @@
+//! What a user does, on a real cluster: each test in a namespace and a part of the bucket of its own.
+//!
+//! `tests/cluster/with` gives the cluster, `install` what is in it. [`tenant`] is what tests stand on: a namespace with
+//! keys, data sets, jobs and results. Tests in `operator` stop or change the operator itself and run one at a time,
+//! `permissions` reads in the audit log what all the others did.
+
+mod answers;
+mod audit;
+mod bad_data;
+mod commands;
+mod deletion;
+mod feeder_killed;
+mod job;
+mod messages;
+mod missing;
+mod names;
+mod operator;
+mod output;
+mod permissions;
+mod quickstart;
+mod rows;
+mod server_deleted;
+mod spec_changes;
+mod tenant;
+mod until;
+
+#[path = "../fake-model-server/mod.rs"]
+mod fake_model_server;
+#[path = "../proof/mod.rs"]
+mod proof;

@@ -1,0 +1,110 @@
+//! Mistakes of a newcomer: what `kubectl` says to them.
+
+use batch_inference_operator::api::condition::ConditionType;
+use serde_json::json;
+
+use super::job::Job;
+use super::rows::chats;
+use super::tenant::Tenant;
+
+#[tokio::test]
+async fn a_wrong_manifest_is_refused_by_kubectl_with_what_to_do() {
+    let tenant = Tenant::without_keys("manifest").await;
+    let job = Job::new(&tenant, "wrong");
+    for (wrong, says) in [
+        (
+            job.clone().set("/server/baseModle", json!("x")),
+            "unknown field \"spec.server.baseModle\"",
+        ),
+        (
+            job.clone().set("/server/imageTag", json!("b9")),
+            "give image or imageTag, not both",
+        ),
+        (
+            job.clone().set("/dataset/inline", json!("{}")),
+            "exactly one of uri, configMap, inline",
+        ),
+        (
+            job.clone().set("/server/engine", json!("vLLM")),
+            "supported values: \"VLLM\", \"LlamaCpp\"",
+        ),
+        (
+            job.clone().set("/server/baseModel", json!(null)),
+            "spec.server.baseModel: Required value",
+        ),
+    ] {
+        let refusal = tenant.try_apply(&wrong.0).await.expect_err("a refusal");
+        assert!(refusal.contains(says), "{says:?} is not in {refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_template_key_and_image_are_explained_by_kubectl_describe() {
+    let tenant = Tenant::start("describe").await;
+    tenant.put("rows.jsonl", &chats(2, &json!({}))).await;
+    tenant.create_keys("wrong-keys", "not-the-secret").await;
+    let template = json!({"spec": {"containers": [{"name": "server", "imagee": "x"}]}});
+    tenant
+        .submit(&Job::new(&tenant, "template").set("/server/podTemplate", template))
+        .await;
+    let refused =
+        json!({"spec": {"containers": [{"name": "server", "volumeMounts": [{"name": "none", "mountPath": "/x"}]}]}});
+    tenant
+        .submit(&Job::new(&tenant, "volume").set("/server/podTemplate", refused))
+        .await;
+    tenant
+        .submit(&Job::new(&tenant, "quantization").set("/server/quantization", json!("fp8")))
+        .await;
+    let key = Job::new(&tenant, "key").set("/output/credentialsSecretRef/name", json!("wrong-keys"));
+    tenant.submit(&key).await;
+    let image = Job::new(&tenant, "image").set("/server/image", json!("localhost/no-such-image:1"));
+    tenant.submit(&image).await;
+
+    for (name, reason, says) in [
+        (
+            "template",
+            "PodTemplateInvalid",
+            &["spec.server.podTemplate.spec.containers[0].imagee", "remove it"][..],
+        ),
+        (
+            "volume",
+            "PodTemplateInvalid",
+            &["volumeMounts[", "Not found: \"none\""],
+        ),
+        (
+            "quantization",
+            "QuantizationUnsupported",
+            &["spec.server.quantization", "fp8"],
+        ),
+        (
+            "key",
+            "OutputNotWritable",
+            &["spec.output.credentialsSecretRef", "AWS_SECRET_ACCESS_KEY"],
+        ),
+    ] {
+        tenant.end(name).await;
+        describes(&tenant, name, reason, says).await;
+    }
+    tenant
+        .until_reason("image", ConditionType::ServersReady, "ImagePullFailed")
+        .await;
+    describes(
+        &tenant,
+        "image",
+        "ImagePullFailed",
+        &["localhost/no-such-image:1", "Correct spec.server.image"],
+    )
+    .await;
+}
+
+/// `kubectl describe` shows the reason and the words, in a condition and in an event.
+async fn describes(tenant: &Tenant, name: &str, reason: &str, says: &[&str]) {
+    let described = tenant.kubectl(&["describe", "bij", name]).await.expect("a description");
+    let (object, events) = described.split_once("Events:").expect("events");
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(object.contains(reason), "{reason} is not in {described}");
+    assert!(events.contains(reason), "{reason} is in no event of {described}");
+    for part in says {
+        assert!(one_line(object).contains(part), "{part:?} is not in {described}");
+    }
+}

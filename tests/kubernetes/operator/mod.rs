@@ -1,0 +1,85 @@
+//! Tests that stop, change or remove the operator while jobs run. They run one at a time, and nothing else beside them.
+
+mod controller_killed;
+mod installation;
+mod upgrade;
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::commands::{kill_container, kill_paused_container, must, pause_container};
+use super::tenant::container_id;
+use super::until::until;
+
+pub const SYSTEM: &str = "batch-inference-system";
+pub const RELEASE: &str = "batch-inference-operator";
+pub const CHART: &str = "charts/batch-inference-operator";
+const STARTED_WITHIN: Duration = Duration::from_mins(2);
+
+/// The controller's one pod that runs.
+pub struct Controller {
+    pod: String,
+    container: String,
+}
+
+impl Controller {
+    /// Waits for a controller that is ready.
+    pub async fn running(client: &Client) -> Self {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+        let labels = format!("app.kubernetes.io/instance={RELEASE}");
+        until("a controller that is ready", STARTED_WITHIN, async || {
+            let listed = pods.list(&ListParams::default().labels(&labels)).await.ok()?.items;
+            listed
+                .iter()
+                .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+                .find_map(|pod| {
+                    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+                    let ready = conditions
+                        .iter()
+                        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+                    let container = container_id(pod, "controller").filter(|_| ready)?;
+                    Some(Self {
+                        pod: pod.name_any(),
+                        container,
+                    })
+                })
+        })
+        .await
+    }
+
+    /// Stops its processes where they are.
+    pub async fn pause(&self) {
+        pause_container(&self.container).await;
+    }
+
+    /// Kills it, and has another pod take its place: the same one would be started ever later.
+    pub async fn kill(self) {
+        kill_container(&self.container).await;
+        self.replace().await;
+    }
+
+    /// Kills it where it was paused.
+    pub async fn kill_paused(self) {
+        kill_paused_container(&self.container).await;
+        self.replace().await;
+    }
+
+    async fn replace(&self) {
+        must(
+            "kubectl",
+            &[
+                "--namespace",
+                SYSTEM,
+                "delete",
+                "pod",
+                &self.pod,
+                "--grace-period=1",
+                "--wait=false",
+            ],
+        )
+        .await;
+    }
+}

@@ -1,0 +1,357 @@
+//! A namespace of its own for each test, with the keys of a part of the bucket, and someone who counts requests.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::condition::{ConditionType, find, is_true};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::{Value, json};
+
+use super::commands::{Printed, run};
+use super::fake_model_server::Recorder;
+use super::job::Job;
+use super::output::Output;
+use super::until::until;
+
+/// The machine, as pods see it: the recorder listens there, on the cluster's own network.
+const MACHINE: [u8; 4] = [10, 95, 0, 1];
+const BUCKET: &str = "tests";
+/// What a job of a few rows may take on a busy machine, images and restarts included.
+pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A namespace and all that belongs to it; gone when dropped.
+pub struct Tenant {
+    pub namespace: String,
+    pub client: Client,
+    pub recorder: Recorder,
+    store: AmazonS3,
+    endpoint: String,
+}
+
+impl Tenant {
+    /// Makes a namespace with a Secret `store-keys`.
+    pub async fn start(name: &str) -> Self {
+        let tenant = Self::without_keys(name).await;
+        tenant.create_keys("store-keys", "demo-secret").await;
+        tenant
+    }
+
+    /// Makes a namespace.
+    pub async fn without_keys(name: &str) -> Self {
+        let client = Client::try_default().await;
+        let client =
+            client.expect("these tests need the test cluster: run `make test`, or `tests/cluster/with COMMAND`");
+        let namespace = format!("test-{name}-{:08x}", rand::random::<u32>());
+        // Every pod of a job, servers included, passes the strictest of the pod security standards.
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let manifest =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
+        let created = run("kubectl", &["create", "--filename", "-"], &manifest.to_string()).await;
+        created.expect("a new namespace");
+        let services: Api<Service> = Api::namespaced(client.clone(), "test-store");
+        let service = services
+            .get("object-store")
+            .await
+            .expect("the store of tests/kubernetes/install");
+        let address = service.spec.and_then(|spec| spec.cluster_ip).expect("an address");
+        let store = AmazonS3Builder::new()
+            .with_endpoint(format!("http://{address}:8333"))
+            .with_allow_http(true)
+            .with_bucket_name(BUCKET)
+            .with_access_key_id("demo")
+            .with_secret_access_key("demo-secret")
+            .build();
+        let recorder = Recorder::start(SocketAddr::from((MACHINE, 0))).await;
+        Self {
+            namespace,
+            client,
+            recorder: recorder.expect("the machine's end of the cluster's network"),
+            store: store.expect("a store"),
+            endpoint: "http://object-store.test-store.svc:8333".to_owned(),
+        }
+    }
+
+    /// Makes a Secret with the store's keys, right ones when the secret key is `demo-secret`.
+    pub async fn create_keys(&self, name: &str, secret_key: &str) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+            "stringData": {
+                "AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_ENDPOINT_URL": self.endpoint,
+            },
+        });
+        self.apply(&secret).await;
+    }
+
+    /// A place in this tenant's part of the bucket.
+    pub fn uri(&self, key: &str) -> String {
+        format!("s3://{BUCKET}/{}/{key}", self.namespace)
+    }
+
+    /// Where servers tell of requests.
+    pub fn recorder_url(&self) -> String {
+        self.recorder.url()
+    }
+
+    fn key(&self, key: &str) -> Key {
+        Key::from(format!("{}/{key}", self.namespace))
+    }
+
+    /// Puts an object into the bucket.
+    pub async fn put(&self, key: &str, content: &str) {
+        let put = self.store.put(&self.key(key), content.to_owned().into()).await;
+        put.expect("an object that is put");
+    }
+
+    /// Gets an object from the bucket.
+    pub async fn get(&self, key: &str) -> String {
+        let got = self
+            .store
+            .get(&self.key(key))
+            .await
+            .unwrap_or_else(|error| panic!("{key}: {error}"));
+        String::from_utf8(got.bytes().await.expect("bytes").to_vec()).expect("text")
+    }
+
+    /// The names of the objects whose keys begin so.
+    pub async fn list(&self, prefix: &str) -> Vec<String> {
+        use futures::TryStreamExt;
+        let listed: Vec<_> = self
+            .store
+            .list(Some(&self.key(prefix)))
+            .try_collect()
+            .await
+            .expect("a listing");
+        listed.into_iter().map(|object| object.location.to_string()).collect()
+    }
+
+    /// What a job left in its output.
+    pub async fn output(&self, job: &str) -> Output {
+        let manifest = self.get(&format!("{job}/manifest.json")).await;
+        Output {
+            results: self.get(&format!("{job}/results.jsonl")).await,
+            errors: self.get(&format!("{job}/errors.jsonl")).await,
+            manifest: serde_json::from_str(&manifest).expect("a manifest of JSON"),
+        }
+    }
+
+    /// `kubectl` in this namespace.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Printed {
+        self.kubectl_with(arguments, "").await
+    }
+
+    async fn kubectl_with(&self, arguments: &[&str], input: &str) -> Printed {
+        let mut all = vec!["--namespace", self.namespace.as_str()];
+        all.extend(arguments);
+        run("kubectl", &all, input).await
+    }
+
+    /// `kubectl apply`, which must succeed.
+    pub async fn apply(&self, manifest: &Value) {
+        let applied = self.try_apply(manifest).await;
+        applied.unwrap_or_else(|refusal| panic!("{manifest} is refused: {refusal}"));
+    }
+
+    /// `kubectl apply`; an error is what it printed.
+    pub async fn try_apply(&self, manifest: &Value) -> Printed {
+        self.kubectl_with(&["apply", "--filename", "-"], &manifest.to_string())
+            .await
+    }
+
+    /// Applies a job.
+    pub async fn submit(&self, job: &Job) {
+        self.apply(&job.0).await;
+    }
+
+    /// The jobs of this namespace.
+    pub fn jobs(&self) -> Api<BatchInferenceJob> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A job.
+    pub async fn job(&self, name: &str) -> BatchInferenceJob {
+        self.jobs()
+            .get(name)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Waits for a job to be as wanted.
+    pub async fn until_job(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&BatchInferenceJob) -> bool,
+    ) -> BatchInferenceJob {
+        let jobs = self.jobs();
+        until(&format!("{name}: {what}"), PATIENCE, async || {
+            let job = jobs.get(name).await.ok()?;
+            wanted(&job).then_some(job)
+        })
+        .await
+    }
+
+    /// Waits for a condition to have a reason.
+    pub async fn until_reason(&self, name: &str, kind: ConditionType, reason: &str) -> Condition {
+        let has = |job: &BatchInferenceJob| condition(job, kind).is_some_and(|condition| condition.reason == reason);
+        let job = self
+            .until_job(name, &format!("{} is {reason}", kind.as_str()), has)
+            .await;
+        condition(&job, kind).expect("a condition").clone()
+    }
+
+    /// Waits for the end of a job, and for its GPUs to be released.
+    pub async fn end(&self, name: &str) -> BatchInferenceJob {
+        let ended = |job: &BatchInferenceJob| {
+            let holds = |kind| is_true(conditions(job), kind);
+            (holds(ConditionType::Complete) || holds(ConditionType::Failed)) && holds(ConditionType::GPUsReleased)
+        };
+        self.until_job(name, "an end, and GPUs released", ended).await
+    }
+
+    /// Waits for the end of a job, which must be that all rows have a result; proves it; and checks that no pod of the
+    /// servers is left.
+    pub async fn complete(&self, name: &str, dataset: &str) -> Output {
+        let job = self.end(name).await;
+        assert_eq!(end_of(&job), "Complete: AllRowsSucceeded", "{:?}", conditions(&job));
+        assert!(self.server_pods(&job).await.is_empty(), "a pod of the servers is left");
+        let output = self.output(name).await;
+        output.prove(dataset);
+        output
+    }
+
+    /// The pods of a job's servers.
+    pub async fn server_pods(&self, job: &BatchInferenceJob) -> Vec<Pod> {
+        self.pods(job, "server").await
+    }
+
+    /// The pod of a job's feeder, once it is there.
+    pub async fn feeder_pod(&self, job: &BatchInferenceJob) -> Pod {
+        let what = format!("a pod of the feeder of {}", job.name_any());
+        until(&what, PATIENCE, async || self.pods(job, "feeder").await.pop()).await
+    }
+
+    async fn pods(&self, job: &BatchInferenceJob, component: &str) -> Vec<Pod> {
+        let uid = job.uid().expect("a uid");
+        let labels = format!("batchinference.dev/job-uid={uid},app.kubernetes.io/component={component}");
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let listed = pods.list(&ListParams::default().labels(&labels)).await;
+        listed.expect("pods").items
+    }
+
+    /// Waits until the servers have received a row so many times.
+    pub async fn until_received(&self, requests: usize) {
+        until(&format!("{requests} requests"), PATIENCE, async || {
+            let counts = self.recorder.counts();
+            let received: u64 = counts.values().map(|count| count.received).sum();
+            (received >= requests as u64).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets the answers go that the servers of a job hold under this name.
+    pub async fn release(&self, job: &str, hold: &str) {
+        let job = self.job(job).await;
+        for pod in self.server_pods(&job).await {
+            let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else {
+                continue;
+            };
+            let url = format!("http://{address}:8080/control/release/{hold}");
+            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+            let released = client.post(url).send().await.expect("a fake server that answers");
+            assert!(released.status().is_success(), "{released:?}");
+        }
+    }
+
+    /// How often each row was received, over all servers that ever were.
+    pub fn received(&self) -> BTreeMap<String, u64> {
+        let counts = self.recorder.counts();
+        counts.into_iter().map(|(id, count)| (id, count.received)).collect()
+    }
+
+    /// Whether a Deployment of servers has ever been scaled here: its event outlives it.
+    pub async fn had_servers(&self) -> bool {
+        let events = self
+            .kubectl(&["get", "events", "--output", "jsonpath={.items[*].reason}"])
+            .await;
+        events.expect("events").contains("ScalingReplicaSet")
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        let kubectl = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("kubectl");
+            command
+                .args(["--namespace", &self.namespace])
+                .args(arguments)
+                .output()
+                .ok()
+        };
+        if std::thread::panicking() {
+            for arguments in [
+                &["describe", "batchinferencejobs"][..],
+                &["get", "pods,jobs,deployments", "--output", "wide"],
+                &["get", "events"],
+                &[
+                    "logs",
+                    "--selector",
+                    "app.kubernetes.io/component=feeder",
+                    "--tail",
+                    "20",
+                    "--prefix",
+                ],
+                &[
+                    "logs",
+                    "--namespace",
+                    "batch-inference-system",
+                    "deployment/batch-inference-operator",
+                    "--tail",
+                    "20",
+                ],
+            ] {
+                let output = kubectl(arguments).map(|output| output.stdout).unwrap_or_default();
+                eprintln!(
+                    "$ kubectl {}\n{}",
+                    arguments.join(" "),
+                    String::from_utf8_lossy(&output)
+                );
+            }
+        }
+        kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
+    }
+}
+
+/// A job's conditions.
+pub fn conditions(job: &BatchInferenceJob) -> &[Condition] {
+    job.status.as_ref().map_or(&[], |status| &status.controller.conditions)
+}
+
+/// One of a job's conditions.
+pub fn condition(job: &BatchInferenceJob, kind: ConditionType) -> Option<&Condition> {
+    find(conditions(job), kind)
+}
+
+/// How a job ended, such as `Complete: AllRowsSucceeded`.
+pub fn end_of(job: &BatchInferenceJob) -> String {
+    let end = [ConditionType::Complete, ConditionType::Failed].into_iter();
+    let end = end
+        .filter_map(|kind| condition(job, kind))
+        .find(|condition| condition.status == "True");
+    end.map_or_else(|| "no end".to_owned(), |end| format!("{}: {}", end.type_, end.reason))
+}
+
+/// The id of a pod's container, as containerd knows it.
+pub fn container_id(pod: &Pod, container: &str) -> Option<String> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let status = statuses.iter().find(|status| status.name == container)?;
+    status.state.as_ref()?.running.as_ref()?;
+    Some(status.container_id.as_ref()?.strip_prefix("containerd://")?.to_owned())
+}
