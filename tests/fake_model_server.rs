@@ -329,7 +329,7 @@ async fn endpoints_that_are_not_enabled_answer_501() {
 #[tokio::test]
 async fn llama_server_answers_503_while_the_model_is_loaded() {
     let mut settings = Settings::local(LLAMA_SERVER);
-    settings.loading = Duration::from_secs(3600);
+    settings.loading = Duration::from_hours(1);
     let server = FakeModelServer::start(settings).expect("a free port");
     let loading = r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#;
     assert_eq!(get(&server.url("/health")).await, (503, loading.to_owned()));
@@ -342,7 +342,7 @@ async fn llama_server_answers_503_while_the_model_is_loaded() {
 #[tokio::test]
 async fn vllm_does_not_listen_while_the_model_is_loaded() {
     let mut settings = Settings::local(VLLM);
-    settings.loading = Duration::from_secs(3600);
+    settings.loading = Duration::from_hours(1);
     let server = FakeModelServer::start(settings).expect("a free port");
     let refused = client().get(server.url("/health")).send().await.expect_err("no answer");
     assert!(refused.is_connect(), "{refused:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A server that asks for more is asked again after this time all the same: it may have been replaced since.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// The wait after the try of that number, counted from 1: half a second that doubles up to 30 s, and of it at least the half.
 /// `jitter`, from 0 to 1, spreads those who failed together.
@@ -38,6 +38,6 @@ mod tests {
     #[test]
     fn what_a_server_asks_for_is_bounded() {
         assert_eq!(retry_after(Duration::from_secs(7)), Duration::from_secs(7));
-        assert_eq!(retry_after(Duration::from_secs(86_400)), LONGEST_RETRY_AFTER);
+        assert_eq!(retry_after(Duration::from_hours(24)), LONGEST_RETRY_AFTER);
     }
 }

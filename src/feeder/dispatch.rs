@@ -55,7 +55,7 @@ pub struct Dispatch<Row> {
     delayed: BTreeMap<(Instant, u64), Tried<Row>>,
     in_flight: BTreeMap<RequestId, InFlight<Row>>,
     next_number: u64,
-    new_ones_turn: bool,
+    due_ones_turn: bool,
 }
 
 /// A row, and what it has been through.
@@ -113,7 +113,7 @@ impl<Row> Default for Dispatch<Row> {
             delayed: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             next_number: 0,
-            new_ones_turn: false,
+            due_ones_turn: false,
         }
     }
 }
@@ -239,19 +239,23 @@ impl<Row: Clone> Dispatch<Row> {
     }
 
     fn next_row(&mut self) -> Option<Tried<Row>> {
-        self.new_ones_turn = !self.new_ones_turn;
-        let new = |queue: &mut VecDeque<Row>| {
-            let row = queue.pop_front()?;
-            Some(Tried {
-                row,
-                attempts: 0,
-                tries: 0,
-            })
+        let row = if self.due_ones_turn {
+            self.due_again.pop_front().or_else(|| self.new_row())
+        } else {
+            self.new_row().or_else(|| self.due_again.pop_front())
         };
-        if self.new_ones_turn {
-            return new(&mut self.new).or_else(|| self.due_again.pop_front());
-        }
-        self.due_again.pop_front().or_else(|| new(&mut self.new))
+        // Only a row takes a turn: looking for one in vain does not.
+        self.due_ones_turn ^= row.is_some();
+        row
+    }
+
+    fn new_row(&mut self) -> Option<Tried<Row>> {
+        let row = self.new.pop_front()?;
+        Some(Tried {
+            row,
+            attempts: 0,
+            tries: 0,
+        })
     }
 
     fn number(&mut self) -> u64 {

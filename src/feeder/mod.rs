@@ -10,6 +10,7 @@ pub mod dispatch;
 mod feed;
 mod finished;
 mod follow;
+mod inspected;
 mod job;
 mod job_status;
 mod open;

@@ -254,10 +254,12 @@ mod tests {
         assert_eq!(json(&report)["progress"].get("rowsPerSecond"), None);
     }
 
+    type Change = fn(&mut Report);
+
     #[test]
     fn progress_alone_may_wait_and_nothing_else() {
         let before = feeding();
-        let changes: [(fn(&mut Report), bool); 5] = [
+        let changes: [(Change, bool); 5] = [
             (|report| report.set_progress(300, &ledger(299, 1), None), false),
             (|report| report.last_durable_at = None, false),
             (|report| report.servers_needed = false, true),

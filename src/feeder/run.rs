@@ -132,7 +132,8 @@ async fn work(arguments: &Arguments, client: Client, status: &JobStatus, patienc
     let jobs = Api::namespaced(client.clone(), namespace);
     let resolved = patience
         .shutdown
-        .run_until_cancelled(resolved_job(&jobs, name, status))
+        // Boxed, like the other watch below, as it would make every future around it large.
+        .run_until_cancelled(Box::pin(resolved_job(&jobs, name, status)))
         .await;
     let (job, resolved) = resolved.ok_or(Stop::Interrupted)?;
     let source = open_source(&job, dataset_directory, environment())
@@ -148,9 +149,10 @@ async fn work(arguments: &Arguments, client: Client, status: &JobStatus, patienc
         replicas,
         patience,
     };
+    let watching = Box::pin(watch_replicas(client, namespace, name, ready));
     tokio::select! {
         ended = feeder.run() => ended,
-        () = watch_replicas(client, namespace, name, ready) => Err(Stop::Restart("the watch of the servers ended".into())),
+        () = watching => Err(Stop::Restart("the watch of the servers ended".into())),
     }
 }
 

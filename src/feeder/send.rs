@@ -11,7 +11,7 @@ use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
 use super::rows::Row;
 
 /// A long generation without streaming sends no byte before its end, so only the whole attempt is bounded.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1800);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below the 5 s after which uvicorn (vLLM) and cpp-httplib (llama-server) close an idle connection, so that a row is
 /// seldom sent into one that is about to be closed.

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::api::reason::Reason;
-use crate::api::status::{DatasetStatus, FeederStage, InvalidRow};
-use crate::dataset::{Index, InspectError, Refusal, Scratch, Source, inspect};
+use crate::api::status::FeederStage;
+use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
     Claim, Claimed, DatasetFacts, Finished, Identity, Ledger, LedgerStatus, LedgerWriter, OutputNotEmpty, claim,
     finalise, highest_attempt, read_manifest, resume,
@@ -20,11 +20,12 @@ use crate::storage::Store;
 use super::feed::{Feed, Requests};
 use super::finished::Lines;
 use super::follow::follow_ledger;
+use super::inspected;
 use super::job::Job;
 use super::outcome::end_of;
 use super::patience::Patience;
 use super::replicas::Replicas;
-use super::report::{End, Place, number, progress, usage};
+use super::report::{End, Place, progress, usage};
 use super::rows::RowReader;
 use super::send::Sender;
 pub use super::trouble::Stop;
@@ -94,7 +95,7 @@ impl Feeder {
             Some(index) => index,
             None => self.patience.until_done(Place::Dataset, || self.inspect_anew()).await?,
         };
-        let dataset = dataset_status(&index);
+        let dataset = inspected::status(&index);
         self.patience.reporter.update(|report| report.dataset = Some(dataset));
         Ok(Arc::new(index))
     }
@@ -113,7 +114,7 @@ impl Feeder {
         let directory = empty_directory(self.scratch.join("inspection")).await?;
         let inspected = inspect(&self.source, &self.job.model_names(), &Scratch::new(directory)).await;
         if let Err(InspectError::Refused(refusal)) = &inspected {
-            let dataset = refused_status(refusal);
+            let dataset = inspected::refused_status(refusal);
             self.patience.reporter.update(|report| report.dataset = Some(dataset));
         }
         let inspection = inspected?;
@@ -196,14 +197,14 @@ impl Feeder {
             attempt,
         };
         let feed = Feed::new(requests, rows.start(), self.replicas.clone(), &ledger);
-        let fed = async { self.settle(&ledger, feed.run(&self.patience.shutdown).await).await };
+        let work = async { self.settle(&ledger, feed.run(&self.patience.shutdown).await).await };
         let reporter = &self.patience.reporter;
-        let fed = tokio::select! {
-            fed = fed => fed,
+        let outcome = tokio::select! {
+            settled = work => settled,
             stop = follow_ledger(reporter, ledger.status(), index.rows) => Err(stop),
         };
         reporter.update(|report| report.set_progress(index.rows, &ledger.status().borrow(), None));
-        fed
+        outcome
     }
 
     fn report_feeding(&self, rows: u64, ledger: &LedgerStatus) {
@@ -255,7 +256,8 @@ impl Feeder {
             finished_at: to_the_second(Timestamp::now()),
             operator_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let finalise = || async { Ok(finalise(&self.store, &finished).await?) };
+        // Boxed, as it would make every future that waits for it large.
+        let finalise = || Box::pin(async { Ok(finalise(&self.store, &finished).await?) });
         let manifest = self.patience.until_done(Place::Output, finalise).await?;
         tracing::info!(
             results = manifest.results.rows,
@@ -285,37 +287,6 @@ async fn empty_directory(directory: PathBuf) -> Result<PathBuf, Trouble> {
     };
     emptied.map_err(trouble)?;
     Ok(directory)
-}
-
-fn dataset_status(index: &Index) -> DatasetStatus {
-    DatasetStatus {
-        rows: number(index.rows),
-        bytes: number(index.bytes),
-        version: index.version.clone(),
-        sha256: index.sha256.to_string(),
-        invalid_rows: Vec::new(),
-    }
-}
-
-fn refused_status(refusal: &Refusal) -> DatasetStatus {
-    let invalid_rows = refusal.first_invalid_rows.iter().map(|row| InvalidRow {
-        line: number(row.line.0),
-        reason: row.reason.to_string(),
-    });
-    let unknown_models = refusal.unknown_models.iter().map(|model| InvalidRow {
-        line: number(model.first_line.0),
-        reason: format!("nothing serves the model `{}` ({} rows)", model.name, model.rows),
-    });
-    let mut invalid_rows: Vec<_> = invalid_rows.chain(unknown_models).collect();
-    invalid_rows.sort_by_key(|row| row.line);
-    invalid_rows.truncate(10);
-    DatasetStatus {
-        rows: number(refusal.rows),
-        bytes: number(refusal.bytes),
-        version: refusal.version.clone(),
-        sha256: refusal.sha256.to_string(),
-        invalid_rows,
-    }
 }
 
 /// RFC 3339, as Kubernetes writes times.

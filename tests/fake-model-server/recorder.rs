@@ -24,6 +24,7 @@ pub enum EventKind {
 }
 
 /// Something that happened to a row on a server.
+#[expect(clippy::struct_field_names, reason = "the JSON calls it so")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub pod: String,

@@ -1,4 +1,4 @@
-//! `SeaweedFS` as an S3 on this machine's loopback.
+//! `SeaweedFS` as an S3 on this machine's loopback. Test targets include this file with `#[path]`.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,22 @@ pub const SECRET_KEY: &str = "test-secret";
 const ACCESS_KEY: &str = "test-key";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// A running server; killed and its data removed when dropped.
+/// Runs the server until standard input ends, and then removes what it leaves. Our end of that pipe closes also when a test is
+/// killed, and for a server in a `static`, which is never dropped. Signals that the terminal sends to all must not come first.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+exec 3<&0
+"$@" 3<&- &
+server=$!
+{ cat <&3 >/dev/null; kill -9 $server; } &
+guard=$!
+wait $server
+ended=$?
+if [ $ended -eq 137 ]; then rm -rf "$DATA" $SOCKETS; else kill -9 $guard; fi
+exit $ended
+"#;
+
+/// A running server; killed and its data removed when dropped, and at the end of the process.
 pub struct SeaweedFs {
     process: Child,
     data: TempDir,
@@ -45,10 +60,14 @@ impl SeaweedFs {
         }]});
         std::fs::write(data.path().join("s3.json"), identities.to_string()).unwrap();
         let ports = Ports::free();
-        let process = Command::new(&weed)
+        let process = Command::new("sh")
+            .args(["-c", GUARD, "sh"])
+            .arg(&weed)
             .args(["-logtostderr=true", "server"])
             .args(arguments(data.path(), ports))
-            .stdin(Stdio::null())
+            .env("DATA", data.path())
+            .env("SOCKETS", ports.sockets().join(" "))
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(data.path().join("log")).unwrap())
             .spawn()
@@ -60,17 +79,21 @@ impl SeaweedFs {
 
     /// Keys as a Secret has them, after `side`'s prefix.
     pub fn credentials(&self, side: Side, secret_key: &str) -> Credentials {
+        Credentials::from_env(side, self.environment(side, secret_key)).unwrap()
+    }
+
+    /// The same as a feeder's environment has them.
+    pub fn environment(&self, side: Side, secret_key: &str) -> [(String, String); 3] {
         let endpoint = format!("http://127.0.0.1:{}", self.ports.s3);
         let vars = [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", secret_key),
             ("AWS_ENDPOINT_URL", &endpoint),
         ];
-        let prefixed = vars.map(|(key, value)| {
+        vars.map(|(key, value)| {
             let key = format!("{}{key}", side.env_prefix());
             (key, value.to_owned())
-        });
-        Credentials::from_env(side, prefixed).unwrap()
+        })
     }
 
     /// Waits until all parts of the server are there.
@@ -119,12 +142,9 @@ impl SeaweedFs {
 
 impl Drop for SeaweedFs {
     fn drop(&mut self) {
-        // Its own shutdown takes half a minute, and nothing of it is kept.
-        let _ = self.process.kill();
+        // Killed, as its own shutdown takes half a minute, and nothing of it is kept.
+        drop(self.process.stdin.take());
         let _ = self.process.wait();
-        for socket in self.ports.sockets() {
-            let _ = std::fs::remove_file(socket);
-        }
     }
 }
 
@@ -166,14 +186,14 @@ impl Ports {
     }
 
     /// What `weed` leaves behind, at places that it has no setting for.
-    fn sockets(self) -> [PathBuf; 4] {
+    fn sockets(self) -> [String; 4] {
         [
             ("master", self.master_grpc),
             ("volume", self.volume_grpc),
             ("filer", self.filer_grpc),
             ("s3", self.s3_grpc),
         ]
-        .map(|(part, port)| format!("/tmp/seaweedfs-{part}-grpc-{port}.sock").into())
+        .map(|(part, port)| format!("/tmp/seaweedfs-{part}-grpc-{port}.sock"))
     }
 }
 

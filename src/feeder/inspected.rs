@@ -1,0 +1,39 @@
+//! What inspection found, as the job's status says it. Pure.
+
+use crate::api::status::{DatasetStatus, InvalidRow};
+use crate::dataset::{Index, Refusal};
+
+use super::report::number;
+
+/// Of a good data set.
+pub fn status(index: &Index) -> DatasetStatus {
+    DatasetStatus {
+        rows: number(index.rows),
+        bytes: number(index.bytes),
+        version: index.version.clone(),
+        sha256: index.sha256.to_string(),
+        invalid_rows: Vec::new(),
+    }
+}
+
+/// Of a refused one.
+pub fn refused_status(refusal: &Refusal) -> DatasetStatus {
+    let invalid_rows = refusal.first_invalid_rows.iter().map(|row| InvalidRow {
+        line: number(row.line.0),
+        reason: row.reason.to_string(),
+    });
+    let unknown_models = refusal.unknown_models.iter().map(|model| InvalidRow {
+        line: number(model.first_line.0),
+        reason: format!("nothing serves the model `{}` ({} rows)", model.name, model.rows),
+    });
+    let mut invalid_rows: Vec<_> = invalid_rows.chain(unknown_models).collect();
+    invalid_rows.sort_by_key(|row| row.line);
+    invalid_rows.truncate(10);
+    DatasetStatus {
+        rows: number(refusal.rows),
+        bytes: number(refusal.bytes),
+        version: refusal.version.clone(),
+        sha256: refusal.sha256.to_string(),
+        invalid_rows,
+    }
+}

@@ -1,0 +1,115 @@
+//! Feeders that are ended in mid-run.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use batch_inference_operator::feeder::dispatch::CONCURRENCY_PER_REPLICA;
+use serde_json::json;
+
+use crate::output::durable;
+use crate::rows::{held_line, ids, line, lines};
+use crate::until::until;
+use crate::world::World;
+
+/// What a kill may cost: the answers of this time before it.
+const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Three times 30 rows that become durable before a kill and 20 that are answered right before it, and 50 for the last start.
+fn dataset() -> String {
+    let row = |(number, id): (usize, String)| {
+        let (kill, within) = (number / 50, number % 50);
+        let name = if within < 30 { "early" } else { "late" };
+        held_line(&id, &format!("{name}-{kill}"))
+    };
+    ids(200).enumerate().map(row).collect()
+}
+
+#[tokio::test]
+async fn rows_that_are_durable_are_not_sent_again_after_three_kills() {
+    let dataset = dataset();
+    let all: Vec<String> = ids(200).collect();
+    let mut world = World::new("killed", &dataset).await;
+    world.add_server("server-a");
+    world.add_server("server-b");
+    let release = |world: &World, name: &str| ["server-a", "server-b"].map(|server| world.server(server).release(name));
+    let mut late = BTreeSet::new();
+    for kill in 0..3 {
+        let feeder = world.start();
+        release(&world, &format!("early-{kill}"));
+        world.until_answered(kill * 50 + 30).await;
+        let answered = Instant::now();
+        world.until_durable(&all[..kill * 50 + 30]).await;
+        assert!(answered.elapsed() < DURABLE_WITHIN, "{:?}", answered.elapsed());
+        assert_eq!(world.status()["feeder"]["attempt"], kill + 1);
+        release(&world, &format!("late-{kill}"));
+        world.until_answered(kill * 50 + 50).await;
+        feeder.kill().await;
+        late.extend(all[kill * 50 + 30..kill * 50 + 50].iter().cloned());
+    }
+    for server in ["server-a", "server-b"] {
+        world.server(server).release_all();
+    }
+    let status = world.run().await;
+
+    assert_eq!(status["feeder"]["attempt"], 4);
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    assert_eq!(
+        world.servers_needed(),
+        [false, true, false],
+        "servers stay while a feeder is restarted"
+    );
+    let counts = world.counts();
+    let answered_again: BTreeSet<_> = counts
+        .iter()
+        .filter(|(_, count)| count.answered > 1)
+        .map(|(id, _)| id)
+        .collect();
+    assert!(!answered_again.is_empty(), "the kills came too late to show anything");
+    assert!(answered_again.iter().all(|id| late.contains(*id)), "{answered_again:?}");
+    assert!(
+        counts.values().all(|count| count.answered <= 2 && count.received <= 4),
+        "{counts:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_feeder_that_is_asked_to_stop_keeps_what_was_answered_and_the_next_goes_on() {
+    let (answered, held) = (20, CONCURRENCY_PER_REPLICA + 10);
+    let held_rows = (0..held).map(|number| held_line(&format!("held-{number:03}"), "later"));
+    let dataset = lines(answered) + &held_rows.collect::<String>();
+    let mut world = World::with_server("terminated", &dataset).await;
+    let feeder = world.start();
+    // Another row is only sent when an answer has been taken.
+    let all_are_taken = async || world.counts().len() == answered + CONCURRENCY_PER_REPLICA;
+    until("twenty answers have made room for twenty rows", all_are_taken).await;
+    assert_eq!(feeder.terminate().await, 143);
+    let kept = durable(&world.store("out")).await;
+    assert_eq!(kept, ids(answered).collect());
+    assert_eq!(world.status()["feeder"]["serversNeeded"], true);
+
+    world.server("server").release_all();
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["attempt"], 2);
+    assert_eq!(
+        status["progress"],
+        json!({"total": 94, "completed": 94, "failed": 0, "percent": 100})
+    );
+    world.output().await.prove(&dataset);
+    let counts = world.counts();
+    assert!(ids(answered).all(|id| counts[&id].received == 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_data_set_that_is_replaced_between_two_starts_ends_the_job() {
+    let mut world = World::with_server("replaced", &(line("a") + &held_line("b", "later"))).await;
+    let feeder = world.start();
+    world.until_durable(&["a".to_owned()]).await;
+    feeder.kill().await;
+    world.replace_dataset("rows.jsonl", &lines(2)).await;
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "DatasetChanged");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(message.contains("replaced/rows.jsonl"), "{message}");
+    assert_eq!(world.counts().len(), 2, "no row of the other data set was sent");
+}

@@ -1,0 +1,178 @@
+//! What a feeder may ask: read and watch its job, patch its status, list and watch EndpointSlices.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch};
+use axum::{Json, Router};
+use futures::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::objects::{Event, Kind, Refusal};
+use super::{NAMESPACE, Shared};
+
+const JOBS: &str = "/apis/batchinference.dev/v1alpha1/namespaces/tests/batchinferencejobs";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/tests/endpointslices";
+
+pub fn router(shared: Arc<Shared>) -> Router {
+    assert!(JOBS.contains(NAMESPACE) && SLICES.contains(NAMESPACE));
+    Router::new()
+        .route(
+            JOBS,
+            get(async |shared, selection| list_or_watch(shared, Kind::Job, selection)),
+        )
+        .route(&format!("{JOBS}/{{name}}"), get(get_job))
+        .route(&format!("{JOBS}/{{name}}/status"), patch(patch_status))
+        .route(
+            SLICES,
+            get(async |shared, selection| list_or_watch(shared, Kind::EndpointSlice, selection)),
+        )
+        .fallback(refuse)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), fail_while_away))
+        .with_state(shared)
+}
+
+async fn fail_while_away(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if shared.away.load(Ordering::SeqCst) {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "away");
+    }
+    next.run(request).await
+}
+
+/// Which objects a list or watch is about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Selection {
+    #[serde(default)]
+    watch: bool,
+    resource_version: Option<String>,
+    label_selector: Option<String>,
+    field_selector: Option<String>,
+}
+
+impl Selection {
+    fn has(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let labels = equalities(self.label_selector.as_deref()).all(|(key, value)| metadata["labels"][key] == value);
+        let fields = equalities(self.field_selector.as_deref()).all(|(key, value)| {
+            assert_eq!(key, "metadata.name", "the only field selector that is known here");
+            metadata["name"] == value
+        });
+        labels && fields
+    }
+
+    fn version(&self) -> u64 {
+        let version = self.resource_version.as_deref().unwrap_or("0");
+        version.parse().expect("a version that came from here")
+    }
+}
+
+fn equalities(selector: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    let parts = selector.unwrap_or_default().split(',').filter(|part| !part.is_empty());
+    parts.map(|part| part.split_once('=').expect("a selector by equality"))
+}
+
+fn list_or_watch(State(shared): State<Arc<Shared>>, kind: Kind, Query(selection): Query<Selection>) -> Response {
+    if selection.watch {
+        return watch(shared, kind, selection);
+    }
+    let objects = shared.objects();
+    let items: Vec<_> = objects.list(kind).filter(|object| selection.has(object)).collect();
+    Json(json!({
+        "apiVersion": "v1",
+        "kind": "List",
+        "metadata": {"resourceVersion": objects.version().to_string()},
+        "items": items,
+    }))
+    .into_response()
+}
+
+fn watch(shared: Arc<Shared>, kind: Kind, selection: Selection) -> Response {
+    let (changes, since) = (shared.changed.subscribe(), selection.version());
+    let lines = stream::unfold((shared, changes, since), move |(shared, mut changes, since)| {
+        let selection = selection.clone();
+        async move {
+            loop {
+                let event = shared
+                    .objects()
+                    .event_after(since, kind, |object| selection.has(object));
+                if let Some(Event {
+                    version,
+                    change,
+                    object,
+                    ..
+                }) = event
+                {
+                    let line = format!("{}\n", json!({"type": change, "object": object}));
+                    return Some((Ok::<_, Infallible>(line), (shared, changes, version)));
+                }
+                changes.changed().await.ok()?;
+            }
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
+}
+
+async fn get_job(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    match shared.objects().get(Kind::Job, &name) {
+        Some(job) => Json(job).into_response(),
+        None => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such job"),
+    }
+}
+
+/// How an apply is meant.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Apply {
+    field_manager: String,
+    force: bool,
+}
+
+async fn patch_status(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(apply): Query<Apply>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let patch: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let is_apply = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|it| it == "application/apply-patch+yaml");
+    if !is_apply || !apply.force || patch["kind"] != "BatchInferenceJob" || patch["metadata"]["name"] != name {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            "this is no forced apply of that job",
+        );
+    }
+    match shared.change(|objects| objects.apply_status(&name, &apply.field_manager, &patch)) {
+        Ok(job) => Json(job).into_response(),
+        Err(Refusal::NotFound) => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such job"),
+        Err(Refusal::Conflict(why)) => refusal(StatusCode::CONFLICT, "Conflict", why),
+    }
+}
+
+async fn refuse(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
+    shared.refused().push(format!("{method} {uri}"));
+    refusal(StatusCode::FORBIDDEN, "Forbidden", "a feeder has no right to this")
+}
+
+fn refusal(code: StatusCode, reason: &str, message: &str) -> Response {
+    let status = json!({
+        "apiVersion": "v1",
+        "kind": "Status",
+        "status": "Failure",
+        "reason": reason,
+        "message": message,
+        "code": code.as_u16(),
+    });
+    (code, Json(status)).into_response()
+}

@@ -1,0 +1,29 @@
+//! The feeder as a process: the real binary, a real S3 and fake model servers, with a small API server in place of Kubernetes.
+//!
+//! A test makes a [`world::World`] of its own (a folder in the bucket, an API server, model servers), starts feeders in it and
+//! looks at what they leave. All share one S3, as that takes seconds to start.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+#[path = "../fake-model-server/mod.rs"]
+mod fake_model_server;
+#[path = "../proof/mod.rs"]
+mod proof;
+#[path = "../storage/seaweedfs.rs"]
+mod seaweedfs;
+
+mod kubernetes;
+mod output;
+mod process;
+mod rows;
+mod until;
+mod world;
+
+mod bad_data;
+mod bytes_kept;
+mod failures;
+mod killed;
+mod ordinary;
+mod other_jobs;
+mod servers_leave;
+mod superseded;

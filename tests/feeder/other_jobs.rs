@@ -1,0 +1,75 @@
+//! An output in which a job has been before.
+
+use crate::rows::lines;
+use crate::world::World;
+
+#[tokio::test]
+async fn the_same_work_of_a_job_that_was_created_again_is_reused_without_a_request() {
+    let dataset = lines(3);
+    let mut world = World::with_server("reused", &dataset).await;
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    let (before, requests) = (world.output().await, world.counts());
+
+    world.create_again("2", "rows.jsonl");
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "ResultsReused");
+    assert_eq!(
+        (
+            status["progress"]["completed"].as_i64(),
+            status["results"]["rows"].as_i64()
+        ),
+        (Some(3), Some(3))
+    );
+    assert_eq!(
+        world.servers_needed(),
+        [false, true, false],
+        "the second job needed servers"
+    );
+    assert_eq!(world.counts(), requests);
+    let after = world.output().await;
+    assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+}
+
+#[tokio::test]
+async fn the_output_of_other_work_is_refused_before_any_server_and_left_as_it_is() {
+    let mut world = World::with_server("other", &lines(3)).await;
+    world.run().await;
+    let (before, requests) = (world.output().await, world.counts());
+
+    world.put_dataset("others.jsonl", &lines(4)).await;
+    world.create_again("2", "others.jsonl");
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "OutputNotEmpty");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("tests/triangles") && message.contains("s3://test-bucket/other/out"),
+        "{message}"
+    );
+    assert_eq!(
+        world.servers_needed(),
+        [false, true, false],
+        "the second job needed servers"
+    );
+    assert_eq!(world.counts(), requests);
+    let after = world.output().await;
+    assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+}
+
+#[tokio::test]
+async fn a_job_that_has_ended_is_left_alone() {
+    let mut world = World::with_server("ended", &lines(1)).await;
+    let ended = world.run().await;
+    assert_eq!(world.start().exit_code().await, 0);
+    assert_eq!(world.status(), ended);
+}
+
+#[tokio::test]
+async fn a_feeder_of_a_job_that_is_gone_ends_without_a_word() {
+    let mut world = World::with_server("gone", &lines(1)).await;
+    let mut other = world.job("rows.jsonl");
+    other["metadata"]["uid"] = "2".into();
+    world.kubernetes.put_job(other);
+    assert_eq!(world.start().exit_code().await, 0);
+    assert_eq!(world.status().get("feeder"), None);
+    assert!(world.counts().is_empty());
+}

@@ -1,0 +1,62 @@
+//! Servers that go away.
+
+use batch_inference_operator::feeder::dispatch::CONCURRENCY_PER_REPLICA;
+use serde_json::json;
+
+use crate::rows::{held_line, ids};
+use crate::until::until;
+use crate::world::World;
+
+#[tokio::test]
+async fn a_server_that_crashes_loses_no_row_and_fails_none() {
+    let dataset: String = ids(200).map(|id| held_line(&id, "later")).collect();
+    let mut world = World::new("crash", &dataset).await;
+    world.add_server("server-a");
+    world.add_server("server-b");
+    let feeder = world.start();
+    let busy = async || {
+        ["server-a", "server-b"]
+            .iter()
+            .all(|it| world.server(it).in_flight() == CONCURRENCY_PER_REPLICA)
+    };
+    until("both servers are full", busy).await;
+    let lost = world.server("server-a").requests();
+
+    world.crash_server("server-a");
+    world.server("server-b").release_all();
+    // It has more to do than before only when rows came back.
+    world.until_answered(200 - CONCURRENCY_PER_REPLICA + 1).await;
+    world.kubernetes.delete_server("server-a");
+    world.add_server("server-c").release_all();
+    assert_eq!(feeder.exit_code().await, 0);
+
+    let status = world.status();
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
+    assert_eq!(
+        status["progress"],
+        json!({"total": 200, "completed": 200, "failed": 0, "percent": 100})
+    );
+    let output = world.output().await;
+    output.prove(&dataset);
+    assert_eq!(output.errors, "");
+    let counts = world.counts();
+    assert_eq!(lost.len(), CONCURRENCY_PER_REPLICA);
+    assert!(lost.keys().all(|id| counts[id].answered == 1), "{counts:?}");
+    world.assert_nothing_was_refused();
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_gives_its_rows_back_at_once() {
+    let dataset: String = ids(100).map(|id| held_line(&id, "later")).collect();
+    let mut world = World::with_server("leaves", &dataset).await;
+    let feeder = world.start();
+    let busy = async || world.server("server").in_flight() == CONCURRENCY_PER_REPLICA;
+    until("the server is full", busy).await;
+
+    // It lives on, and would hold its rows for ever.
+    world.kubernetes.delete_server("server");
+    world.add_server("server-b").release_all();
+    assert_eq!(feeder.exit_code().await, 0);
+    world.output().await.prove(&dataset);
+    assert_eq!(world.server("server-b").requests().len(), 100);
+}

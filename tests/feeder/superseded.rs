@@ -1,0 +1,40 @@
+//! Two feeders of one job at once, as after the loss of a node.
+
+use crate::rows::{held_line, ids};
+use crate::until::until;
+use crate::world::{JOB, World};
+
+#[tokio::test]
+async fn a_feeder_that_was_superseded_writes_no_status_and_its_rows_count_once() {
+    let dataset: String = ids(20).map(|id| held_line(&id, "later")).collect();
+    let mut world = World::with_server("superseded", &dataset).await;
+    let first = world.start();
+    until("the first feeder has sent all", async || {
+        world.counts().values().filter(|it| it.received == 1).count() == 20
+    })
+    .await;
+    let second = world.start();
+    until("the second has sent all too", async || {
+        world.counts().values().all(|it| it.received == 2)
+    })
+    .await;
+    assert_eq!(world.status()["feeder"]["attempt"], 2);
+    world.server("server").release_all();
+    assert_eq!((first.exit_code().await, second.exit_code().await), (0, 0));
+
+    world.output().await.prove(&dataset);
+    let status = world.status();
+    assert_eq!(
+        (
+            status["feeder"]["attempt"].as_i64(),
+            status["feeder"]["reason"].as_str()
+        ),
+        (Some(2), Some("AllRowsSucceeded"))
+    );
+    let statuses = world.kubernetes.statuses(JOB);
+    let attempts: Vec<_> = statuses
+        .iter()
+        .filter_map(|status| status["feeder"]["attempt"].as_i64())
+        .collect();
+    assert!(attempts.is_sorted(), "{attempts:?}");
+}

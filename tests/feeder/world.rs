@@ -1,0 +1,228 @@
+//! All that a feeder lives in: a store, an API server with its job, model servers.
+
+use std::collections::BTreeMap;
+
+use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::fake_model_server::{Count, FakeModelServer, Settings};
+use crate::kubernetes::{Kubernetes, NAMESPACE};
+use crate::output::{self, Output};
+use crate::process::FeederProcess;
+use crate::rows::MODEL;
+use crate::seaweedfs::{BUCKET, SECRET_KEY, SeaweedFs};
+use crate::until::until;
+
+/// One S3 for all tests; it ends with the process.
+static S3: OnceCell<SeaweedFs> = OnceCell::const_new();
+
+pub const JOB: &str = "triangles";
+
+/// The job of a test, and what it needs.
+pub struct World {
+    pub kubernetes: Kubernetes,
+    pub uid: String,
+    s3: &'static SeaweedFs,
+    folder: &'static str,
+    servers: BTreeMap<&'static str, FakeModelServer>,
+    directory: TempDir,
+    starts: u32,
+    keys: BTreeMap<String, String>,
+}
+
+impl World {
+    /// A job for a data set, in a folder of its own in the bucket. It has no servers yet.
+    pub async fn new(folder: &'static str, dataset: &str) -> Self {
+        let s3 = S3.get_or_init(SeaweedFs::start).await;
+        let keys = [Side::Dataset, Side::Output].map(|side| s3.environment(side, SECRET_KEY));
+        let world = Self {
+            kubernetes: Kubernetes::start().await,
+            uid: "1".to_owned(),
+            s3,
+            folder,
+            servers: BTreeMap::new(),
+            directory: tempfile::tempdir().unwrap(),
+            starts: 0,
+            keys: keys.into_iter().flatten().collect(),
+        };
+        world.put_dataset("rows.jsonl", dataset).await;
+        world.kubernetes.put_job(world.job("rows.jsonl"));
+        world
+    }
+
+    /// A job with a ready server, in the same way.
+    pub async fn with_server(folder: &'static str, dataset: &str) -> Self {
+        let mut world = Self::new(folder, dataset).await;
+        world.add_server("server");
+        world
+    }
+
+    /// Uploads a data set.
+    pub async fn put_dataset(&self, key: &str, content: &str) {
+        let put = self.store("").create(key, content.to_owned()).await.unwrap();
+        assert_eq!(put, Put::Created);
+    }
+
+    /// Puts another data set in the place of one that is there.
+    pub async fn replace_dataset(&self, key: &str, content: &str) {
+        let mut writer = self.store("").overwrite(key, 0);
+        writer.write(content.as_bytes()).await.unwrap();
+        writer.finish().await.unwrap();
+    }
+
+    /// The job as the controller leaves it for the feeder.
+    pub fn job(&self, dataset: &str) -> Value {
+        let folder = self.folder;
+        json!({
+            "apiVersion": "batchinference.dev/v1alpha1",
+            "kind": "BatchInferenceJob",
+            "metadata": {
+                "name": JOB, "namespace": NAMESPACE, "uid": self.uid, "creationTimestamp": "2026-11-24T08:00:00Z",
+            },
+            "spec": {
+                "dataset": {"uri": format!("s3://{BUCKET}/{folder}/{dataset}")},
+                "server": {"engine": "VLLM", "baseModel": MODEL, "servedModelNames": ["gpt-4o-mini"]},
+                "output": {"uri": format!("s3://{BUCKET}/{folder}/out")},
+            },
+            "status": {
+                "resolved": {
+                    "engine": "VLLM", "image": "vllm", "model": MODEL, "servedModelName": MODEL, "args": [], "resources": {},
+                },
+            },
+        })
+    }
+
+    /// Deletes the job and creates another of the same name.
+    pub fn create_again(&mut self, uid: &str, dataset: &str) {
+        uid.clone_into(&mut self.uid);
+        self.kubernetes.put_job(self.job(dataset));
+    }
+
+    /// Changes a key in the feeder's environment.
+    pub fn set_key(&mut self, name: &str, value: &str) {
+        let before = self.keys.insert(name.to_owned(), value.to_owned());
+        assert!(before.is_some(), "{name} was not there");
+    }
+
+    /// Starts a model server that is ready.
+    pub fn add_server(&mut self, pod: &'static str) -> &FakeModelServer {
+        self.add_server_with(pod, |_| ())
+    }
+
+    /// Starts a model server that is set up in another way.
+    pub fn add_server_with(&mut self, pod: &'static str, change: impl FnOnce(&mut Settings)) -> &FakeModelServer {
+        let mut settings = Settings::local(&[MODEL]);
+        change(&mut settings);
+        let server = FakeModelServer::start(settings).unwrap();
+        self.kubernetes.put_server(JOB, pod, server.address());
+        self.servers.entry(pod).or_insert(server)
+    }
+
+    /// A server by its pod.
+    pub fn server(&self, pod: &str) -> &FakeModelServer {
+        &self.servers[pod]
+    }
+
+    /// A server dies, and Kubernetes does not know it yet.
+    pub fn crash_server(&mut self, pod: &str) {
+        self.servers.remove(pod).expect("the server is there");
+    }
+
+    /// How often each row was received and answered by the servers that live.
+    pub fn counts(&self) -> BTreeMap<String, Count> {
+        let mut sum: BTreeMap<String, Count> = BTreeMap::new();
+        for (id, count) in self.servers.values().flat_map(FakeModelServer::requests) {
+            let row = sum.entry(id).or_default();
+            row.received += count.received;
+            row.answered += count.answered;
+        }
+        sum
+    }
+
+    /// Waits until the servers have answered that many rows.
+    pub async fn until_answered(&self, rows: usize) {
+        let answered = async || self.counts().values().filter(|count| count.answered > 0).count() >= rows;
+        until(&format!("{rows} rows are answered"), answered).await;
+    }
+
+    /// Starts a feeder for the job as it is.
+    pub fn start(&mut self) -> FeederProcess {
+        self.starts += 1;
+        let path = |name: &str| self.directory.path().join(name).display().to_string();
+        let kubeconfig = path("kubeconfig");
+        std::fs::write(&kubeconfig, self.kubernetes.kubeconfig()).unwrap();
+        let scratch = path(&format!("scratch-{}", self.starts));
+        std::fs::create_dir(&scratch).unwrap();
+        let arguments = [
+            ["feed", "--namespace", NAMESPACE, "--name", JOB].as_slice(),
+            &[
+                "--uid",
+                &self.uid,
+                "--dataset-directory",
+                "/none",
+                "--scratch",
+                &scratch,
+            ],
+        ];
+        let environment = self
+            .keys
+            .clone()
+            .into_iter()
+            .chain([("KUBECONFIG".to_owned(), kubeconfig)]);
+        let log = self.directory.path().join(format!("log-{}", self.starts));
+        FeederProcess::start(arguments.concat(), environment, &log)
+    }
+
+    /// Runs a feeder that is to decide the job's end: it says so in the status and exits 0.
+    pub async fn run(&mut self) -> Value {
+        assert_eq!(self.start().exit_code().await, 0);
+        self.assert_nothing_was_refused();
+        let status = self.status();
+        assert_eq!(status["feeder"]["state"], "Ended", "{status}");
+        assert_eq!(status["feeder"]["serversNeeded"], false, "{status}");
+        status
+    }
+
+    pub fn assert_nothing_was_refused(&self) {
+        assert_eq!(self.kubernetes.refused(), [""; 0]);
+    }
+
+    /// The job's status.
+    pub fn status(&self) -> Value {
+        self.kubernetes.job(JOB)["status"].clone()
+    }
+
+    /// Whether servers were needed, each change once.
+    pub fn servers_needed(&self) -> Vec<bool> {
+        let statuses = self.kubernetes.statuses(JOB);
+        let mut needed: Vec<bool> = statuses
+            .iter()
+            .filter_map(|status| status["feeder"]["serversNeeded"].as_bool())
+            .collect();
+        needed.dedup();
+        needed
+    }
+
+    /// The files of the finished job.
+    pub async fn output(&self) -> Output {
+        Output::read(&self.store("out")).await
+    }
+
+    /// Waits until rows are in segments.
+    pub async fn until_durable(&self, ids: &[String]) {
+        let store = self.store("out");
+        let all_are = async || {
+            let durable = output::durable(&store).await;
+            ids.iter().all(|id| durable.contains(id))
+        };
+        until("the rows are durable", all_are).await;
+    }
+
+    /// A folder of the job's own folder.
+    pub fn store(&self, folder: &str) -> Store {
+        let uri = StoreUri::parse_prefix(&format!("s3://{BUCKET}/{}/{folder}", self.folder)).unwrap();
+        open_output(&uri, &self.s3.credentials(Side::Output, SECRET_KEY), None).unwrap()
+    }
+}
