@@ -35,7 +35,7 @@ reasons! {
     FeederRunning => "Nothing to do.",
     /// A container cannot be started.
     ContainerNotStarting => "See kubelet's words in the message, and the events of the pod.",
-    /// The feeder's container keeps ending before it reports.
+    /// The feeder's container keeps ending.
     FeederCrashLooping => "Read the feeder's log (kubectl logs job/NAME-feeder); it goes on by itself when the cause is gone.",
     /// The data set is being read and checked.
     Inspecting => "Nothing to do; the data set is being read.",
@@ -81,6 +81,8 @@ reasons! {
     Unschedulable => "See the scheduler's words in the message; the job goes on when a node has room.",
     /// The servers' image cannot be pulled.
     ImagePullFailed => "Correct spec.server.image or imageTag, or give the pod an imagePullSecret by spec.server.podTemplate.",
+    /// The image of the feeder's pod cannot be pulled.
+    FeederImagePullFailed => "It is the operator's image: have it corrected in the chart's values (image, feeder.image), or give the pod an imagePullSecret by spec.feeder.podTemplate, and create the job again.",
     /// A server keeps ending.
     ServerCrashLooping => "See the server's last words in the message; correct spec.server and create the job again.",
     /// A server did not become ready in time.
@@ -105,8 +107,6 @@ reasons! {
     AllRowsFailed => "See errors.jsonl in the output: no row succeeded.",
     /// The output already held the finished results of exactly this work.
     ResultsReused => "Nothing to do; to run the rows again, choose another output.",
-    /// The job has not ended.
-    InProgress => "Nothing to do.",
     /// The job has ended.
     Ended => "Nothing to do.",
 }

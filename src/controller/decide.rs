@@ -1,15 +1,17 @@
-//! Decides what should be, from what is: pure, and the whole life of a job in one place.
+//! Decides what should be, from what is: pure, and the whole life of a job in one place. What the conditions say of it is in
+//! [`super::conditions`].
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::dereference::Observed;
 use super::validate::ValidatedJob;
 use super::waiting::{Wait, why_pods_wait};
 use crate::api::BatchInferenceJob;
-use crate::api::condition::{ConditionType, ConditionUpdate, find, is_true};
+use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::names::Component;
 use crate::api::reason::Reason;
 use crate::api::status::{FeederStage, FeederState, ServersStatus};
@@ -54,16 +56,14 @@ pub fn decide(
     let view = View { job, observed };
     let servers_status = view.servers_status();
     let deadline = view.startup_deadline();
-    let end = match validated {
+    let end = view.written_end().or_else(|| match validated {
         Err(refusal) => Some(End::by_controller(refusal)),
-        Ok(_) => view.end(deadline, now),
-    };
+        Ok(_) => view.new_end(deadline, now),
+    });
     let servers = validated
         .ok()
         .filter(|_| end.is_none() && view.servers_needed())
         .map(|valid| valid.job.spec.server.replicas.unwrap_or(1));
-    let mut conditions = view.progress_conditions(servers, end.as_ref());
-    conditions.extend(end_conditions(end.as_ref()));
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
     let until_deadline = deadline
         .filter(|_| servers.is_some())
@@ -75,7 +75,7 @@ pub fn decide(
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
         servers,
-        conditions,
+        conditions: view.conditions(servers, end.as_ref()),
         servers_status,
         look_again: waits_for_config_map.then_some(LOOK_AGAIN).or(until_deadline),
     }
@@ -87,12 +87,12 @@ fn until(deadline: Timestamp, now: Timestamp) -> Duration {
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct End {
+pub(super) struct End {
     /// The feeder ended it, and not the controller.
     by_feeder: bool,
-    reason: Reason,
+    pub(super) reason: Reason,
     /// What happened and what to do about it.
-    message: String,
+    pub(super) message: String,
 }
 
 impl End {
@@ -100,18 +100,19 @@ impl End {
         Self {
             by_feeder: false,
             reason: wait.reason,
-            message: explain(wait),
+            message: wait.explain(),
         }
     }
 }
 
-struct View<'a> {
-    job: &'a BatchInferenceJob,
-    observed: &'a Observed,
+/// A job and what the cluster has for it.
+pub(super) struct View<'a> {
+    pub(super) job: &'a BatchInferenceJob,
+    pub(super) observed: &'a Observed,
 }
 
 impl View<'_> {
-    fn feeder(&self) -> Option<&FeederState> {
+    pub(super) fn feeder(&self) -> Option<&FeederState> {
         self.job.status.as_ref()?.reported.feeder.as_ref()
     }
 
@@ -119,39 +120,42 @@ impl View<'_> {
         self.feeder().is_some_and(|feeder| feeder.servers_needed)
     }
 
-    fn condition(&self, kind: ConditionType) -> Option<Wait> {
-        let conditions = &self.job.status.as_ref()?.controller.conditions;
-        let condition = find(conditions, kind).filter(|condition| condition.status == "True")?;
-        Some(Wait::new(Reason::parse(&condition.reason)?, condition.message.clone()))
+    /// The condition, when it is there.
+    pub(super) fn condition(&self, kind: ConditionType) -> Option<&Condition> {
+        find(&self.job.status.as_ref()?.controller.conditions, kind)
     }
 
-    /// The end, if there is one. An end once written stays.
-    fn end(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<End> {
-        if let Some(feeder) = self.feeder().filter(|feeder| feeder.state == FeederStage::Ended) {
-            let reason = feeder
-                .reason
-                .as_deref()
-                .and_then(Reason::parse)
-                .unwrap_or(Reason::SpecInvalid);
-            let message = feeder.message.clone().unwrap_or_default();
+    /// The end that a condition tells of. It stays, whatever is reported later: a job ends once.
+    fn written_end(&self) -> Option<End> {
+        let written = [ConditionType::Failed, ConditionType::Complete]
+            .into_iter()
+            .filter_map(|kind| self.condition(kind))
+            .find(|condition| condition.status == "True")?;
+        let reason = Reason::parse(&written.reason)?;
+        Some(End {
+            by_feeder: self.reported_end().is_some_and(|reported| reported.reason == reason),
+            reason,
+            message: written.message.clone(),
+        })
+    }
+
+    /// The end that the feeder reports.
+    fn reported_end(&self) -> Option<End> {
+        let feeder = self.feeder().filter(|feeder| feeder.state == FeederStage::Ended)?;
+        let reason = feeder.reason.as_deref().and_then(Reason::parse);
+        Some(End {
+            by_feeder: true,
+            reason: reason.unwrap_or(Reason::SpecInvalid),
             // The feeder's messages say themselves what to do.
-            return Some(End {
-                by_feeder: true,
-                reason,
-                message,
-            });
-        }
-        if let Some(Wait { reason, message }) = self.condition(ConditionType::Failed) {
-            return Some(End {
-                by_feeder: false,
-                reason,
-                message,
-            });
-        }
-        if deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline) {
-            return Some(End::by_controller(&self.startup_timeout()));
-        }
-        None
+            message: feeder.message.clone().unwrap_or_default(),
+        })
+    }
+
+    /// An end that no condition tells of yet.
+    fn new_end(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<End> {
+        let is_too_late = deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline);
+        self.reported_end()
+            .or_else(|| is_too_late.then(|| End::by_controller(&self.startup_timeout())))
     }
 
     fn startup_timeout(&self) -> Wait {
@@ -175,7 +179,7 @@ impl View<'_> {
         pods.filter_map(starting_since).map(|since| since + allowed).min()
     }
 
-    fn servers_status(&self) -> ServersStatus {
+    pub(super) fn servers_status(&self) -> ServersStatus {
         let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
         let ready = self
             .observed
@@ -188,169 +192,6 @@ impl View<'_> {
             ready: count(ready),
         }
     }
-
-    fn progress_conditions(&self, servers: Option<i32>, end: Option<&End>) -> Vec<ConditionUpdate> {
-        let mut updates = vec![self.reconciling(end), self.validated(end)];
-        if self.is_validated(end) {
-            updates.push(self.servers_ready(servers));
-            updates.push(self.results_available());
-        }
-        if self.is_validated(end) || end.is_some() {
-            updates.push(self.gpus_released(servers));
-        }
-        updates
-    }
-
-    fn reconciling(&self, end: Option<&End>) -> ConditionUpdate {
-        if let Some(end) = end {
-            return ConditionUpdate::new(ConditionType::Reconciling, false, Reason::Ended, end.reason.as_str());
-        }
-        if self.feeder().is_some() {
-            return ConditionUpdate::new(
-                ConditionType::Reconciling,
-                false,
-                Reason::FeederRunning,
-                "the feeder has run",
-            );
-        }
-        let wait = self.feeder_wait();
-        ConditionUpdate::new(ConditionType::Reconciling, true, wait.reason, explain(&wait))
-    }
-
-    /// Why the feeder has not reported yet.
-    fn feeder_wait(&self) -> Wait {
-        if let Some(name) = &self.observed.missing_config_map {
-            return Wait::new(
-                Reason::ConfigMapMissing,
-                format!("configmap \"{name}\" of spec.dataset.configMap not found"),
-            );
-        }
-        why_pods_wait(Component::Feeder, &self.observed.feeder_pods)
-            .unwrap_or_else(|| Wait::new(Reason::FeederStarting, "the feeder's pod is starting"))
-    }
-
-    /// Whether the data set is known to be good. It stays so: only an end that names the data set or output takes it back.
-    fn is_validated(&self, end: Option<&End>) -> bool {
-        let before = self
-            .job
-            .status
-            .as_ref()
-            .is_some_and(|status| is_true(&status.controller.conditions, ConditionType::Validated));
-        let by_end = end.is_some_and(|end| {
-            end.reason.is_success() || matches!(end.reason, Reason::AllRowsFailed | Reason::ServerRefusesRequests)
-        });
-        let feeding = self
-            .feeder()
-            .is_some_and(|feeder| matches!(feeder.state, FeederStage::Feeding | FeederStage::Finalizing));
-        before || by_end || feeding
-    }
-
-    fn validated(&self, end: Option<&End>) -> ConditionUpdate {
-        let update =
-            |status, reason, message: String| ConditionUpdate::new(ConditionType::Validated, status, reason, message);
-        if self.is_validated(end) {
-            let dataset = self
-                .job
-                .status
-                .as_ref()
-                .and_then(|status| status.reported.dataset.as_ref());
-            let rows = dataset.map_or(0, |dataset| dataset.rows);
-            return update(true, Reason::DatasetValid, format!("{rows} rows, each can be run"));
-        }
-        match (end, self.feeder()) {
-            (Some(end), _) => update(false, end.reason, end.message.clone()),
-            (None, None) => {
-                let wait = self.feeder_wait();
-                update(false, wait.reason, explain(&wait))
-            }
-            (None, Some(feeder)) => {
-                let message = feeder
-                    .message
-                    .clone()
-                    .unwrap_or_else(|| "the data set is being read and checked".into());
-                update(false, Reason::Inspecting, message)
-            }
-        }
-    }
-
-    fn servers_ready(&self, servers: Option<i32>) -> ConditionUpdate {
-        let update = |status, reason, message: String| {
-            ConditionUpdate::new(ConditionType::ServersReady, status, reason, message)
-        };
-        let Some(wanted) = servers else {
-            return update(
-                false,
-                Reason::ServersNotNeeded,
-                "no row is left that needs a server".into(),
-            );
-        };
-        let ready = self.servers_status().ready;
-        if ready > 0 {
-            return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready"));
-        }
-        let wait = why_pods_wait(Component::Server, &self.observed.server_pods)
-            .unwrap_or_else(|| Wait::new(Reason::ServersStarting, format!("0 of {wanted} ready")));
-        update(false, wait.reason, explain(&wait))
-    }
-
-    fn gpus_released(&self, servers: Option<i32>) -> ConditionUpdate {
-        let update =
-            |status, reason, message: &str| ConditionUpdate::new(ConditionType::GPUsReleased, status, reason, message);
-        if servers.is_some() {
-            return update(false, Reason::ServersRunning, "servers are needed for rows");
-        }
-        if self.observed.servers_left() {
-            return update(false, Reason::ServersTerminating, "servers are ending");
-        }
-        update(
-            true,
-            Reason::ServersGone,
-            "no Deployment, ReplicaSet or pod of the servers is left",
-        )
-    }
-
-    fn results_available(&self) -> ConditionUpdate {
-        let update = |status, reason, message: String| {
-            ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
-        };
-        match self
-            .job
-            .status
-            .as_ref()
-            .and_then(|status| status.reported.results.as_ref())
-        {
-            Some(results) => update(true, Reason::ResultsWritten, format!("see {}", results.manifest_uri)),
-            None => update(
-                false,
-                Reason::ResultsPending,
-                "results are written when the last row is finished".into(),
-            ),
-        }
-    }
-}
-
-fn end_conditions(end: Option<&End>) -> Vec<ConditionUpdate> {
-    let Some(End { reason, message, .. }) = end else {
-        return Vec::new();
-    };
-    let says = |kind| ConditionUpdate::new(kind, true, *reason, message.clone());
-    if reason.is_success() {
-        return vec![says(ConditionType::Complete)];
-    }
-    vec![says(ConditionType::Failed), says(ConditionType::Stalled)]
-}
-
-/// What happened, and what to do about it when there is something to do.
-fn explain(wait: &Wait) -> String {
-    let advice = wait.reason.advice();
-    if advice.starts_with("Nothing to do") {
-        return wait.message.clone();
-    }
-    let happened = wait.message.trim_end_matches('.');
-    if happened.is_empty() {
-        return advice.to_owned();
-    }
-    format!("{happened}. {advice}")
 }
 
 fn is_ending(pod: &Pod) -> bool {

@@ -2,7 +2,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
 use super::*;
-use crate::api::condition::reason_of;
+use crate::api::condition::{is_true, reason_of};
 use crate::api::phase::Phase;
 use crate::controller::settings::Settings;
 use crate::controller::update_status::next_status;
@@ -244,4 +244,124 @@ fn a_status_that_is_already_so_is_not_written_again() {
     let mut second = first.clone();
     second.status.as_mut().expect("a status").controller = written.clone();
     assert_eq!(status_of(&second, NOW + 60), written);
+}
+
+/// What was reported so far, and a condition that was written as True.
+fn with_condition(mut status: serde_json::Value, kind: ConditionType, reason: &str) -> serde_json::Value {
+    status["conditions"] = json!([{
+        "type": kind.as_str(), "status": "True", "reason": reason, "message": "as written",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]);
+    status
+}
+
+#[test]
+fn an_end_that_the_controller_wrote_wins_over_one_that_the_feeder_reports_later() {
+    let status = with_condition(ended("AllRowsSucceeded"), ConditionType::Failed, "StartupTimeout");
+    let (decision, conditions) = decided(&job(status), &Observed::default());
+    assert_eq!(decision.feeder, FeederWanted::Remove);
+    assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("StartupTimeout"));
+    assert_eq!(find(&conditions, ConditionType::Complete), None);
+}
+
+#[test]
+fn a_complete_job_never_fails() {
+    let status = with_condition(ended("AllRowsFailed"), ConditionType::Complete, "AllRowsSucceeded");
+    let mut complete = job(status);
+    let (_, conditions) = decided(&complete, &Observed::default());
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    // A newer operator may refuse what an older one ran.
+    complete.spec.server.base_model = "no-such-model".into();
+    let (_, conditions) = decided(&complete, &Observed::default());
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    assert!(is_true(&conditions, ConditionType::Complete));
+}
+
+#[test]
+fn the_feeder_of_a_written_end_stays_for_its_log() {
+    let status = with_condition(ended("DatasetInvalid"), ConditionType::Failed, "DatasetInvalid");
+    let (decision, _) = decided(&job(status), &Observed::default());
+    assert_eq!(decision.feeder, FeederWanted::Leave);
+}
+
+#[test]
+fn an_end_that_names_the_data_set_takes_back_that_it_is_good() {
+    for reason in ["DatasetChanged", "DatasetInvalid", "DatasetNotFound"] {
+        let mut status = ended(reason);
+        status["conditions"] = json!([
+            {"type": "Validated", "status": "True", "reason": "DatasetValid", "message": "",
+             "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {"type": "ServersReady", "status": "True", "reason": "ServersReady", "message": "",
+             "lastTransitionTime": "2026-01-01T00:00:00Z"},
+        ]);
+        let (_, conditions) = decided(&job(status), &Observed::default());
+        let validated = find(&conditions, ConditionType::Validated).expect("a condition");
+        assert_eq!(
+            (validated.status.as_str(), validated.reason.as_str()),
+            ("False", reason)
+        );
+        assert_eq!(
+            reason_of(&conditions, ConditionType::ServersReady),
+            Some("ServersNotNeeded"),
+            "what was said before is kept up to date"
+        );
+    }
+    let status = with_condition(ended("OutputNotWritable"), ConditionType::Validated, "DatasetValid");
+    let (_, conditions) = decided(&job(status), &Observed::default());
+    assert!(is_true(&conditions, ConditionType::Validated));
+}
+
+#[test]
+fn refused_server_pods_are_told_in_the_words_of_the_api_server() {
+    let words = "pods \"p\" is forbidden: exceeded quota: gpus, requested: nvidia.com/gpu=1, limited: nvidia.com/gpu=0";
+    let servers = |reason: &str| Observed {
+        children: crate::controller::children::Children {
+            servers: Some(
+                serde_json::from_value(json!({
+                    "metadata": {"name": "d"},
+                    "spec": {"selector": {}, "template": {}},
+                    "status": {"conditions": [
+                        {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": words},
+                    ]},
+                }))
+                .expect("a Deployment"),
+            ),
+            ..Default::default()
+        },
+        ..Observed::default()
+    };
+    let (_, conditions) = decided(&job(feeder("Feeding", true)), &servers("FailedCreate"));
+    let ready = find(&conditions, ConditionType::ServersReady).expect("a condition");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "AdmissionRefused")
+    );
+    assert!(ready.message.contains(words), "{}", ready.message);
+    let (_, conditions) = decided(&job(feeder("Feeding", true)), &servers("FailedDelete"));
+    assert_eq!(
+        reason_of(&conditions, ConditionType::ServersReady),
+        Some("ServersStarting")
+    );
+}
+
+#[test]
+fn a_feeder_that_reported_and_then_waits_is_told() {
+    let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": [{
+        "name": "feeder", "image": "i", "imageID": "", "ready": false, "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+    }]}});
+    let observed = Observed {
+        feeder_pods: vec![serde_json::from_value(pod).expect("a pod")],
+        ..Observed::default()
+    };
+    let told = |status, kind| {
+        let (_, conditions) = decided(&job(status), &observed);
+        let condition = find(&conditions, kind).expect("a condition");
+        (condition.status.clone(), condition.reason.clone())
+    };
+    let crash_loop = ("False".to_owned(), "FeederCrashLooping".to_owned());
+    let results = ConditionType::ResultsAvailable;
+    assert_eq!(told(feeder("Inspecting", false), ConditionType::Validated), crash_loop);
+    assert_eq!(told(feeder("Feeding", true), results), crash_loop);
+    assert_eq!(told(ended("AllRowsFailed"), results).1, "ResultsPending");
 }

@@ -10,6 +10,7 @@ use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, find};
 use crate::api::names::{MANAGED_BY, label_value};
 use crate::api::phase::Phase;
+use crate::api::reason::Reason;
 use crate::api::status::ControllerStatus;
 
 /// The longest note that the API server takes, in bytes (events.k8s.io/v1, `note`).
@@ -26,17 +27,15 @@ pub fn event_for(
 ) -> Option<Event> {
     let phase = after.phase?;
     let headline = headline(phase, after)?;
-    let same =
-        before.phase == after.phase && self::headline(phase, before).is_some_and(|old| old.reason == headline.reason);
+    let same = before.phase == after.phase
+        && self::headline(phase, before)
+            .is_some_and(|old| (&old.type_, &old.reason) == (&headline.type_, &headline.reason));
     if same {
         return None;
     }
     let mut note = headline.message.clone();
     note.truncate(note.floor_char_boundary(NOTE_LIMIT));
-    let warns = phase == Phase::Failed
-        || !crate::api::reason::Reason::parse(&headline.reason)?
-            .advice()
-            .starts_with("Nothing");
+    let warns = phase == Phase::Failed || !Reason::parse(&headline.reason)?.advice().starts_with("Nothing");
     Some(Event {
         metadata: ObjectMeta {
             // A job's name may fill all that a name may have, so the event's begins with what fits.
@@ -64,6 +63,9 @@ fn headline(
     let kind = match phase {
         Phase::Pending => ConditionType::Reconciling,
         Phase::Validating => ConditionType::Validated,
+        Phase::Provisioning | Phase::Running | Phase::Finalizing if feeder_waits(status) => {
+            ConditionType::ResultsAvailable
+        }
         Phase::Provisioning | Phase::Running | Phase::Finalizing => ConditionType::ServersReady,
         Phase::Completed => ConditionType::Complete,
         Phase::Failed => ConditionType::Failed,
@@ -71,10 +73,53 @@ fn headline(
     find(&status.conditions, kind)
 }
 
+/// Whether the feeder's pod waits in the middle of the work: nothing goes on without it, whatever the servers do.
+fn feeder_waits(status: &ControllerStatus) -> bool {
+    find(&status.conditions, ConditionType::ResultsAvailable)
+        .is_some_and(|results| results.status == "False" && results.reason != Reason::ResultsPending.as_str())
+}
+
 /// Sends an event. One that cannot be sent is logged: it must never hide what a reconcile did.
 pub async fn publish(client: &Client, event: &Event) {
     let api: Api<Event> = Api::namespaced(client.clone(), &event.namespace().unwrap_or_default());
     if let Err(error) = api.create(&PostParams::default(), event).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "event not sent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn running(results: &str) -> ControllerStatus {
+        let condition = |kind: &str, status: &str, reason: &str| {
+            json!({"type": kind, "status": status, "reason": reason, "message": "",
+                   "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        serde_json::from_value(json!({"phase": "Running", "conditions": [
+            condition("ServersReady", "True", "ServersReady"),
+            condition("ResultsAvailable", "False", results),
+        ]}))
+        .expect("a status")
+    }
+
+    #[test]
+    fn a_feeder_that_waits_in_the_middle_is_an_event_once() {
+        let job: BatchInferenceJob = serde_json::from_value(json!({
+            "apiVersion": "batchinference.dev/v1alpha1",
+            "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles", "namespace": "geometry"},
+            "spec": {"dataset": {"inline": ""}, "server": {"baseModel": "m"}, "output": {"uri": "s3://b/o/"}},
+        }))
+        .expect("a job");
+        let event =
+            |before: &str, after: &str| event_for(&job, &running(before), &running(after), "r", Timestamp::UNIX_EPOCH);
+        let crash_loop = event("ResultsPending", "FeederCrashLooping").expect("an event");
+        assert_eq!(crash_loop.reason.as_deref(), Some("FeederCrashLooping"));
+        assert_eq!(crash_loop.type_.as_deref(), Some("Warning"));
+        assert_eq!(event("FeederCrashLooping", "FeederCrashLooping"), None);
+        assert_eq!(event("ResultsPending", "ResultsPending"), None);
     }
 }

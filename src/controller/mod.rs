@@ -1,13 +1,14 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
-//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides and [`build`] builds (both pure),
+//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`conditions` has what is said of it) and [`build`] builds (all pure),
 //! [`apply`] writes children, [`update_status`] writes the status. [`run`] wires it to the API server.
 //! Uses `engine` and `api`; never `feeder`, `dataset`, `results` or `storage`.
 
 pub mod apply;
 pub mod build;
 pub mod children;
+mod conditions;
 pub mod decide;
 pub mod dereference;
 pub mod events;

@@ -39,7 +39,9 @@ pub fn next_status(
 ) -> ControllerStatus {
     let current = current_status(job);
     let mut updates = decision.conditions.clone();
-    if let Some(obstacle) = obstacle {
+    let has_end = |update: &ConditionUpdate| [ConditionType::Complete, ConditionType::Failed].contains(&update.kind);
+    // A job ends once: what stands in the way afterwards neither delays it nor ends it differently.
+    if let Some(obstacle) = obstacle.filter(|_| !updates.iter().any(has_end)) {
         tell_obstacle(&mut updates, obstacle);
     }
     // Times are kept in whole seconds, as the API server keeps them: a finer one would differ from itself when read back.
@@ -140,5 +142,42 @@ pub async fn update_status(
             job: job.name_any(),
             source,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::reason::Reason;
+    use crate::api::status::ServersStatus;
+    use crate::controller::decide::FeederWanted;
+
+    fn status_after(condition: ConditionUpdate, obstacle: &Obstacle) -> ControllerStatus {
+        let job: BatchInferenceJob = serde_json::from_value(serde_json::json!({
+            "apiVersion": "batchinference.dev/v1alpha1",
+            "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles", "namespace": "geometry"},
+            "spec": {"dataset": {"inline": ""}, "server": {"baseModel": "m"}, "output": {"uri": "s3://b/o/"}},
+        }))
+        .expect("a job");
+        let decision = Decision {
+            feeder: FeederWanted::Leave,
+            servers: None,
+            conditions: vec![condition],
+            servers_status: ServersStatus::default(),
+            look_again: None,
+        };
+        next_status(&job, None, &decision, Some(obstacle), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_obstacle_does_not_change_how_a_job_ended() {
+        let obstacle = Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, "refused"));
+        let complete = ConditionUpdate::new(ConditionType::Complete, true, Reason::AllRowsSucceeded, "");
+        let after = status_after(complete, &obstacle);
+        assert_eq!(after.phase, Some(Phase::Completed));
+        assert!(!is_true(&after.conditions, ConditionType::Failed));
+        let reconciling = ConditionUpdate::new(ConditionType::Reconciling, true, Reason::FeederStarting, "");
+        assert_eq!(status_after(reconciling, &obstacle).phase, Some(Phase::Failed));
     }
 }

@@ -1,5 +1,6 @@
-//! What pods say about why they do not run, in the words of kubelet and scheduler.
+//! Why pods do not run, or do not even exist, in the words of kubelet, scheduler and API server.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use crate::api::names::Component;
@@ -22,6 +23,20 @@ impl Wait {
             message: message.into(),
         }
     }
+
+    /// What happened, and what to do about it when there is something to do.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let advice = self.reason.advice();
+        if advice.starts_with("Nothing to do") {
+            return self.message.clone();
+        }
+        let happened = self.message.trim_end_matches('.');
+        if happened.is_empty() {
+            return advice.to_owned();
+        }
+        format!("{happened}. {advice}")
+    }
 }
 
 /// The first reason among these pods of a component for not running; none when all run or have only just begun.
@@ -30,6 +45,23 @@ pub fn why_pods_wait(component: Component, pods: &[Pod]) -> Option<Wait> {
     pods.iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .find_map(|pod| why_pod_waits(component, pod))
+}
+
+/// Why a Deployment's pods are not even made: a quota or a policy that lets a Deployment pass may refuse its pods.
+#[must_use]
+pub fn why_pods_are_refused(deployment: &Deployment) -> Option<Wait> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    // kube-controller-manager, pkg/controller/deployment/util, of Kubernetes 1.34.
+    let refused = conditions.iter().find(|condition| {
+        condition.type_.as_deref() == Some("ReplicaFailure")
+            && condition.status.as_deref() == Some("True")
+            && condition.reason.as_deref() == Some("FailedCreate")
+    })?;
+    let words = refused.message.as_deref().unwrap_or_default();
+    Some(Wait::new(
+        Reason::AdmissionRefused,
+        format!("Kubernetes refused a server's pod: {words}"),
+    ))
 }
 
 fn why_pod_waits(component: Component, pod: &Pod) -> Option<Wait> {
@@ -68,7 +100,7 @@ fn why_container_waits(component: Component, container: &ContainerStatus) -> Opt
     match waiting.reason.as_deref()? {
         "CreateContainerConfigError" => Some(config_error(&words)),
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => Some(Wait::new(
-            Reason::ImagePullFailed,
+            image_pull_failed_of(component),
             format!(
                 "image {} of container {name} cannot be pulled: {words}",
                 container.image
@@ -102,6 +134,13 @@ fn config_error(words: &str) -> Wait {
         Reason::ContainerNotStarting
     };
     Wait::new(reason, words)
+}
+
+fn image_pull_failed_of(component: Component) -> Reason {
+    match component {
+        Component::Feeder => Reason::FeederImagePullFailed,
+        Component::Server => Reason::ImagePullFailed,
+    }
 }
 
 fn crash_loop_of(component: Component) -> Reason {
@@ -201,5 +240,12 @@ mod tests {
             None
         );
         assert_eq!(why_pods_wait(Component::Server, &[pod(json!({}))]), None);
+    }
+
+    #[test]
+    fn the_feeder_s_image_is_not_that_of_the_servers() {
+        let wait = why_pods_wait(Component::Feeder, &[waiting("ErrImagePull", "not found")]).expect("waits");
+        assert_eq!(wait.reason.as_str(), "FeederImagePullFailed");
+        assert!(!wait.explain().contains("spec.server"), "{}", wait.explain());
     }
 }

@@ -152,7 +152,7 @@ fn is_repository_part(part: &str) -> bool {
         && part.starts_with(word)
         && part.ends_with(word)
         && part.chars().all(|c| word(c) || c == '-' || c == '.')
-        && !part.ends_with(".git")
+        && part.strip_suffix(".git").is_none()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ fn refuse_gguf(input: &LaunchInput<'_>) -> Result<(), LaunchError> {
     let name = match input.model.location() {
         Location::Repository(name) | Location::Path(name) => name.to_ascii_lowercase(),
     };
-    if name.ends_with(".gguf") || name.ends_with("-gguf") {
+    if name.rsplit(['.', '-']).next() == Some("gguf") {
         return Err(LaunchError::GgufOnVllm {
             model: input.model.value().to_owned(),
         });

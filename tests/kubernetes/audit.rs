@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::commands::cluster_state;
 
-/// A request that was allowed and answered.
+/// A request that was answered.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -17,6 +17,8 @@ pub struct Request {
     pub response_status: Option<Status>,
     #[serde(rename = "requestURI")]
     pub uri: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -68,6 +70,13 @@ impl Request {
     /// The status of the answer.
     pub fn code(&self) -> u16 {
         self.response_status.map_or(0, |status| status.code)
+    }
+
+    /// Whether no role allowed it. A namespace that is being deleted answers 403 as well.
+    pub fn is_forbidden(&self) -> bool {
+        self.annotations
+            .get("authorization.k8s.io/decision")
+            .is_some_and(|decision| decision == "forbid")
     }
 }
 

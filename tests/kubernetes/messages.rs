@@ -97,6 +97,28 @@ async fn a_wrong_template_key_and_image_are_explained_by_kubectl_describe() {
     .await;
 }
 
+#[tokio::test]
+async fn a_quota_that_refuses_the_servers_is_quoted_and_waited_for() {
+    let tenant = Tenant::start("quota").await;
+    let rows = chats(2, &json!({}));
+    tenant.put("rows.jsonl", &rows).await;
+    let no_gpus = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-gpus"},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "0"}},
+    });
+    tenant.apply(&no_gpus).await;
+    tenant.submit(&Job::new(&tenant, "refused").on_vllm()).await;
+
+    let waits = tenant
+        .until_reason("refused", ConditionType::ServersReady, "AdmissionRefused")
+        .await;
+
+    assert!(waits.message.contains("exceeded quota: no-gpus"), "{}", waits.message);
+    let removed = tenant.kubectl(&["delete", "resourcequota", "no-gpus"]).await;
+    removed.expect("a quota");
+    tenant.complete("refused", &rows).await;
+}
+
 /// `kubectl describe` shows the reason and the words, in a condition and in an event.
 async fn describes(tenant: &Tenant, name: &str, reason: &str, says: &[&str]) {
     let described = tenant.kubectl(&["describe", "bij", name]).await.expect("a description");

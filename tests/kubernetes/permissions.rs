@@ -14,7 +14,7 @@ async fn the_cluster_roles_hold_exactly_what_operator_and_feeders_use() {
     let refused: Vec<_> = by_operator
         .iter()
         .chain(&by_feeders)
-        .filter(|request| request.code() == 403)
+        .filter(|request| request.is_forbidden())
         .collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
 

@@ -1,0 +1,183 @@
+//! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
+
+use super::decide::{End, View};
+use super::waiting::{Wait, why_pods_are_refused, why_pods_wait};
+use crate::api::condition::{ConditionType, ConditionUpdate};
+use crate::api::names::Component;
+use crate::api::reason::Reason;
+use crate::api::status::FeederStage;
+
+impl View<'_> {
+    /// What the conditions say from now on. One that is not named stays as it is.
+    pub(super) fn conditions(&self, servers: Option<i32>, end: Option<&End>) -> Vec<ConditionUpdate> {
+        let mut updates = self.progress_conditions(servers, end);
+        updates.extend(end_conditions(end));
+        updates
+    }
+
+    fn progress_conditions(&self, servers: Option<i32>, end: Option<&End>) -> Vec<ConditionUpdate> {
+        let mut updates = vec![self.reconciling(end), self.validated(end)];
+        // An end may take back that the data set is good; what was said while it was must not stay as it is.
+        let was_said = self.condition(ConditionType::ServersReady).is_some();
+        if self.is_validated(end) || (end.is_some() && was_said) {
+            updates.push(self.servers_ready(servers));
+            updates.push(self.results_available(end));
+        }
+        if self.is_validated(end) || end.is_some() {
+            updates.push(self.gpus_released(servers));
+        }
+        updates
+    }
+
+    fn reconciling(&self, end: Option<&End>) -> ConditionUpdate {
+        if let Some(end) = end {
+            return ConditionUpdate::new(ConditionType::Reconciling, false, Reason::Ended, end.reason.as_str());
+        }
+        if self.feeder().is_some() {
+            return ConditionUpdate::new(
+                ConditionType::Reconciling,
+                false,
+                Reason::FeederRunning,
+                "the feeder has run",
+            );
+        }
+        let wait = self.feeder_wait();
+        ConditionUpdate::new(ConditionType::Reconciling, true, wait.reason, wait.explain())
+    }
+
+    /// Why the feeder's pod does not run.
+    fn feeder_pod_wait(&self) -> Option<Wait> {
+        why_pods_wait(Component::Feeder, &self.observed.feeder_pods)
+    }
+
+    /// Why the feeder has not reported yet.
+    fn feeder_wait(&self) -> Wait {
+        if let Some(name) = &self.observed.missing_config_map {
+            return Wait::new(
+                Reason::ConfigMapMissing,
+                format!("configmap \"{name}\" of spec.dataset.configMap not found"),
+            );
+        }
+        self.feeder_pod_wait()
+            .unwrap_or_else(|| Wait::new(Reason::FeederStarting, "the feeder's pod is starting"))
+    }
+
+    /// Whether the data set is known to be good. It stays so: only an end that says that it is not takes it back.
+    fn is_validated(&self, end: Option<&End>) -> bool {
+        let taken_back = end.is_some_and(|end| {
+            matches!(
+                end.reason,
+                Reason::DatasetChanged | Reason::DatasetInvalid | Reason::DatasetNotFound
+            )
+        });
+        let before = self
+            .condition(ConditionType::Validated)
+            .is_some_and(|condition| condition.status == "True");
+        let by_end = end.is_some_and(|end| {
+            end.reason.is_success() || matches!(end.reason, Reason::AllRowsFailed | Reason::ServerRefusesRequests)
+        });
+        let feeding = self
+            .feeder()
+            .is_some_and(|feeder| matches!(feeder.state, FeederStage::Feeding | FeederStage::Finalizing));
+        !taken_back && (before || by_end || feeding)
+    }
+
+    fn validated(&self, end: Option<&End>) -> ConditionUpdate {
+        let update =
+            |status, reason, message: String| ConditionUpdate::new(ConditionType::Validated, status, reason, message);
+        if self.is_validated(end) {
+            let dataset = self
+                .job
+                .status
+                .as_ref()
+                .and_then(|status| status.reported.dataset.as_ref());
+            let rows = dataset.map_or(0, |dataset| dataset.rows);
+            return update(true, Reason::DatasetValid, format!("{rows} rows, each can be run"));
+        }
+        match (end, self.feeder()) {
+            (Some(end), _) => update(false, end.reason, end.message.clone()),
+            (None, None) => {
+                let wait = self.feeder_wait();
+                update(false, wait.reason, wait.explain())
+            }
+            (None, Some(feeder)) => {
+                if let Some(wait) = self.feeder_pod_wait() {
+                    return update(false, wait.reason, wait.explain());
+                }
+                let message = feeder
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| "the data set is being read and checked".into());
+                update(false, Reason::Inspecting, message)
+            }
+        }
+    }
+
+    fn servers_ready(&self, servers: Option<i32>) -> ConditionUpdate {
+        let update = |status, reason, message: String| {
+            ConditionUpdate::new(ConditionType::ServersReady, status, reason, message)
+        };
+        let Some(wanted) = servers else {
+            return update(
+                false,
+                Reason::ServersNotNeeded,
+                "no row is left that needs a server".into(),
+            );
+        };
+        let ready = self.servers_status().ready;
+        if ready > 0 {
+            return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready"));
+        }
+        let deployment = self.observed.children.servers.as_ref();
+        let wait = why_pods_wait(Component::Server, &self.observed.server_pods)
+            .or_else(|| deployment.and_then(why_pods_are_refused))
+            .unwrap_or_else(|| Wait::new(Reason::ServersStarting, format!("0 of {wanted} ready")));
+        update(false, wait.reason, wait.explain())
+    }
+
+    fn gpus_released(&self, servers: Option<i32>) -> ConditionUpdate {
+        let update =
+            |status, reason, message: &str| ConditionUpdate::new(ConditionType::GPUsReleased, status, reason, message);
+        if servers.is_some() {
+            return update(false, Reason::ServersRunning, "servers are needed for rows");
+        }
+        if self.observed.servers_left() {
+            return update(false, Reason::ServersTerminating, "servers are ending");
+        }
+        update(
+            true,
+            Reason::ServersGone,
+            "no Deployment, ReplicaSet or pod of the servers is left",
+        )
+    }
+
+    /// Once the feeder has reported, this is where it is told when its pod waits again: without it there are no results.
+    fn results_available(&self, end: Option<&End>) -> ConditionUpdate {
+        let update = |status, reason, message: String| {
+            ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
+        };
+        let reported = self.job.status.as_ref().map(|status| &status.reported);
+        if let Some(results) = reported.and_then(|reported| reported.results.as_ref()) {
+            return update(true, Reason::ResultsWritten, format!("see {}", results.manifest_uri));
+        }
+        match self.feeder_pod_wait().filter(|_| end.is_none()) {
+            Some(wait) => update(false, wait.reason, wait.explain()),
+            None => update(
+                false,
+                Reason::ResultsPending,
+                "results are written when the last row is finished".into(),
+            ),
+        }
+    }
+}
+
+fn end_conditions(end: Option<&End>) -> Vec<ConditionUpdate> {
+    let Some(End { reason, message, .. }) = end else {
+        return Vec::new();
+    };
+    let says = |kind| ConditionUpdate::new(kind, true, *reason, message.clone());
+    if reason.is_success() {
+        return vec![says(ConditionType::Complete)];
+    }
+    vec![says(ConditionType::Failed), says(ConditionType::Stalled)]
+}
