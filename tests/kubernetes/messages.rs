@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::job::Job;
 use super::rows::chats;
-use super::tenant::Tenant;
+use super::tenant::{PATIENCE, Tenant, end_of};
+use super::until::until;
 
 #[tokio::test]
 async fn a_wrong_manifest_is_refused_by_kubectl_with_what_to_do() {
@@ -94,6 +95,34 @@ async fn a_wrong_template_key_and_image_are_explained_by_kubectl_describe() {
         "ImagePullFailed",
         &["localhost/no-such-image:1", "Correct spec.server.image"],
     )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_loads_for_too_long_ends_the_job_and_nothing_of_it_runs_on() {
+    let tenant = Tenant::start("startup").await;
+    tenant.put("rows.jsonl", &chats(2, &json!({}))).await;
+    let env = json!([{"name": "FAKE_LOADING_SECONDS", "value": "600"}]);
+    let job = Job::new(&tenant, "loading").set("/server/env", env);
+    tenant.submit(&job.set("/server/startupTimeoutSeconds", json!(5))).await;
+
+    let ended = tenant.end("loading").await;
+
+    assert_eq!(end_of(&ended), "Failed: StartupTimeout");
+    describes(
+        &tenant,
+        "loading",
+        "StartupTimeout",
+        &[
+            "not ready 5 s after it was scheduled",
+            "Raise spec.server.startupTimeoutSeconds",
+        ],
+    )
+    .await;
+    until("no pod is left", PATIENCE, async || {
+        let pods = tenant.kubectl(&["get", "pods,jobs", "--output", "name"]).await;
+        pods.expect("a listing").is_empty().then_some(())
+    })
     .await;
 }
 
