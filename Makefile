@@ -25,8 +25,12 @@ test-unit: ## Run the tests that need no cluster
 	tests/run unit
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Check format, clippy, licences and the chart
+lint: $(CARGO_DENY) ## Check format, clippy and licences
 	tests/run lint
+
+.PHONY: audit
+audit: $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs the internet)
+	$(CARGO_DENY) check advisories
 
 .PHONY: cluster
 cluster: ## Start a one-node Kubernetes and leave it running
