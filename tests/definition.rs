@@ -1,12 +1,14 @@
 //! What is written down about the types is what the types say: the committed CustomResourceDefinition, which is also small
-//! enough for `kubectl apply`, and the page of conditions.
+//! enough for `kubectl apply`, the page of conditions, and every job that people are told to apply.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use batch_inference_operator::api::crd;
 use batch_inference_operator::api::reason::Reason;
+use batch_inference_operator::api::{BatchInferenceJob, crd};
+use batch_inference_operator::controller::settings::Settings;
+use batch_inference_operator::controller::validate::validate;
 
 /// `kubectl apply` keeps the whole object in an annotation, and annotations together may have 256 KiB
 /// (Kubernetes, `TotalAnnotationSizeLimitB`).
@@ -70,5 +72,75 @@ fn every_reason_is_on_the_page_of_conditions_once() {
             known.contains(name),
             "{CONDITIONS} has a row about {name}, which is no reason"
         );
+    }
+}
+
+/// Pages with a first job to paste: `kubectl apply -f - <<JOB`, the job, `JOB`.
+const PAGES_WITH_A_JOB: [&str; 2] = ["README.md", "charts/batch-inference-operator/templates/NOTES.txt"];
+
+/// The job that a page pastes, without the page's indentation.
+fn pasted_job(page: &str) -> String {
+    let lines = page.lines().skip_while(|line| !line.ends_with("<<JOB")).skip(1);
+    let lines: Vec<_> = lines.take_while(|line| line.trim() != "JOB").collect();
+    let indentation = lines.first().map_or(0, |line| line.len() - line.trim_start().len());
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| line.get(indentation..).unwrap_or_default())
+        .collect();
+    lines.join("\n")
+}
+
+/// Every job that people are told to apply, each with the file that it stands in.
+fn published_jobs() -> Vec<(String, serde_json::Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| fs::read_to_string(path).expect("a readable file");
+    let examples = fs::read_dir(root.join("examples")).expect("the examples");
+    let examples = examples
+        .map(|entry| entry.expect("a readable entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| (path.display().to_string(), read(&path)));
+    let pasted = PAGES_WITH_A_JOB.map(|page| (page.to_owned(), pasted_job(&read(&root.join(page)))));
+    examples
+        .chain(pasted)
+        .flat_map(|(file, yaml)| {
+            let documents: Vec<serde_json::Value> = serde_yaml::Deserializer::from_str(&yaml)
+                .map(|document| serde::Deserialize::deserialize(document).expect(&file))
+                .filter(|document: &serde_json::Value| document["kind"] == "BatchInferenceJob")
+                .collect();
+            assert!(!documents.is_empty(), "{file} has no job");
+            documents.into_iter().map(move |document| (file.clone(), document))
+        })
+        .collect()
+}
+
+/// Whether every field that was written was read, whatever became of its value.
+fn has_every_field(read: &serde_json::Value, written: &serde_json::Value) -> bool {
+    match (read, written) {
+        (serde_json::Value::Object(read), serde_json::Value::Object(written)) => written
+            .iter()
+            .all(|(name, written)| read.get(name).is_some_and(|read| has_every_field(read, written))),
+        (serde_json::Value::Array(read), serde_json::Value::Array(written)) => {
+            let mut pairs = read.iter().zip(written);
+            pairs.all(|(read, written)| has_every_field(read, written))
+        }
+        _ => true,
+    }
+}
+
+#[test]
+fn every_published_job_is_accepted() {
+    let settings = Settings {
+        feeder_image: "batch-inference-operator:1".into(),
+        engine_images: [].into(),
+    };
+    for (file, written) in published_jobs() {
+        let job: BatchInferenceJob = serde_json::from_value(written.clone()).expect(&file);
+        let read = serde_json::to_value(&job).expect("serialises");
+        assert!(
+            has_every_field(&read, &written),
+            "{file} has a field that does not exist: {written} is read as {read}"
+        );
+        job.validate_cel().expect(&file);
+        validate(&job, &settings).expect(&file);
     }
 }

@@ -154,6 +154,12 @@ fn the_definition_is_complete() {
     let root = &version["schema"]["openAPIV3Schema"];
     assert_described(root, "");
     assert!(!crd.to_string().contains("\"format\":\"uint"));
+    let env = &root["properties"]["spec"]["properties"]["server"]["properties"]["env"];
+    assert_eq!(
+        (&env["x-kubernetes-list-type"], &env["x-kubernetes-list-map-keys"]),
+        (&"map".into(), &serde_json::json!(["name"])),
+        "a doubled name is refused"
+    );
     for column in version["additionalPrinterColumns"].as_array().expect("columns") {
         let path = column["jsonPath"].as_str().expect("a path");
         if path.starts_with(".metadata") {

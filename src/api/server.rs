@@ -90,9 +90,10 @@ pub struct ServerSpec {
     #[schemars(length(max = 128), inner(length(max = 4096)))]
     pub args: Vec<String>,
 
-    /// More environment variables for the engine, as in a pod.
+    /// More environment variables for the engine, as in a pod. Each name once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
     /// Requests and limits of one server. A GPU (`nvidia.com/gpu: 1`) is added for engine VLLM when no device is named.

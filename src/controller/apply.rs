@@ -18,9 +18,15 @@ use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::status::CONTROLLER_FIELD_MANAGER;
 
-/// HTTP statuses by which the API server says that an object itself is wrong (400, 422) or not allowed (403).
-const REFUSED: [u16; 3] = [400, 403, 422];
+/// HTTP statuses by which the API server says that an object itself is wrong.
+const BAD_REQUEST: u16 = 400;
+const UNPROCESSABLE: u16 = 422;
+/// HTTP status of an object that is not allowed.
 const FORBIDDEN: u16 = 403;
+/// HTTP status of a fault of the API server's own, or of an object that server-side apply cannot make sense of.
+const INTERNAL_ERROR: u16 = 500;
+/// How the message of the latter begins (apiserver, `managedfields/internal/structuredmerge.go` of Kubernetes 1.34).
+const NOT_AS_THE_SCHEMA: &str = "failed to create typed patch object";
 const NOT_FOUND: u16 = 404;
 const CONFLICT: u16 = 409;
 
@@ -196,18 +202,13 @@ impl Writer<'_> {
             + std::fmt::Debug,
     {
         let name = wanted.name_any();
-        match self.api::<K>().patch(&name, params, &Patch::Apply(wanted)).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if REFUSED.contains(&status.code) => {
-                let words = format!("Kubernetes refused {} {name}: {}", K::kind(&()), status.message);
-                Err(Stop::Obstacle(if status.code == FORBIDDEN {
-                    Obstacle::Waits(Wait::new(Reason::AdmissionRefused, words))
-                } else {
-                    Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words))
-                }))
-            }
-            Err(source) => Err(Stop::Error(self.error::<K>("apply", name, source))),
-        }
+        let Err(source) = self.api::<K>().patch(&name, params, &Patch::Apply(wanted)).await else {
+            return Ok(());
+        };
+        Err(match refusal(&source, &format!("{} {name}", K::kind(&()))) {
+            Some(obstacle) => Stop::Obstacle(obstacle),
+            None => Stop::Error(self.error::<K>("apply", name, source)),
+        })
     }
 
     /// Deletes a child of this job; one that is gone or going is left alone.
@@ -253,6 +254,54 @@ impl Writer<'_> {
             namespace: self.job.namespace().unwrap_or_default(),
             name,
             source,
+        }
+    }
+}
+
+/// What an error says of the object that was sent; none when it says nothing of it.
+fn refusal(error: &kube::Error, object: &str) -> Option<Obstacle> {
+    let kube::Error::Api(status) = error else { return None };
+    let words = format!("Kubernetes refused {object}: {}", status.message);
+    match status.code {
+        FORBIDDEN => Some(Obstacle::Waits(Wait::new(Reason::AdmissionRefused, words))),
+        BAD_REQUEST | UNPROCESSABLE => Some(Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words))),
+        INTERNAL_ERROR if status.message.starts_with(NOT_AS_THE_SCHEMA) => {
+            Some(Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal_of(code: u16, message: &str) -> Option<Obstacle> {
+        let status = kube::core::Status {
+            code,
+            message: message.into(),
+            ..kube::core::Status::default()
+        };
+        refusal(&kube::Error::Api(status.into()), "Deployment d")
+    }
+
+    #[test]
+    fn an_object_that_does_not_fit_the_schema_ends_the_job_and_a_fault_of_the_api_server_does_not() {
+        let words = "failed to create typed patch object (ns/d; apps/v1, Kind=Deployment): .spec.template.spec.containers[name=\"server\"].env: duplicate entries for key [name=\"A\"]";
+        for (code, message) in [
+            (500, words),
+            (422, "spec.replicas: Invalid value"),
+            (400, "unknown field"),
+        ] {
+            let Some(Obstacle::Ends(wait)) = refusal_of(code, message) else {
+                panic!("{code} ends the job")
+            };
+            assert_eq!(wait.reason, Reason::PodTemplateInvalid);
+            assert_eq!(wait.message, format!("Kubernetes refused Deployment d: {message}"));
+        }
+        assert!(matches!(refusal_of(403, "exceeded quota"), Some(Obstacle::Waits(_))));
+        for (code, message) in [(500, "etcdserver: request timed out"), (409, words), (503, "")] {
+            assert_eq!(refusal_of(code, message), None, "{code} {message}");
         }
     }
 }

@@ -161,3 +161,25 @@ fn labels_of_a_person_cannot_hide_a_pod() {
         "0a1b2c3d-0000-0000-0000-000000000000"
     );
 }
+
+#[test]
+fn the_feeder_waits_for_each_variable_of_the_servers_once() {
+    let own_token = json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "mine", "key": "k"}}});
+    let literal = json!({"name": "LEVEL", "value": "DEBUG"});
+    let mut spec = smallest();
+    spec["server"]["hfTokenSecretRef"] = json!({"name": "hugging-face", "key": "token"});
+    spec["server"]["env"] = json!([own_token, literal]);
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let feeder = serde_json::to_value(children.feeder).expect("serialises");
+    assert_eq!(
+        feeder["spec"]["template"]["spec"]["initContainers"][0]["env"],
+        json!([own_token])
+    );
+}
+
+/// Admission plugin `OwnerReferencesPermissionEnforcement` (OpenShift) refuses `blockOwnerDeletion` from whoever may not update the
+/// owner's finalizers.
+#[test]
+fn no_child_blocks_the_deletion_of_its_job() {
+    assert!(!snapshot(&built(&job(smallest()), &settings("1"), &Observed::default())).contains("blockOwnerDeletion"));
+}

@@ -23,7 +23,9 @@ impl View<'_> {
             updates.push(self.servers_ready(servers));
             updates.push(self.results_available(end));
         }
-        if self.is_validated(end) || end.is_some() {
+        // An end is written before it is carried out, and a job whose GPUs are said to be released is not looked at again.
+        let is_carried_out = !end.is_some_and(|end| end.is_new);
+        if is_carried_out && (self.is_validated(end) || end.is_some()) {
             updates.push(self.gpus_released(servers));
         }
         updates

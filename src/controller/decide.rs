@@ -41,6 +41,8 @@ pub struct Decision {
     pub conditions: Vec<ConditionUpdate>,
     /// The servers of this moment.
     pub servers_status: ServersStatus,
+    /// The controller ends the job by this decision, and nothing tells of it yet: it is to be written before anything is deleted.
+    pub ends_now: bool,
     /// When to look again at what no watch tells of.
     pub look_again: Option<Duration>,
 }
@@ -56,20 +58,17 @@ pub fn decide(
     let view = View { job, observed };
     let servers_status = view.servers_status();
     let deadline = view.startup_deadline();
-    let end = view.written_end().or_else(|| match validated {
-        Err(refusal) => Some(End::by_controller(refusal)),
-        Ok(_) => view.new_end(deadline, now),
-    });
-    let servers = validated
-        .ok()
-        .filter(|_| end.is_none() && view.servers_needed())
-        .map(|valid| valid.job.spec.server.replicas.unwrap_or(1));
+    let end = view
+        .written_end()
+        .or_else(|| view.reported_end())
+        .or_else(|| view.new_end(validated.err(), deadline, now));
+    let servers = (end.is_none() && view.servers_needed()).then_some(job.spec.server.replicas.unwrap_or(1));
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
     let until_deadline = deadline
         .filter(|_| servers.is_some())
         .map(|deadline| until(deadline, now));
     Decision {
-        feeder: match end {
+        feeder: match &end {
             None => FeederWanted::Run,
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
@@ -77,6 +76,7 @@ pub fn decide(
         servers,
         conditions: view.conditions(servers, end.as_ref()),
         servers_status,
+        ends_now: end.is_some_and(|end| end.is_new),
         look_again: waits_for_config_map.then_some(LOOK_AGAIN).or(until_deadline),
     }
 }
@@ -90,6 +90,8 @@ fn until(deadline: Timestamp, now: Timestamp) -> Duration {
 pub(super) struct End {
     /// The feeder ended it, and not the controller.
     by_feeder: bool,
+    /// Nothing but this decision tells of it: neither a condition nor the feeder's report.
+    pub(super) is_new: bool,
     pub(super) reason: Reason,
     /// What happened and what to do about it.
     pub(super) message: String,
@@ -99,6 +101,7 @@ impl End {
     fn by_controller(wait: &Wait) -> Self {
         Self {
             by_feeder: false,
+            is_new: true,
             reason: wait.reason,
             message: wait.explain(),
         }
@@ -134,6 +137,7 @@ impl View<'_> {
         let reason = Reason::parse(&written.reason)?;
         Some(End {
             by_feeder: self.reported_end().is_some_and(|reported| reported.reason == reason),
+            is_new: false,
             reason,
             message: written.message.clone(),
         })
@@ -145,17 +149,30 @@ impl View<'_> {
         let reason = feeder.reason.as_deref().and_then(Reason::parse);
         Some(End {
             by_feeder: true,
+            is_new: false,
             reason: reason.unwrap_or(Reason::SpecInvalid),
             // The feeder's messages say themselves what to do.
             message: feeder.message.clone().unwrap_or_default(),
         })
     }
 
-    /// An end that no condition tells of yet.
-    fn new_end(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<End> {
+    /// An end that the controller comes to itself.
+    fn new_end(&self, refusal: Option<&Wait>, deadline: Option<Timestamp>, now: Timestamp) -> Option<End> {
+        let refusal = refusal.filter(|_| !self.has_what_it_needs());
         let is_too_late = deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline);
-        self.reported_end()
+        refusal
+            .map(End::by_controller)
             .or_else(|| is_too_late.then(|| End::by_controller(&self.startup_timeout())))
+    }
+
+    /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
+    /// that goes on as it is.
+    fn has_what_it_needs(&self) -> bool {
+        let children = &self.observed.children;
+        let status = self.job.status.as_ref();
+        status.is_some_and(|status| status.controller.resolved.is_some())
+            && children.feeder.is_some()
+            && (children.servers.is_some() || !self.servers_needed())
     }
 
     fn startup_timeout(&self) -> Wait {
@@ -171,27 +188,29 @@ impl View<'_> {
     /// When the first of the servers that are not ready has had its time: from when it was scheduled, or from when it was last ready.
     fn startup_deadline(&self) -> Option<Timestamp> {
         let allowed = SignedDuration::from_secs(self.job.spec.server.startup_timeout_seconds.into());
-        let pods = self
-            .observed
-            .server_pods
-            .iter()
-            .filter(|pod| !is_ready(pod) && !is_ending(pod));
+        let pods = self.live_servers().filter(|pod| !is_ready(pod) && !is_ending(pod));
         pods.filter_map(starting_since).map(|since| since + allowed).min()
     }
 
     pub(super) fn servers_status(&self) -> ServersStatus {
         let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
-        let ready = self
-            .observed
-            .server_pods
-            .iter()
-            .filter(|pod| is_ready(pod) && !is_ending(pod))
-            .count();
+        let ready = self.live_servers().filter(|pod| is_ready(pod) && !is_ending(pod));
         ServersStatus {
-            replicas: count(self.observed.server_pods.len()),
-            ready: count(ready),
+            replicas: count(self.live_servers().count()),
+            ready: count(ready.count()),
         }
     }
+
+    fn live_servers(&self) -> impl Iterator<Item = &Pod> {
+        self.observed.server_pods.iter().filter(|pod| !has_run(pod))
+    }
+}
+
+/// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment
+/// has made others in their place.
+fn has_run(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 fn is_ending(pod: &Pod) -> bool {

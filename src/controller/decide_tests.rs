@@ -365,3 +365,81 @@ fn a_feeder_that_reported_and_then_waits_is_told() {
     assert_eq!(told(feeder("Feeding", true), results), crash_loop);
     assert_eq!(told(ended("AllRowsFailed"), results).1, "ResultsPending");
 }
+
+#[test]
+fn a_server_pod_that_was_evicted_is_not_one_that_starts() {
+    for phase in ["Failed", "Succeeded"] {
+        let mut evicted = server_pod(700, false);
+        evicted.status.get_or_insert_default().phase = Some(phase.into());
+        let observed = Observed {
+            server_pods: vec![evicted, server_pod(5, true)],
+            ..Observed::default()
+        };
+        let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed);
+        assert_eq!(find(&conditions, ConditionType::Failed), None, "{phase}");
+        assert_eq!(decision.servers_status, ServersStatus { replicas: 1, ready: 1 });
+        assert_eq!(decision.look_again, None);
+    }
+}
+
+#[test]
+fn an_end_that_the_controller_comes_to_is_written_before_it_is_carried_out() {
+    let too_late = Observed {
+        server_pods: vec![server_pod(600, false)],
+        ..Observed::default()
+    };
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &too_late);
+    assert!(decision.ends_now);
+    assert_eq!(
+        find(&conditions, ConditionType::GPUsReleased),
+        None,
+        "the job is looked at again"
+    );
+    let status = with_condition(feeder("Feeding", true), ConditionType::Failed, "StartupTimeout");
+    let (decision, conditions) = decided(&job(status), &too_late);
+    assert!(!decision.ends_now);
+    assert_eq!(decision.feeder, FeederWanted::Remove);
+    assert_eq!(
+        reason_of(&conditions, ConditionType::GPUsReleased),
+        Some("ServersTerminating")
+    );
+    let (decision, _) = decided(&job(ended("AllRowsSucceeded")), &too_late);
+    assert!(!decision.ends_now, "the feeder's report tells of it already");
+}
+
+#[test]
+fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
+    let refused = |status: serde_json::Value, accepted: bool| {
+        let mut job = job(status);
+        if accepted {
+            let resolved = validate(&job, &settings()).expect("valid").resolved;
+            job.status.get_or_insert_default().controller.resolved = Some(resolved);
+        }
+        job.spec.server.base_model = "no-such-model".into();
+        job
+    };
+    let running = |servers: Option<Deployment>| Observed {
+        children: crate::controller::children::Children {
+            feeder: Some(k8s_openapi::api::batch::v1::Job::default()),
+            servers,
+            ..Default::default()
+        },
+        ..Observed::default()
+    };
+    let with_servers = running(Some(Deployment::default()));
+    let (decision, conditions) = decided(&refused(feeder("Feeding", true), true), &with_servers);
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, Some(2)));
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    let (decision, _) = decided(&refused(feeder("Finalizing", false), true), &with_servers);
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, None));
+    let (_, conditions) = decided(&refused(ended("AllRowsSucceeded"), true), &running(None));
+    assert!(is_true(&conditions, ConditionType::Complete));
+    let ends = |job: BatchInferenceJob, observed: Observed| {
+        let (decision, conditions) = decided(&job, &observed);
+        assert!(decision.ends_now);
+        assert_eq!(decision.feeder, FeederWanted::Remove);
+        assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("SpecInvalid"));
+    };
+    ends(refused(json!({}), false), Observed::default());
+    ends(refused(feeder("Feeding", true), true), running(None));
+}

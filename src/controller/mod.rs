@@ -3,7 +3,7 @@
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
 //! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`conditions` has what is said of it) and [`build`] builds (all pure),
 //! [`apply`] writes children, [`update_status`] writes the status. [`run`] wires it to the API server.
-//! Uses `engine` and `api`; never `feeder`, `dataset`, `results` or `storage`.
+//! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
 pub mod build;

@@ -1,7 +1,7 @@
 //! A person's pod template: read strictly, and merged over the operator's.
 
 use k8s_openapi::DeepMerge;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::Value;
 
 use crate::api::resources::PodTemplate;
@@ -74,12 +74,36 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// A person's template merged over the operator's: lists with names (containers, volumes, env) by name, as `kubectl patch` does.
+/// Where entries have no names, a person's come before the operator's.
 #[must_use]
-pub fn merge(mut base: PodTemplateSpec, over: Option<&PodTemplateSpec>) -> PodTemplateSpec {
-    if let Some(over) = over {
-        base.merge_from(over.clone());
+pub fn merge(base: PodTemplateSpec, over: Option<&PodTemplateSpec>) -> PodTemplateSpec {
+    let Some(over) = over else { return base };
+    let mut merged = base.clone();
+    merged.merge_from(over.clone());
+    if let (Some(merged), Some(ours)) = (&mut merged.spec, base.spec) {
+        keep_unnamed(merged, ours);
     }
-    base
+    merged
+}
+
+/// A merge replaces lists without names as a whole, and with them the device's toleration and the stores' keys.
+fn keep_unnamed(merged: &mut PodSpec, ours: PodSpec) {
+    append_missing(&mut merged.tolerations, ours.tolerations);
+    for ours in ours.containers {
+        let same_name = merged.containers.iter_mut().find(|theirs| theirs.name == ours.name);
+        if let Some(container) = same_name {
+            append_missing(&mut container.env_from, ours.env_from);
+        }
+    }
+}
+
+fn append_missing<T: PartialEq>(list: &mut Option<Vec<T>>, ours: Option<Vec<T>>) {
+    for item in ours.into_iter().flatten() {
+        let list = list.get_or_insert_default();
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +147,27 @@ mod tests {
         assert_eq!(containers.len(), 2);
         assert_eq!(containers[0].image.as_deref(), Some("a"));
         assert_eq!(containers[0].env.as_ref().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_person_s_tolerations_and_env_from_do_not_replace_ours() {
+        let ours = serde_json::json!({"spec": {
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+            "containers": [{"name": "feeder", "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": "keys"}}]}],
+        }});
+        let base: PodTemplateSpec = serde_json::from_value(ours).expect("a template");
+        let over = template(serde_json::json!({"spec": {
+            "tolerations": [{"key": "spot"}, {"key": "nvidia.com/gpu", "operator": "Exists"}],
+            "containers": [{"name": "feeder", "envFrom": [{"configMapRef": {"name": "proxy"}}]}],
+        }}));
+        let merged = merge(base, Some(&parse(&over, "t").expect("valid")));
+        let merged = serde_json::to_value(merged).expect("serialises");
+        let want = serde_json::json!([{"key": "spot"}, {"key": "nvidia.com/gpu", "operator": "Exists"}]);
+        assert_eq!(merged["spec"]["tolerations"], want);
+        let want = serde_json::json!([
+            {"configMapRef": {"name": "proxy"}},
+            {"prefix": "OUTPUT_", "secretRef": {"name": "keys"}},
+        ]);
+        assert_eq!(merged["spec"]["containers"][0]["envFrom"], want);
     }
 }

@@ -75,11 +75,7 @@ pub async fn reconcile(
     let started = std::time::Instant::now();
     let outcome = match &job.0 {
         Ok(job) => Box::pin(reconcile_job(job, &context)).await,
-        Err(invalid) => Err(ReconcileError::Unreadable {
-            namespace: invalid.metadata.namespace.clone().unwrap_or_default(),
-            name: invalid.metadata.name.clone().unwrap_or_default(),
-            problem: invalid.error.clone(),
-        }),
+        Err(invalid) => Err(tell_unreadable(&job, &invalid.error, &context).await),
     };
     context.metrics.reconciled(outcome.as_ref().err(), started.elapsed());
     outcome
@@ -95,6 +91,9 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
     let validated = validate(job, &context.settings);
     let decision = decide(job, validated.as_ref(), &observed, now);
     let obstacle = match &validated {
+        // An end comes first into the status, and that brings the job back to be carried out: an end that got lost when all was
+        // deleted already would be GPU time spent anew.
+        _ if decision.ends_now => None,
         Ok(validated) => make(validated, &decision, &observed, context).await?,
         Err(_) => apply(client, job, &super::children::Children::default(), &decision, &observed).await?,
     };
@@ -110,6 +109,21 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         }
     }
     Ok(next_look(&decision, obstacle.as_ref()))
+}
+
+/// A job that cannot be read has no status to write to, so an event tells of it.
+async fn tell_unreadable(
+    job: &DeserializeGuard<BatchInferenceJob>,
+    problem: &str,
+    context: &Context,
+) -> ReconcileError {
+    let event = events::event_for_unreadable(job, problem, &context.reporter, Timestamp::now());
+    events::publish(&context.client, &event).await;
+    ReconcileError::Unreadable {
+        namespace: job.namespace().unwrap_or_default(),
+        name: job.name_any(),
+        problem: problem.to_owned(),
+    }
 }
 
 /// Builds and applies. Before anything of the job exists, the servers are rehearsed, so that a template that Kubernetes refuses

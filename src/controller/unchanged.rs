@@ -7,6 +7,15 @@ use serde_json::Value;
 const QUANTITY_MAPS: [&str; 4] = ["requests", "limits", "capacity", "hard"];
 /// Single fields of the same kind.
 const QUANTITY_FIELDS: [&str; 3] = ["sizeLimit", "divisor", "storage"];
+/// Fields in which `false` or `0` is kept when written, and is not the same as nothing.
+const NEVER_DROPPED: [&str; 6] = [
+    "allowPrivilegeEscalation",
+    "automountServiceAccountToken",
+    "enableServiceLinks",
+    "runAsUser",
+    "runAsGroup",
+    "tolerationSeconds",
+];
 
 /// Whether `observed` has every field that `wanted` sets, with the same value. What the API server filled in beyond that does
 /// not count.
@@ -21,19 +30,11 @@ pub fn is_unchanged<K: Serialize>(wanted: &K, observed: &K) -> bool {
 fn covers(wanted: &Value, observed: Option<&Value>) -> bool {
     match (wanted, observed) {
         (Value::Null, _) => true,
-        (Value::Object(fields), None) => fields.values().all(|value| covers(value, None)),
+        (Value::Object(fields), None | Some(Value::Object(_))) => fields
+            .iter()
+            .all(|(name, value)| covers_field(name, value, observed.and_then(|observed| observed.get(name)))),
         (Value::Array(items), None) => items.is_empty(),
-        (_, None) => false,
-        (Value::Object(wanted), Some(Value::Object(observed))) => wanted.iter().all(|(name, value)| {
-            let observed = observed.get(name);
-            if QUANTITY_MAPS.contains(&name.as_str()) {
-                return covers_quantities(value, observed);
-            }
-            if QUANTITY_FIELDS.contains(&name.as_str()) && value.is_string() {
-                return same_quantity(value, observed);
-            }
-            covers(value, observed)
-        }),
+        (wanted, None) => is_dropped(wanted),
         (Value::Array(wanted), Some(Value::Array(observed))) => {
             wanted.len() == observed.len()
                 && wanted
@@ -42,6 +43,29 @@ fn covers(wanted: &Value, observed: Option<&Value>) -> bool {
                     .all(|(wanted, observed)| covers(wanted, Some(observed)))
         }
         (wanted, Some(observed)) => wanted == observed,
+    }
+}
+
+fn covers_field(name: &str, wanted: &Value, observed: Option<&Value>) -> bool {
+    if QUANTITY_MAPS.contains(&name) {
+        return covers_quantities(wanted, observed);
+    }
+    if QUANTITY_FIELDS.contains(&name) && wanted.is_string() {
+        return same_quantity(wanted, observed);
+    }
+    if NEVER_DROPPED.contains(&name) && observed.is_none() {
+        return wanted.is_null();
+    }
+    covers(wanted, observed)
+}
+
+/// Whether the API server leaves a value out when it writes an object, as the same as nothing.
+fn is_dropped(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        _ => false,
     }
 }
 
@@ -119,6 +143,26 @@ mod tests {
         ] {
             assert!(!is_unchanged(&wanted, &observed), "{observed}");
         }
+    }
+
+    #[test]
+    fn a_value_that_the_api_server_drops_is_no_change_when_it_is_missing() {
+        for wanted in [
+            json!({"env": [{"name": "A", "value": ""}]}),
+            json!({"env": [{"name": "A", "readOnly": false, "initialDelaySeconds": 0}]}),
+        ] {
+            assert!(is_unchanged(&wanted, &json!({"env": [{"name": "A"}]})), "{wanted}");
+        }
+        for wanted in [
+            json!({"value": "x"}),
+            json!({"readOnly": true}),
+            json!({"port": 1}),
+            json!({"securityContext": {"allowPrivilegeEscalation": false}}),
+            json!({"securityContext": {"runAsUser": 0}}),
+        ] {
+            assert!(!is_unchanged(&wanted, &json!({})), "{wanted}");
+        }
+        assert!(!is_unchanged(&json!({"readOnly": false}), &json!({"readOnly": true})));
     }
 
     #[test]

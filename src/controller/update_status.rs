@@ -165,6 +165,7 @@ mod tests {
             servers: None,
             conditions: vec![condition],
             servers_status: ServersStatus::default(),
+            ends_now: false,
             look_again: None,
         };
         next_status(&job, None, &decision, Some(obstacle), Timestamp::UNIX_EPOCH)

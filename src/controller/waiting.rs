@@ -125,10 +125,14 @@ fn why_container_waits(component: Component, container: &ContainerStatus) -> Opt
 /// "secret "NAME" not found", "configmap "NAME" not found", "couldn't find key KEY in Secret NAMESPACE/NAME":
 /// `pkg/kubelet/kubelet_pods.go`, makeEnvironmentVariables.
 fn config_error(words: &str) -> Wait {
-    let lower = words.to_lowercase();
-    let reason = if lower.contains("secret") {
+    let key_of = words
+        .strip_prefix("couldn't find key ")
+        .and_then(|rest| rest.split_once(" in "));
+    // What is missing comes first; a name further on may hold any word.
+    let missing = key_of.map_or(words, |(_, object)| object).to_lowercase();
+    let reason = if missing.starts_with("secret") {
         Reason::SecretMissing
-    } else if lower.contains("configmap") {
+    } else if missing.starts_with("configmap") {
         Reason::ConfigMapMissing
     } else {
         Reason::ContainerNotStarting
@@ -204,6 +208,19 @@ mod tests {
                 waiting("CreateContainerConfigError", "configmap \"c\" not found"),
                 Reason::ConfigMapMissing,
                 "\"c\"",
+            ),
+            (
+                waiting("CreateContainerConfigError", "configmap \"no-secrets\" not found"),
+                Reason::ConfigMapMissing,
+                "\"no-secrets\"",
+            ),
+            (
+                waiting(
+                    "CreateContainerConfigError",
+                    "couldn't find key secret in ConfigMap ns/secret",
+                ),
+                Reason::ConfigMapMissing,
+                "key secret",
             ),
             (
                 waiting("ImagePullBackOff", "Back-off pulling image"),

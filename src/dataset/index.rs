@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Block, Sha256Digest};
+use super::{Block, ModelNames, Sha256Digest};
 use crate::openai::{LineNumber, RowNumber};
 
 /// What inspection leaves behind, so that a restart neither inspects nor plans again: what the data set was, and where its
@@ -16,6 +16,8 @@ pub struct Index {
     pub version: String,
     /// Of the whole file.
     pub sha256: Sha256Digest,
+    /// The names that rows were allowed to have: with fewer, its rows may not be good any more.
+    pub model_names: ModelNames,
     /// All rows, in order.
     pub blocks: Vec<Block>,
 }
@@ -141,6 +143,7 @@ mod tests {
             bytes: 700,
             version: "size=700 etag=\"1\"".to_owned(),
             sha256: Sha256Digest::of(b"file"),
+            model_names: ModelNames::new(["org/model", "gpt-4o-mini"]),
             blocks: vec![block(0, 2, 3, 400, 3), block(3, 6, 410, 290, 2)],
         }
     }
@@ -149,6 +152,7 @@ mod tests {
         r#"{"format":"batchinference.dev/dataset-index","formatVersion":1,"rows":5,"bytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
+        r#""modelNames":["org/model","gpt-4o-mini"],"#,
         r#""blocks":[[0,2,3,400,3,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"#,
         r#"[3,6,410,290,2,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]]}"#,
     );

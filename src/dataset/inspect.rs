@@ -167,6 +167,7 @@ impl<'a> Inspector<'a> {
             bytes: version.size,
             version: version.to_string(),
             sha256: file.into(),
+            model_names: models.clone(),
             blocks: blocks.finish(),
         };
         let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;

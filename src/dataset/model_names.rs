@@ -1,5 +1,8 @@
+use serde::{Deserialize, Serialize};
+
 /// The names by which rows may call the base model. An empty name, and none, always mean it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ModelNames(Vec<String>);
 
 impl ModelNames {
@@ -12,6 +15,12 @@ impl ModelNames {
     #[must_use]
     pub fn mean_base(&self, model: Option<&str>) -> bool {
         model.is_none_or(|name| name.is_empty() || self.0.iter().any(|known| known == name))
+    }
+
+    /// Whether all of the other names are among these: rows that were good with those are good with these.
+    #[must_use]
+    pub fn include(&self, others: &Self) -> bool {
+        others.0.iter().all(|name| self.mean_base(Some(name)))
     }
 
     /// What to write as `body.model`, for a message.
@@ -46,5 +55,12 @@ mod tests {
             assert!(!names.mean_base(Some(other)), "{other}");
         }
         assert!(!ModelNames::new([""; 0]).mean_base(Some("a")));
+    }
+
+    #[test]
+    fn more_names_include_fewer_in_any_order() {
+        let (fewer, more) = (ModelNames::new(["a", "b"]), ModelNames::new(["b", "c", "a"]));
+        assert!(more.include(&fewer) && fewer.include(&fewer));
+        assert!(!fewer.include(&more));
     }
 }

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use super::Engine;
+use crate::openai::ResponseBody;
 
 /// What came of sending a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Answer<'a> {
     /// The HTTP status.
     pub status: u16,
     /// The body.
-    pub body: &'a [u8],
+    pub body: &'a ResponseBody,
     /// The header `Retry-After`, where it was there in seconds.
     pub retry_after: Option<Duration>,
 }
@@ -125,15 +126,15 @@ fn after_fault(fault: Fault) -> Verdict {
 fn is_broken(engine: Engine, answer: &Answer<'_>) -> bool {
     match engine {
         // `EngineDeadError` (`vllm/v1/engine/exceptions.py`): every request in flight gets it, then the process ends.
-        Engine::VLLM => answer.status == 500 && contains(answer.body, b"EngineCore encountered an issue"),
+        Engine::VLLM => answer.status == 500 && contains(answer.body.as_bytes(), b"EngineCore encountered an issue"),
         // While it loads, every path answers so; nothing else of it does, as it queues without limit (llama-server run).
-        Engine::LlamaCpp => answer.status == 503 && contains(answer.body, b"unavailable_error"),
+        Engine::LlamaCpp => answer.status == 503 && contains(answer.body.as_bytes(), b"unavailable_error"),
     }
 }
 
 fn after_answer(answer: &Answer<'_>) -> Verdict {
     match answer.status {
-        200..=299 if is_json(answer.body) => Verdict::Done,
+        200..=299 if answer.body.is_json() => Verdict::Done,
         200..=299 => counted(RetryReason::BadBody),
         401 | 403 => Verdict::StopJob(StopReason::AccessDenied { status: answer.status }),
         429 | 503 => Verdict::Retry {
@@ -154,15 +155,6 @@ fn counted(reason: RetryReason) -> Verdict {
         reason,
         counts_as_attempt: true,
     }
-}
-
-/// Whether the bytes are one JSON value; nothing of it is kept, as results carry the server's own bytes.
-fn is_json(body: &[u8]) -> bool {
-    // Checked first: serde_json skips strings without looking at their bytes.
-    let Ok(text) = std::str::from_utf8(body) else {
-        return false;
-    };
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 fn contains(body: &[u8], words: &[u8]) -> bool {

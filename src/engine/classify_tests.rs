@@ -19,7 +19,7 @@ const OVERLOADED: Verdict = Verdict::Retry {
 fn answered(engine: Engine, status: u16, body: &str) -> Verdict {
     let answer = Answer {
         status,
-        body: body.as_bytes(),
+        body: &ResponseBody::new(body.to_owned().into()),
         retry_after: None,
     };
     classify(engine, Outcome::Answer(answer))
@@ -156,6 +156,8 @@ fn a_status_means_the_same_for_every_engine_where_no_body_says_otherwise() {
 fn success_needs_one_json_value() {
     let table = [
         (r#" {"a": 1.0, "a": 12345678901234567890, "b": "\ud83d"} "#, DONE),
+        // Half of a surrogate pair, as in a value above.
+        (r#"{"\ud800": 1}"#, DONE),
         ("", BAD_BODY),
         ("<html>", BAD_BODY),
         (r#"{"a":1"#, BAD_BODY),
@@ -167,7 +169,7 @@ fn success_needs_one_json_value() {
     }
     let not_text = Answer {
         status: 200,
-        body: b"{\"a\":\"\xff\"}",
+        body: &ResponseBody::new(b"{\"a\":\"\xff\"}".as_slice().into()),
         retry_after: None,
     };
     assert_eq!(classify(Engine::VLLM, Outcome::Answer(not_text)), BAD_BODY);
@@ -184,7 +186,7 @@ fn the_wait_that_an_overloaded_server_asks_for_is_kept() {
     let retry_after = Some(Duration::from_secs(7));
     let answer = Answer {
         status: 429,
-        body: b"",
+        body: &ResponseBody::new("".into()),
         retry_after,
     };
     assert_eq!(

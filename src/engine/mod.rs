@@ -1,9 +1,9 @@
 //! What each model server program needs and how its answers are read: image, arguments, environment,
 //! quantization, verdicts; and the catalog of base models.
 //!
-//! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]). Start with [`launch`],
-//! which turns a job's wishes into a [`Launch`]; [`vllm`] and [`llama_cpp`] hold what is peculiar to one
-//! program; [`model`] reads `spec.server.baseModel`; [`names`] says which `body.model` is the base;
+//! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON).
+//! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`] and [`llama_cpp`] hold what is peculiar
+//! to one program; [`model`] reads `spec.server.baseModel`; [`names`] says which `body.model` is the base;
 //! [`classify`] says what to do with a row after an answer or a fault.
 //!
 //! Facts were read in vLLM 0.32.0 and llama.cpp 0.7.0 (build 11669); "llama-server run" means observed on that build.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::{Fault, Verdict};
-use crate::openai::{Outcome, ResponseBody, ResultRow, Usage};
+use crate::openai::{Outcome, ResultRow, Usage};
 use crate::results::{FinishedRow, Identity, Kind};
 
 use super::rows::Row;
@@ -65,13 +65,13 @@ impl Lines {
     }
 
     fn answered(&self, row: &Row, request_id: &str, answered: &Answered) -> (Vec<u8>, Usage) {
-        let body = ResponseBody::new(answered.body.clone());
+        let body = &answered.body;
         let line = self.line(
             row,
             Outcome::Answered {
                 status_code: answered.status,
                 request_id: answered.request_id.as_deref().unwrap_or(request_id),
-                body: &body,
+                body,
             },
         );
         (line, body.usage())

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
+use crate::openai::ResponseBody;
 
 use super::rows::Row;
 
@@ -44,8 +45,8 @@ pub struct Answered {
     pub request_id: Option<String>,
     /// When the server wants to be asked again.
     pub retry_after: Option<Duration>,
-    /// The bytes.
-    pub body: Bytes,
+    /// What it says.
+    pub body: ResponseBody,
 }
 
 impl Sender {
@@ -87,13 +88,6 @@ impl Sender {
 }
 
 async fn read(mut response: reqwest::Response) -> Reply {
-    let mut answered = Answered {
-        status: response.status().as_u16(),
-        request_id: text(response.headers(), REQUEST_ID),
-        retry_after: text(response.headers(), RETRY_AFTER.as_str())
-            .and_then(|text| text.trim().parse().ok().map(Duration::from_secs)),
-        body: Bytes::new(),
-    };
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
@@ -103,8 +97,13 @@ async fn read(mut response: reqwest::Response) -> Reply {
             Err(error) => return fault(&error),
         }
     }
-    answered.body = body.freeze();
-    Reply::Answered(answered)
+    Reply::Answered(Answered {
+        status: response.status().as_u16(),
+        request_id: text(response.headers(), REQUEST_ID),
+        retry_after: text(response.headers(), RETRY_AFTER.as_str())
+            .and_then(|text| text.trim().parse().ok().map(Duration::from_secs)),
+        body: ResponseBody::new(body.freeze()),
+    })
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

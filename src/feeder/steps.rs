@@ -13,7 +13,7 @@ use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
     Claim, Claimed, DatasetFacts, Finished, Identity, Ledger, LedgerStatus, LedgerWriter, OutputNotEmpty, claim,
-    finalise, highest_attempt, read_manifest, resume,
+    finalise, highest_attempt, read_manifest, restore, resume,
 };
 use crate::storage::Store;
 
@@ -91,7 +91,10 @@ impl Feeder {
         let earlier = self.patience.until_done(Place::Output, || self.earlier_index()).await?;
         let version = || async { Ok(self.source.version().await?.to_string()) };
         let version = self.patience.until_done(Place::Dataset, version).await?;
-        let index = match earlier.filter(|index| index.version == version) {
+        let names = self.job.model_names();
+        // A name that was good then may be none now: names do not make other work.
+        let is_good = |index: &Index| index.version == version && names.include(&index.model_names);
+        let index = match earlier.filter(is_good) {
             Some(index) => index,
             None => self.patience.until_done(Place::Dataset, || self.inspect_anew()).await?,
         };
@@ -138,7 +141,8 @@ impl Feeder {
             Claimed::Resumed(theirs) => tracing::info!(job = %theirs.job(), "work that was begun is taken up"),
             Claimed::OutputNotEmpty(reason) => return Err(Stop::Ended(self.refusal(&reason))),
         }
-        // Another one that is there is of the same data set, as its claim is.
+        // Another one that is there is of the same data set, as its claim is. One of other names stays, and the data set is
+        // inspected at each start.
         let index = index.encode();
         let create = || async { Ok(self.store.create(INDEX, index.clone()).await?) };
         self.patience.until_done(Place::Output, create).await?;
@@ -163,6 +167,9 @@ impl Feeder {
         let Some(manifest) = manifest.filter(|manifest| manifest.identity == identity) else {
             return Ok(None);
         };
+        // Somebody may have removed or cut short what it describes.
+        let restore = || Box::pin(async { Ok(restore(&self.store, &manifest).await?) });
+        self.patience.until_done(Place::Output, restore).await?;
         let (results, errors) = (manifest.results.rows, manifest.errors.rows);
         self.patience.reporter.update(|report| {
             report.progress = Some(progress(manifest.dataset.rows, results, errors, None));

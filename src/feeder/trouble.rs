@@ -114,6 +114,7 @@ impl From<results::Error> for Trouble {
             | E::UnknownRow { .. }
             | E::Unreadable { .. }
             | E::OtherManifest { .. }
+            | E::FileLost { .. }
             | E::Json { .. } => Self::end(Reason::OutputNotEmpty, chain(&error)),
         }
     }

@@ -30,7 +30,7 @@ impl ResponseBody {
         &self.bytes
     }
 
-    /// Whether the whole body is one JSON text (RFC 8259).
+    /// Whether the whole body is one JSON text (RFC 8259). Verdicts and result rows both go by this.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.json.is_some()
@@ -52,16 +52,15 @@ impl ResponseBody {
 impl JsonAnswer {
     /// `None` when the text is not JSON. Of doubled keys the last one counts, as most readers have it.
     fn parse(text: &str) -> Option<Self> {
-        if !text.trim_start().starts_with('{') {
-            return serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self::default());
-        }
+        serde_json::from_str::<IgnoredAny>(text).ok()?;
         let mut answer = Self::default();
-        for_each_member(text, |key, value| match key.as_str() {
+        // Ends early at a value that is no object, and at a key with half of a surrogate pair, which JSON allows (RFC 8259,
+        // section 8.2) and no string of ours can hold.
+        let _ = for_each_member(text, |key, value| match key.as_str() {
             "usage" => answer.usage = Usage::from_json(value.get()),
             "model" => answer.model = serde_json::from_str(value.get()).ok(),
             _ => {}
-        })
-        .ok()?;
+        });
         Some(answer)
     }
 }
@@ -118,7 +117,16 @@ mod tests {
 
     #[test]
     fn only_one_whole_json_text_is_json() {
-        for body in [r#"{"a":1}"#, " [1] \n", r#""text""#, "12345678901234567890", "null"] {
+        let half_a_pair = r#"{"usage":{"prompt_tokens":3},"\ud800":1}"#;
+        assert_eq!(answer(half_a_pair).usage().prompt_tokens, 3);
+        for body in [
+            r#"{"a":1}"#,
+            " [1] \n",
+            r#""text""#,
+            "12345678901234567890",
+            "null",
+            half_a_pair,
+        ] {
             assert!(answer(body).is_json(), "{body}");
         }
         for body in ["", "<html>", "{", "{}{}", "nul", "\u{feff}{}"] {

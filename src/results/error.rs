@@ -3,6 +3,7 @@
 use crate::openai::RowNumber;
 use crate::storage::{self, StoreUri};
 
+use super::MANIFEST;
 use super::checksum::Checksum;
 use super::header::Damage;
 
@@ -55,6 +56,16 @@ pub enum Error {
         theirs: Checksum,
         /// What was expected.
         ours: Checksum,
+    },
+    /// A file of rows is gone or changed, and the segments that it was made from are too.
+    #[error(
+        "`{uri}` is not what {MANIFEST} says, and cannot be written again: {why}: put the file back, or choose another output"
+    )]
+    FileLost {
+        /// The file.
+        uri: StoreUri,
+        /// What is wrong with the segments.
+        why: String,
     },
     /// A value of ours could not be written as JSON.
     #[error("`{uri}` could not be written as JSON")]

@@ -1,27 +1,16 @@
 //! The end of a job: all segments become two files and a manifest.
+//!
+//! Several may be at it at once, and of their manifests the first decides. Whoever finds another's puts the files back that
+//! it describes. So the last that anyone does to a file is to write what the manifest says, in whatever order they work.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::storage::{Put, Store};
 
-use crate::openai::RowNumber;
-use crate::storage::{ObjectWriter, Put, Store};
-
-use super::checksum::Hasher;
 use super::claim::{Identity, JobReference};
 use super::error::Error;
-use super::header::{RowsOfKind, Tokens};
-use super::manifest::{
-    self, DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, read_manifest,
-};
-use super::merge::{Merge, MergedRow};
-use super::record::Kind;
-use super::row_set::RowSet;
+use super::files::Files;
+use super::manifest::{self, DatasetFacts, Manifest, ModelUsage, Outcome, Proof, SegmentUsed, read_manifest};
 use super::stored_segment::{self, StoredSegment};
-use super::{ERRORS, MANIFEST, RESULTS};
-
-/// Read from each open segment at a time: large enough for a store's latency not to count, small enough for
-/// a hundred segments that overlap.
-const CHUNK_BYTES: u64 = 256 << 10;
+use super::{MANIFEST, restore};
 
 /// What the manifest says that segments do not know.
 #[derive(Clone, Debug)]
@@ -45,60 +34,85 @@ pub struct Finished {
 /// an error row first.
 ///
 /// May be killed anywhere and run again. When there is a manifest, the end is decided and it is returned as
-/// it is.
+/// it is, with the files that it describes.
 ///
 /// # Errors
 ///
 /// [`Error`]; without a manifest, nothing is decided.
 pub async fn finalise(store: &Store, finished: &Finished) -> Result<Manifest, Error> {
     if let Some(decided) = decided(store, finished).await? {
-        return Ok(decided);
+        return settle(store, decided).await;
     }
     let merged = Merged::begin(store, finished).await?;
     merged.complete(store, finished).await
 }
 
-/// Both files written to their last byte, but not visible yet.
+/// Both files, not visible yet, and what they were made from.
 struct Merged {
     files: Files,
     segments: Vec<StoredSegment>,
-    duplicates: u64,
 }
 
 impl Merged {
     async fn begin(store: &Store, finished: &Finished) -> Result<Self, Error> {
-        let rows = finished.dataset.rows;
         let segments = stored_segment::list(store).await?;
-        check_complete(&segments, rows)?;
-        let mut files = Files::new(store, &segments);
-        let mut merge = Merge::new(store.clone(), &segments, CHUNK_BYTES);
-        if let Err(error) = write_rows(&mut merge, &mut files, rows).await {
-            files.abort().await;
-            return Err(error);
-        }
-        Ok(Self {
-            files,
-            segments,
-            duplicates: merge.duplicates(),
-        })
+        let files = Files::merge(store, &segments, finished.dataset.rows).await?;
+        Ok(Self { files, segments })
     }
 
     async fn complete(self, store: &Store, finished: &Finished) -> Result<Manifest, Error> {
-        // Whoever was slower must not touch the files that a manifest describes.
+        // Whoever was slower should not touch the files that a manifest describes.
         match decided(store, finished).await {
             Ok(None) => {}
             Ok(Some(manifest)) => {
                 self.files.abort().await;
-                return Ok(manifest);
+                return settle(store, manifest).await;
             }
             Err(error) => {
                 self.files.abort().await;
                 return Err(error);
             }
         }
-        let files = self.files;
-        let manifest = files.finish(&self.segments, self.duplicates, finished);
-        create_manifest(store, finished, manifest.await?).await
+        let manifest = self.publish(finished).await?;
+        create_manifest(store, finished, manifest).await
+    }
+
+    /// Makes both files visible and says what they are.
+    async fn publish(self, finished: &Finished) -> Result<Manifest, Error> {
+        let manifest = self.manifest(finished);
+        self.files.publish().await?;
+        Ok(manifest)
+    }
+
+    fn manifest(&self, finished: &Finished) -> Manifest {
+        let files = &self.files;
+        let (results, errors) = (files.results.described(), files.errors.described());
+        let models = files.models.iter();
+        let segments = self.segments.iter();
+        Manifest {
+            format: manifest::FORMAT.to_owned(),
+            outcome: Outcome::of(results.rows, errors.rows),
+            identity: finished.identity,
+            job: finished.job.clone(),
+            dataset: finished.dataset.clone(),
+            usage: files.usage.into(),
+            models: models
+                .map(|(name, (rows, usage))| ModelUsage {
+                    name: name.to_string(),
+                    rows: *rows,
+                    usage: (*usage).into(),
+                })
+                .collect(),
+            proof: Proof::new(results.rows, files.error_rows.clone(), files.duplicates),
+            results,
+            errors,
+            segments: segments
+                .map(|StoredSegment { header, .. }| SegmentUsed::new(header.id, header.rows(), header.body.sha256))
+                .collect(),
+            started_at: finished.started_at.clone(),
+            finished_at: finished.finished_at.clone(),
+            operator_version: finished.operator_version.clone(),
+        }
     }
 }
 
@@ -124,171 +138,18 @@ async fn create_manifest(store: &Store, finished: &Finished, manifest: Manifest)
         return Ok(manifest);
     }
     let decided = decided(store, finished).await?;
-    decided.ok_or_else(|| Error::Vanished { uri: uri() })
+    let decided = decided.ok_or_else(|| Error::Vanished { uri: uri() })?;
+    if (&decided.results, &decided.errors) == (&manifest.results, &manifest.errors) {
+        // The answer to our own try was lost, or the other one merged the same rows.
+        return Ok(decided);
+    }
+    settle(store, decided).await
 }
 
-/// Compares the headers' rows with the data set before anything is written.
-fn check_complete(segments: &[StoredSegment], rows: u64) -> Result<(), Error> {
-    let mut all = RowSet::default();
-    for StoredSegment { header, .. } in segments {
-        all.extend(&header.results.bitmap);
-        all.extend(&header.errors.bitmap);
-    }
-    match all.last() {
-        Some(row) if row.0 >= rows => return Err(Error::UnknownRow { row, rows }),
-        _ => {}
-    }
-    match all.first_missing(rows) {
-        None => Ok(()),
-        Some(first) => Err(Error::MissingRows {
-            first,
-            missing: rows - all.len(),
-            rows,
-        }),
-    }
-}
-
-/// Writes each row to its file. The rows met are counted, not believed: this is what the proof stands on.
-async fn write_rows(merge: &mut Merge, files: &mut Files, rows: u64) -> Result<(), Error> {
-    let mut next = 0;
-    while let Some(merged) = merge.next().await? {
-        let row = merged.record.row;
-        if row.0 >= rows {
-            return Err(Error::UnknownRow { row, rows });
-        }
-        if row.0 != next {
-            return Err(missing(next, rows));
-        }
-        files.write(&merged).await?;
-        next += 1;
-    }
-    if next != rows {
-        return Err(missing(next, rows));
-    }
-    Ok(())
-}
-
-fn missing(next: u64, rows: u64) -> Error {
-    Error::MissingRows {
-        first: RowNumber(next),
-        missing: rows - next,
-        rows,
-    }
-}
-
-/// The two files while they are written, and what they hold so far.
-struct Files {
-    results: File,
-    errors: File,
-    error_rows: RowSet,
-    usage: Tokens,
-    models: BTreeMap<Arc<str>, (u64, Tokens)>,
-}
-
-impl Files {
-    fn new(store: &Store, segments: &[StoredSegment]) -> Self {
-        let expected =
-            |kind: fn(&StoredSegment) -> &RowsOfKind| segments.iter().map(|segment| kind(segment).bytes).sum();
-        let results = expected(|segment| &segment.header.results);
-        let errors = expected(|segment| &segment.header.errors);
-        Self {
-            results: File::new(store.overwrite(RESULTS, results)),
-            errors: File::new(store.overwrite(ERRORS, errors)),
-            error_rows: RowSet::default(),
-            usage: Tokens::default(),
-            models: BTreeMap::new(),
-        }
-    }
-
-    async fn write(&mut self, merged: &MergedRow) -> Result<(), Error> {
-        let record = &merged.record;
-        self.usage.add(record.usage);
-        if let Some(model) = &merged.model {
-            let (rows, usage) = self.models.entry(Arc::clone(model)).or_default();
-            *rows += 1;
-            usage.add(record.usage);
-        }
-        match record.kind {
-            Kind::Result => self.results.write(&record.line).await,
-            Kind::Error => {
-                self.error_rows.insert(record.row);
-                self.errors.write(&record.line).await
-            }
-        }
-    }
-
-    async fn abort(self) {
-        self.results.writer.abort().await;
-        self.errors.writer.abort().await;
-    }
-
-    /// Makes both files visible and says what they are.
-    async fn finish(self, segments: &[StoredSegment], duplicates: u64, finished: &Finished) -> Result<Manifest, Error> {
-        let results = self.results.finish(RESULTS).await?;
-        let errors = self.errors.finish(ERRORS).await?;
-        let models = self.models.into_iter();
-        let segments = segments
-            .iter()
-            .map(|StoredSegment { header, .. }| SegmentUsed::new(header.id, header.rows(), header.body.sha256));
-        Ok(Manifest {
-            format: manifest::FORMAT.to_owned(),
-            outcome: Outcome::of(results.rows, errors.rows),
-            identity: finished.identity,
-            job: finished.job.clone(),
-            dataset: finished.dataset.clone(),
-            usage: self.usage.into(),
-            models: models
-                .map(|(name, (rows, usage))| ModelUsage {
-                    name: name.to_string(),
-                    rows,
-                    usage: usage.into(),
-                })
-                .collect(),
-            proof: Proof::new(results.rows, self.error_rows, duplicates),
-            results,
-            errors,
-            segments: segments.collect(),
-            started_at: finished.started_at.clone(),
-            finished_at: finished.finished_at.clone(),
-            operator_version: finished.operator_version.clone(),
-        })
-    }
-}
-
-/// One file while it is written.
-struct File {
-    writer: ObjectWriter,
-    hasher: Hasher,
-    rows: u64,
-    bytes: u64,
-}
-
-impl File {
-    fn new(writer: ObjectWriter) -> Self {
-        Self {
-            writer,
-            hasher: Hasher::default(),
-            rows: 0,
-            bytes: 0,
-        }
-    }
-
-    async fn write(&mut self, line: &[u8]) -> Result<(), Error> {
-        self.hasher.update(line);
-        self.rows += 1;
-        self.bytes += line.len() as u64;
-        Ok(self.writer.write(line).await?)
-    }
-
-    async fn finish(self, key: &str) -> Result<OutputFile, Error> {
-        self.writer.finish().await?;
-        Ok(OutputFile {
-            key: key.to_owned(),
-            rows: self.rows,
-            bytes: self.bytes,
-            sha256: self.hasher.finish(),
-        })
-    }
+/// Ends with a manifest that was found. The files may be ours, of this try or one before, and made from other segments.
+async fn settle(store: &Store, decided: Manifest) -> Result<Manifest, Error> {
+    restore::verify(store, &decided).await?;
+    Ok(decided)
 }
 
 #[cfg(test)]

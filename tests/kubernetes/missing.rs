@@ -49,6 +49,7 @@ async fn a_job_waits_by_name_for_what_is_missing_and_goes_on_by_itself() {
     for name in ["keys", "token", "map", "claim"] {
         tenant.complete(name, &rows).await;
     }
+    assert!(tenant.had_servers().await, "servers that did run are not seen either");
     volume.remove(&tenant).await;
 }
 

@@ -24,14 +24,9 @@ async fn rows_of_a_deleted_server_come_back_and_none_fails() {
 
     let output = tenant.complete("deleted", &rows).await;
     assert_eq!(output.errors, "");
-    let after = tenant.recorder.events();
-    assert!(
-        after.iter().any(|event| event.pod != doomed),
-        "only the deleted server was used"
-    );
     let twice = tenant.received().values().filter(|received| **received > 1).count();
     assert!(
-        twice <= 64,
-        "{twice} rows were sent again, more than were in flight at one server"
+        (1..=64).contains(&twice),
+        "{twice} rows were sent again; one server has 1 to 64 in flight"
     );
 }

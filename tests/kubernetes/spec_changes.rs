@@ -12,7 +12,9 @@ async fn a_changed_model_is_refused_with_the_rule_and_scaling_is_not() {
     let tenant = Tenant::start("spec-changes").await;
     let rows = chats(3, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
-    let job = Job::new(&tenant, "scaled");
+    // With a template, whose fields the definition does not know: scaling must not take it for changed.
+    let template = json!({"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}});
+    let job = Job::new(&tenant, "scaled").set("/server/podTemplate", template);
     tenant.submit(&job).await;
     tenant.until_received(3).await;
 

@@ -2,12 +2,14 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, SecretEnvSource, SecretKeySelector, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, EnvFromSource, EnvVar, PersistentVolumeClaimVolumeSource, PodSecurityContext,
+    PodSpec, PodTemplateSpec, SecretEnvSource, Volume, VolumeMount,
 };
 use kube::ResourceExt;
 
-use super::{UNPRIVILEGED_ID, access, empty_dir, mount, pod_metadata, quantity, restricted, workload_metadata};
+use super::{
+    UNPRIVILEGED_ID, access, empty_dir, mount, pod_metadata, quantity, restricted, servers, workload_metadata,
+};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
     Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, FEEDER_CONTAINER, FEEDER_PREREQUISITES_CONTAINER,
@@ -64,7 +66,7 @@ fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
     }
     PodSpec {
         containers: vec![container(job, settings, mounts)],
-        init_containers: prerequisites(job, settings).map(|container| vec![container]),
+        init_containers: prerequisites(validated, settings).map(|container| vec![container]),
         enable_service_links: Some(false),
         restart_policy: Some("OnFailure".into()),
         service_account_name: Some(access::feeder_account_name(job)),
@@ -124,30 +126,16 @@ fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
 
 /// An init container that refers to what the servers will need and does nothing: while a Secret is missing, kubelet does not start
 /// it, the feeder waits, and no GPU is taken.
-fn prerequisites(job: &BatchInferenceJob, settings: &Settings) -> Option<Container> {
-    let server = &job.spec.server;
-    let token = server.hf_token_secret_ref.as_ref().map(|reference| EnvVar {
-        name: "HF_TOKEN".into(),
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: reference.name.clone(),
-                key: reference.key.clone(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    });
-    let refers = |variable: &&EnvVar| {
+fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Container> {
+    let job = &validated.job;
+    let refers = |variable: &EnvVar| {
         variable
             .value_from
             .as_ref()
             .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some())
     };
-    let env: Vec<EnvVar> = token
-        .into_iter()
-        .chain(server.env.iter().filter(refers).cloned())
-        .collect();
+    let needed = servers::env(&validated.launch, &job.spec.server);
+    let env: Vec<EnvVar> = needed.into_iter().filter(refers).collect();
     if env.is_empty() {
         return None;
     }

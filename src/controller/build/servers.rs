@@ -119,7 +119,8 @@ fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
     }
 }
 
-fn env(launch: &Launch, server: &ServerSpec) -> Vec<EnvVar> {
+/// The server's environment: what the engine wants, and over it what the job says.
+pub(super) fn env(launch: &Launch, server: &ServerSpec) -> Vec<EnvVar> {
     let own = launch.env.iter().map(|(name, value)| EnvVar {
         name: name.clone(),
         value: Some(value.clone()),

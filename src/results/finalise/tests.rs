@@ -1,41 +1,17 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 
 use super::super::checksum::Checksum;
 use super::super::claim::Work;
-use super::super::record::FinishedRow;
+use super::super::record::{FinishedRow, Kind};
 use super::super::segment::Segment;
-use super::super::testing::{FailingStore, error_row, id, put_segment, row, text};
+use super::super::testing::{FailingStore, error_row, finished, id, put_segment, row, text};
+use super::super::{ERRORS, RESULTS};
 use super::*;
-
-fn finished(rows: u64) -> Finished {
-    let work = Work {
-        dataset_sha256: Checksum::of(b"rows"),
-        model: "base".into(),
-        revision: None,
-        quantization: None,
-        adapters: Vec::new(),
-    };
-    Finished {
-        identity: Identity::of(&work),
-        job: JobReference {
-            namespace: "default".into(),
-            name: "triangles".into(),
-            uid: "8a2ce03c-5a54-4a2a-8f0b-0e7a5b8c1e11".into(),
-        },
-        dataset: DatasetFacts {
-            uri: "s3://bucket/rows.jsonl".into(),
-            rows,
-            bytes: 1234,
-            sha256: work.dataset_sha256,
-        },
-        started_at: "2026-11-24T08:00:00Z".into(),
-        finished_at: "2026-11-24T08:05:00Z".into(),
-        operator_version: "0.1.0".into(),
-    }
-}
 
 async fn put_all(store: &Store, segments: &[Segment]) {
     for segment in segments {
@@ -100,6 +76,53 @@ async fn a_slower_finaliser_leaves_the_results_of_the_faster_alone() {
     let second = slower.complete(&store, &finished(3)).await.unwrap();
     assert_eq!(second, first);
     assert!(text(&store, RESULTS).await.contains("late"));
+}
+
+/// A finaliser that is late: it has merged, and then another one comes to an end with other rows.
+async fn overtaken(slower: &Store, faster: &Store) -> (Merged, Manifest) {
+    put_all(faster, &three_rows()).await;
+    let merged = Merged::begin(slower, &finished(3)).await.unwrap();
+    let late = Segment::new(id(1, 1), vec![row(0, "a late lower attempt")]);
+    put_segment(faster, &late).await;
+    (merged, finalise(faster, &finished(3)).await.unwrap())
+}
+
+async fn assert_described(store: &Store, manifest: &Manifest) {
+    for file in [&manifest.results, &manifest.errors] {
+        let text = text(store, &file.key).await;
+        assert_eq!(Checksum::of(text.as_bytes()), file.sha256, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_replaced_the_files_of_a_manifest_puts_them_back() {
+    let store = Store::in_memory();
+    let (slower, first) = overtaken(&store, &store).await;
+    // It looked for a manifest a moment before there was one.
+    let ours = slower.publish(&finished(3)).await.unwrap();
+    assert_ne!(ours.results, first.results);
+    let second = create_manifest(&store, &finished(3), ours).await.unwrap();
+    assert_eq!(second, first);
+    assert_described(&store, &first).await;
+}
+
+#[tokio::test]
+async fn a_try_that_failed_between_the_two_files_is_put_right_by_the_next() {
+    for operations in 0..8 {
+        let memory = Arc::new(InMemory::new());
+        let (dying, left) = FailingStore::until_raised(&memory);
+        left.store(usize::MAX, Ordering::SeqCst);
+        let store = FailingStore::never(&memory);
+        let (slower, first) = overtaken(&dying, &store).await;
+        left.store(operations, Ordering::SeqCst);
+        let tried = async {
+            let ours = slower.publish(&finished(3)).await?;
+            create_manifest(&dying, &finished(3), ours).await
+        };
+        let _ = tried.await;
+        assert_eq!(finalise(&store, &finished(3)).await.unwrap(), first);
+        assert_described(&store, &first).await;
+    }
 }
 
 #[tokio::test]

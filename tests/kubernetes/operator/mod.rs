@@ -2,6 +2,7 @@
 
 mod controller_killed;
 mod installation;
+mod process;
 mod upgrade;
 
 use std::time::Duration;

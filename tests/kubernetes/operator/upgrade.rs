@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{CHART, Controller, RELEASE, SYSTEM};
 use crate::commands::{must, root};
-use crate::job::Job;
+use crate::job::{FAKE_SERVER, Job};
 use crate::rows::chats;
 use crate::tenant::Tenant;
 
@@ -16,26 +16,19 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     let tenant = Tenant::start("upgrade").await;
     let rows = chats(3, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
-    tenant.submit(&Job::new(&tenant, "running")).await;
+    // The job takes the engine's image from the operator's settings, which the upgrade changes.
+    upgrade(CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
+    Controller::running(&tenant.client).await;
+    let job = Job::new(&tenant, "running").set("/server/image", json!(null));
+    tenant.submit(&job).await;
     tenant.until_received(3).await;
     let before = pods(&tenant).await;
     let chart = tempfile::tempdir().expect("a folder");
     chart_with_a_new_field(chart.path());
 
     let chart = chart.path().to_str().expect("a path");
-    let upgrade = [
-        "upgrade",
-        RELEASE,
-        chart,
-        "--namespace",
-        SYSTEM,
-        "--reuse-values",
-        "--wait",
-        "--timeout",
-        "2m",
-    ];
     let images = "feeder.image=localhost/other-feeder:2,engineImages.LlamaCpp=localhost/other-engine:2";
-    must("helm", &[&upgrade[..], &["--set", images]].concat()).await;
+    upgrade(chart, images).await;
 
     let field = must("kubectl", &["explain", "bij.spec.fieldOfTomorrow"]).await;
     assert!(field.contains("comes with the next version"), "{field}");
@@ -80,6 +73,24 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     )
     .await;
     Controller::running(&tenant.client).await;
+}
+
+/// `helm upgrade` with some values changed.
+async fn upgrade(chart: &str, values: &str) {
+    let upgrade = [
+        "upgrade",
+        RELEASE,
+        chart,
+        "--namespace",
+        SYSTEM,
+        "--reuse-values",
+        "--set",
+        values,
+        "--wait",
+        "--timeout",
+        "2m",
+    ];
+    must("helm", &upgrade).await;
 }
 
 /// Each pod of the running job: its uid, and how often its container was restarted.

@@ -1,0 +1,67 @@
+//! The controller as a process: what it serves, and how it ends when it is told to.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use kube::{Api, Client};
+
+use super::{Controller, STARTED_WITHIN, SYSTEM};
+use crate::commands::must;
+use crate::until::until;
+
+#[tokio::test]
+async fn it_serves_health_and_metrics_and_ends_in_peace_when_told_to() {
+    let client = Client::try_default().await.expect("a cluster");
+    let controller = Controller::running(&client).await;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    let pod = pods.get(&controller.pod).await.expect("the controller's pod");
+    let address = pod.status.and_then(|status| status.pod_ip).expect("an address");
+    let served = async |path: &str| {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.get(format!("http://{address}:8080/{path}")).send().await;
+        answer
+            .expect("an answer")
+            .error_for_status()
+            .expect("200")
+            .text()
+            .await
+            .expect("text")
+    };
+    assert_eq!(
+        (served("healthz").await, served("readyz").await),
+        ("ok".to_owned(), "ok".to_owned())
+    );
+    let metrics = served("metrics").await;
+    assert!(
+        metrics.contains("batch_inference_reconciles_total{outcome=\"done\"}"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("batch_inference_reconcile_duration_seconds_count"),
+        "{metrics}"
+    );
+
+    must(
+        "tests/cluster/ctr",
+        &["task", "kill", "--signal", "SIGTERM", &controller.container],
+    )
+    .await;
+
+    let ended = until("the controller's end", STARTED_WITHIN, async || {
+        last_end(&pods.get(&controller.pod).await.ok()?)
+    })
+    .await;
+    assert_eq!(ended.exit_code, 0, "{ended:?}");
+    let log = must(
+        "kubectl",
+        &["--namespace", SYSTEM, "logs", &controller.pod, "--previous"],
+    )
+    .await;
+    assert!(log.contains("controller stopped"), "{log}");
+    controller.replace().await;
+    Controller::running(&client).await;
+}
+
+/// How the pod's container ended the last time.
+fn last_end(pod: &Pod) -> Option<ContainerStateTerminated> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.first()?.last_state.as_ref()?.terminated.clone()
+}
