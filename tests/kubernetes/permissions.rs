@@ -4,11 +4,16 @@ use serde_json::Value;
 
 use super::audit::{Permissions, permissions, requests};
 use super::commands::must;
+use super::job::Job;
+use super::tenant::Tenant;
 
+/// Namespaces of tests that edit children, scale a job or create it anew, so that children are written again.
+const REWRITTEN: [&str; 4] = ["test-edited", "test-deletion", "test-spec-changes", "test-upgrade"];
 const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
 
 #[tokio::test]
-async fn the_cluster_roles_hold_exactly_what_operator_and_feeders_use() {
+async fn the_cluster_roles_hold_exactly_what_the_operator_uses_and_gives_to_feeders() {
+    let given = given_to_a_feeder().await;
     let by_operator = requests(|user| user == OPERATOR);
     let by_feeders = requests(|user| user.starts_with("system:serviceaccount:test-") && user.ends_with("-feeder"));
     let refused: Vec<_> = by_operator
@@ -18,21 +23,35 @@ async fn the_cluster_roles_hold_exactly_what_operator_and_feeders_use() {
         .collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
 
+    let role_of_operator = allowed(&["clusterrole", "batch-inference-operator"]).await;
     assert_eq!(
-        role("batch-inference-operator").await,
+        role_of_operator,
         permissions(&by_operator),
         "the operator: role, then use"
     );
+    let role_of_feeders = allowed(&["clusterrole", "batch-inference-operator-feeders"]).await;
     assert_eq!(
-        role("batch-inference-operator-feeders").await,
-        permissions(&by_feeders),
-        "feeders: role, then use"
+        role_of_feeders, given,
+        "feeders: what the operator may give, then what it gives"
     );
+    for (kind, verbs) in permissions(&by_feeders) {
+        assert!(given[&kind].is_superset(&verbs), "feeders use {verbs:?} on {kind}");
+    }
+}
+
+/// What the role of a job's feeder allows.
+async fn given_to_a_feeder() -> Permissions {
+    let tenant = Tenant::without_keys("permissions").await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    let job = tenant.job("job").await;
+    tenant.feeder_pod(&job).await;
+    allowed(&["--namespace", &tenant.namespace, "role", "job-feeder"]).await
 }
 
 #[tokio::test]
 async fn nothing_is_written_twice_that_has_not_changed() {
     let names = [
+        "deployments",
         "serviceaccounts",
         "roles",
         "rolebindings",
@@ -53,8 +72,7 @@ async fn nothing_is_written_twice_that_has_not_changed() {
         else {
             continue;
         };
-        // Tests that edit children, or create a job anew, have each child written again.
-        if object.namespace.starts_with("test-edited") || object.namespace.starts_with("test-deletion") {
+        if REWRITTEN.iter().any(|test| object.namespace.starts_with(test)) {
             continue;
         }
         *seen
@@ -66,9 +84,9 @@ async fn nothing_is_written_twice_that_has_not_changed() {
     assert!(again.is_empty(), "written more than once: {again:#?}");
 }
 
-/// What a ClusterRole allows.
-async fn role(name: &str) -> Permissions {
-    let role = must("kubectl", &["get", "clusterrole", name, "--output", "json"]).await;
+/// What a role allows.
+async fn allowed(role: &[&str]) -> Permissions {
+    let role = must("kubectl", &[&["get", "--output", "json"], role].concat()).await;
     let role: Value = serde_json::from_str(&role).expect("an object");
     let texts = |value: &Value| -> Vec<String> {
         let items = value.as_array().expect("a list").iter();
