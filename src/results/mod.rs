@@ -24,7 +24,7 @@ mod stored_segment;
 mod testing;
 
 pub use checksum::{Checksum, ChecksumError, Hasher};
-pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty, Work, claim};
+pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty, Work, claim, read_claim};
 pub use error::Error;
 pub use finalise::{Finished, finalise};
 pub use header::{Damage, Header, ModelRows, RowsOfKind, SegmentId, Tokens};
@@ -38,6 +38,8 @@ pub use segment::Segment;
 
 /// Who may write here, and what for: created first.
 pub const JOB: &str = "job.json";
+/// What inspection found, for a feeder that starts again.
+pub const INDEX: &str = "index.json";
 /// Rows that were answered, in input order.
 pub const RESULTS: &str = "results.jsonl";
 /// Rows that failed, in input order.
