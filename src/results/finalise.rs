@@ -21,7 +21,7 @@ use super::{ERRORS, MANIFEST, RESULTS};
 
 /// Read from each open segment at a time: large enough for a store's latency not to count, small enough for
 /// a hundred segments that overlap.
-const CHUNK_BYTES: u64 = 256 << 10;
+pub(super) const CHUNK_BYTES: u64 = 256 << 10;
 
 /// What the manifest says that segments do not know.
 #[derive(Clone, Debug)]
