@@ -1,7 +1,7 @@
 //! The batch inference operator: a Kubernetes controller, and the feeder that it starts for each job.
 //!
 //! The folders are floors, and imports only go down (`tests/architecture.rs` keeps it so):
-//! `controller`, `feeder` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
+//! `controller`, `feeder`, `verify` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
 //! `docs/architecture.md` has the picture.
 
 pub mod api;
@@ -13,3 +13,4 @@ pub mod feeder;
 pub mod openai;
 pub mod results;
 pub mod storage;
+pub mod verify;

@@ -24,8 +24,23 @@ pub enum Command {
     Controller(ControllerArguments),
     /// Run the feeder of one job. The controller starts it in a pod; there is no need to start it by hand.
     Feed(FeedArguments),
+    /// Prove a finished output against its data set, and say what differs. Exit code 0: proven; 1: not proven; 2: could not
+    /// be checked.
+    Verify(VerifyArguments),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
+}
+
+/// Arguments of the check. An `s3://` store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID` and so on;
+/// for two different stores, with `DATASET_` or `OUTPUT_` before each).
+#[derive(Debug, clap::Args)]
+pub struct VerifyArguments {
+    /// The data set: s3://BUCKET/KEY, or the path of a file.
+    #[arg(long, value_name = "URI")]
+    pub dataset: String,
+    /// What the job left: s3://BUCKET/PREFIX/, or the path of a folder.
+    #[arg(long, value_name = "URI")]
+    pub output: String,
 }
 
 /// Arguments of the controller.

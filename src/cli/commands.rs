@@ -7,6 +7,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
+use super::verify::{not_started, verify};
 use crate::api::crd;
 use crate::controller::run::run;
 use crate::controller::settings::Settings;
@@ -20,6 +21,10 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Controller(arguments) => with_runtime(controller(arguments)),
         Command::Feed(arguments) => with_runtime(feed(arguments)),
+        Command::Verify(arguments) => {
+            let checked = with_runtime(async { Ok(verify(&arguments).await) });
+            Ok(checked.unwrap_or_else(|error| not_started(&error)))
+        }
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!("{error:#}");

@@ -145,7 +145,7 @@ fn dataset_claim(job: &BatchInferenceJob) -> Result<Option<String>, Wait> {
     let uri = StoreUri::parse_object(uri).map_err(|error| refuse("dataset.uri", &error))?;
     Ok(match uri.root() {
         Root::Claim(name) => Some(name.clone()),
-        Root::Bucket(_) => None,
+        Root::Bucket(_) | Root::Folder(_) => None,
     })
 }
 

@@ -12,7 +12,7 @@ use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
-    Claim, Claimed, DatasetFacts, Finished, Identity, Ledger, LedgerStatus, LedgerWriter, OutputNotEmpty, claim,
+    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Ledger, LedgerStatus, LedgerWriter, OutputNotEmpty, claim,
     finalise, highest_attempt, read_manifest, restore, resume,
 };
 use crate::storage::Store;
@@ -31,8 +31,6 @@ use super::send::Sender;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
 
-/// The index of the data set in the output: what inspection found, so that a restart need not inspect again.
-pub const INDEX: &str = "index.json";
 /// A store that is away at the end keeps the servers for this long: the answers are in, only their proof is missing.
 const KEEP_SERVERS: Duration = Duration::from_secs(30);
 /// When the feeder is asked to stop, what is answered has this long to become durable, of the 30 s that a pod has.

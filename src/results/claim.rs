@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::{Put, Store, StoreUri};
@@ -135,6 +136,18 @@ impl Claim {
     pub fn job(&self) -> &JobReference {
         &self.job
     }
+
+    /// What shapes its rows.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// The rows of its data set.
+    #[must_use]
+    pub fn dataset_rows(&self) -> u64 {
+        self.dataset.rows
+    }
 }
 
 /// How a claim ended.
@@ -239,15 +252,11 @@ async fn compare(store: &Store, ours: &Claim) -> Result<Option<Claimed>, Error> 
         return Ok(None);
     };
     let uri = store.uri_of(JOB);
-    Ok(Some(match serde_json::from_slice::<Claim>(&json) {
+    Ok(Some(match parse(&json) {
         Err(error) => Claimed::OutputNotEmpty(OutputNotEmpty::Unreadable {
             uri,
             reason: error.to_string(),
         }),
-        Ok(theirs) if theirs.format != FORMAT => {
-            let reason = format!("its format is {}", theirs.format);
-            Claimed::OutputNotEmpty(OutputNotEmpty::Unreadable { uri, reason })
-        }
         Ok(theirs) if theirs.identity == ours.identity => Claimed::Resumed(Box::new(theirs)),
         Ok(theirs) => Claimed::OutputNotEmpty(OutputNotEmpty::OtherWork {
             uri,
@@ -255,6 +264,29 @@ async fn compare(store: &Store, ours: &Claim) -> Result<Option<Claimed>, Error> 
             ours: Box::new(ours.work.clone()),
         }),
     }))
+}
+
+/// Reads the claim of an output; `None` when nobody has claimed it.
+///
+/// # Errors
+///
+/// [`Error`] when the store fails or the object is not ours.
+pub async fn read_claim(store: &Store) -> Result<Option<Claim>, Error> {
+    let Some(json) = store.read(JOB).await? else {
+        return Ok(None);
+    };
+    parse(&json).map(Some).map_err(|source| Error::Unreadable {
+        uri: store.uri_of(JOB),
+        source,
+    })
+}
+
+fn parse(json: &[u8]) -> serde_json::Result<Claim> {
+    let claim: Claim = serde_json::from_slice(json)?;
+    if claim.format != FORMAT {
+        return Err(serde_json::Error::custom(format!("its format is {}", claim.format)));
+    }
+    Ok(claim)
 }
 
 /// An object that finalising would replace, or whose rows it would take for ours.

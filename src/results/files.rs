@@ -18,7 +18,7 @@ use super::{ERRORS, RESULTS};
 
 /// Read from each open segment at a time: large enough for a store's latency not to count, small enough for
 /// a hundred segments that overlap.
-const CHUNK_BYTES: u64 = 256 << 10;
+pub(super) const CHUNK_BYTES: u64 = 256 << 10;
 
 /// Both files written to their last byte, but not visible yet; and what they hold.
 pub(super) struct Files {

@@ -17,6 +17,7 @@ mod ledger_writer;
 mod manifest;
 mod merge;
 mod record;
+mod replay;
 mod restore;
 mod resume;
 mod row_set;
@@ -26,7 +27,7 @@ mod stored_segment;
 mod testing;
 
 pub use checksum::{Checksum, ChecksumError, Hasher};
-pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty, Work, claim};
+pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty, Work, claim, read_claim};
 pub use error::Error;
 pub use finalise::{Finished, finalise};
 pub use header::{Damage, Header, ModelRows, RowsOfKind, SegmentId, Tokens};
@@ -34,6 +35,7 @@ pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
 pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
 pub use manifest::{DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
 pub use record::{FinishedRow, Kind};
+pub use replay::{Replay, ReplayedRow};
 pub use restore::restore;
 pub use resume::{highest_attempt, resume};
 pub use row_set::RowSet;
@@ -41,6 +43,8 @@ pub use segment::Segment;
 
 /// Who may write here, and what for: created first.
 pub const JOB: &str = "job.json";
+/// What inspection found, for a feeder that starts again.
+pub const INDEX: &str = "index.json";
 /// Rows that were answered, in input order.
 pub const RESULTS: &str = "results.jsonl";
 /// Rows that failed, in input order.

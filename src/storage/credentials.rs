@@ -33,33 +33,59 @@ impl Side {
     }
 }
 
+/// Who gave the keys: what messages call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Giver {
+    /// The Secret of a job's field.
+    Secret(Side),
+    /// A person, who set them in the environment of a command.
+    Person(Side),
+}
+
+impl Giver {
+    fn side(self) -> Side {
+        let (Self::Secret(side) | Self::Person(side)) = self;
+        side
+    }
+}
+
+impl fmt::Display for Giver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(side) => write!(f, "the Secret of {}", side.secret_field()),
+            Self::Person(_) => f.write_str("the environment"),
+        }
+    }
+}
+
 /// Keys as the store's SDK names them (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...). `Debug` shows
 /// their names only.
 #[derive(Clone)]
 pub struct Credentials {
-    side: Side,
+    giver: Giver,
     values: BTreeMap<String, String>,
-    from_secret: bool,
+    /// Whether the keys had the side's prefix.
+    prefixed: bool,
 }
 
-/// A Secret that cannot work, found without asking the store.
+/// Keys that cannot work, found without asking the store.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// One half of the key is missing.
-    #[error("the Secret of {field} has {present} but no {missing}: add it", field = side.secret_field())]
+    #[error("{giver} has {present} but no {missing}: add it")]
     Incomplete {
-        /// Whose Secret.
-        side: Side,
+        /// Who gave it.
+        giver: Giver,
         /// The key that is there.
         present: &'static str,
         /// The key that is not.
         missing: &'static str,
     },
     /// The address of the store is no URL.
-    #[error("the Secret of {field} has {key} that is not an http:// or https:// URL", field = side.secret_field())]
+    #[error("{giver} has {key} that is not an http:// or https:// URL")]
     BadEndpoint {
-        /// Whose Secret.
-        side: Side,
+        /// Who gave it.
+        giver: Giver,
         /// The key that holds it.
         key: &'static str,
     },
@@ -82,6 +108,21 @@ impl Credentials {
     ///
     /// [`CredentialsError`] for a Secret that cannot work.
     pub fn from_env(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, CredentialsError> {
+        Self::read(Giver::Secret(side), vars)
+    }
+
+    /// The same from the environment of a command that a person typed: there the `AWS_*` variables are the usual ones,
+    /// and prefixed ones are for a data set and an output in different stores.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError`] for keys that cannot work.
+    pub fn of_person(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, CredentialsError> {
+        Self::read(Giver::Person(side), vars)
+    }
+
+    fn read(giver: Giver, vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, CredentialsError> {
+        let side = giver.side();
         let mut secret = BTreeMap::new();
         let mut process = BTreeMap::new();
         for (name, value) in vars {
@@ -96,13 +137,13 @@ impl Credentials {
                 process.insert(name, value);
             }
         }
-        let from_secret = secret.contains_key(KEY_ID) || secret.contains_key(SECRET_KEY);
-        let mut values = if from_secret { BTreeMap::new() } else { process };
+        let prefixed = secret.contains_key(KEY_ID) || secret.contains_key(SECRET_KEY);
+        let mut values = if prefixed { BTreeMap::new() } else { process };
         values.extend(secret);
         let credentials = Self {
-            side,
+            giver,
             values,
-            from_secret,
+            prefixed,
         };
         credentials.check()?;
         Ok(credentials)
@@ -123,8 +164,12 @@ impl Credentials {
 
     /// What the owner should check when the store refuses.
     pub(super) fn hint(&self) -> Arc<str> {
-        let field = self.side.secret_field();
-        if self.from_secret {
+        let side = match self.giver {
+            Giver::Secret(side) => side,
+            Giver::Person(side) => return self.hint_for_person(side).into(),
+        };
+        let field = side.secret_field();
+        if self.prefixed {
             return format!("check {KEY_ID} and {SECRET_KEY} in the Secret of {field}, and what that key may do")
                 .into();
         }
@@ -135,13 +180,23 @@ impl Credentials {
         .into()
     }
 
+    fn hint_for_person(&self, side: Side) -> String {
+        let prefix = if self.prefixed { side.env_prefix() } else { "" };
+        if self.get(KEY_ID).is_some() {
+            return format!(
+                "check {prefix}{KEY_ID} and {prefix}{SECRET_KEY} in the environment, and what that key may read"
+            );
+        }
+        format!("set {KEY_ID} and {SECRET_KEY} in the environment, as no key is there")
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
     fn check(&self) -> Result<(), CredentialsError> {
         let incomplete = |present, missing| CredentialsError::Incomplete {
-            side: self.side,
+            giver: self.giver,
             present,
             missing,
         };
@@ -152,8 +207,8 @@ impl Credentials {
         }
         for key in ENDPOINTS {
             if self.get(key).is_some_and(|url| !is_http(url)) {
-                let side = self.side;
-                return Err(CredentialsError::BadEndpoint { side, key });
+                let giver = self.giver;
+                return Err(CredentialsError::BadEndpoint { giver, key });
             }
         }
         Ok(())
@@ -167,7 +222,7 @@ fn is_http(url: &str) -> bool {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("side", &self.side)
+            .field("giver", &self.giver)
             .field("keys", &self.values.keys())
             .finish_non_exhaustive()
     }
@@ -231,6 +286,27 @@ mod tests {
             refused.to_string(),
             "the Secret of spec.output.credentialsSecretRef has AWS_ENDPOINT_URL \
              that is not an http:// or https:// URL"
+        );
+    }
+
+    #[test]
+    fn a_person_is_told_which_variable_to_set() {
+        let of_person = |vars: &[(&str, &str)]| {
+            let vars = vars.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+            Credentials::of_person(Side::Output, vars)
+        };
+        let hint = |vars: &[(&str, &str)]| of_person(vars).unwrap().hint().to_string();
+        assert!(hint(&[]).starts_with("set AWS_ACCESS_KEY_ID"));
+        let process = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        assert!(hint(&process).starts_with("check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"));
+        let prefixed = [
+            ("OUTPUT_AWS_ACCESS_KEY_ID", "id"),
+            ("OUTPUT_AWS_SECRET_ACCESS_KEY", "secret"),
+        ];
+        assert!(hint(&prefixed).starts_with("check OUTPUT_AWS_ACCESS_KEY_ID"));
+        assert_eq!(
+            of_person(&process[..1]).unwrap_err().to_string(),
+            "the environment has AWS_ACCESS_KEY_ID but no AWS_SECRET_ACCESS_KEY: add it"
         );
     }
 

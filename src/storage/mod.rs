@@ -8,13 +8,15 @@
 
 mod credentials;
 mod error;
+mod named;
 mod open;
 mod store;
 mod uri;
 mod writer;
 
-pub use credentials::{Credentials, CredentialsError, Side};
+pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use error::Error;
+pub use named::{NamedError, open_named_folder, open_named_object};
 pub use open::{Dataset, OpenError, open_dataset, open_output};
 pub use store::{Entry, Put, Store};
 pub use uri::{Root, StoreUri, UriError};

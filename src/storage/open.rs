@@ -123,6 +123,13 @@ fn open(
         source: Box::new(source),
     };
     match uri.root() {
+        Root::Folder(folder) => {
+            let store = LocalFileSystem::new_with_prefix(format!("{folder}/")).map_err(settings)?;
+            Ok((
+                Arc::new(store),
+                "check the permissions of the file and its folder".into(),
+            ))
+        }
         Root::Bucket(bucket) => {
             let store = s3(bucket, credentials).map_err(settings)?;
             Ok((Arc::new(store), credentials.hint()))

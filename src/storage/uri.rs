@@ -29,6 +29,8 @@ pub enum Root {
     Bucket(String),
     /// A `PersistentVolumeClaim` in the job's own namespace.
     Claim(String),
+    /// A folder of this machine, as a person at it wrote it. No URI of a job means one.
+    Folder(String),
 }
 
 /// Why a URI was refused; each message says what to write.
@@ -121,7 +123,15 @@ impl StoreUri {
         }
     }
 
-    /// The bucket or claim.
+    /// `key` in a folder of this machine; an empty key is the folder itself.
+    pub(super) fn in_folder(folder: &str, key: &str) -> Self {
+        Self {
+            root: Root::Folder(folder.trim_end_matches('/').to_owned()),
+            key: key.to_owned(),
+        }
+    }
+
+    /// The bucket, claim or folder.
     #[must_use]
     pub fn root(&self) -> &Root {
         &self.root
@@ -146,6 +156,16 @@ impl StoreUri {
             root: self.root.clone(),
             key: format!("{}{key}", self.key),
         }
+    }
+
+    /// The prefix that this object is in, and its name there.
+    pub(super) fn split(&self) -> (Self, &str) {
+        let name = self.key.rfind('/').map_or(0, |slash| slash + 1);
+        let prefix = Self {
+            root: self.root.clone(),
+            key: self.key[..name].to_owned(),
+        };
+        (prefix, &self.key[name..])
     }
 
     /// The key as the object store's own type.
@@ -199,11 +219,11 @@ impl FromStr for StoreUri {
 
 impl fmt::Display for StoreUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, name) = match &self.root {
-            Root::Bucket(name) => ("s3", name),
-            Root::Claim(name) => ("pvc", name),
-        };
-        write!(f, "{scheme}://{name}/{}", self.key)
+        match &self.root {
+            Root::Bucket(name) => write!(f, "s3://{name}/{}", self.key),
+            Root::Claim(name) => write!(f, "pvc://{name}/{}", self.key),
+            Root::Folder(name) => write!(f, "{name}/{}", self.key),
+        }
     }
 }
 
@@ -225,13 +245,14 @@ impl Root {
         match self {
             Self::Bucket(_) => "bucket",
             Self::Claim(_) => "claim",
+            Self::Folder(_) => "folder",
         }
     }
 
     /// Only what would end up elsewhere than meant is refused (a port, a user, a query); the store
     /// and the API server know their own rules better.
     fn is_well_named(&self) -> bool {
-        let (Self::Bucket(name) | Self::Claim(name)) = self;
+        let (Self::Bucket(name) | Self::Claim(name) | Self::Folder(name)) = self;
         !name.is_empty()
             && !name.starts_with('.')
             && name

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
+use batch_inference_operator::verify::{Verdict, verify};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -205,9 +206,15 @@ impl World {
         needed
     }
 
-    /// The files of the finished job.
+    /// The files of the finished job, proven by the operator's own check.
     pub async fn output(&self) -> Output {
-        Output::read(&self.store("out")).await
+        let store = self.store("out");
+        let output = Output::read(&store).await;
+        let dataset = output.manifest["dataset"]["uri"].as_str().unwrap();
+        let key = dataset.rsplit('/').next().unwrap();
+        let verdict = verify(&self.store(""), key, &store).await.unwrap();
+        assert!(matches!(verdict, Verdict::Proven(_)), "{verdict:?}");
+        output
     }
 
     /// Waits until rows are in segments.

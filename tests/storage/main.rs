@@ -4,6 +4,7 @@
 
 mod contract;
 mod seaweedfs;
+mod verify;
 
 use batch_inference_operator::storage::{Credentials, Error, Root, Side, Store, StoreUri, open_dataset, open_output};
 use object_store::ObjectStoreExt;
@@ -45,6 +46,7 @@ async fn s3_keeps_the_contract_and_refuses_in_words() {
     a_data_set_is_found_where_its_uri_says(&server).await;
     a_wrong_key_is_refused_by_name(&server).await;
     a_missing_bucket_is_told_from_a_missing_object(&server).await;
+    verify::proves_an_output_in_s3_and_says_what_differs(&server).await;
     // At last: its listing starts at the root, which by then is not empty.
     let root = s3_store(&server, &format!("s3://{BUCKET}"), right);
     let listed = root.list("run-1/").await.unwrap();

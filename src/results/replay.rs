@@ -1,0 +1,62 @@
+//! The rows of a finished output once more, from the segments that its manifest names.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::openai::RowNumber;
+use crate::storage::Store;
+
+use super::error::Error;
+use super::files::CHUNK_BYTES;
+use super::manifest::SegmentUsed;
+use super::merge::Merge;
+use super::record::Kind;
+use super::stored_segment;
+
+/// Reads what the two files were made from, in the order in which they were written.
+pub struct Replay(Merge);
+
+/// A row as the files should have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayedRow {
+    /// Its place in the data set.
+    pub row: RowNumber,
+    /// The file that it is in.
+    pub kind: Kind,
+    /// Its line, with the line break.
+    pub line: Bytes,
+}
+
+impl Replay {
+    /// Begins with the first row; `None` when some of the segments are not there any more, or not as they were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store fails or a segment is damaged.
+    pub async fn open(store: &Store, used: &[SegmentUsed]) -> Result<Option<Self>, Error> {
+        let used: BTreeMap<_, _> = used
+            .iter()
+            .map(|segment| (segment.key.as_str(), segment.sha256))
+            .collect();
+        let mut segments = stored_segment::list(store).await?;
+        // A feeder that woke up late may have added others since.
+        segments.retain(|segment| used.get(segment.header.id.key().as_str()) == Some(&segment.header.body.sha256));
+        let is_whole = segments.len() == used.len();
+        Ok(is_whole.then(|| Self(Merge::new(store.clone(), &segments, CHUNK_BYTES))))
+    }
+
+    /// The next row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store fails or a segment is damaged.
+    pub async fn next(&mut self) -> Result<Option<ReplayedRow>, Error> {
+        let merged = self.0.next().await?;
+        Ok(merged.map(|merged| ReplayedRow {
+            row: merged.record.row,
+            kind: merged.record.kind,
+            line: merged.record.line,
+        }))
+    }
+}

@@ -1,0 +1,169 @@
+//! Opens what a person at a machine names: `s3://` with the keys of the environment, or a path on this machine.
+
+use std::io;
+use std::path::Path;
+
+use super::credentials::{Credentials, CredentialsError, Side};
+use super::open::{OpenError, open_output};
+use super::store::Store;
+use super::uri::{StoreUri, UriError};
+
+/// What was named cannot even be looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum NamedError {
+    /// A scheme that means nothing here.
+    #[error("`{text}`: write s3://BUCKET/KEY, or the path of what is on this machine")]
+    Scheme {
+        /// As written.
+        text: String,
+    },
+    /// A claim is known to its cluster only.
+    #[error("`{text}`: a claim cannot be read from here; give the path where it is mounted, or of a copy")]
+    Claim {
+        /// As written.
+        text: String,
+    },
+    /// A path that ends in no name.
+    #[error("`{text}` names no file")]
+    NoFile {
+        /// As written.
+        text: String,
+    },
+    /// The folder is not there, or is none.
+    #[error("`{path}` is not a folder that can be read here")]
+    Folder {
+        /// As written.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A wrong `s3://` URI.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// Keys in the environment that cannot work.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Settings in the environment that cannot work.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Opens a prefix (`s3://bucket/run/`) or a folder (`./out/`). Of `vars`, those of the output's side count.
+///
+/// # Errors
+///
+/// [`NamedError`]; a store that is not on this machine is not asked yet.
+pub fn open_named_folder(text: &str, vars: impl IntoIterator<Item = (String, String)>) -> Result<Store, NamedError> {
+    let uri = match place(text)? {
+        Place::Bucket => StoreUri::parse_prefix(text)?,
+        Place::Path(path) => folder(path)?,
+    };
+    Ok(open_output(&uri, &Credentials::of_person(Side::Output, vars)?, None)?)
+}
+
+/// Opens the folder of one object (`s3://bucket/rows.jsonl`) or file (`rows.jsonl`), and gives its key there. Of `vars`,
+/// those of the data set's side count.
+///
+/// # Errors
+///
+/// [`NamedError`]; a store that is not on this machine is not asked yet.
+pub fn open_named_object(
+    text: &str,
+    vars: impl IntoIterator<Item = (String, String)>,
+) -> Result<(Store, String), NamedError> {
+    let (prefix, key) = match place(text)? {
+        Place::Bucket => {
+            let uri = StoreUri::parse_object(text)?;
+            let (prefix, key) = uri.split();
+            (prefix, key.to_owned())
+        }
+        Place::Path(path) => {
+            let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+            if matches!(name, "" | "." | "..") {
+                return Err(NamedError::NoFile { text: text.to_owned() });
+            }
+            (folder(&format!("{parent}/"))?, name.to_owned())
+        }
+    };
+    let store = open_output(&prefix, &Credentials::of_person(Side::Dataset, vars)?, None)?;
+    Ok((store, key))
+}
+
+enum Place<'a> {
+    Bucket,
+    Path(&'a str),
+}
+
+fn place(text: &str) -> Result<Place<'_>, NamedError> {
+    let own = || text.to_owned();
+    match text.split_once("://") {
+        None if text.is_empty() => Err(NamedError::NoFile { text: own() }),
+        None => Ok(Place::Path(text)),
+        Some(("file", path)) => Ok(Place::Path(path)),
+        Some(("s3", _)) => Ok(Place::Bucket),
+        Some(("pvc", _)) => Err(NamedError::Claim { text: own() }),
+        Some(_) => Err(NamedError::Scheme { text: own() }),
+    }
+}
+
+fn folder(path: &str) -> Result<StoreUri, NamedError> {
+    let error = |source| NamedError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    let about = Path::new(path).metadata().map_err(error)?;
+    if !about.is_dir() {
+        return Err(error(io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(StoreUri::in_folder(path, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_VARS: [(String, String); 0] = [];
+
+    #[tokio::test]
+    async fn files_and_folders_are_read_by_their_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        std::fs::write(folder.path().join("my rows.jsonl"), "{}\n").unwrap();
+        for prefix in ["", "file://"] {
+            let (store, key) = open_named_object(&format!("{prefix}{path}/my rows.jsonl"), NO_VARS).unwrap();
+            assert_eq!(store.read(&key).await.unwrap().unwrap(), "{}\n");
+            let store = open_named_folder(&format!("{prefix}{path}"), NO_VARS).unwrap();
+            assert_eq!(store.read("my rows.jsonl").await.unwrap().unwrap(), "{}\n");
+            assert_eq!(store.read("other").await.unwrap(), None);
+            assert_eq!(store.uri_of("other").to_string(), format!("{path}/other"));
+            assert_eq!(store.list("").await.unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_opened_at_the_folder_of_the_object() {
+        let (store, key) = open_named_object("s3://bucket/a/rows.jsonl", NO_VARS).unwrap();
+        assert_eq!(
+            (store.uri_of("").to_string(), key.as_str()),
+            ("s3://bucket/a/".into(), "rows.jsonl")
+        );
+        let (store, key) = open_named_object("s3://bucket/rows.jsonl", NO_VARS).unwrap();
+        assert_eq!(store.uri_of(&key).to_string(), "s3://bucket/rows.jsonl");
+    }
+
+    #[test]
+    fn refusals_say_what_to_write() {
+        let refusal = |text: &str| open_named_folder(text, NO_VARS).unwrap_err().to_string();
+        assert!(refusal("gs://bucket/run/").contains("write s3://BUCKET/KEY, or the path"));
+        assert!(refusal("pvc://claim/run/").contains("give the path where it is mounted"));
+        assert_eq!(
+            refusal("/no/such/"),
+            "`/no/such/` is not a folder that can be read here"
+        );
+        assert!(refusal("/etc/passwd").contains("is not a folder"));
+        for text in ["", "folder/", "..", "s3://bucket/folder/"] {
+            let error = open_named_object(text, NO_VARS).unwrap_err().to_string();
+            assert!(error.contains("names no"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The one pass over data set, results and errors.
+
+use bytes::Bytes;
+
+use crate::dataset::{Line, LineTooLong, MAX_ROW_BYTES};
+use crate::openai::{RequestRow, ResultLine, RowNumber};
+use crate::results::{Kind, RowSet, Tokens};
+use crate::storage::Error;
+
+use super::alignment::{Alignment, Ended};
+use super::difference::Difference;
+use super::differences::Differences;
+use super::lines::{Chunks, Lines, Sum};
+use super::row::{FilePlace, FoundLine, Name, Row};
+
+/// Above any line that a job writes: an answer of at most 64 MiB, a `custom_id` of at most 16 MiB, and the rest.
+pub const LONGEST_LINE: usize = 96 << 20;
+
+/// What the pass counted, whatever the manifest says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Counted {
+    /// Of the data set.
+    pub dataset: FileCount,
+    /// Of `results.jsonl`.
+    pub results: FileCount,
+    /// Of `errors.jsonl`.
+    pub errors: FileCount,
+}
+
+/// What one file came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileCount {
+    /// Rows of the data set, or lines of an output file.
+    pub rows: u64,
+    /// Its bytes.
+    pub sum: Sum,
+    /// Tokens of its answers.
+    pub usage: Tokens,
+}
+
+/// The three files.
+pub struct Files {
+    /// The data set.
+    pub dataset: Chunks,
+    /// `results.jsonl`.
+    pub results: Chunks,
+    /// `errors.jsonl`.
+    pub errors: Chunks,
+}
+
+/// Walks the three files side by side; `error_rows` says in which of the two each row is due.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub async fn walk(
+    files: Files,
+    error_rows: &RowSet,
+    window: usize,
+    differences: &mut Differences,
+) -> Result<Counted, Error> {
+    let mut dataset = DatasetFile::new(files.dataset);
+    let mut results = OutputFile::new(files.results, Kind::Result, window);
+    let mut errors = OutputFile::new(files.errors, Kind::Error, window);
+    while let Some(row) = dataset.next(differences).await? {
+        let file = if error_rows.contains(row.number) {
+            &mut errors
+        } else {
+            &mut results
+        };
+        file.alignment.expect(row);
+        file.go_on(false, differences).await?;
+    }
+    results.go_on(true, differences).await?;
+    errors.go_on(true, differences).await?;
+    Ok(Counted {
+        dataset: FileCount {
+            rows: dataset.rows,
+            sum: dataset.lines.sum(),
+            usage: Tokens::default(),
+        },
+        results: results.count(),
+        errors: errors.count(),
+    })
+}
+
+struct DatasetFile {
+    lines: Lines,
+    rows: u64,
+}
+
+impl DatasetFile {
+    fn new(chunks: Chunks) -> Self {
+        Self {
+            lines: Lines::new(chunks, MAX_ROW_BYTES),
+            rows: 0,
+        }
+    }
+
+    async fn next(&mut self, differences: &mut Differences) -> Result<Option<Row>, Error> {
+        loop {
+            let line = match self.lines.next().await? {
+                None => return Ok(None),
+                Some(Ok(line)) if line.is_blank() => continue,
+                Some(line) => line,
+            };
+            let number = RowNumber(self.rows);
+            self.rows += 1;
+            let (line, name) = match line {
+                Ok(line) => (line.number, name_in_dataset(&line)),
+                Err(LineTooLong { number, length }) => (number, Err(format!("it has {length} bytes"))),
+            };
+            if let Err(reason) = &name {
+                let reason = reason.clone();
+                differences.note(Difference::DatasetLine { line, reason });
+            }
+            return Ok(Some(Row { number, line, name }));
+        }
+    }
+}
+
+fn name_in_dataset(line: &Line) -> Result<Name, String> {
+    match RequestRow::parse(&line.content()) {
+        Ok(row) => Ok(Name::new(&row.custom_id)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+struct OutputFile {
+    kind: Kind,
+    lines: Lines,
+    ended: bool,
+    rows: u64,
+    usage: Tokens,
+    alignment: Alignment,
+}
+
+impl OutputFile {
+    fn new(chunks: Chunks, kind: Kind, window: usize) -> Self {
+        Self {
+            kind,
+            lines: Lines::new(chunks, LONGEST_LINE),
+            ended: false,
+            rows: 0,
+            usage: Tokens::default(),
+            alignment: Alignment::new(kind, window),
+        }
+    }
+
+    /// Compares as far as the rows told so far allow.
+    async fn go_on(&mut self, all_rows_told: bool, differences: &mut Differences) -> Result<(), Error> {
+        loop {
+            let ended = Ended {
+                rows: all_rows_told,
+                lines: self.ended,
+            };
+            self.alignment.settle(ended, differences);
+            if self.ended || !self.alignment.wants_line(all_rows_told) {
+                return Ok(());
+            }
+            match self.lines.next().await? {
+                Some(line) => self.line(line, differences),
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn line(&mut self, line: Result<Line, LineTooLong>, differences: &mut Differences) {
+        self.rows += 1;
+        let line = match line {
+            Ok(line) => line,
+            Err(LineTooLong { number, length }) => {
+                let name = Err(format!("it has {length} bytes"));
+                return self.alignment.find(FoundLine { line: number, name });
+            }
+        };
+        let at = FilePlace {
+            file: self.kind,
+            line: line.number,
+        };
+        let is_whole = line.raw.ends_with(b"\n");
+        if !is_whole {
+            differences.note(Difference::CutOff { at });
+        }
+        match ResultLine::parse(&without_line_break(&line.raw)) {
+            Ok(row) => self.row(&row, at, differences),
+            // That it is cut off was told, and is why it cannot be read.
+            Err(_) if !is_whole => {}
+            Err(error) => self.alignment.find(FoundLine {
+                line: line.number,
+                name: Err(error.to_string()),
+            }),
+        }
+    }
+
+    fn row(&mut self, row: &ResultLine, at: FilePlace, differences: &mut Differences) {
+        self.usage.add(row.usage);
+        let name = Name::new(&row.custom_id);
+        if row.succeeded != (self.kind == Kind::Result) {
+            let custom_id = name.text.clone();
+            differences.note(Difference::WrongFile { at, custom_id });
+        }
+        self.alignment.find(FoundLine {
+            line: at.line,
+            name: Ok(name),
+        });
+    }
+
+    fn count(self) -> FileCount {
+        FileCount {
+            rows: self.rows,
+            sum: self.lines.sum(),
+            usage: self.usage,
+        }
+    }
+}
+
+/// The file is ours, so its lines end in a line feed alone and there is no byte order mark.
+pub fn without_line_break(raw: &Bytes) -> Bytes {
+    raw.slice_ref(raw.strip_suffix(b"\n").unwrap_or(raw))
+}
