@@ -12,7 +12,7 @@ use super::files::CHUNK_BYTES;
 use super::manifest::SegmentUsed;
 use super::merge::Merge;
 use super::record::Kind;
-use super::stored_segment;
+use super::stored_segment::{self, StoredSegment};
 
 /// Reads what the two files were made from, in the order in which they were written.
 pub struct Replay(Merge);
@@ -35,14 +35,15 @@ impl Replay {
     ///
     /// [`Error`] when the store fails or a segment is damaged.
     pub async fn open(store: &Store, used: &[SegmentUsed]) -> Result<Option<Self>, Error> {
-        let used: BTreeMap<_, _> = used
+        let checksums: BTreeMap<_, _> = used
             .iter()
             .map(|segment| (segment.key.as_str(), segment.sha256))
             .collect();
-        let mut segments = stored_segment::list(store).await?;
-        // A feeder that woke up late may have added others since.
-        segments.retain(|segment| used.get(segment.header.id.key().as_str()) == Some(&segment.header.body.sha256));
-        let is_whole = segments.len() == used.len();
+        let segments = stored_segment::list_used(store, used).await?;
+        let as_it_was = |segment: &StoredSegment| {
+            checksums.get(segment.header.id.key().as_str()) == Some(&segment.header.body.sha256)
+        };
+        let is_whole = segments.len() == checksums.len() && segments.iter().all(as_it_was);
         Ok(is_whole.then(|| Self(Merge::new(store.clone(), &segments, CHUNK_BYTES))))
     }
 

@@ -1,7 +1,5 @@
 //! The files that a manifest describes, written again from its segments when they are not there as it says.
 
-use std::collections::HashSet;
-
 use crate::storage::Store;
 
 use super::checksum::Hasher;
@@ -77,8 +75,7 @@ async fn write_again(store: &Store, manifest: &Manifest, lost: &str) -> Result<(
 
 /// False, and nothing is changed, when the manifest's segments do not give the files that it describes.
 async fn merge_again(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
-    let keys: HashSet<_> = manifest.segments.iter().map(|used| used.key.as_str()).collect();
-    let segments = stored_segment::list_those(store, |key| keys.contains(key)).await?;
+    let segments = stored_segment::list_used(store, &manifest.segments).await?;
     let files = Files::merge(store, &segments, manifest.dataset.rows).await?;
     if (files.results.described(), files.errors.described()) != (manifest.results.clone(), manifest.errors.clone()) {
         files.abort().await;

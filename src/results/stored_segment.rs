@@ -1,5 +1,6 @@
 //! Segments as they stand in the store, known by their headers.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use crate::storage::{Entry, Store};
 use super::SEGMENTS;
 use super::error::Error;
 use super::header::{Damage, FIRST_LINE, FirstLine, Header, SegmentId};
+use super::manifest::SegmentUsed;
 
 /// Most headers fit, so most need one request; the rest of the bytes are read in a second.
 const FIRST_READ: u64 = 16 << 10;
@@ -28,8 +30,15 @@ pub(super) async fn list(store: &Store) -> Result<Vec<StoredSegment>, Error> {
     list_those(store, |_| true).await
 }
 
+/// The headers of those that a manifest was made from, as far as they are there: a feeder that woke up late may have added others
+/// since.
+pub(super) async fn list_used(store: &Store, used: &[SegmentUsed]) -> Result<Vec<StoredSegment>, Error> {
+    let keys: HashSet<_> = used.iter().map(|segment| segment.key.as_str()).collect();
+    list_those(store, |key| keys.contains(key)).await
+}
+
 /// Those that are wanted by their keys.
-pub(super) async fn list_those(store: &Store, wanted: impl Fn(&str) -> bool) -> Result<Vec<StoredSegment>, Error> {
+async fn list_those(store: &Store, wanted: impl Fn(&str) -> bool) -> Result<Vec<StoredSegment>, Error> {
     let entries = store.list(SEGMENTS).await?;
     let entries = entries.into_iter().filter(|entry| wanted(&entry.key));
     let named = entries.filter_map(|entry| {

@@ -15,6 +15,18 @@ IMAGES=(pause:1 base:bookworm llama-server:1 seaweedfs:1)
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
+# finish PID: waits for a command in the background to its end, and ends as it does. A signal that is trapped ends a plain
+# `wait`, and not the command.
+finish() {
+	local status=0
+	wait "$1" || status=$?
+	while kill -0 "$1" 2>/dev/null; do
+		status=0
+		wait "$1" || status=$?
+	done
+	return "$status"
+}
+
 # key FILE-OR-TEXT...: twelve digits that change when a file's content or a text does.
 key() {
 	local input

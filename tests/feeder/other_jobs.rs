@@ -1,8 +1,12 @@
 //! An output in which a job has been before.
 
+use std::collections::BTreeMap;
+
 use batch_inference_operator::results::SEGMENTS;
 use serde_json::json;
 
+use crate::fake_model_server::Count;
+use crate::output::Output;
 use crate::rows::{MODEL, lines};
 use crate::world::World;
 
@@ -23,14 +27,7 @@ async fn the_same_work_of_a_job_that_was_created_again_is_reused_without_a_reque
         ),
         (Some(3), Some(3))
     );
-    assert_eq!(
-        world.servers_needed(),
-        [false, true, false],
-        "the second job needed servers"
-    );
-    assert_eq!(world.counts(), requests);
-    let after = world.output().await;
-    assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+    only_the_first_job_did_anything(&world, before, &requests).await;
 }
 
 #[tokio::test]
@@ -96,14 +93,7 @@ async fn the_output_of_other_work_is_refused_before_any_server_and_left_as_it_is
         message.contains("tests/triangles") && message.contains("s3://test-bucket/other/out"),
         "{message}"
     );
-    assert_eq!(
-        world.servers_needed(),
-        [false, true, false],
-        "the second job needed servers"
-    );
-    assert_eq!(world.counts(), requests);
-    let after = world.output().await;
-    assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+    only_the_first_job_did_anything(&world, before, &requests).await;
 }
 
 #[tokio::test]
@@ -123,4 +113,16 @@ async fn a_feeder_of_a_job_that_is_gone_ends_without_a_word() {
     assert_eq!(world.start().exit_code().await, 0);
     assert_eq!(world.status().get("feeder"), None);
     assert!(world.counts().is_empty());
+}
+
+/// The second job needed no server, sent nothing, and left the output as it was.
+async fn only_the_first_job_did_anything(world: &World, before: Output, requests: &BTreeMap<String, Count>) {
+    assert_eq!(
+        world.servers_needed(),
+        [false, true, false],
+        "the second job needed servers"
+    );
+    assert_eq!(world.counts(), *requests);
+    let after = world.output().await;
+    assert_eq!((after.results, after.manifest), (before.results, before.manifest));
 }
