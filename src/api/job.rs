@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::dataset::DatasetSpec;
 use super::feeder::FeederSpec;
 use super::output::OutputSpec;
+use super::row_policy::RowPolicy;
 use super::server::{ServerSpec, immutable};
 use super::status::BatchInferenceJobStatus;
 
@@ -88,6 +89,7 @@ use super::status::BatchInferenceJobStatus;
 #[x_kube(validation = immutable("dataset"))]
 #[x_kube(validation = immutable("feeder"))]
 #[x_kube(validation = immutable("output"))]
+#[x_kube(validation = immutable("rowPolicy"))]
 pub struct BatchInferenceJobSpec {
     /// The rows to run. Cannot be changed.
     pub dataset: DatasetSpec,
@@ -101,6 +103,10 @@ pub struct BatchInferenceJobSpec {
 
     /// Where the results go. Cannot be changed.
     pub output: OutputSpec,
+
+    /// When a row is given up, and when the job is. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_policy: Option<RowPolicy>,
 }
 
 #[cfg(test)]

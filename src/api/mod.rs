@@ -17,6 +17,7 @@ pub mod phase;
 pub mod reason;
 pub mod reference;
 pub mod resources;
+pub mod row_policy;
 pub mod server;
 pub mod status;
 

@@ -149,6 +149,11 @@ pub struct FeederState {
     /// When a result last became durable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_durable_at: Option<Time>,
+    /// Pods of servers that have rows, answer none of them, and did not answer a request for one token either. They get no more
+    /// rows until they answer one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub hung_servers: Vec<String>,
 }
 
 /// What inspection found.

@@ -5,7 +5,8 @@
 //! | 2xx with JSON | done |
 //! | 2xx with anything else, 408, 500, 502, 504, other 5xx | send again, an attempt is used up |
 //! | 429, 503 | the server has no room: send again later, no attempt is used up |
-//! | 503 while loading, a dead engine, no connection | the server is unhealthy: no attempt is used up |
+//! | 503 while loading, no connection | the server is unhealthy: no attempt is used up |
+//! | a dead engine, a connection lost and no new one to be had | the server crashed with the row in it: no attempt is used up |
 //! | connection lost | send again, no attempt is used up |
 //! | 401, 403 | stop the job |
 //! | other 3xx, 4xx, and 501 | the row failed |
@@ -42,6 +43,8 @@ pub enum Fault {
     ConnectFailed,
     /// The connection ended before the answer did.
     ConnectionLost,
+    /// The same, and the server takes no new one.
+    ServerGone,
     /// The answer did not come in time.
     TimedOut,
 }
@@ -62,6 +65,8 @@ pub enum Verdict {
     },
     /// The row is not to blame: send it to another server, and nothing to this one until its health path answers 200.
     ServerUnhealthy,
+    /// The same, and the row was in the server when it failed. One row can be the cause, so who was there is remembered.
+    ServerCrashed,
     /// No row can succeed: end the job.
     StopJob(StopReason),
 }
@@ -102,7 +107,8 @@ pub enum StopReason {
 pub fn classify(engine: Engine, outcome: Outcome<'_>) -> Verdict {
     match outcome {
         Outcome::Fault(fault) => after_fault(fault),
-        Outcome::Answer(answer) if is_broken(engine, &answer) => Verdict::ServerUnhealthy,
+        Outcome::Answer(answer) if is_dead(engine, &answer) => Verdict::ServerCrashed,
+        Outcome::Answer(answer) if is_loading(engine, &answer) => Verdict::ServerUnhealthy,
         Outcome::Answer(answer) => after_answer(&answer),
     }
 }
@@ -110,6 +116,7 @@ pub fn classify(engine: Engine, outcome: Outcome<'_>) -> Verdict {
 fn after_fault(fault: Fault) -> Verdict {
     match fault {
         Fault::ConnectFailed => Verdict::ServerUnhealthy,
+        Fault::ServerGone => Verdict::ServerCrashed,
         // Also a kept connection that the server closed as the row was sent: no reason to leave the server.
         Fault::ConnectionLost => Verdict::Retry {
             reason: RetryReason::ConnectionLost,
@@ -122,11 +129,19 @@ fn after_fault(fault: Fault) -> Verdict {
     }
 }
 
-/// Whether the answer says that the server as a whole does not work now.
-fn is_broken(engine: Engine, answer: &Answer<'_>) -> bool {
+/// Whether the answer says that the engine behind the server ended.
+fn is_dead(engine: Engine, answer: &Answer<'_>) -> bool {
     match engine {
         // `EngineDeadError` (`vllm/v1/engine/exceptions.py`): every request in flight gets it, then the process ends.
         Engine::VLLM => answer.status == 500 && contains(answer.body.as_bytes(), b"EngineCore encountered an issue"),
+        Engine::LlamaCpp => false,
+    }
+}
+
+/// Whether the answer says that the server takes no row yet.
+fn is_loading(engine: Engine, answer: &Answer<'_>) -> bool {
+    match engine {
+        Engine::VLLM => false,
         // While it loads, every path answers so; nothing else of it does, as it queues without limit (llama-server run).
         Engine::LlamaCpp => answer.status == 503 && contains(answer.body.as_bytes(), b"unavailable_error"),
     }

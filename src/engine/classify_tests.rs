@@ -3,6 +3,7 @@ use super::*;
 const DONE: Verdict = Verdict::Done;
 const FAILED: Verdict = Verdict::RowFailed;
 const UNHEALTHY: Verdict = Verdict::ServerUnhealthy;
+const CRASHED: Verdict = Verdict::ServerCrashed;
 const SERVER_ERROR: Verdict = Verdict::Retry {
     reason: RetryReason::ServerError,
     counts_as_attempt: true,
@@ -117,7 +118,7 @@ fn answers_of_vllm() {
         (
             500,
             r#"{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause.","type":"InternalServerError","param":null,"code":500}}"#,
-            UNHEALTHY,
+            CRASHED,
         ),
     ];
     for (status, body, verdict) in table {

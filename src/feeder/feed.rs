@@ -1,79 +1,120 @@
-//! The loop that sends rows: it does what [`Dispatch`] decides.
+//! The loop around the workers: it brings rows, follows the replicas, and sees that all goes on.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::reason::Reason;
-use crate::engine::{Engine, Verdict};
-use crate::results::{FinishedRow, LedgerWriter};
+use crate::engine::Fault;
+use crate::openai::Endpoint;
+use crate::results::LedgerWriter;
 
-use super::dispatch::{Assignment, Dispatch, RequestId, Settled};
-use super::finished::Lines;
+use super::dispatch::{ReplicaId, Silent};
+use super::memory::Memory;
 use super::replicas::Replicas;
-use super::report::End;
+use super::reporter::Reporter;
 use super::rows::{Row, Rows};
-use super::send::Sender;
+use super::send::{Connection, Outgoing, Reply};
 use super::trouble::Stop;
+use super::workers::{Requests, State, Work};
 
-/// Finished rows that may wait for the store, in bytes. Beyond it nothing is sent until the store takes some.
-const UNDURABLE_BYTES: usize = 64 << 20;
+/// How often it is looked whether replicas make progress.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a request needs to know.
-#[derive(Debug)]
-pub struct Requests {
-    /// Sends it.
-    pub sender: Sender,
-    /// Writes down what came of it.
-    pub lines: Lines,
-    /// Judges it.
-    pub engine: Engine,
-    /// Which start of the feeder this is.
-    pub attempt: u32,
+/// Sends all rows, on a thread of its own: a row costs a few system calls here, and a change of threads would cost as much again.
+/// Dropping the future stops it.
+///
+/// # Errors
+///
+/// [`Stop`].
+pub async fn on_own_thread(plan: Plan, shutdown: CancellationToken) -> Result<(), Stop> {
+    let (sender, receiver) = oneshot::channel();
+    let stop = shutdown.child_token();
+    let _stopped_with_us = stop.clone().drop_guard();
+    let feed = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let fed = match runtime {
+            Ok(runtime) => runtime.block_on(Feed::new(plan).run(&stop)),
+            Err(error) => Err(Stop::Restart(format!("no runtime to send rows with: {error}"))),
+        };
+        // Whoever does not wait any more does not need to know.
+        let _ = sender.send(fed);
+    };
+    std::thread::Builder::new()
+        .name("rows".to_owned())
+        .spawn(feed)
+        .map_err(|error| Stop::Restart(format!("no thread to send rows with: {error}")))?;
+    let ended = || Stop::Restart("the sending of rows ended without a word".to_owned());
+    receiver.await.unwrap_or_else(|_| Err(ended()))
 }
 
 /// The sending of all rows.
-pub struct Feed<'a> {
-    requests: Arc<Requests>,
+struct Feed {
+    work: Arc<Work>,
+    ledger: Arc<LedgerWriter>,
     rows: Rows,
     all_read: bool,
     replicas: watch::Receiver<Replicas>,
-    ledger: &'a LedgerWriter,
-    dispatch: Dispatch<Arc<Row>>,
-    in_flight: JoinSet<Reported>,
-    handles: HashMap<RequestId, AbortHandle>,
+    probes: JoinSet<(ReplicaId, bool)>,
+    model: Arc<str>,
+    memory: Memory,
+    reporter: Reporter,
 }
 
-/// A request that is over.
-struct Reported {
-    request: RequestId,
-    verdict: Verdict,
-    finished: FinishedRow,
+/// What is to be sent, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// How.
+    pub requests: Requests,
+    /// What.
+    pub rows: Rows,
+    /// Where to.
+    pub replicas: watch::Receiver<Replicas>,
+    /// Takes what is finished.
+    pub ledger: Arc<LedgerWriter>,
+    /// Failures that a row may have.
+    pub max_attempts: u32,
+    /// The name that rows are sent with.
+    pub model: Arc<str>,
+    /// Is told which replicas hang.
+    pub reporter: Reporter,
 }
 
-impl<'a> Feed<'a> {
-    /// Sends `rows` to `replicas`; what is finished goes to `ledger`.
-    #[must_use]
-    pub fn new(
-        requests: Requests,
-        rows: Rows,
-        mut replicas: watch::Receiver<Replicas>,
-        ledger: &'a LedgerWriter,
-    ) -> Self {
+/// What the loop goes by after a look at the state.
+struct Outlook {
+    is_done: bool,
+    wants_rows: bool,
+    has_room: bool,
+    wakes_at: Option<Instant>,
+}
+
+impl Feed {
+    /// Nothing is sent before it runs.
+    fn new(plan: Plan) -> Self {
+        let Plan {
+            requests,
+            rows,
+            mut replicas,
+            ledger,
+            max_attempts,
+            model,
+            reporter,
+        } = plan;
         replicas.mark_changed();
         Self {
-            requests: Arc::new(requests),
+            memory: requests.memory.clone(),
+            work: Arc::new(Work::new(requests, Arc::clone(&ledger), max_attempts)),
+            ledger,
             rows,
             all_read: false,
             replicas,
-            ledger,
-            dispatch: Dispatch::default(),
-            in_flight: JoinSet::new(),
-            handles: HashMap::new(),
+            probes: JoinSet::new(),
+            model,
+            reporter,
         }
     }
 
@@ -82,94 +123,136 @@ impl<'a> Feed<'a> {
     /// # Errors
     ///
     /// [`Stop`].
-    pub async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Stop> {
+    async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Stop> {
         let mut ledger_status = self.ledger.status();
-        while !(self.all_read && self.dispatch.is_empty()) {
-            let has_room = self.ledger.bytes_in_memory() < UNDURABLE_BYTES;
-            if has_room {
-                self.send_what_can_be_sent();
+        let mut watch = interval(WATCH_INTERVAL);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let work = Arc::clone(&self.work);
+        loop {
+            let outlook = self.go_on()?;
+            if outlook.is_done {
+                return Ok(());
             }
-            let wakes_at = self.dispatch.wakes_at(Instant::now()).filter(|_| has_room);
             tokio::select! {
                 () = shutdown.cancelled() => return Err(Stop::Interrupted),
-                Some(reported) = self.in_flight.join_next() => self.settle(reported)?,
+                () = work.attention.notified() => {}
                 Ok(()) = self.replicas.changed() => self.follow_replicas(),
-                row = self.rows.recv(), if !self.all_read && self.dispatch.wants_rows() => self.take(row)?,
-                () = sleep_until(wakes_at.unwrap_or_else(Instant::now)), if wakes_at.is_some() => {}
-                Ok(()) = ledger_status.changed(), if !has_room => {}
+                rows = self.rows.recv(), if outlook.wants_rows => self.take(rows)?,
+                () = sleep_until(outlook.wakes_at.unwrap_or_else(Instant::now)), if outlook.wakes_at.is_some() => {}
+                Ok(()) = ledger_status.changed(), if !outlook.has_room => {}
+                Some(Ok((replica, alive))) = self.probes.join_next() => self.take_probe(replica, alive),
+                _ = watch.tick() => self.probe_the_silent(),
             }
         }
-        Ok(())
     }
 
-    fn send_what_can_be_sent(&mut self) {
-        let now = Instant::now();
-        while let Some(assignment) = self.dispatch.next(now) {
-            let request = assignment.request;
-            let handle = self.in_flight.spawn(send(Arc::clone(&self.requests), assignment));
-            self.handles.insert(request, handle);
+    fn go_on(&self) -> Result<Outlook, Stop> {
+        let has_room = self.work.has_room();
+        let mut state = self.work.state();
+        state.reap();
+        if let Some(stop) = state.stop.take() {
+            return Err(stop);
         }
+        if has_room {
+            self.work.send_what_can_be_sent(&mut state);
+        }
+        let wants_rows = !self.all_read && state.dispatch.wants_rows();
+        state.rows_are_asked_for = wants_rows || self.all_read;
+        Ok(Outlook {
+            is_done: self.all_read && state.dispatch.is_empty(),
+            wants_rows,
+            has_room,
+            wakes_at: state.dispatch.wakes_at(Instant::now()).filter(|_| has_room),
+        })
     }
 
-    fn take(&mut self, row: Option<Result<Arc<Row>, Stop>>) -> Result<(), Stop> {
-        match row {
-            Some(row) => self.dispatch.add(row?),
-            None => self.all_read = true,
+    fn take(&mut self, rows: Option<Result<Vec<Arc<Row>>, Stop>>) -> Result<(), Stop> {
+        let Some(rows) = rows else {
+            self.all_read = true;
+            return Ok(());
+        };
+        let mut state = self.work.state();
+        for row in rows? {
+            state.dispatch.add(row);
         }
         Ok(())
     }
 
     fn follow_replicas(&mut self) {
-        let gone = self.dispatch.set_replicas(&self.replicas.borrow_and_update());
-        if !gone.is_empty() {
-            tracing::info!(requests = gone.len(), "servers are gone and their rows are taken back");
+        let ready = self.replicas.borrow_and_update().clone();
+        let mut state = self.work.state();
+        let taken_back = state.dispatch.set_replicas(&ready, Instant::now());
+        if !taken_back.is_empty() {
+            tracing::info!(
+                requests = taken_back.len(),
+                "servers are gone and their rows are taken back"
+            );
         }
-        for request in gone {
-            if let Some(handle) = self.handles.remove(&request) {
-                handle.abort();
-            }
+        state.dismiss();
+        self.tell_hung(&state);
+    }
+
+    fn probe_the_silent(&mut self) {
+        let mut state = self.work.state();
+        let endpoint = state.endpoint;
+        for silent in state.dispatch.to_probe(Instant::now()) {
+            let address = silent.address;
+            tracing::warn!(%address, "a server has rows and shows no progress; it is asked for one token");
+            let body = one_token(endpoint, &self.model);
+            self.probes.spawn(probe(silent, endpoint, body, self.memory.clone()));
         }
     }
 
-    fn settle(&mut self, reported: Result<Reported, JoinError>) -> Result<(), Stop> {
-        let Reported {
-            request,
-            verdict,
-            finished,
-        } = match reported {
-            Ok(reported) => reported,
-            Err(error) if error.is_cancelled() => return Ok(()),
-            // Without its report, the row would be waited for for ever.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        self.handles.remove(&request);
-        tracing::trace!(row = finished.row.0, ?verdict, "a request is over");
-        if let Verdict::StopJob(reason) = verdict {
-            return Err(Stop::Ended(End::new(Reason::ServerRefusesRequests, reason.to_string())));
+    fn take_probe(&mut self, replica: ReplicaId, alive: bool) {
+        let mut state = self.work.state();
+        let taken_back = state.dispatch.probed(replica, alive, Instant::now());
+        if !alive {
+            tracing::warn!(
+                requests = taken_back.len(),
+                "a server hangs and its rows are taken back"
+            );
         }
-        let settled = self.dispatch.settle(request, verdict, Instant::now(), rand::random());
-        if settled == Settled::Finished {
-            self.ledger.record(finished);
-        }
-        Ok(())
+        state.dismiss();
+        self.tell_hung(&state);
+    }
+
+    fn tell_hung(&self, state: &State) {
+        let hung: Vec<_> = state.dispatch.hung_pods().map(ToOwned::to_owned).collect();
+        self.reporter.update(|report| report.hung_servers = hung);
     }
 }
 
-async fn send(requests: Arc<Requests>, assignment: Assignment<Arc<Row>>) -> Reported {
-    let Assignment { request, replica, row } = assignment;
-    let Requests {
-        sender,
-        lines,
-        engine,
-        attempt,
-    } = &*requests;
-    let request_id = lines.request_id(*attempt, request.0);
-    let reply = sender.send(replica.address, &row, &request_id).await;
-    let verdict = reply.verdict(*engine);
-    let finished = lines.finish(&row, &request_id, &reply, verdict);
-    Reported {
-        request,
-        verdict,
-        finished,
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // Workers keep alive what they work on, and that is what keeps the workers.
+        self.work.state().dismiss_all();
     }
+}
+
+/// Whether a server answers a request for one token. Its health path would tell of the process, not of the engine.
+async fn probe(silent: Silent, endpoint: Endpoint, body: Bytes, memory: Memory) -> (ReplicaId, bool) {
+    let outgoing = Outgoing {
+        endpoint,
+        body,
+        request_id: "probe",
+    };
+    let mut connection = Connection::new(silent.address);
+    let reply = connection.send(outgoing, silent.patience, &memory).await;
+    let alive = match reply {
+        Reply::Answered(_) | Reply::TooLarge => true,
+        // It is not silent, and what it is will be found out by rows.
+        Reply::Fault(fault) => fault != Fault::TimedOut,
+    };
+    (silent.replica, alive)
+}
+
+fn one_token(endpoint: Endpoint, model: &str) -> Bytes {
+    let request = match endpoint {
+        Endpoint::ChatCompletions => serde_json::json!({
+            "model": model, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1,
+        }),
+        Endpoint::Completions => serde_json::json!({"model": model, "prompt": "a", "max_tokens": 1}),
+        Endpoint::Embeddings => serde_json::json!({"model": model, "input": "a"}),
+    };
+    request.to_string().into()
 }

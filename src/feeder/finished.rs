@@ -1,13 +1,14 @@
 //! A reply becomes a line of the results or the errors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::{Fault, Verdict};
 use crate::openai::{Outcome, ResultRow, Usage};
 use crate::results::{FinishedRow, Identity, Kind};
 
 use super::rows::Row;
-use super::send::{ATTEMPT_TIMEOUT, Answered, LARGEST_ANSWER, Reply};
+use super::send::{Answered, LARGEST_ANSWER, Reply};
 
 /// Digits of the identity that stand in the names of results and requests.
 const IDENTITY_DIGITS: usize = 12;
@@ -17,17 +18,19 @@ const IDENTITY_DIGITS: usize = 12;
 pub struct Lines {
     identity: String,
     model: Arc<str>,
+    attempt_timeout: Duration,
 }
 
 impl Lines {
-    /// Lines of some work, done by the model of that name.
+    /// Lines of some work, done by the model of that name, with so much time for each attempt.
     #[must_use]
-    pub fn new(identity: Identity, model: &str) -> Self {
+    pub fn new(identity: Identity, model: &str, attempt_timeout: Duration) -> Self {
         let mut identity = identity.to_string();
         identity.truncate(IDENTITY_DIGITS);
         Self {
             identity,
             model: model.into(),
+            attempt_timeout,
         }
     }
 
@@ -39,32 +42,37 @@ impl Lines {
 
     /// The row's end, if this reply is its end.
     #[must_use]
-    pub fn finish(&self, row: &Row, request_id: &str, reply: &Reply, verdict: Verdict) -> FinishedRow {
+    pub fn finish(&self, row: &Row, request_id: &str, reply: Reply, verdict: Verdict) -> FinishedRow {
         let kind = match verdict {
             Verdict::Done => Kind::Result,
             _ => Kind::Error,
         };
-        let (line, usage) = match reply {
-            Reply::Answered(answered) => self.answered(row, request_id, answered),
+        match reply {
+            Reply::Answered(answered) => self.answered(row, request_id, answered, kind),
             Reply::TooLarge => {
                 let message = format!("the answer is larger than {LARGEST_ANSWER} bytes");
-                (self.unanswered(row, "response_too_large", &message), Usage::default())
+                self.unanswered(row, "response_too_large", &message)
             }
             Reply::Fault(fault) => {
-                let (code, message) = explain(*fault);
-                (self.unanswered(row, code, &message), Usage::default())
+                let (code, message) = self.explain(fault);
+                self.unanswered(row, code, &message)
             }
-        };
-        FinishedRow {
-            row: row.number,
-            kind,
-            usage,
-            model: (kind == Kind::Result).then(|| Arc::clone(&self.model)),
-            line: line.into(),
         }
     }
 
-    fn answered(&self, row: &Row, request_id: &str, answered: &Answered) -> (Vec<u8>, Usage) {
+    /// The end of a row that has no answer.
+    #[must_use]
+    pub fn unanswered(&self, row: &Row, code: &str, message: &str) -> FinishedRow {
+        FinishedRow {
+            row: row.number,
+            kind: Kind::Error,
+            usage: Usage::default(),
+            model: None,
+            line: self.line(row, Outcome::Unanswered { code, message }).into(),
+        }
+    }
+
+    fn answered(&self, row: &Row, request_id: &str, answered: Answered, kind: Kind) -> FinishedRow {
         let body = &answered.body;
         let line = self.line(
             row,
@@ -74,11 +82,13 @@ impl Lines {
                 body,
             },
         );
-        (line, body.usage())
-    }
-
-    fn unanswered(&self, row: &Row, code: &str, message: &str) -> Vec<u8> {
-        self.line(row, Outcome::Unanswered { code, message })
+        FinishedRow {
+            row: row.number,
+            kind,
+            usage: body.usage(),
+            model: (kind == Kind::Result).then(|| Arc::clone(&self.model)),
+            line: answered.held.with(line),
+        }
     }
 
     fn line(&self, row: &Row, outcome: Outcome<'_>) -> Vec<u8> {
@@ -92,15 +102,17 @@ impl Lines {
         .write_to(&mut line);
         line
     }
-}
 
-fn explain(fault: Fault) -> (&'static str, String) {
-    match fault {
-        Fault::TimedOut => (
-            "request_timed_out",
-            format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()),
-        ),
-        Fault::ConnectFailed => ("server_unreachable", "no connection to the server".to_owned()),
-        Fault::ConnectionLost => ("connection_lost", "the connection to the server was lost".to_owned()),
+    fn explain(&self, fault: Fault) -> (&'static str, String) {
+        match fault {
+            Fault::TimedOut => (
+                "request_timed_out",
+                format!("no answer within {} s", self.attempt_timeout.as_secs()),
+            ),
+            Fault::ConnectFailed => ("server_unreachable", "no connection to the server".to_owned()),
+            Fault::ConnectionLost | Fault::ServerGone => {
+                ("connection_lost", "the connection to the server was lost".to_owned())
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::reason::Reason;
+use crate::api::row_policy::RowPolicy;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::dataset::{ModelNames, Sha256Digest};
@@ -31,6 +32,8 @@ pub struct Job {
     pub accepted_names: Vec<String>,
     /// `spec.server.quantization`.
     pub quantization: Option<String>,
+    /// When a row is given up, and when the job is.
+    pub row_policy: RowPolicy,
     /// When the operator took it up.
     pub started_at: Timestamp,
 }
@@ -70,6 +73,7 @@ impl Job {
             served_model_name: resolved.served_model_name.clone(),
             accepted_names,
             quantization: server.quantization.clone(),
+            row_policy: job.spec.row_policy.clone().unwrap_or_default(),
             started_at: started.map_or_else(Timestamp::now, |time| time.0),
         })
     }

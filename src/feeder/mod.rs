@@ -3,9 +3,10 @@
 //!
 //! May use everything below `controller`. Decisions are pure (`dispatch`, `report`, `rate`, `backoff`), I/O is around them.
 //! Start with [`run`](run()), which talks to Kubernetes, then `steps`, which has the order of the work and runs in tests without a
-//! cluster; `feed` is the loop that sends rows, `dispatch` what it decides by; `reporter` says in the status what happens.
+//! cluster; `feed` is the loop that sends rows by its `workers`, `dispatch` what it decides by; `reporter` says in the status what happens.
 
 mod backoff;
+mod concurrency;
 pub mod dispatch;
 mod feed;
 mod finished;
@@ -13,6 +14,7 @@ mod follow;
 mod inspected;
 mod job;
 mod job_status;
+mod memory;
 mod open;
 mod outcome;
 pub mod patience;
@@ -25,6 +27,7 @@ mod run;
 mod send;
 pub mod steps;
 mod trouble;
+mod workers;
 
 pub use job::Job;
 pub use run::{Arguments, Exit, run};

@@ -9,6 +9,9 @@ use crate::api::reason::Reason;
 use crate::api::status::{DatasetStatus, FeederStage, FeederState, FeederStatus, Progress, ResultsStatus, UsageStatus};
 use crate::results::LedgerStatus;
 
+/// As many hung servers are named, by the schema.
+const MOST_HUNG_SERVERS: usize = 100;
+
 /// Something that the feeder waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -61,6 +64,8 @@ pub struct Report {
     pub usage: Option<UsageStatus>,
     /// When a result last became durable.
     pub last_durable_at: Option<Timestamp>,
+    /// Pods of servers that hang.
+    pub hung_servers: Vec<String>,
 }
 
 impl Report {
@@ -78,6 +83,7 @@ impl Report {
             waits: BTreeMap::new(),
             end: None,
             last_durable_at: feeder.and_then(|feeder| feeder.last_durable_at.as_ref().map(|time| time.0)),
+            hung_servers: Vec::new(),
             dataset: previous.dataset,
             progress: previous.progress,
             usage: previous.usage,
@@ -94,6 +100,7 @@ impl Report {
     pub fn set_end(&mut self, end: End) {
         self.stage = FeederStage::Ended;
         self.servers_needed = false;
+        self.hung_servers.clear();
         self.waits.clear();
         if let Some(progress) = &mut self.progress {
             progress.rows_per_second = None;
@@ -115,6 +122,7 @@ impl Report {
                 reason: end.map(|end| end.reason.as_str().to_owned()),
                 message: end.map(|end| end.message.clone()).or(waits),
                 last_durable_at: self.last_durable_at.map(Time),
+                hung_servers: self.hung_servers.iter().take(MOST_HUNG_SERVERS).cloned().collect(),
             }),
             dataset: self.dataset.clone(),
             progress: self.progress.clone(),

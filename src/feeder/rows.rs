@@ -1,24 +1,31 @@
 //! Reads the rows that are left, ahead of their sending, within a bound on memory.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::dataset::{Block, DatasetRow, Index, Source, read_block};
 use crate::openai::{CustomId, Endpoint, RowNumber};
 use crate::results::Durable;
 
+use super::dispatch::Affine;
+use super::memory::{Held, Memory};
 use super::patience::Patience;
 use super::report::Place;
 use super::trouble::Stop;
 
-/// Memory for rows that are read and not finished, in bytes. Besides it there is one block that is being read.
-const MEMORY: u32 = 64 << 20;
 /// What a row takes besides its request.
-const ROW_BYTES: u32 = 512;
-/// Rows that are read before they are asked for.
-const AHEAD: usize = 64;
+const ROW_BYTES: usize = 512;
+/// Rows are handed over together, as each time costs a change of threads.
+const ROWS_TOGETHER: usize = 128;
+/// And not more than this at a time, so that large rows are not held back for company.
+const BYTES_TOGETHER: usize = 256 << 10;
+/// Handed over before they are asked for.
+const AHEAD: usize = 2;
+/// As much of a request tells which others it shares its beginning with, in bytes: the settings, and some of a system prompt.
+const BEGINNING: usize = 256;
 
 /// A row that is to be sent. It keeps its memory reserved as long as it lives.
 #[derive(Debug)]
@@ -31,7 +38,14 @@ pub struct Row {
     pub endpoint: Endpoint,
     /// What is sent.
     pub body: Bytes,
-    _memory: OwnedSemaphorePermit,
+    affinity: u64,
+    _memory: Held,
+}
+
+impl Affine for Arc<Row> {
+    fn affinity(&self) -> u64 {
+        self.affinity
+    }
 }
 
 /// What is read.
@@ -45,12 +59,14 @@ pub struct RowReader {
     pub durable: Durable,
     /// The name that rows are sent with.
     pub model: String,
+    /// What rows may take.
+    pub memory: Memory,
     /// Waits for the store.
     pub patience: Patience,
 }
 
-/// Rows in order; an error is the last that comes.
-pub type Rows = mpsc::Receiver<Result<Arc<Row>, Stop>>;
+/// Rows in order, some at a time; an error is the last that comes.
+pub type Rows = mpsc::Receiver<Result<Vec<Arc<Row>>, Stop>>;
 
 impl RowReader {
     /// Starts reading. Dropping the receiver ends it.
@@ -58,7 +74,11 @@ impl RowReader {
     pub fn start(self) -> Rows {
         let (sender, rows) = mpsc::channel(AHEAD);
         tokio::spawn(async move {
-            if let Err(stop) = self.read(&sender).await {
+            let read = tokio::select! {
+                read = self.read(&sender) => read,
+                () = sender.closed() => return,
+            };
+            if let Err(stop) = read {
                 // Without a receiver, nobody needs to know.
                 let _ = sender.send(Err(stop)).await;
             }
@@ -66,23 +86,17 @@ impl RowReader {
         rows
     }
 
-    async fn read(&self, sender: &mpsc::Sender<Result<Arc<Row>, Stop>>) -> Result<(), Stop> {
-        let memory = Arc::new(Semaphore::new(MEMORY as usize));
+    async fn read(&self, sender: &mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>) -> Result<(), Stop> {
+        let mut together = Together::new(sender);
         for block in self.index.blocks.iter().filter(|block| !self.is_done(block)) {
             let read = || async { Ok(read_block(&self.source, block).await?) };
             let rows = self.patience.until_done(Place::Dataset, read).await?;
-            for row in rows {
-                if self.durable.contains(row.number) {
-                    continue;
-                }
-                let Ok(row) = self.prepare(row, &memory).await else {
-                    return Ok(());
-                };
-                if sender.send(Ok(Arc::new(row))).await.is_err() {
-                    return Ok(());
-                }
+            for row in rows.into_iter().filter(|row| !self.durable.contains(row.number)) {
+                let row = self.prepare(row, &mut together).await;
+                together.add(row).await;
             }
         }
+        together.hand_over().await;
         Ok(())
     }
 
@@ -91,17 +105,64 @@ impl RowReader {
         (first..first + block.rows).all(|row| self.durable.contains(RowNumber(row)))
     }
 
-    async fn prepare(&self, row: DatasetRow, memory: &Arc<Semaphore>) -> Result<Row, tokio::sync::AcquireError> {
+    async fn prepare(&self, row: DatasetRow, together: &mut Together<'_>) -> Row {
         let body = row.request.body.with_model(&self.model);
-        let bytes = u32::try_from(body.len()).unwrap_or(MEMORY).saturating_add(ROW_BYTES);
-        // A row larger than all memory would wait for ever.
-        let permit = Arc::clone(memory).acquire_many_owned(bytes.min(MEMORY)).await?;
-        Ok(Row {
+        let bytes = body.len() + ROW_BYTES;
+        let memory = match self.memory.try_for_request(bytes) {
+            Some(memory) => memory,
+            None => {
+                // What is held back here could be what has the memory.
+                together.hand_over().await;
+                self.memory.for_request(bytes).await
+            }
+        };
+        Row {
             number: row.number,
             custom_id: row.request.custom_id,
             endpoint: row.request.endpoint,
+            affinity: beginning(&body),
             body,
-            _memory: permit,
-        })
+            _memory: memory,
+        }
     }
+}
+
+/// Rows on their way to the one who asked for them.
+struct Together<'a> {
+    rows: Vec<Arc<Row>>,
+    bytes: usize,
+    to: &'a mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>,
+}
+
+impl<'a> Together<'a> {
+    fn new(to: &'a mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>) -> Self {
+        Self {
+            rows: Vec::new(),
+            bytes: 0,
+            to,
+        }
+    }
+
+    async fn add(&mut self, row: Row) {
+        self.bytes += row.body.len();
+        self.rows.push(Arc::new(row));
+        if self.rows.len() >= ROWS_TOGETHER || self.bytes >= BYTES_TOGETHER {
+            self.hand_over().await;
+        }
+    }
+
+    async fn hand_over(&mut self) {
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        if !rows.is_empty() {
+            // Without a receiver the reading is ended from outside.
+            let _ = self.to.send(Ok(rows)).await;
+        }
+    }
+}
+
+fn beginning(body: &Bytes) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    body[..body.len().min(BEGINNING)].hash(&mut hasher);
+    hasher.finish()
 }

@@ -1,32 +1,44 @@
-//! Sends one row to one replica.
+//! Sends one row to one replica, over a connection that is kept for the next.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
-use crate::openai::ResponseBody;
+use crate::openai::{Endpoint, ResponseBody};
 
-use super::rows::Row;
+use super::memory::{Held, Memory};
 
-/// A long generation without streaming sends no byte before its end, so only the whole attempt is bounded.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Below the 5 s after which uvicorn (vLLM) and cpp-httplib (llama-server) close an idle connection, so that a row is
-/// seldom sent into one that is about to be closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// An answer that is larger is none that a row can have.
 pub const LARGEST_ANSWER: usize = 64 << 20;
 const REQUEST_ID: &str = "x-request-id";
 
-/// Sends rows. Cloning is cheap and shares connections.
+/// A request as it goes out.
 #[derive(Clone, Debug)]
-pub struct Sender(reqwest::Client);
+pub struct Outgoing<'a> {
+    /// Which path.
+    pub endpoint: Endpoint,
+    /// The body: JSON.
+    pub body: Bytes,
+    /// Names the request in the server's log.
+    pub request_id: &'a str,
+}
 
 /// What came back.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Reply {
     /// An answer.
     Answered(Answered),
@@ -37,7 +49,7 @@ pub enum Reply {
 }
 
 /// A whole answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answered {
     /// The HTTP status.
     pub status: u16,
@@ -47,75 +59,206 @@ pub struct Answered {
     pub retry_after: Option<Duration>,
     /// What it says.
     pub body: ResponseBody,
+    /// The memory that it takes.
+    pub held: Held,
 }
 
-impl Sender {
-    /// A sender with connections of its own.
-    ///
-    /// # Errors
-    ///
-    /// The TLS backend cannot be set up; it is not used.
-    pub fn new() -> reqwest::Result<Self> {
-        let client = reqwest::Client::builder()
-            // Pods are inside the cluster, where a proxy for the way out cannot reach them.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()?;
-        Ok(Self(client))
-    }
+/// The way to one replica: at most one request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    address: SocketAddr,
+    host: HeaderValue,
+    open: Option<Open>,
+}
 
-    /// Sends a row and waits for the whole answer, or for a reason why there is none.
-    pub async fn send(&self, to: SocketAddr, row: &Row, request_id: &str) -> Reply {
-        let answer = tokio::time::timeout(ATTEMPT_TIMEOUT, self.answer(to, row, request_id)).await;
-        answer.unwrap_or(Reply::Fault(Fault::TimedOut))
-    }
+/// Plain HTTP/1.1, as pods are inside the cluster, and without a pool, as each connection has one user.
+#[derive(Debug)]
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    is_over: bool,
+}
 
-    async fn answer(&self, to: SocketAddr, row: &Row, request_id: &str) -> Reply {
-        let request = self.0.post(format!("http://{to}{}", row.endpoint.path()));
-        let request = request
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .header(REQUEST_ID, request_id)
-            .body(row.body.clone());
-        match request.send().await {
-            Ok(response) => read(response).await,
-            Err(error) => fault(&error),
+impl Connection {
+    /// A connection that is opened when it is used.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        // An address is ASCII without spaces.
+        let host = HeaderValue::from_str(&address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("server"));
+        Self {
+            address,
+            host,
+            open: None,
         }
     }
+
+    /// Sends a request and waits for the whole answer, or for a reason why there is none. A request that is dropped before leaves
+    /// no answer behind for the next.
+    pub async fn send(&mut self, request: Outgoing<'_>, within: Duration, memory: &Memory) -> Reply {
+        let reply = match timeout(within, self.exchange(request, memory)).await {
+            Ok(reply) => reply,
+            Err(_) => Reply::Fault(Fault::TimedOut),
+        };
+        match reply {
+            Reply::Fault(Fault::ConnectionLost) => Reply::Fault(self.why_lost().await),
+            reply => reply,
+        }
+    }
+
+    async fn exchange(&mut self, request: Outgoing<'_>, memory: &Memory) -> Reply {
+        let Some(mut open) = self.take_open().await else {
+            return Reply::Fault(Fault::ConnectFailed);
+        };
+        let request = self.request(request);
+        let (reply, is_whole) = open.exchange(request, memory).await;
+        if is_whole {
+            self.open = Some(open);
+        }
+        reply
+    }
+
+    /// The open connection, or a new one if that was closed meanwhile. `None` when the server takes none.
+    async fn take_open(&mut self) -> Option<Open> {
+        if let Some(mut open) = self.open.take()
+            && open.is_ready().await
+        {
+            return Some(open);
+        }
+        let mut open = Open::connect(self.address).await?;
+        open.is_ready().await.then_some(open)
+    }
+
+    /// A server that ended takes no connection; one that only closed this one does.
+    async fn why_lost(&self) -> Fault {
+        match Open::connect(self.address).await {
+            Some(_) => Fault::ConnectionLost,
+            None => Fault::ServerGone,
+        }
+    }
+
+    fn request(&self, outgoing: Outgoing<'_>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(outgoing.body));
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = hyper::Uri::from_static(outgoing.endpoint.path());
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(id) = HeaderValue::from_str(outgoing.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        request
+    }
 }
 
-async fn read(mut response: reqwest::Response) -> Reply {
+impl Open {
+    async fn connect(address: SocketAddr) -> Option<Self> {
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.ok()?.ok()?;
+        // Without it, a request's last bytes could wait for an acknowledgement. It works all the same.
+        let _ = stream.set_nodelay(true);
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        Some(Self {
+            sender,
+            driver: Box::pin(driver),
+            is_over: false,
+        })
+    }
+
+    async fn is_ready(&mut self) -> bool {
+        let Self {
+            sender,
+            driver,
+            is_over,
+        } = self;
+        driven(driver, is_over, sender.ready()).await.is_ok()
+    }
+
+    /// The reply, and whether the connection can be used again.
+    async fn exchange(&mut self, request: Request<Full<Bytes>>, memory: &Memory) -> (Reply, bool) {
+        let Self {
+            sender,
+            driver,
+            is_over,
+        } = self;
+        let exchange = async {
+            match sender.send_request(request).await {
+                Ok(response) => read(response, memory).await,
+                Err(_) => Reply::Fault(Fault::ConnectionLost),
+            }
+        };
+        let reply = driven(driver, is_over, exchange).await;
+        let is_whole = matches!(reply, Reply::Answered(_)) && !*is_over;
+        (reply, is_whole)
+    }
+}
+
+/// Does the work while the connection's own part, which reads and writes, is done in the same task.
+async fn driven<T>(
+    driver: &mut Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    is_over: &mut bool,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // Before the work, to see what came; after it, to send what it wants sent.
+        *is_over = *is_over || driver.as_mut().poll(context).is_ready();
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        if *is_over {
+            return Poll::Pending;
+        }
+        *is_over = driver.as_mut().poll(context).is_ready();
+        if *is_over {
+            work.as_mut().poll(context)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+async fn read(response: Response<Incoming>, memory: &Memory) -> Reply {
+    let (head, mut incoming) = response.into_parts();
+    let expected = incoming
+        .size_hint()
+        .exact()
+        .and_then(|bytes| usize::try_from(bytes).ok());
+    if expected.is_some_and(|bytes| bytes > LARGEST_ANSWER) {
+        return Reply::TooLarge;
+    }
+    let mut held = Held::default();
     let mut body = BytesMut::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_ANSWER => return Reply::TooLarge,
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => break,
-            Err(error) => return fault(&error),
+    while let Some(frame) = incoming.frame().await {
+        let Ok(frame) = frame else {
+            return Reply::Fault(Fault::ConnectionLost);
+        };
+        let Ok(chunk) = frame.into_data() else { continue };
+        let length = body.len() + chunk.len();
+        if length > LARGEST_ANSWER {
+            return Reply::TooLarge;
         }
+        memory.for_answer(&mut held, length).await;
+        if body.is_empty() && expected == Some(length) {
+            return answered(&head.headers, head.status.as_u16(), chunk, held);
+        }
+        body.extend_from_slice(&chunk);
     }
+    answered(&head.headers, head.status.as_u16(), body.freeze(), held)
+}
+
+fn answered(headers: &HeaderMap, status: u16, body: Bytes, held: Held) -> Reply {
     Reply::Answered(Answered {
-        status: response.status().as_u16(),
-        request_id: text(response.headers(), REQUEST_ID),
-        retry_after: text(response.headers(), RETRY_AFTER.as_str())
+        status,
+        request_id: text(headers, REQUEST_ID).map(ToOwned::to_owned),
+        retry_after: text(headers, RETRY_AFTER.as_str())
             .and_then(|text| text.trim().parse().ok().map(Duration::from_secs)),
-        body: ResponseBody::new(body.freeze()),
+        body: ResponseBody::new(body),
+        held,
     })
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(ToOwned::to_owned)
-}
-
-fn fault(error: &reqwest::Error) -> Reply {
-    Reply::Fault(if error.is_connect() {
-        Fault::ConnectFailed
-    } else {
-        Fault::ConnectionLost
-    })
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 impl Reply {

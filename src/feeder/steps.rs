@@ -12,24 +12,25 @@ use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
-    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Ledger, LedgerStatus, LedgerWriter, OutputNotEmpty, claim,
-    finalise, highest_attempt, read_manifest, restore, resume,
+    Claim, Claimed, DatasetFacts, Durable, Finished, INDEX, Identity, Ledger, LedgerStatus, LedgerWriter,
+    OutputNotEmpty, claim, finalise, highest_attempt, read_manifest, restore, resume,
 };
 use crate::storage::Store;
 
-use super::feed::{Feed, Requests};
+use super::feed::{Plan, on_own_thread};
 use super::finished::Lines;
 use super::follow::follow_ledger;
 use super::inspected;
 use super::job::Job;
+use super::memory::Memory;
 use super::outcome::end_of;
 use super::patience::Patience;
 use super::replicas::Replicas;
 use super::report::{End, Place, progress, usage};
 use super::rows::RowReader;
-use super::send::Sender;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
+use super::workers::Requests;
 
 /// A store that is away at the end keeps the servers for this long: the answers are in, only their proof is missing.
 const KEEP_SERVERS: Duration = Duration::from_secs(30);
@@ -184,25 +185,11 @@ impl Feeder {
     async fn feed(&self, index: &Arc<Index>, identity: Identity, attempt: u32, ledger: Ledger) -> Result<(), Stop> {
         tracing::info!(rows = index.rows, durable = ledger.durable().rows(), "rows are sent");
         let durable = ledger.durable().clone();
-        let ledger = LedgerWriter::start(self.store.clone(), ledger);
+        let ledger = Arc::new(LedgerWriter::start(self.store.clone(), ledger));
         self.report_feeding(index.rows, &ledger.status().borrow());
-        let rows = RowReader {
-            source: self.source.clone(),
-            index: Arc::clone(index),
-            durable,
-            model: self.job.served_model_name.clone(),
-            patience: self.patience.clone(),
-        };
-        let sender = Sender::new().map_err(|error| Stop::Restart(error.to_string()))?;
-        let lines = Lines::new(identity, &self.job.served_model_name);
-        let requests = Requests {
-            sender,
-            lines,
-            engine: self.job.engine,
-            attempt,
-        };
-        let feed = Feed::new(requests, rows.start(), self.replicas.clone(), &ledger);
-        let work = async { self.settle(&ledger, feed.run(&self.patience.shutdown).await).await };
+        let plan = self.plan(index, identity, attempt, durable, &ledger);
+        let shutdown = self.patience.shutdown.clone();
+        let work = async { self.settle(&ledger, on_own_thread(plan, shutdown).await).await };
         let reporter = &self.patience.reporter;
         let outcome = tokio::select! {
             settled = work => settled,
@@ -210,6 +197,47 @@ impl Feeder {
         };
         reporter.update(|report| report.set_progress(index.rows, &ledger.status().borrow(), None));
         outcome
+    }
+
+    fn plan(
+        &self,
+        index: &Arc<Index>,
+        identity: Identity,
+        attempt: u32,
+        durable: Durable,
+        ledger: &Arc<LedgerWriter>,
+    ) -> Plan {
+        let Job {
+            served_model_name: model,
+            row_policy,
+            engine,
+            ..
+        } = &self.job;
+        let memory = Memory::of_container();
+        let rows = RowReader {
+            source: self.source.clone(),
+            index: Arc::clone(index),
+            durable,
+            model: model.clone(),
+            memory: memory.clone(),
+            patience: self.patience.clone(),
+        };
+        let attempt_timeout = row_policy.attempt_timeout();
+        Plan {
+            requests: Requests {
+                lines: Lines::new(identity, model, attempt_timeout),
+                engine: *engine,
+                attempt,
+                attempt_timeout,
+                memory,
+            },
+            rows: rows.start(),
+            replicas: self.replicas.clone(),
+            ledger: Arc::clone(ledger),
+            max_attempts: row_policy.attempts(),
+            model: model.as_str().into(),
+            reporter: self.patience.reporter.clone(),
+        }
     }
 
     fn report_feeding(&self, rows: u64, ledger: &LedgerStatus) {

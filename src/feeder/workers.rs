@@ -1,0 +1,263 @@
+//! Who sends rows: for each request in flight one task with a connection of its own, which asks for the next row as soon as it
+//! has settled one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::api::reason::Reason;
+use crate::engine::{Engine, Verdict};
+use crate::openai::Endpoint;
+use crate::results::LedgerWriter;
+
+use super::dispatch::{Assignment, Dispatch, ReplicaId, Settled};
+use super::finished::Lines;
+use super::memory::Memory;
+use super::report::End;
+use super::rows::Row;
+use super::send::{Connection, Outgoing, Reply};
+use super::trouble::Stop;
+
+/// Finished rows that may wait for the store, in bytes. Beyond it nothing is sent until the store takes some.
+const UNDURABLE_BYTES: usize = 24 << 20;
+/// Below the 5 s after which uvicorn (vLLM) and cpp-httplib (llama-server) close an idle connection, so that a row is
+/// seldom sent into one that is about to be closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The error of a row that servers die of.
+const POISON_ROW: &str = "poison_row";
+const POISON_MESSAGE: &str = "the model server crashed each time it was given this row, the last times with no other row in it; \
+    it may be too large for the server's memory";
+
+/// What a request needs to know.
+#[derive(Debug)]
+pub struct Requests {
+    /// Writes down what came of it.
+    pub lines: Lines,
+    /// Judges it.
+    pub engine: Engine,
+    /// Which start of the feeder this is.
+    pub attempt: u32,
+    /// How long an answer may take.
+    pub attempt_timeout: Duration,
+    /// What answers may take.
+    pub memory: Memory,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Work {
+    requests: Requests,
+    ledger: Arc<LedgerWriter>,
+    state: Mutex<State>,
+    /// Something happened that the feed should look at.
+    pub attention: Notify,
+}
+
+/// What changes as rows are sent.
+#[derive(Debug)]
+pub struct State {
+    /// Decides.
+    pub dispatch: Dispatch<Arc<Row>>,
+    /// Why no more is sent.
+    pub stop: Option<Stop>,
+    /// The path of the last row.
+    pub endpoint: Endpoint,
+    /// Whether the feed knows that more rows are wanted.
+    pub rows_are_asked_for: bool,
+    crews: HashMap<ReplicaId, Crew>,
+}
+
+/// The workers of one replica. Dropping it aborts them.
+#[derive(Debug, Default)]
+struct Crew {
+    tasks: JoinSet<()>,
+    /// Who waits for a row, with a connection that was used last at the end.
+    idle: Vec<oneshot::Sender<Assignment<Arc<Row>>>>,
+}
+
+impl Work {
+    /// Nothing is sent yet.
+    #[must_use]
+    pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, max_attempts: u32) -> Self {
+        let state = State {
+            dispatch: Dispatch::new(max_attempts),
+            stop: None,
+            endpoint: Endpoint::ChatCompletions,
+            rows_are_asked_for: false,
+            crews: HashMap::new(),
+        };
+        Self {
+            requests,
+            ledger,
+            state: Mutex::new(state),
+            attention: Notify::new(),
+        }
+    }
+
+    /// What changes. Held for moments only.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // A panic ends the feeder, see `reap`.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the store keeps up, so that more may be sent.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.ledger.bytes_in_memory() < UNDURABLE_BYTES
+    }
+
+    /// Sends all that can be sent now.
+    pub fn send_what_can_be_sent(self: &Arc<Self>, state: &mut State) {
+        let now = Instant::now();
+        while let Some(assignment) = state.dispatch.next(now) {
+            self.begin(state, assignment);
+        }
+    }
+
+    /// Gives a row to a worker that is idle, or to a new one.
+    fn begin(self: &Arc<Self>, state: &mut State, mut assignment: Assignment<Arc<Row>>) {
+        let crew = state.crews.entry(assignment.replica).or_default();
+        while let Some(idle) = crew.idle.pop() {
+            match idle.send(assignment) {
+                Ok(()) => return,
+                Err(back) => assignment = back,
+            }
+        }
+        crew.tasks.spawn(Arc::clone(self).work(assignment));
+    }
+
+    async fn work(self: Arc<Self>, mut assignment: Assignment<Arc<Row>>) {
+        let _noticed = Noticed(&self.attention);
+        let mut connection = Connection::new(assignment.address);
+        loop {
+            let request_id = self
+                .requests
+                .lines
+                .request_id(self.requests.attempt, assignment.request.0);
+            let outgoing = Outgoing {
+                endpoint: assignment.row.endpoint,
+                body: assignment.row.body.clone(),
+                request_id: &request_id,
+            };
+            let sent = connection.send(outgoing, self.requests.attempt_timeout, &self.requests.memory);
+            let reply = sent.await;
+            let next = match self.settle(assignment, &request_id, reply) {
+                Next::Row(next) => Some(next),
+                Next::Wait(next) => wait(next).await,
+            };
+            let Some(next) = next else { return };
+            assignment = next;
+        }
+    }
+
+    fn settle(self: &Arc<Self>, assignment: Assignment<Arc<Row>>, request_id: &str, reply: Reply) -> Next {
+        let verdict = reply.verdict(self.requests.engine);
+        let Assignment {
+            request, replica, row, ..
+        } = assignment;
+        tracing::trace!(row = row.number.0, ?verdict, "a request is over");
+        let now = Instant::now();
+        let mut state = self.state();
+        state.endpoint = row.endpoint;
+        match state.dispatch.settle(request, verdict, now, rand::random()) {
+            Settled::Finished => {
+                _ = self
+                    .ledger
+                    .record(self.requests.lines.finish(&row, request_id, reply, verdict))
+            }
+            Settled::Poison => {
+                _ = self
+                    .ledger
+                    .record(self.requests.lines.unanswered(&row, POISON_ROW, POISON_MESSAGE))
+            }
+            Settled::Again => self.attention.notify_one(),
+            Settled::TakenBack => {}
+        }
+        if let Verdict::StopJob(reason) = verdict {
+            state.stop = Some(Stop::Ended(End::new(Reason::ServerRefusesRequests, reason.to_string())));
+        }
+        self.next(&mut state, replica, now)
+    }
+
+    fn next(self: &Arc<Self>, state: &mut State, replica: ReplicaId, now: Instant) -> Next {
+        let may_send = state.stop.is_none() && self.has_room();
+        let next = if may_send {
+            state.dispatch.next_for(replica, now)
+        } else {
+            None
+        };
+        let wants_rows = !state.rows_are_asked_for && state.dispatch.wants_rows();
+        if !may_send || wants_rows || state.dispatch.is_empty() {
+            self.attention.notify_one();
+        }
+        let Some(next) = next else {
+            let (sender, receiver) = oneshot::channel();
+            if let Some(crew) = state.crews.get_mut(&replica) {
+                crew.idle.push(sender);
+            }
+            return Next::Wait(receiver);
+        };
+        // A replica that showed itself fast may take more than one for one.
+        while let Some(more) = state.dispatch.next_for(replica, now) {
+            self.begin(state, more);
+        }
+        Next::Row(next)
+    }
+}
+
+impl State {
+    /// Ends the workers whose requests the dispatch took back.
+    pub fn dismiss(&mut self) {
+        let dispatch = &self.dispatch;
+        self.crews.retain(|replica, _| dispatch.is_in_use(*replica));
+    }
+
+    /// Ends all workers.
+    pub fn dismiss_all(&mut self) {
+        self.crews.clear();
+    }
+
+    /// Forgets workers that have ended.
+    pub fn reap(&mut self) {
+        for crew in self.crews.values_mut() {
+            while let Some(ended) = crew.tasks.try_join_next() {
+                if let Err(error) = ended
+                    && error.is_panic()
+                {
+                    // Its row would be waited for for ever.
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+        }
+    }
+}
+
+/// What a worker does next.
+enum Next {
+    Row(Assignment<Arc<Row>>),
+    Wait(oneshot::Receiver<Assignment<Arc<Row>>>),
+}
+
+/// The next row, unless there is none for so long that the connection is not worth keeping.
+async fn wait(mut next: oneshot::Receiver<Assignment<Arc<Row>>>) -> Option<Assignment<Arc<Row>>> {
+    if let Ok(next) = timeout(IDLE_TIMEOUT, &mut next).await {
+        return next.ok();
+    }
+    // One may have come in the last moment.
+    next.close();
+    next.try_recv().ok()
+}
+
+/// Tells when a worker ends, so that one that panicked is seen at once.
+struct Noticed<'a>(&'a Notify);
+
+impl Drop for Noticed<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
