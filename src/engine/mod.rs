@@ -4,7 +4,7 @@
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON).
 //! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`] and [`llama_cpp`] hold what is peculiar
 //! to one program; [`model`] reads `spec.server.baseModel`; [`names`] says which `body.model` is the base;
-//! [`classify`] says what to do with a row after an answer or a fault.
+//! [`classify`] says what to do with a row after an answer or a fault; [`metrics`] reads how much an engine has to do.
 //!
 //! Facts were read in vLLM 0.32.0 and llama.cpp 0.7.0 (build 11669); "llama-server run" means observed on that build.
 
@@ -23,6 +23,6 @@ pub use crate::api::Engine;
 pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
 pub use image::Image;
 pub use launch::{Launch, LaunchError, LaunchInput, launch};
-pub use metrics::EngineLoad;
+pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
 pub use names::{AcceptedNames, NameError};
