@@ -78,7 +78,11 @@ fn sample(line: &[u8]) -> Option<(&str, f64)> {
     let name_end = line.find(|c: char| c == '{' || c.is_ascii_whitespace())?;
     let (name, rest) = line.split_at(name_end);
     // A label's value may have a brace in it; a sample's value and its time have not.
-    let value = if rest.starts_with('{') { rest.rsplit_once('}')?.1 } else { rest };
+    let value = if rest.starts_with('{') {
+        rest.rsplit_once('}')?.1
+    } else {
+        rest
+    };
     let value: f64 = value.split_ascii_whitespace().next()?.parse().ok()?;
     (value.is_finite() && value >= 0.0).then_some((name, value))
 }
@@ -161,7 +165,10 @@ llamacpp:n_busy_slots_per_decode 3.5
 
     #[test]
     fn the_engines_of_a_vllm_server_are_added_up() {
-        assert_eq!(engine_load(Engine::VLLM, VLLM_PAGE.as_bytes()), load(506, 17, 1_235_000));
+        assert_eq!(
+            engine_load(Engine::VLLM, VLLM_PAGE.as_bytes()),
+            load(506, 17, 1_235_000)
+        );
     }
 
     #[test]
@@ -175,7 +182,10 @@ llamacpp:n_busy_slots_per_decode 3.5
         assert_eq!(engine_load(Engine::VLLM, LLAMA_CPP_PAGE.as_bytes()), None);
         assert_eq!(llama_cpp(""), None);
         assert_eq!(llama_cpp("llamacpp:requests_processing 4\n"), None);
-        assert_eq!(llama_cpp("llamacpp:requests_processing_x 4\nllamacpp:requests_deferred 1"), None);
+        assert_eq!(
+            llama_cpp("llamacpp:requests_processing_x 4\nllamacpp:requests_deferred 1"),
+            None
+        );
     }
 
     #[test]

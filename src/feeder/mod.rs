@@ -6,7 +6,7 @@
 //! cluster; `feed` is the loop that sends rows by its `workers`, `dispatch` what it decides by; `reporter` says in the status what happens.
 
 mod backoff;
-mod concurrency;
+pub mod concurrency;
 pub mod dispatch;
 mod feed;
 mod finished;
