@@ -105,6 +105,10 @@ reasons! {
     SomeRowsFailed => "See errors.jsonl in the output for each failed row.",
     /// Every row has an error.
     AllRowsFailed => "See errors.jsonl in the output: no row succeeded.",
+    /// More rows failed than the job allows.
+    TooManyFailedRows => "See errors.jsonl in the output; raise spec.rowPolicy.maxFailedRows and choose another output to run the rows again.",
+    /// The first hundred rows all failed the same way.
+    RowsFailAlike => "Correct what the message quotes, in the rows or in spec.server, and choose another output.",
     /// The output already held the finished results of exactly this work.
     ResultsReused => "Nothing to do; to run the rows again, choose another output.",
     /// The job has ended.

@@ -76,7 +76,14 @@ impl View<'_> {
             .condition(ConditionType::Validated)
             .is_some_and(|condition| condition.status == "True");
         let by_end = end.is_some_and(|end| {
-            end.reason.is_success() || matches!(end.reason, Reason::AllRowsFailed | Reason::ServerRefusesRequests)
+            end.reason.is_success()
+                || matches!(
+                    end.reason,
+                    Reason::AllRowsFailed
+                        | Reason::TooManyFailedRows
+                        | Reason::RowsFailAlike
+                        | Reason::ServerRefusesRequests
+                )
         });
         let feeding = self
             .feeder()

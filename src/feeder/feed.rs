@@ -14,6 +14,7 @@ use crate::openai::Endpoint;
 use crate::results::LedgerWriter;
 
 use super::dispatch::{ReplicaId, Silent};
+use super::failures::{Failures, Halt};
 use super::memory::Memory;
 use super::replicas::Replicas;
 use super::reporter::Reporter;
@@ -26,12 +27,12 @@ use super::workers::{Requests, State, Work};
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Sends all rows, on a thread of its own: a row costs a few system calls here, and a change of threads would cost as much again.
-/// Dropping the future stops it.
+/// Dropping the future stops it. Failures may say that the rest should not be sent.
 ///
 /// # Errors
 ///
 /// [`Stop`].
-pub async fn on_own_thread(plan: Plan, shutdown: CancellationToken) -> Result<(), Stop> {
+pub async fn on_own_thread(plan: Plan, shutdown: CancellationToken) -> Result<Option<Halt>, Stop> {
     let (sender, receiver) = oneshot::channel();
     let stop = shutdown.child_token();
     let _stopped_with_us = stop.clone().drop_guard();
@@ -78,6 +79,8 @@ pub struct Plan {
     pub ledger: Arc<LedgerWriter>,
     /// Failures that a row may have.
     pub max_attempts: u32,
+    /// Failed rows so far, and how many there may be.
+    pub failures: Failures,
     /// The name that rows are sent with.
     pub model: Arc<str>,
     /// Is told which replicas hang.
@@ -87,6 +90,7 @@ pub struct Plan {
 /// What the loop goes by after a look at the state.
 struct Outlook {
     is_done: bool,
+    halt: Option<Halt>,
     wants_rows: bool,
     has_room: bool,
     wakes_at: Option<Instant>,
@@ -101,13 +105,14 @@ impl Feed {
             mut replicas,
             ledger,
             max_attempts,
+            failures,
             model,
             reporter,
         } = plan;
         replicas.mark_changed();
         Self {
             memory: requests.memory.clone(),
-            work: Arc::new(Work::new(requests, Arc::clone(&ledger), max_attempts)),
+            work: Arc::new(Work::new(requests, Arc::clone(&ledger), max_attempts, failures)),
             ledger,
             rows,
             all_read: false,
@@ -118,20 +123,20 @@ impl Feed {
         }
     }
 
-    /// Goes on until every row is finished, though perhaps not durable. Dropping it aborts what is in flight.
+    /// Goes on until every row is finished, though perhaps not durable, or the rest should not be sent. Dropping it aborts what is in flight.
     ///
     /// # Errors
     ///
     /// [`Stop`].
-    async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Stop> {
+    async fn run(mut self, shutdown: &CancellationToken) -> Result<Option<Halt>, Stop> {
         let mut ledger_status = self.ledger.status();
         let mut watch = interval(WATCH_INTERVAL);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = Arc::clone(&self.work);
         loop {
             let outlook = self.go_on()?;
-            if outlook.is_done {
-                return Ok(());
+            if outlook.is_done || outlook.halt.is_some() {
+                return Ok(outlook.halt);
             }
             tokio::select! {
                 () = shutdown.cancelled() => return Err(Stop::Interrupted),
@@ -153,12 +158,13 @@ impl Feed {
         if let Some(stop) = state.stop.take() {
             return Err(stop);
         }
-        if has_room {
+        if has_room && state.halt.is_none() {
             self.work.send_what_can_be_sent(&mut state);
         }
         let wants_rows = !self.all_read && state.dispatch.wants_rows();
         state.rows_are_asked_for = wants_rows || self.all_read;
         Ok(Outlook {
+            halt: state.halt.take(),
             is_done: self.all_read && state.dispatch.is_empty(),
             wants_rows,
             has_room,

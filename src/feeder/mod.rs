@@ -8,7 +8,9 @@
 mod backoff;
 pub mod concurrency;
 pub mod dispatch;
+mod failures;
 mod feed;
+mod feeding;
 mod finished;
 mod follow;
 mod inspected;

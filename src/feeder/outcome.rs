@@ -2,7 +2,7 @@
 
 use crate::api::reason::Reason;
 use crate::api::status::ResultsStatus;
-use crate::results::{ERRORS, Ended, JobReference, MANIFEST, Manifest, RESULTS};
+use crate::results::{ERRORS, Ended, JobReference, MANIFEST, Manifest, RESULTS, StopReason};
 use crate::storage::Store;
 
 use super::report::{End, number};
@@ -18,6 +18,13 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
             Reason::AllRowsFailed,
             format!("all {rows} rows failed, see `{errors_uri}`"),
         ),
+        Ended::Stopped(stopped) => {
+            let message = format!(
+                "{}; {results} of {rows} rows have a result, see `{errors_uri}`",
+                stopped.message
+            );
+            (reason_of(stopped.reason), message)
+        }
         _ if manifest.job.uid != job.uid => {
             let (by, at) = (&manifest.job, &manifest.finished_at);
             let message =
@@ -29,8 +36,6 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
             Reason::SomeRowsFailed,
             format!("{errors} of {rows} rows failed, see `{errors_uri}`"),
         ),
-        // Nothing stops a job yet.
-        Ended::Stopped(stopped) => (Reason::AllRowsFailed, stopped.message.clone()),
     };
     let results = ResultsStatus {
         uri: store.uri_of(RESULTS).to_string(),
@@ -43,6 +48,15 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
         reason,
         message,
         results: Some(results),
+    }
+}
+
+/// The reasons that nothing asks for yet are those of a newer operator.
+fn reason_of(stop: StopReason) -> Reason {
+    match stop {
+        StopReason::TooManyFailedRows => Reason::TooManyFailedRows,
+        StopReason::RowsFailAlike => Reason::RowsFailAlike,
+        StopReason::BudgetExceeded | StopReason::DeadlineExceeded | StopReason::Cancelled => Reason::AllRowsFailed,
     }
 }
 

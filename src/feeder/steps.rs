@@ -2,40 +2,27 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 
 use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
-    Claim, Claimed, DatasetFacts, Durable, Finished, INDEX, Identity, Ledger, LedgerStatus, LedgerWriter,
-    OutputNotEmpty, claim, finalise, highest_attempt, read_manifest, restore, resume,
+    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Ledger, OutputNotEmpty, claim, finalise, highest_attempt,
+    read_manifest, restore, resume,
 };
 use crate::storage::Store;
 
-use super::feed::{Plan, on_own_thread};
-use super::finished::Lines;
-use super::follow::follow_ledger;
 use super::inspected;
 use super::job::Job;
-use super::memory::Memory;
 use super::outcome::end_of;
 use super::patience::Patience;
 use super::replicas::Replicas;
 use super::report::{End, Place, progress, usage};
-use super::rows::RowReader;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
-use super::workers::Requests;
-
-/// A store that is away at the end keeps the servers for this long: the answers are in, only their proof is missing.
-const KEEP_SERVERS: Duration = Duration::from_secs(30);
-/// When the feeder is asked to stop, what is answered has this long to become durable, of the 30 s that a pod has.
-const LAST_PUT: Duration = Duration::from_secs(5);
 
 /// A feeder at work on one job.
 #[derive(Debug)]
@@ -69,7 +56,7 @@ impl Feeder {
         }
         let ledger = self.resume(attempt).await?;
         if ledger.durable().rows() < index.rows {
-            self.feed(&index, identity, attempt, ledger).await?;
+            self.finish_rows(&index, identity, attempt, ledger).await?;
         }
         self.finalise(&index, identity).await
     }
@@ -182,95 +169,6 @@ impl Feeder {
         self.patience.until_done(Place::Output, resume).await
     }
 
-    async fn feed(&self, index: &Arc<Index>, identity: Identity, attempt: u32, ledger: Ledger) -> Result<(), Stop> {
-        tracing::info!(rows = index.rows, durable = ledger.durable().rows(), "rows are sent");
-        let durable = ledger.durable().clone();
-        let ledger = Arc::new(LedgerWriter::start(self.store.clone(), ledger));
-        self.report_feeding(index.rows, &ledger.status().borrow());
-        let plan = self.plan(index, identity, attempt, durable, &ledger);
-        let shutdown = self.patience.shutdown.clone();
-        let work = async { self.settle(&ledger, on_own_thread(plan, shutdown).await).await };
-        let reporter = &self.patience.reporter;
-        let outcome = tokio::select! {
-            settled = work => settled,
-            stop = follow_ledger(reporter, ledger.status(), index.rows) => Err(stop),
-        };
-        reporter.update(|report| report.set_progress(index.rows, &ledger.status().borrow(), None));
-        outcome
-    }
-
-    fn plan(
-        &self,
-        index: &Arc<Index>,
-        identity: Identity,
-        attempt: u32,
-        durable: Durable,
-        ledger: &Arc<LedgerWriter>,
-    ) -> Plan {
-        let Job {
-            served_model_name: model,
-            row_policy,
-            engine,
-            ..
-        } = &self.job;
-        let memory = Memory::of_container();
-        let rows = RowReader {
-            source: self.source.clone(),
-            index: Arc::clone(index),
-            durable,
-            model: model.clone(),
-            memory: memory.clone(),
-            patience: self.patience.clone(),
-        };
-        let attempt_timeout = row_policy.attempt_timeout();
-        Plan {
-            requests: Requests {
-                lines: Lines::new(identity, model, attempt_timeout),
-                engine: *engine,
-                attempt,
-                attempt_timeout,
-                memory,
-            },
-            rows: rows.start(),
-            replicas: self.replicas.clone(),
-            ledger: Arc::clone(ledger),
-            max_attempts: row_policy.attempts(),
-            model: model.as_str().into(),
-            reporter: self.patience.reporter.clone(),
-        }
-    }
-
-    fn report_feeding(&self, rows: u64, ledger: &LedgerStatus) {
-        self.patience.reporter.update(|report| {
-            report.stage = FeederStage::Feeding;
-            report.servers_needed = true;
-            report.set_progress(rows, ledger, None);
-        });
-    }
-
-    /// Makes durable what was answered.
-    async fn settle(&self, ledger: &LedgerWriter, fed: Result<(), Stop>) -> Result<(), Stop> {
-        let last_put = || timeout(LAST_PUT, ledger.flush());
-        if matches!(fed, Err(Stop::Interrupted | Stop::Restart(_))) {
-            // What is not durable by then is sent again.
-            let _ = last_put().await;
-            return fed;
-        }
-        let free_servers = async {
-            sleep(KEEP_SERVERS).await;
-            self.patience.reporter.update(|report| report.servers_needed = false);
-            std::future::pending().await
-        };
-        tokio::select! {
-            () = ledger.flush() => fed,
-            () = self.patience.shutdown.cancelled() => {
-                let _ = last_put().await;
-                Err(Stop::Interrupted)
-            }
-            never = free_servers => never,
-        }
-    }
-
     async fn finalise(&self, index: &Index, identity: Identity) -> Result<End, Stop> {
         self.patience.reporter.update(|report| {
             report.servers_needed = false;
@@ -323,6 +221,6 @@ async fn empty_directory(directory: PathBuf) -> Result<PathBuf, Trouble> {
 }
 
 /// RFC 3339, as Kubernetes writes times.
-fn to_the_second(time: Timestamp) -> String {
+pub(super) fn to_the_second(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

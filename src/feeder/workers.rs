@@ -15,6 +15,7 @@ use crate::openai::Endpoint;
 use crate::results::LedgerWriter;
 
 use super::dispatch::{Assignment, Dispatch, ReplicaId, Settled};
+use super::failures::{Failure, Failures, Halt};
 use super::finished::Lines;
 use super::memory::Memory;
 use super::report::End;
@@ -23,7 +24,7 @@ use super::send::{Connection, Outgoing, Reply};
 use super::trouble::Stop;
 
 /// Finished rows that may wait for the store, in bytes. Beyond it nothing is sent until the store takes some.
-const UNDURABLE_BYTES: usize = 24 << 20;
+pub const UNDURABLE_BYTES: usize = 24 << 20;
 /// Below the 5 s after which uvicorn (vLLM) and cpp-httplib (llama-server) close an idle connection, so that a row is
 /// seldom sent into one that is about to be closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -65,6 +66,9 @@ pub struct State {
     pub dispatch: Dispatch<Arc<Row>>,
     /// Why no more is sent.
     pub stop: Option<Stop>,
+    /// Why the job is to be stopped, with what is there.
+    pub halt: Option<Halt>,
+    failures: Failures,
     /// The path of the last row.
     pub endpoint: Endpoint,
     /// Whether the feed knows that more rows are wanted.
@@ -83,10 +87,12 @@ struct Crew {
 impl Work {
     /// Nothing is sent yet.
     #[must_use]
-    pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, max_attempts: u32) -> Self {
+    pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, max_attempts: u32, failures: Failures) -> Self {
         let state = State {
             dispatch: Dispatch::new(max_attempts),
             stop: None,
+            halt: failures.too_many(),
+            failures,
             endpoint: Endpoint::ChatCompletions,
             rows_are_asked_for: false,
             crews: HashMap::new(),
@@ -166,14 +172,14 @@ impl Work {
         state.endpoint = row.endpoint;
         match state.dispatch.settle(request, verdict, now, rand::random()) {
             Settled::Finished => {
-                _ = self
-                    .ledger
-                    .record(self.requests.lines.finish(&row, request_id, reply, verdict))
+                state.count(verdict, &reply);
+                let finished = self.requests.lines.finish(&row, request_id, reply, verdict);
+                self.ledger.record(finished);
             }
             Settled::Poison => {
-                _ = self
-                    .ledger
-                    .record(self.requests.lines.unanswered(&row, POISON_ROW, POISON_MESSAGE))
+                state.count_failed(|| Failure::without_answer(POISON_ROW));
+                let finished = self.requests.lines.unanswered(&row, POISON_ROW, POISON_MESSAGE);
+                self.ledger.record(finished);
             }
             Settled::Again => self.attention.notify_one(),
             Settled::TakenBack => {}
@@ -185,7 +191,7 @@ impl Work {
     }
 
     fn next(self: &Arc<Self>, state: &mut State, replica: ReplicaId, now: Instant) -> Next {
-        let may_send = state.stop.is_none() && self.has_room();
+        let may_send = state.stop.is_none() && state.halt.is_none() && self.has_room();
         let next = if may_send {
             state.dispatch.next_for(replica, now)
         } else {
@@ -211,6 +217,22 @@ impl Work {
 }
 
 impl State {
+    fn count(&mut self, verdict: Verdict, reply: &Reply) {
+        if verdict == Verdict::Done {
+            return self.failures.succeeded();
+        }
+        self.count_failed(|| match reply {
+            Reply::Answered(answered) => Failure::answered(answered.status, answered.body.as_bytes()),
+            Reply::TooLarge => Failure::without_answer("response_too_large"),
+            Reply::Fault(_) => Failure::without_answer("request_timed_out"),
+        });
+    }
+
+    fn count_failed(&mut self, failure: impl FnOnce() -> Failure) {
+        let halt = self.failures.failed(failure);
+        self.halt = self.halt.take().or(halt);
+    }
+
     /// Ends the workers whose requests the dispatch took back.
     pub fn dismiss(&mut self) {
         let dispatch = &self.dispatch;

@@ -14,7 +14,7 @@ use crate::openai::RowNumber;
 use crate::storage::{self, Put, Store};
 
 use super::header::Tokens;
-use super::ledger::{Due, Ledger};
+use super::ledger::{Due, Durable, Ledger};
 use super::record::FinishedRow;
 use super::segment::Segment;
 
@@ -89,6 +89,12 @@ impl LedgerWriter {
             self.shared.changed.notify_one();
         }
         taken
+    }
+
+    /// All rows that are known to be durable.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        self.shared.ledger().durable().clone()
     }
 
     /// Whether a row is known to be durable.

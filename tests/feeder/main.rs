@@ -26,4 +26,5 @@ mod killed;
 mod ordinary;
 mod other_jobs;
 mod servers_leave;
+mod stopped_early;
 mod superseded;

@@ -78,7 +78,10 @@ fn each_file_holds_its_kind(results: &str, errors: &str) -> Result<(), String> {
 
 fn manifest_is_true(input: &str, results: &str, errors: &str, manifest: &Value) -> Result<(), String> {
     let (rows_in, result_rows, error_rows) = (rows(input).count(), rows(results).count(), rows(errors).count());
+    // The rows do not tell a decision to stop, but the manifest says why there was one.
+    let stopped = manifest.get("stopped").and_then(|_| manifest["outcome"].as_str());
     let outcome = match (result_rows, error_rows) {
+        _ if stopped.is_some() => stopped.unwrap_or_default(),
         (_, 0) => "AllRowsSucceeded",
         (0, _) => "AllRowsFailed",
         _ => "SomeRowsFailed",

@@ -93,7 +93,6 @@ pub struct Dispatch<Row> {
 #[derive(Debug)]
 struct InFlight<Row> {
     replica: ReplicaId,
-    sent_at: Instant,
     /// Whether no other row is at the replica.
     is_alone: bool,
     tried: Tried<Row>,
@@ -182,7 +181,6 @@ impl<Row: Affine> Dispatch<Row> {
         };
         let flight = InFlight {
             replica: id,
-            sent_at: now,
             is_alone,
             tried,
         };
@@ -206,7 +204,6 @@ impl<Row: Affine> Dispatch<Row> {
         };
         let InFlight {
             replica,
-            sent_at,
             is_alone,
             mut tried,
         } = flight;
@@ -221,7 +218,7 @@ impl<Row: Affine> Dispatch<Row> {
         state.is_reserved &= !is_alone;
         match verdict {
             Verdict::Done | Verdict::RowFailed => {
-                state.answered(now, now.duration_since(sent_at), in_flight);
+                state.answered(now, in_flight);
                 return Settled::Finished;
             }
             Verdict::Retry {
@@ -231,11 +228,11 @@ impl<Row: Affine> Dispatch<Row> {
                 let asked = match reason {
                     RetryReason::Overloaded { retry_after: asked } => {
                         let asked = asked.map(retry_after);
-                        state.refused(now, asked);
+                        state.refused(now, in_flight, asked);
                         asked
                     }
                     RetryReason::ServerError | RetryReason::BadBody => {
-                        state.answered(now, now.duration_since(sent_at), in_flight);
+                        state.answered(now, in_flight);
                         None
                     }
                     RetryReason::ConnectionLost | RetryReason::TimedOut => None,

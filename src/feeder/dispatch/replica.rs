@@ -39,7 +39,7 @@ pub(super) struct ReplicaState {
     /// It takes one row only, when all others are finished.
     pub is_reserved: bool,
     progress_at: Instant,
-    tokens: Option<(Instant, u64)>,
+    work: Option<(Instant, u64)>,
     probe: Probe,
 }
 
@@ -66,7 +66,7 @@ impl ReplicaState {
             paused_until: None,
             is_reserved: false,
             progress_at: now,
-            tokens: None,
+            work: None,
             probe: Probe::None,
         }
     }
@@ -117,16 +117,16 @@ impl ReplicaState {
     }
 
     /// The server answered. `in_flight` counted the row still.
-    pub fn answered(&mut self, now: Instant, latency: Duration, in_flight: usize) {
+    pub fn answered(&mut self, now: Instant, in_flight: usize) {
         self.failures = 0;
         self.progress_at = now;
-        self.concurrency.answered(now, latency, in_flight);
+        self.concurrency.answered(now, in_flight);
     }
 
-    /// The server has no room.
-    pub fn refused(&mut self, now: Instant, retry_after: Option<Duration>) {
+    /// The server has no room. `in_flight` counted the row still.
+    pub fn refused(&mut self, now: Instant, in_flight: usize, retry_after: Option<Duration>) {
         self.progress_at = now;
-        self.concurrency.refused(now);
+        self.concurrency.refused(now, in_flight);
         if let Some(pause) = retry_after {
             self.pause(now, pause);
         }
@@ -148,11 +148,10 @@ impl ReplicaState {
     /// What the engine says of itself.
     pub fn observed(&mut self, now: Instant, load: EngineLoad) {
         self.concurrency.observed(now, load, self.in_flight);
-        let moved = self.tokens.is_none_or(|(_, tokens)| tokens != load.tokens);
-        if moved {
+        if self.work.is_none_or(|(_, work)| work != load.work) {
             self.progress_at = now;
         }
-        self.tokens = Some((now, load.tokens));
+        self.work = Some((now, load.work));
     }
 
     pub fn is_hung(&self) -> bool {
@@ -175,7 +174,7 @@ impl ReplicaState {
     /// How long a probe has for an answer. One that has to wait for others' long answers first looks like silence too.
     pub fn probe_patience(&self, now: Instant) -> Duration {
         let counters = self
-            .tokens
+            .work
             .is_some_and(|(at, _)| now.duration_since(at) < COUNTERS_ARE_FRESH);
         if counters { SILENCE } else { SILENCE_WITHOUT_COUNTERS }
     }

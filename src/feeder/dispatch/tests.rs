@@ -355,11 +355,11 @@ fn a_row_that_a_server_survived_is_no_suspect() {
     assert_eq!(send_all(&mut dispatch, now).len(), 2, "no replica is kept for it");
 }
 
-fn load(tokens: u64) -> EngineLoad {
+fn load(work: u64) -> EngineLoad {
     EngineLoad {
         running: 1,
         waiting: 0,
-        tokens,
+        work,
     }
 }
 

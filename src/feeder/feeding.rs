@@ -1,0 +1,213 @@
+//! From a data set that is known good to rows that are all finished and durable: sent, or failed because the job was stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::{sleep, timeout};
+
+use crate::api::status::FeederStage;
+use crate::dataset::Index;
+use crate::results::{Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
+
+use super::failures::{Failures, Halt};
+use super::feed::{Plan, on_own_thread};
+use super::finished::Lines;
+use super::follow::follow_ledger;
+use super::memory::Memory;
+use super::report::Place;
+use super::rows::{RowReader, Rows};
+use super::steps::{Feeder, to_the_second};
+use super::trouble::Stop;
+use super::workers::{Requests, UNDURABLE_BYTES};
+
+/// A store that is away at the end keeps the servers for this long: the answers are in, only their proof is missing.
+const KEEP_SERVERS: Duration = Duration::from_secs(30);
+/// When the feeder is asked to stop, what is answered has this long to become durable, of the 30 s that a pod has.
+const LAST_PUT: Duration = Duration::from_secs(5);
+
+impl Feeder {
+    /// Finishes every row that is not finished yet.
+    pub(super) async fn finish_rows(
+        &self,
+        index: &Arc<Index>,
+        identity: Identity,
+        attempt: u32,
+        ledger: Ledger,
+    ) -> Result<(), Stop> {
+        tracing::info!(rows = index.rows, durable = ledger.durable().rows(), "rows are sent");
+        let feeding = Feeding {
+            feeder: self,
+            index: Arc::clone(index),
+            lines: Lines::new(
+                identity,
+                &self.job.served_model_name,
+                self.job.row_policy.attempt_timeout(),
+            ),
+            attempt,
+            ledger: LedgerWriter::start(self.store.clone(), ledger).into(),
+            memory: Memory::of_container(),
+        };
+        let (reporter, status) = (&self.patience.reporter, feeding.ledger.status());
+        let finished = tokio::select! {
+            finished = feeding.run() => finished,
+            stop = follow_ledger(reporter, status, index.rows) => Err(stop),
+        };
+        feeding.report_progress();
+        finished
+    }
+}
+
+/// The rows of one start of the feeder.
+struct Feeding<'a> {
+    feeder: &'a Feeder,
+    index: Arc<Index>,
+    lines: Lines,
+    attempt: u32,
+    ledger: Arc<LedgerWriter>,
+    memory: Memory,
+}
+
+impl Feeding<'_> {
+    async fn run(&self) -> Result<(), Stop> {
+        let read = || async { Ok(read_stopped(&self.feeder.store).await?) };
+        let stopped = match self.feeder.patience.until_done(Place::Output, read).await? {
+            Some(stopped) => Some(stopped),
+            None => self.send_rows().await?,
+        };
+        match stopped {
+            Some(stopped) => self.fail_the_rest(&stopped).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends rows until all are finished, or the decision stands that no more are sent.
+    async fn send_rows(&self) -> Result<Option<Stopped>, Stop> {
+        let durable = self.ledger.durable();
+        let most = self.feeder.job.row_policy.failed_rows(self.index.rows);
+        let failures = Failures::new(most, durable.results.len(), durable.errors.len());
+        let halt = match failures.too_many() {
+            Some(halt) => Some(halt),
+            None => {
+                self.report_feeding();
+                let shutdown = self.feeder.patience.shutdown.clone();
+                let fed = on_own_thread(self.plan(failures), shutdown).await;
+                self.settle(fed).await?
+            }
+        };
+        match halt {
+            Some(halt) => self.stop(halt).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn plan(&self, failures: Failures) -> Plan {
+        let job = &self.feeder.job;
+        Plan {
+            requests: Requests {
+                lines: self.lines.clone(),
+                engine: job.engine,
+                attempt: self.attempt,
+                attempt_timeout: job.row_policy.attempt_timeout(),
+                memory: self.memory.clone(),
+            },
+            rows: self.rows_left(),
+            replicas: self.feeder.replicas.clone(),
+            ledger: Arc::clone(&self.ledger),
+            max_attempts: job.row_policy.attempts(),
+            failures,
+            model: job.served_model_name.as_str().into(),
+            reporter: self.feeder.patience.reporter.clone(),
+        }
+    }
+
+    fn rows_left(&self) -> Rows {
+        let reader = RowReader {
+            source: self.feeder.source.clone(),
+            index: Arc::clone(&self.index),
+            durable: self.ledger.durable(),
+            model: self.feeder.job.served_model_name.clone(),
+            memory: self.memory.clone(),
+            patience: self.feeder.patience.clone(),
+        };
+        reader.start()
+    }
+
+    /// Makes durable what was answered.
+    async fn settle(&self, fed: Result<Option<Halt>, Stop>) -> Result<Option<Halt>, Stop> {
+        let last_put = || timeout(LAST_PUT, self.ledger.flush());
+        if matches!(fed, Err(Stop::Interrupted | Stop::Restart(_))) {
+            // What is not durable by then is sent again.
+            let _ = last_put().await;
+            return fed;
+        }
+        let keep_servers = match &fed {
+            Ok(Some(_)) => Duration::ZERO,
+            _ => KEEP_SERVERS,
+        };
+        let free_servers = async {
+            sleep(keep_servers).await;
+            self.free_servers();
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = self.ledger.flush() => fed,
+            () = self.feeder.patience.shutdown.cancelled() => {
+                let _ = last_put().await;
+                Err(Stop::Interrupted)
+            }
+            never = free_servers => never,
+        }
+    }
+
+    /// Decides that the job ends with what is there, unless something else was decided before.
+    async fn stop(&self, halt: Halt) -> Result<Stopped, Stop> {
+        self.free_servers();
+        tracing::warn!(reason = ?halt.reason, message = %halt.message, "no more rows are sent");
+        let stopped = Stopped {
+            reason: halt.reason,
+            message: halt.message,
+            at: to_the_second(Timestamp::now()),
+        };
+        let store = &self.feeder.store;
+        let decide = || async { Ok(stop(store, &stopped).await?) };
+        self.feeder.patience.until_done(Place::Output, decide).await
+    }
+
+    /// Rows that are not finished are error rows now.
+    async fn fail_the_rest(&self, stopped: &Stopped) -> Result<(), Stop> {
+        self.free_servers();
+        let mut rows = self.rows_left();
+        let mut status = self.ledger.status();
+        while let Some(rows) = rows.recv().await {
+            for row in rows? {
+                let failed = self.lines.unanswered(&row, stopped.code(), &stopped.message);
+                self.ledger.record(failed);
+            }
+            while self.ledger.bytes_in_memory() >= UNDURABLE_BYTES {
+                // The writer lives as long as this.
+                let _ = status.changed().await;
+            }
+        }
+        self.settle(Ok(None)).await.map(|_| ())
+    }
+
+    fn report_feeding(&self) {
+        self.feeder.patience.reporter.update(|report| {
+            report.stage = FeederStage::Feeding;
+            report.servers_needed = true;
+        });
+        self.report_progress();
+    }
+
+    fn free_servers(&self) {
+        let reporter = &self.feeder.patience.reporter;
+        reporter.update(|report| report.servers_needed = false);
+    }
+
+    fn report_progress(&self) {
+        let status = self.ledger.status().borrow().clone();
+        let reporter = &self.feeder.patience.reporter;
+        reporter.update(|report| report.set_progress(self.index.rows, &status, None));
+    }
+}
