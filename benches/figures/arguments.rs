@@ -18,9 +18,15 @@ pub struct Arguments {
     /// Seconds of each run of wrk.
     #[arg(long, default_value_t = 3)]
     pub wrk_seconds: u32,
+    /// Divides the rows of every run, to see whether everything works. What it measures is worth nothing.
+    #[arg(long, default_value_t = 1, requires = "dry_run")]
+    pub shrink: u64,
     /// Only print what was measured.
     #[arg(long)]
     pub dry_run: bool,
+    /// Add the figures that other programs print, from standard input, and measure nothing.
+    #[arg(long)]
+    pub add: bool,
     /// For ourselves: inspect a data set, and end.
     #[arg(long, hide = true)]
     pub inspect: Option<PathBuf>,

@@ -20,7 +20,6 @@ pub enum Length {
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub path: PathBuf,
-    pub rows: u64,
     pub bytes: u64,
 }
 
@@ -41,7 +40,7 @@ impl Dataset {
             file.flush().unwrap();
         }
         let bytes = path.metadata().unwrap().len();
-        Self { path, rows, bytes }
+        Self { path, bytes }
     }
 
     pub fn remove(self) {
@@ -85,7 +84,7 @@ impl Row {
         Self {
             before: before.to_owned(),
             after: after.to_owned(),
-            words: "the quick brown fox jumps over the lazy dog and says ".to_owned(),
+            words: "the quick brown fox jumps over the lazy dog and says ".repeat(100),
         }
     }
 

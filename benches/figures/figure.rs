@@ -1,5 +1,7 @@
 //! A figure of the page.
 
+use std::io::BufRead;
+
 use serde::{Deserialize, Serialize};
 
 use super::sample::Sample;
@@ -41,6 +43,20 @@ impl Goal {
             Self::AtMost(most) => value <= most,
         }
     }
+}
+
+/// The figures among the lines that a program prints (`benches/README.md`); the other lines are printed again.
+pub fn read_lines(lines: impl BufRead) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for line in lines.lines() {
+        let line = line.unwrap();
+        if line.starts_with("{\"id\"") {
+            figures.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a figure: {error}: {line}")));
+        } else {
+            println!("{line}");
+        }
+    }
+    figures
 }
 
 impl Figure {

@@ -57,14 +57,27 @@ impl World {
         Dataset::write(self.directory.path(), rows, length)
     }
 
-    /// A job for a data set.
+    pub fn dataset_folder(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A job for a data set, on vLLM as far as the feeder knows.
     pub async fn job(&self, dataset: &Dataset) -> Job<'_> {
+        self.job_on("VLLM", MODEL, dataset).await
+    }
+
+    /// The same on llama-server, whose model is a file.
+    pub async fn job_on_llama_server(&self, dataset: &Dataset, model: &str) -> Job<'_> {
+        self.job_on("LlamaCpp", model, dataset).await
+    }
+
+    async fn job_on(&self, engine: &str, model: &str, dataset: &Dataset) -> Job<'_> {
         let number = self.jobs.get();
         self.jobs.set(number + 1);
         let directory = self.directory.path().join(format!("job-{number}"));
         std::fs::create_dir(&directory).unwrap();
         let kubernetes = Kubernetes::start().await;
-        kubernetes.put_job(resource(dataset, number));
+        kubernetes.put_job(resource(engine, model, dataset, number));
         std::fs::write(directory.join("kubeconfig"), kubernetes.kubeconfig()).unwrap();
         Job {
             world: self,
@@ -76,8 +89,9 @@ impl World {
     }
 }
 
-/// A job as the controller leaves it for the feeder: nothing is set but what has no default.
-fn resource(dataset: &Dataset, number: u32) -> Value {
+/// A job as the controller leaves it for the feeder. Everything that has a default has it, but for a name that rows of the
+/// quickstart use.
+fn resource(engine: &str, model: &str, dataset: &Dataset, number: u32) -> Value {
     let file = dataset.path.file_name().unwrap().to_string_lossy();
     json!({
         "apiVersion": "batchinference.dev/v1alpha1",
@@ -87,12 +101,12 @@ fn resource(dataset: &Dataset, number: u32) -> Value {
         },
         "spec": {
             "dataset": {"uri": format!("pvc://claim/{file}")},
-            "server": {"engine": "VLLM", "baseModel": MODEL},
+            "server": {"engine": engine, "baseModel": model, "servedModelNames": ["smollm2-135m"]},
             "output": {"uri": format!("s3://{BUCKET}/job-{number}")},
         },
         "status": {
             "resolved": {
-                "engine": "VLLM", "image": "vllm", "model": MODEL, "servedModelName": MODEL, "args": [], "resources": {},
+                "engine": engine, "image": "none", "model": model, "servedModelName": model, "args": [], "resources": {},
             },
         },
     })
@@ -115,10 +129,6 @@ impl Job<'_> {
 
     pub fn server(&self) -> &AnswerServer {
         self.server.as_ref().unwrap()
-    }
-
-    pub fn dataset(&self) -> &Dataset {
-        &self.dataset
     }
 
     pub fn scratch(&self, name: &str) -> PathBuf {

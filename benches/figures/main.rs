@@ -29,11 +29,14 @@ mod process;
 mod sample;
 mod wrk;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 use arguments::Arguments;
+use tokio::signal::unix::{SignalKind, signal};
 
-fn main() {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -41,7 +44,28 @@ fn main() {
         .unwrap();
     if let Some(file) = &arguments.inspect {
         runtime.block_on(measure::inspection::inspect_file(file));
-        return;
+        return ExitCode::SUCCESS;
     }
-    runtime.block_on(measure::all(&arguments));
+    if arguments.add {
+        page::add(figure::read_lines(std::io::stdin().lock()), machine::load());
+        return ExitCode::SUCCESS;
+    }
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            () = measure::all(&arguments) => ExitCode::SUCCESS,
+            // What runs is ended, and its files removed, as it is dropped.
+            () = interrupted() => ExitCode::FAILURE,
+        }
+    });
+    drop(runtime);
+    ended
+}
+
+async fn interrupted() {
+    let [mut interrupt, mut terminate] =
+        [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).unwrap());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }

@@ -13,11 +13,11 @@ use crate::job::World;
 use crate::process::Measured;
 use crate::sample::Sample;
 
-const ROWS: u64 = 1_000_000;
+pub const ROWS: u64 = 1_000_000;
 
-pub async fn measure(world: &World, rounds: usize) -> Vec<Figure> {
-    let short = world.dataset(ROWS, Length::Fixed(400));
-    let long = world.dataset(ROWS / 10, Length::Fixed(4 << 10));
+pub async fn measure(world: &World, rounds: usize, rows: u64) -> Vec<Figure> {
+    let short = world.dataset(rows, Length::Fixed(400));
+    let long = world.dataset(rows / 10, Length::Fixed(4 << 10));
     let (mut processor, mut wall, mut of_long) = (Sample::default(), Sample::default(), Sample::default());
     for _ in 0..rounds {
         let run = run(&short).await;

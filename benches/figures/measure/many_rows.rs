@@ -59,7 +59,7 @@ fn finalise_rate(usage: &Usage, rows: u64) -> f64 {
 }
 
 fn figures(rows: u64, runs: &[Usage], kept: Sample, lost: Sample, finalise: f64) -> Vec<Figure> {
-    let millions = rows / 1_000_000;
+    let millions = rows.div_ceil(1_000_000);
     let peak = runs
         .iter()
         .map(|usage| usage.total.peak_mebibytes())

@@ -9,10 +9,10 @@ use crate::sample::Sample;
 
 pub const LONGEST: usize = 4 << 10;
 pub const LIMIT: Goal = Goal::AtMost(64.0);
-const ROWS: u64 = 50_000;
+pub const ROWS: u64 = 50_000;
 
-pub async fn measure(world: &World, rounds: usize) -> Vec<Figure> {
-    let dataset = world.dataset(ROWS, Length::UpTo(LONGEST));
+pub async fn measure(world: &World, rounds: usize, rows: u64) -> Vec<Figure> {
+    let dataset = world.dataset(rows, Length::UpTo(LONGEST));
     let mut runs = Vec::new();
     for _ in 0..rounds {
         let mut job = world.job(&dataset).await;

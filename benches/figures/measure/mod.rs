@@ -3,6 +3,7 @@
 pub mod inspection;
 mod kill;
 mod large_rows;
+mod llama;
 mod many_rows;
 mod memory;
 mod rows;
@@ -31,15 +32,15 @@ pub async fn all(arguments: &Arguments) {
 }
 
 async fn measure(world: &World, group: Group, arguments: &Arguments) -> Vec<Figure> {
-    let Arguments { rounds, rows, .. } = *arguments;
+    let Arguments { rounds, shrink, .. } = *arguments;
     match group {
-        Group::Rows => rows::measure(world, rounds, rows, arguments.wrk_seconds).await,
-        Group::Memory => memory::measure(world, rounds).await,
-        Group::LargeRows => large_rows::measure(world, rounds).await,
-        Group::Inspection => inspection::measure(world, rounds).await,
+        Group::Rows => rows::measure(world, rounds, arguments.rows / shrink, arguments.wrk_seconds).await,
+        Group::Memory => memory::measure(world, rounds, memory::ROWS / shrink).await,
+        Group::LargeRows => large_rows::measure(world, rounds, shrink).await,
+        Group::Inspection => inspection::measure(world, rounds, inspection::ROWS / shrink).await,
         Group::Kill => kill::measure(world, rounds).await,
-        Group::Million => many_rows::measure(world, 1_000_000, rounds).await,
-        Group::TenMillion => many_rows::measure(world, 10_000_000, 1).await,
-        Group::Llama => Vec::new(),
+        Group::Million => many_rows::measure(world, 1_000_000 / shrink, rounds).await,
+        Group::TenMillion => many_rows::measure(world, 10_000_000 / shrink, 1).await,
+        Group::Llama => llama::measure(world, rounds, llama::ROWS / shrink).await,
     }
 }
