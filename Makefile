@@ -32,6 +32,14 @@ lint: $(CARGO_DENY) ## Check format, clippy and licences
 audit: $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs the internet)
 	$(CARGO_DENY) check advisories
 
+.PHONY: bench
+bench: ## Measure the figures of docs/benchmarks.md and write them there: ten minutes on a quiet machine
+	benches/run
+
+.PHONY: bench-full
+bench-full: ## Measure those that take long: ten million rows, and a real model
+	benches/run full
+
 .PHONY: cluster
 cluster: ## Start a one-node Kubernetes and leave it running
 	tests/cluster/build

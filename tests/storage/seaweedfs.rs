@@ -11,6 +11,8 @@ use tempfile::TempDir;
 pub const BUCKET: &str = "test-bucket";
 pub const SECRET_KEY: &str = "test-secret";
 const ACCESS_KEY: &str = "test-key";
+/// A volume is a file that only grows: several are written at once, and none should be large.
+const VOLUME_MEBIBYTES: u32 = 64;
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Runs the server until standard input ends, and then removes what it leaves. Our end of that pipe closes also when a test is
@@ -51,6 +53,11 @@ struct Ports {
 impl SeaweedFs {
     /// Starts a server with [`BUCKET`] in it.
     pub async fn start() -> Self {
+        Self::start_with_room(3).await
+    }
+
+    /// The same with room for so many GiB.
+    pub async fn start_with_room(gibibytes: u32) -> Self {
         let weed = weed();
         let data = tempfile::tempdir().unwrap();
         let identities = serde_json::json!({"identities": [{
@@ -64,7 +71,7 @@ impl SeaweedFs {
             .args(["-c", GUARD, "sh"])
             .arg(&weed)
             .args(["-logtostderr=true", "server"])
-            .args(arguments(data.path(), ports))
+            .args(arguments(data.path(), ports, gibibytes))
             .env("DATA", data.path())
             .env("SOCKETS", ports.sockets().join(" "))
             .stdin(Stdio::piped())
@@ -149,7 +156,7 @@ impl Drop for SeaweedFs {
 }
 
 /// The program: `WEED_BINARY`, or what the test cluster's script has fetched.
-fn weed() -> PathBuf {
+pub fn weed() -> PathBuf {
     if let Some(path) = std::env::var_os("WEED_BINARY") {
         return path.into();
     }
@@ -197,7 +204,7 @@ impl Ports {
     }
 }
 
-fn arguments(data: &Path, ports: Ports) -> Vec<String> {
+fn arguments(data: &Path, ports: Ports, gibibytes: u32) -> Vec<String> {
     let Ports {
         master,
         master_grpc,
@@ -215,10 +222,10 @@ fn arguments(data: &Path, ports: Ports) -> Vec<String> {
         "-ip.bind=127.0.0.1".into(),
         format!("-master.port={master}"),
         format!("-master.port.grpc={master_grpc}"),
-        "-master.volumeSizeLimitMB=64".into(),
+        format!("-master.volumeSizeLimitMB={VOLUME_MEBIBYTES}"),
         format!("-volume.port={volume}"),
         format!("-volume.port.grpc={volume_grpc}"),
-        "-volume.max=50".into(),
+        format!("-volume.max={}", (gibibytes << 10) / VOLUME_MEBIBYTES),
         "-filer".into(),
         format!("-filer.port={filer}"),
         format!("-filer.port.grpc={filer_grpc}"),
