@@ -2,7 +2,7 @@
 
 use crate::api::reason::Reason;
 use crate::api::status::ResultsStatus;
-use crate::results::{ERRORS, JobReference, MANIFEST, Manifest, Outcome, RESULTS};
+use crate::results::{ERRORS, Ended, JobReference, MANIFEST, Manifest, RESULTS};
 use crate::storage::Store;
 
 use super::report::{End, number};
@@ -13,8 +13,8 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
     let (results, errors) = (manifest.results.rows, manifest.errors.rows);
     let rows = results + errors;
     let errors_uri = store.uri_of(ERRORS);
-    let (reason, message) = match manifest.outcome {
-        Outcome::AllRowsFailed => (
+    let (reason, message) = match &manifest.ended {
+        Ended::AllRowsFailed => (
             Reason::AllRowsFailed,
             format!("all {rows} rows failed, see `{errors_uri}`"),
         ),
@@ -24,11 +24,13 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
                 format!("job {by} finished exactly this work at {at}: {results} of {rows} rows have a result");
             (Reason::ResultsReused, message)
         }
-        Outcome::AllRowsSucceeded => (Reason::AllRowsSucceeded, format!("all {rows} rows have a result")),
-        Outcome::SomeRowsFailed => (
+        Ended::AllRowsSucceeded => (Reason::AllRowsSucceeded, format!("all {rows} rows have a result")),
+        Ended::SomeRowsFailed => (
             Reason::SomeRowsFailed,
             format!("{errors} of {rows} rows failed, see `{errors_uri}`"),
         ),
+        // Nothing stops a job yet.
+        Ended::Stopped(stopped) => (Reason::AllRowsFailed, stopped.message.clone()),
     };
     let results = ResultsStatus {
         uri: store.uri_of(RESULTS).to_string(),
@@ -48,9 +50,9 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
 mod tests {
     use super::*;
 
-    fn end(outcome: Outcome, uid: &str) -> End {
+    fn end(ended: Ended, uid: &str) -> End {
         let mut manifest: Manifest = serde_json::from_str(include_str!("../results/golden/manifest.json")).unwrap();
-        manifest.outcome = outcome;
+        manifest.ended = ended;
         (manifest.results.rows, manifest.errors.rows) = (3, 1);
         let job = JobReference {
             uid: uid.into(),
@@ -64,18 +66,18 @@ mod tests {
     fn the_outcome_is_the_reason() {
         let manifest: Manifest = serde_json::from_str(include_str!("../results/golden/manifest.json")).unwrap();
         let ours = manifest.job.uid;
-        let succeeded = end(Outcome::AllRowsSucceeded, &ours);
+        let succeeded = end(Ended::AllRowsSucceeded, &ours);
         assert_eq!(succeeded.reason, Reason::AllRowsSucceeded);
         assert_eq!(succeeded.results.unwrap().uri, "s3://memory/results.jsonl");
-        let failed = end(Outcome::SomeRowsFailed, &ours);
+        let failed = end(Ended::SomeRowsFailed, &ours);
         assert_eq!(failed.reason, Reason::SomeRowsFailed);
         assert_eq!(failed.message, "1 of 4 rows failed, see `s3://memory/errors.jsonl`");
-        assert_eq!(end(Outcome::AllRowsFailed, "another").reason, Reason::AllRowsFailed);
+        assert_eq!(end(Ended::AllRowsFailed, "another").reason, Reason::AllRowsFailed);
     }
 
     #[test]
     fn what_another_job_finished_is_reused_and_said_so() {
-        let reused = end(Outcome::SomeRowsFailed, "another");
+        let reused = end(Ended::SomeRowsFailed, "another");
         assert_eq!(reused.reason, Reason::ResultsReused);
         assert!(
             reused.message.contains("at 2026-11-24T10:00:00Z: 3 of 4 rows"),

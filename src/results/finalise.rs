@@ -6,9 +6,11 @@
 use crate::storage::{Put, Store};
 
 use super::claim::{Identity, JobReference};
+use super::ended::Ended;
 use super::error::Error;
 use super::files::Files;
-use super::manifest::{self, DatasetFacts, Manifest, ModelUsage, Outcome, Proof, SegmentUsed, read_manifest};
+use super::manifest::{self, DatasetFacts, Manifest, ModelUsage, Proof, SegmentUsed, read_manifest};
+use super::stopped::{Stopped, read_stopped};
 use super::stored_segment::{self, StoredSegment};
 use super::{MANIFEST, restore};
 
@@ -31,7 +33,7 @@ pub struct Finished {
 
 /// Writes `results.jsonl`, `errors.jsonl` (both also when empty) and, create-only, `manifest.json`, each row of
 /// the data set once and in input order. Every row must be in a segment: one that never ran is recorded as
-/// an error row first.
+/// an error row first. A decision to stop the job ([`super::stop`]) must stand before that, and is the outcome.
 ///
 /// May be killed anywhere and run again. When there is a manifest, the end is decided and it is returned as
 /// it is, with the files that it describes.
@@ -51,13 +53,19 @@ pub async fn finalise(store: &Store, finished: &Finished) -> Result<Manifest, Er
 struct Merged {
     files: Files,
     segments: Vec<StoredSegment>,
+    stopped: Option<Stopped>,
 }
 
 impl Merged {
     async fn begin(store: &Store, finished: &Finished) -> Result<Self, Error> {
+        let stopped = read_stopped(store).await?;
         let segments = stored_segment::list(store).await?;
         let files = Files::merge(store, &segments, finished.dataset.rows).await?;
-        Ok(Self { files, segments })
+        Ok(Self {
+            files,
+            segments,
+            stopped,
+        })
     }
 
     async fn complete(self, store: &Store, finished: &Finished) -> Result<Manifest, Error> {
@@ -91,7 +99,7 @@ impl Merged {
         let segments = self.segments.iter();
         Manifest {
             format: manifest::FORMAT.to_owned(),
-            outcome: Outcome::of(results.rows, errors.rows),
+            ended: Ended::of(self.stopped.clone(), results.rows, errors.rows),
             identity: finished.identity,
             job: finished.job.clone(),
             dataset: finished.dataset.clone(),

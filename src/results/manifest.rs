@@ -8,6 +8,7 @@ use crate::storage::Store;
 use super::MANIFEST;
 use super::checksum::Checksum;
 use super::claim::{Identity, JobReference};
+use super::ended::Ended;
 use super::error::Error;
 use super::header::{SegmentId, Tokens};
 use super::row_set::RowSet;
@@ -20,8 +21,9 @@ pub(super) const FORMAT: &str = "batchinference.dev/manifest/v1";
 pub struct Manifest {
     /// The format's name and version.
     pub format: String,
-    /// How the job ended.
-    pub outcome: Outcome,
+    /// How the job ended: `outcome`, and `stopped` when it was stopped.
+    #[serde(flatten)]
+    pub ended: Ended,
     /// What work it is, as in `job.json`.
     pub identity: Identity,
     /// The job that ended it.
@@ -46,29 +48,6 @@ pub struct Manifest {
     pub finished_at: String,
     /// Of the program that wrote it.
     pub operator_version: String,
-}
-
-/// How a job ended, as its `Complete` or `Failed` condition gives the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Every row was answered.
-    AllRowsSucceeded,
-    /// Some rows were answered.
-    SomeRowsFailed,
-    /// No row was answered.
-    AllRowsFailed,
-}
-
-impl Outcome {
-    /// The outcome of that many rows of each kind.
-    #[must_use]
-    pub fn of(results: u64, errors: u64) -> Self {
-        match (results, errors) {
-            (_, 0) => Self::AllRowsSucceeded,
-            (0, _) => Self::AllRowsFailed,
-            _ => Self::SomeRowsFailed,
-        }
-    }
 }
 
 /// The data set as it was read.
@@ -220,13 +199,6 @@ fn parse(json: &[u8]) -> serde_json::Result<Manifest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_outcome_follows_the_counts() {
-        assert_eq!(Outcome::of(3, 0), Outcome::AllRowsSucceeded);
-        assert_eq!(Outcome::of(3, 1), Outcome::SomeRowsFailed);
-        assert_eq!(Outcome::of(0, 4), Outcome::AllRowsFailed);
-    }
 
     #[test]
     fn the_golden_file_is_read_and_written_back() {

@@ -8,6 +8,7 @@
 
 mod checksum;
 mod claim;
+mod ended;
 mod error;
 mod files;
 mod finalise;
@@ -22,24 +23,27 @@ mod restore;
 mod resume;
 mod row_set;
 mod segment;
+mod stopped;
 mod stored_segment;
 #[cfg(test)]
 mod testing;
 
 pub use checksum::{Checksum, ChecksumError, Hasher};
 pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty, Work, claim, read_claim};
+pub use ended::{Ended, Outcome};
 pub use error::Error;
 pub use finalise::{Finished, finalise};
 pub use header::{Damage, Header, ModelRows, RowsOfKind, SegmentId, Tokens};
 pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
 pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
-pub use manifest::{DatasetFacts, Manifest, ModelUsage, Outcome, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
+pub use manifest::{DatasetFacts, Manifest, ModelUsage, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
 pub use record::{FinishedRow, Kind};
 pub use replay::{Replay, ReplayedRow};
 pub use restore::restore;
 pub use resume::{highest_attempt, resume};
 pub use row_set::RowSet;
 pub use segment::Segment;
+pub use stopped::{StopReason, Stopped, read_stopped, stop};
 
 /// Who may write here, and what for: created first.
 pub const JOB: &str = "job.json";
@@ -49,6 +53,8 @@ pub const INDEX: &str = "index.json";
 pub const RESULTS: &str = "results.jsonl";
 /// Rows that failed, in input order.
 pub const ERRORS: &str = "errors.jsonl";
+/// Why the job was stopped, if it was.
+pub const STOPPED: &str = "stopped.json";
 /// What the job came to: created last.
 pub const MANIFEST: &str = "manifest.json";
 /// The folder of segments.

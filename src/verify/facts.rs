@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::results::{ERRORS, Manifest, ModelUsage, Outcome, OutputFile, RESULTS, RowSet, Tokens, Usage};
+use crate::results::{ERRORS, Ended, Manifest, ModelUsage, OutputFile, RESULTS, RowSet, Tokens, Usage};
 
 use super::differences::Differences;
 use super::walk::{Counted, FileCount};
@@ -46,8 +46,12 @@ impl Fields<'_> {
     }
 
     fn outcome(&mut self, manifest: &Manifest, counted: &Counted) {
-        let outcome = Outcome::of(counted.results.rows, counted.errors.rows);
-        self.compare("outcome", format!("{:?}", manifest.outcome), format!("{outcome:?}"));
+        let (results, errors) = (counted.results.rows, counted.errors.rows);
+        // That a job was stopped is a decision, which files of rows do not tell; but some need a failed row.
+        let decided = manifest.ended.stopped().cloned();
+        let decided = decided.filter(|stopped| errors > 0 || !stopped.reason.needs_errors());
+        let ended = Ended::of(decided, results, errors);
+        self.compare("outcome", manifest.ended.outcome(), ended.outcome());
     }
 
     fn dataset(&mut self, manifest: &Manifest, counted: &FileCount) {

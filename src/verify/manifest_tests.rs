@@ -1,11 +1,11 @@
 //! What the manifest says, and outputs without one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::testing::{DATASET, Job, fields, seven};
 use super::*;
 use crate::openai::{LineNumber, RowNumber};
-use crate::results::{Kind, RESULTS, RowSet};
+use crate::results::{Kind, MANIFEST, RESULTS, RowSet, STOPPED, StopReason, Stopped, stop};
 
 #[tokio::test]
 async fn a_right_output_is_proven_with_its_counts() {
@@ -82,6 +82,42 @@ async fn error_rows_beyond_the_data_set_are_told() {
             "manifest.json, field proof.errorRows: row 99 is in it, but the files say 7 rows, counted from 0",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_job_that_was_stopped_is_proven_and_what_is_wrong_with_the_decision_is_told() {
+    let why = |code| json!({"code": code, "message": "why", "at": "2026-11-24T08:04:00Z"});
+    let with = async |errors: &[u64], outcome: &str, code| {
+        let job = Job::of(3, errors).await;
+        let mut manifest: Value = serde_json::from_str(&job.read(MANIFEST).await).unwrap();
+        manifest["outcome"] = json!(outcome);
+        manifest["stopped"] = why(code);
+        job.write(MANIFEST, &manifest.to_string()).await;
+        job
+    };
+    for (errors, outcome, code) in [
+        (&[][..], "Cancelled", "batch_cancelled"),
+        (&[0, 2], "DeadlineExceeded", "batch_expired"),
+        (&[0, 1, 2], "TooManyFailedRows", "batch_failed"),
+    ] {
+        let job = with(errors, outcome, code).await;
+        assert!(matches!(job.verify().await, Verdict::Proven(_)), "{outcome}");
+    }
+    let told = with(&[], "RowsFailAlike", "batch_failed").await.told().await;
+    let expected = "manifest.json, field outcome: RowsFailAlike, but the files say AllRowsSucceeded";
+    assert_eq!(told, [expected]);
+
+    let job = with(&[0], "Cancelled", "batch_cancelled").await;
+    let decided = Stopped {
+        reason: StopReason::Cancelled,
+        message: "why".into(),
+        at: "2026-11-24T08:04:00Z".into(),
+    };
+    stop(&job.store, &decided).await.unwrap();
+    assert!(matches!(job.verify().await, Verdict::Proven(_)));
+    let other = job.read(STOPPED).await.replace("why", "another reason");
+    job.write(STOPPED, &other).await;
+    assert_eq!(fields(&job.told().await), ["stopped (by stopped.json)"]);
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use futures::{StreamExt, stream};
 
-use crate::results::{Checksum, Error, Identity, JOB, Kind, Manifest, Usage, read_claim, read_manifest};
+use crate::results::{
+    Checksum, Error, Identity, JOB, Kind, Manifest, STOPPED, Stopped, Usage, read_claim, read_manifest, read_stopped,
+};
 use crate::storage::{self, Store};
 
 use super::alignment::WINDOW;
@@ -63,6 +65,7 @@ pub async fn verify(dataset: &Store, key: &str, output: &Store) -> Result<Verdic
     let counted = walk(files, &manifest.proof.error_rows, WINDOW, &mut differences).await?;
     facts::check(&manifest, &counted, &mut differences);
     identity(output, &manifest, &mut differences).await?;
+    stopped(output, &manifest, &mut differences).await?;
     if let Err(error) = locate(dataset, key, output, &manifest, &counted, &mut differences).await {
         // What differs is known by now; only where is not.
         tracing::warn!(
@@ -131,6 +134,29 @@ async fn identity(output: &Store, manifest: &Manifest, differences: &mut Differe
         );
     }
     Ok(())
+}
+
+/// What `stopped.json` says, where it is still there. A manifest that does not know of it was there first.
+async fn stopped(output: &Store, manifest: &Manifest, differences: &mut Differences) -> Result<(), Error> {
+    let Some(said) = manifest.ended.stopped() else {
+        return Ok(());
+    };
+    let decided = match read_stopped(output).await {
+        Ok(Some(decided)) => describe(&decided),
+        Ok(None) => return Ok(()),
+        Err(Error::Unreadable { source, .. }) => {
+            format!("nothing, as {STOPPED} is not what this version writes ({source})")
+        }
+        Err(error) => return Err(error),
+    };
+    if describe(said) != decided {
+        differences.field("stopped (by stopped.json)", describe(said), decided);
+    }
+    Ok(())
+}
+
+fn describe(Stopped { reason, message, at }: &Stopped) -> String {
+    format!("{reason:?} at {at}, {message}")
 }
 
 /// A wrong checksum alone does not say where to look.

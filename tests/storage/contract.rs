@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use batch_inference_operator::openai::{RowNumber, Usage};
 use batch_inference_operator::results::{
-    Checksum, Claim, Claimed, DatasetFacts, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Outcome, Work,
+    Checksum, Claim, Claimed, DatasetFacts, Ended, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Work,
     claim, finalise, resume,
 };
 use batch_inference_operator::storage::{Error, Put, Store};
@@ -135,7 +135,7 @@ async fn rows_become_results(store: &Store) {
         .map(|number| line(number, if number < ROWS / 2 { 1 } else { 2 }) + "\n")
         .collect();
     assert!(results == want.as_bytes(), "{} bytes", results.len());
-    assert_eq!(manifest.outcome, Outcome::AllRowsSucceeded);
+    assert_eq!(manifest.ended, Ended::AllRowsSucceeded);
     assert_eq!(manifest.results.sha256, Checksum::of(&results));
     assert_eq!(manifest.usage.total_tokens, ROWS * 3);
     assert_eq!(store.size("errors.jsonl").await.unwrap(), Some(0));

@@ -9,6 +9,7 @@ use super::super::checksum::Checksum;
 use super::super::claim::Work;
 use super::super::record::{FinishedRow, Kind};
 use super::super::segment::Segment;
+use super::super::stopped::{StopReason, stop};
 use super::super::testing::{FailingStore, error_row, finished, id, put_segment, row, text};
 use super::super::{ERRORS, RESULTS};
 use super::*;
@@ -46,8 +47,26 @@ async fn an_empty_file_of_errors_is_there_too() {
     put_all(&store, &[Segment::new(id(1, 0), vec![row(0, "a")])]).await;
     let manifest = finalise(&store, &finished(1)).await.unwrap();
     assert_eq!(store.size(ERRORS).await.unwrap(), Some(0));
-    assert_eq!(manifest.outcome, Outcome::AllRowsSucceeded);
+    assert_eq!(manifest.ended, Ended::AllRowsSucceeded);
     assert_eq!(manifest.errors.sha256, Checksum::of(b""));
+}
+
+#[tokio::test]
+async fn a_decision_to_stop_is_the_outcome_and_says_why() {
+    let store = Store::in_memory();
+    put_all(&store, &three_rows()).await;
+    let stopped = Stopped {
+        reason: StopReason::DeadlineExceeded,
+        message: "spec.activeDeadlineSeconds is 60".into(),
+        at: "2026-11-24T08:04:00Z".into(),
+    };
+    stop(&store, &stopped).await.unwrap();
+    let manifest = finalise(&store, &finished(3)).await.unwrap();
+    assert_eq!(manifest.ended, Ended::Stopped(stopped));
+    assert_eq!(read_manifest(&store).await.unwrap(), Some(manifest));
+    let json = text(&store, MANIFEST).await;
+    let fields = "\"outcome\": \"DeadlineExceeded\",\n  \"stopped\": {\n    \"code\": \"batch_expired\",";
+    assert!(json.contains(fields), "{json}");
 }
 
 #[tokio::test]
