@@ -1,65 +1,79 @@
-//! The two files of rows while they are written: all rows of some segments, each once and in input order.
+//! The two files of rows: all rows of some segments, each once and in input order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::openai::RowNumber;
-use crate::storage::{ObjectWriter, Store};
+use crate::storage::Store;
 
-use super::checksum::Hasher;
 use super::error::Error;
-use super::header::{RowsOfKind, Tokens};
-use super::manifest::OutputFile;
+use super::header::Tokens;
+use super::manifest::SegmentUsed;
 use super::merge::{Merge, MergedRow};
+use super::merge_plan::MergePlan;
 use super::record::Kind;
 use super::row_set::RowSet;
-use super::stored_segment::StoredSegment;
+use super::rows_file::{RowsFile, WrittenFile};
 use super::{ERRORS, RESULTS};
-
-/// Read from each open segment at a time: large enough for a store's latency not to count, small enough for
-/// a hundred segments that overlap.
-pub(super) const CHUNK_BYTES: u64 = 256 << 10;
 
 /// Both files written to their last byte, but not visible yet; and what they hold.
 pub(super) struct Files {
-    pub results: File,
-    pub errors: File,
+    pub results: WrittenFile,
+    pub errors: WrittenFile,
+    pub counts: Counts,
+    /// Copies of rows that were left out.
+    pub duplicates: u64,
+    /// What they were made from.
+    pub used: Vec<SegmentUsed>,
+}
+
+/// What was met on the way.
+#[derive(Default)]
+pub(super) struct Counts {
     pub error_rows: RowSet,
     pub usage: Tokens,
     pub models: BTreeMap<Arc<str>, (u64, Tokens)>,
-    /// Copies of rows that were left out.
-    pub duplicates: u64,
 }
 
 impl Files {
     /// Merges segments that together must hold every row of a data set of that many.
-    pub async fn merge(store: &Store, segments: &[StoredSegment], rows: u64) -> Result<Self, Error> {
-        check_complete(segments, rows)?;
-        let mut files = Self::new(store, segments);
-        let mut merge = Merge::new(store.clone(), segments, CHUNK_BYTES);
-        if let Err(error) = files.write_rows(&mut merge, rows).await {
-            files.abort().await;
+    pub async fn merge(store: &Store, plan: MergePlan, rows: u64) -> Result<Self, Error> {
+        check_complete(&plan.rows, rows)?;
+        let used = plan.used();
+        let mut writing = Writing {
+            results: RowsFile::new(store, RESULTS, plan.results_bytes),
+            errors: RowsFile::new(store, ERRORS, plan.errors_bytes),
+            counts: Counts::default(),
+        };
+        let mut merge = Merge::new(store.clone(), plan);
+        if let Err(error) = writing.write_rows(&mut merge, rows).await {
+            writing.results.abort().await;
+            writing.errors.abort().await;
             return Err(error);
         }
-        files.duplicates = merge.duplicates();
-        Ok(files)
+        writing.finish(merge.duplicates(), used).await
     }
 
-    fn new(store: &Store, segments: &[StoredSegment]) -> Self {
-        let expected =
-            |kind: fn(&StoredSegment) -> &RowsOfKind| segments.iter().map(|segment| kind(segment).bytes).sum();
-        let results = expected(|segment| &segment.header.results);
-        let errors = expected(|segment| &segment.header.errors);
-        Self {
-            results: File::new(store, RESULTS, results),
-            errors: File::new(store, ERRORS, errors),
-            error_rows: RowSet::default(),
-            usage: Tokens::default(),
-            models: BTreeMap::new(),
-            duplicates: 0,
-        }
+    /// Leaves what is in the store as it is.
+    pub async fn abort(self) {
+        self.results.abort().await;
+        self.errors.abort().await;
     }
 
+    /// Makes both files visible, in place of any that are there.
+    pub async fn publish(self) -> Result<(), Error> {
+        self.results.publish().await?;
+        self.errors.publish().await
+    }
+}
+
+struct Writing {
+    results: RowsFile,
+    errors: RowsFile,
+    counts: Counts,
+}
+
+impl Writing {
     /// Writes each row to its file. The rows met are counted, not believed: this is what the proof stands on.
     async fn write_rows(&mut self, merge: &mut Merge, rows: u64) -> Result<(), Error> {
         let mut next = 0;
@@ -81,81 +95,49 @@ impl Files {
     }
 
     async fn write(&mut self, merged: &MergedRow) -> Result<(), Error> {
-        let record = &merged.record;
-        self.usage.add(record.usage);
+        let (record, counts) = (&merged.record, &mut self.counts);
+        counts.usage.add(record.usage);
         if let Some(model) = &merged.model {
-            let (rows, usage) = self.models.entry(Arc::clone(model)).or_default();
+            let (rows, usage) = counts.models.entry(Arc::clone(model)).or_default();
             *rows += 1;
             usage.add(record.usage);
         }
         match record.kind {
             Kind::Result => self.results.write(&record.line).await,
             Kind::Error => {
-                self.error_rows.insert(record.row);
+                counts.error_rows.insert(record.row);
                 self.errors.write(&record.line).await
             }
         }
     }
 
-    /// Leaves what is in the store as it is.
-    pub async fn abort(self) {
-        self.results.writer.abort().await;
-        self.errors.writer.abort().await;
-    }
-
-    /// Makes both files visible, in place of any that are there.
-    pub async fn publish(self) -> Result<(), Error> {
-        self.results.writer.finish().await?;
-        self.errors.writer.finish().await?;
-        Ok(())
-    }
-}
-
-/// One file while it is written.
-pub(super) struct File {
-    key: &'static str,
-    writer: ObjectWriter,
-    hasher: Hasher,
-    rows: u64,
-    bytes: u64,
-}
-
-impl File {
-    fn new(store: &Store, key: &'static str, expected: u64) -> Self {
-        Self {
-            key,
-            writer: store.overwrite(key, expected),
-            hasher: Hasher::default(),
-            rows: 0,
-            bytes: 0,
-        }
-    }
-
-    async fn write(&mut self, line: &[u8]) -> Result<(), Error> {
-        self.hasher.update(line);
-        self.rows += 1;
-        self.bytes += line.len() as u64;
-        Ok(self.writer.write(line).await?)
-    }
-
-    /// As a manifest describes it.
-    pub fn described(&self) -> OutputFile {
-        OutputFile {
-            key: self.key.to_owned(),
-            rows: self.rows,
-            bytes: self.bytes,
-            sha256: self.hasher.clone().finish(),
-        }
+    async fn finish(self, duplicates: u64, used: Vec<SegmentUsed>) -> Result<Files, Error> {
+        let results = match self.results.finish().await {
+            Ok(results) => results,
+            Err(error) => {
+                self.errors.abort().await;
+                return Err(error);
+            }
+        };
+        let errors = match self.errors.finish().await {
+            Ok(errors) => errors,
+            Err(error) => {
+                results.abort().await;
+                return Err(error);
+            }
+        };
+        Ok(Files {
+            results,
+            errors,
+            counts: self.counts,
+            duplicates,
+            used,
+        })
     }
 }
 
 /// Compares the headers' rows with the data set before anything is written.
-fn check_complete(segments: &[StoredSegment], rows: u64) -> Result<(), Error> {
-    let mut all = RowSet::default();
-    for StoredSegment { header, .. } in segments {
-        all.extend(&header.results.bitmap);
-        all.extend(&header.errors.bitmap);
-    }
+fn check_complete(all: &RowSet, rows: u64) -> Result<(), Error> {
     match all.last() {
         Some(row) if row.0 >= rows => return Err(Error::UnknownRow { row, rows }),
         _ => {}

@@ -6,13 +6,18 @@
 use crate::storage::{Put, Store};
 
 use super::claim::{Identity, JobReference};
+use super::compact::compact_all;
 use super::ended::Ended;
 use super::error::Error;
 use super::files::Files;
-use super::manifest::{self, DatasetFacts, Manifest, ModelUsage, Proof, SegmentUsed, read_manifest};
+use super::manifest::{self, DatasetFacts, Manifest, ModelUsage, Proof, read_manifest};
+use super::merge_plan::MergePlan;
 use super::stopped::{Stopped, read_stopped};
-use super::stored_segment::{self, StoredSegment};
+use super::stored_segment;
 use super::{MANIFEST, restore};
+
+/// Segments that are read as one without compacting them first. With more, each could be read in small pieces only.
+const STREAMS: usize = 64;
 
 /// What the manifest says that segments do not know.
 #[derive(Clone, Debug)]
@@ -49,23 +54,18 @@ pub async fn finalise(store: &Store, finished: &Finished) -> Result<Manifest, Er
     merged.complete(store, finished).await
 }
 
-/// Both files, not visible yet, and what they were made from.
+/// Both files, not visible yet, and whether the job was stopped.
 struct Merged {
     files: Files,
-    segments: Vec<StoredSegment>,
     stopped: Option<Stopped>,
 }
 
 impl Merged {
     async fn begin(store: &Store, finished: &Finished) -> Result<Self, Error> {
         let stopped = read_stopped(store).await?;
-        let segments = stored_segment::list(store).await?;
-        let files = Files::merge(store, &segments, finished.dataset.rows).await?;
-        Ok(Self {
-            files,
-            segments,
-            stopped,
-        })
+        let merge = async || Files::merge(store, plan(store).await?, finished.dataset.rows).await;
+        let files = stored_segment::while_compacted(merge).await?;
+        Ok(Self { files, stopped })
     }
 
     async fn complete(self, store: &Store, finished: &Finished) -> Result<Manifest, Error> {
@@ -93,17 +93,22 @@ impl Merged {
     }
 
     fn manifest(&self, finished: &Finished) -> Manifest {
-        let files = &self.files;
-        let (results, errors) = (files.results.described(), files.errors.described());
-        let models = files.models.iter();
-        let segments = self.segments.iter();
+        let Files {
+            results,
+            errors,
+            counts,
+            duplicates,
+            used,
+        } = &self.files;
+        let (results, errors) = (results.described.clone(), errors.described.clone());
+        let models = counts.models.iter();
         Manifest {
             format: manifest::FORMAT.to_owned(),
             ended: Ended::of(self.stopped.clone(), results.rows, errors.rows),
             identity: finished.identity,
             job: finished.job.clone(),
             dataset: finished.dataset.clone(),
-            usage: files.usage.into(),
+            usage: counts.usage.into(),
             models: models
                 .map(|(name, (rows, usage))| ModelUsage {
                     name: name.to_string(),
@@ -111,17 +116,28 @@ impl Merged {
                     usage: (*usage).into(),
                 })
                 .collect(),
-            proof: Proof::new(results.rows, files.error_rows.clone(), files.duplicates),
+            proof: Proof::new(results.rows, counts.error_rows.clone(), *duplicates),
             results,
             errors,
-            segments: segments
-                .map(|StoredSegment { header, .. }| SegmentUsed::new(header.id, header.rows(), header.body.sha256))
-                .collect(),
+            segments: used.clone(),
             started_at: finished.started_at.clone(),
             finished_at: finished.finished_at.clone(),
             operator_version: finished.operator_version.clone(),
         }
     }
+}
+
+/// All segments; when too many overlap to be read as one, after they have been compacted.
+async fn plan(store: &Store) -> Result<MergePlan, Error> {
+    let pieces = stored_segment::visible(store).await?;
+    let plan = MergePlan::read(store, &pieces).await?;
+    if plan.depth() <= STREAMS {
+        return Ok(plan);
+    }
+    drop(plan);
+    compact_all(store, pieces).await?;
+    let pieces = stored_segment::visible(store).await?;
+    MergePlan::read(store, &pieces).await
 }
 
 async fn decided(store: &Store, finished: &Finished) -> Result<Option<Manifest>, Error> {

@@ -3,7 +3,6 @@
 //! A segment opens with one line of fixed length (format, length and checksum of the next line), then one
 //! line of JSON, the header; the rows follow.
 
-use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -11,47 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::openai::Usage;
 
-use super::SEGMENTS;
 use super::checksum::Checksum;
 use super::row_set::RowSet;
+use super::segment_id::SegmentId;
 
 const FORMAT: &str = "batchinference.dev/segment/v1";
 /// Format, 8 digits, 64 digits, two spaces and the line break.
 pub(super) const FIRST_LINE: usize = FORMAT.len() + 1 + 8 + 1 + 64 + 1;
-
-/// A segment's name; the order is the finaliser's: of a row in several segments, the lowest wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SegmentId {
-    /// The feeder's attempt, counted by the job's owner.
-    pub attempt: u32,
-    /// Counted from 0 in each attempt.
-    pub number: u32,
-}
-
-impl SegmentId {
-    /// The object's key in the output.
-    #[must_use]
-    pub fn key(self) -> String {
-        format!("{SEGMENTS}{self}")
-    }
-
-    /// Reads a key; `None` when it is not a segment's.
-    #[must_use]
-    pub fn from_key(key: &str) -> Option<Self> {
-        let name = key.strip_prefix(SEGMENTS)?.strip_prefix('a')?;
-        let (attempt, number) = name.strip_suffix(".seg")?.split_once('-')?;
-        Some(Self {
-            attempt: attempt.parse().ok()?,
-            number: number.parse().ok()?,
-        })
-    }
-}
-
-impl fmt::Display for SegmentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a{:06}-{:08}.seg", self.attempt, self.number)
-    }
-}
 
 /// What a segment says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -222,25 +187,5 @@ impl FromStr for FirstLine {
             })
         };
         parse().ok_or(Damage::FirstLine)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_sort_as_segments_do_and_read_back() {
-        let id = SegmentId {
-            attempt: 12,
-            number: 345,
-        };
-        assert_eq!(id.key(), "segments/a000012-00000345.seg");
-        assert_eq!(SegmentId::from_key(&id.key()), Some(id));
-        for key in ["segments/x", "a000012-00000345.seg", "segments/a1-2.tmp"] {
-            assert_eq!(SegmentId::from_key(key), None);
-        }
-        let later = SegmentId { attempt: 13, number: 0 };
-        assert!(later > id && later.key() > id.key());
     }
 }

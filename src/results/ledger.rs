@@ -10,16 +10,17 @@ use tokio::time::Instant;
 
 use crate::openai::RowNumber;
 
-use super::header::{Header, SegmentId, Tokens};
+use super::header::{Header, Tokens};
 use super::record::{FinishedRow, Kind};
 use super::row_set::RowSet;
+use super::segment_id::SegmentId;
 
 /// A segment closes when its oldest row is this old. A finished row is promised to be durable within 5 s,
 /// and the put must fit into what is left.
 pub const SEGMENT_AGE: Duration = Duration::from_secs(3);
 /// A segment closes when this many bytes are waiting: enough that a store's cost for each request does not
-/// matter, few enough that one put takes well under a second.
-pub const SEGMENT_BYTES: usize = 8 << 20;
+/// matter, few enough that one put takes well under a second, and that some in memory at once fit a small pod.
+pub const SEGMENT_BYTES: usize = 4 << 20;
 /// What a waiting row takes besides its line: its fields, and its place in queue and set.
 const ROW_BYTES: usize = 128;
 
@@ -195,10 +196,7 @@ impl Ledger {
     fn next_id(&mut self) -> SegmentId {
         let number = self.next_number;
         self.next_number += 1;
-        SegmentId {
-            attempt: self.attempt,
-            number,
-        }
+        SegmentId::new(self.attempt, number)
     }
 }
 

@@ -13,6 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::openai::RowNumber;
 use crate::storage::{self, Put, Store};
 
+use super::compaction::Piece;
+use super::compactor::Compactor;
 use super::header::Tokens;
 use super::ledger::{Due, Durable, Ledger};
 use super::record::FinishedRow;
@@ -164,12 +166,18 @@ impl Shared {
 
 async fn store_segments(shared: Arc<Shared>) {
     let mut uploads = JoinSet::new();
+    let mut compactor = Compactor::new(shared.store.clone());
     loop {
         let free = uploads.len() < UPLOADS_IN_FLIGHT;
         let due_at = if free { shared.ledger().due_at() } else { None };
         tokio::select! {
             () = shared.changed.notified() => {}
-            Some(_) = uploads.join_next() => {}
+            Some(stored) = uploads.join_next() => {
+                if let Ok(piece) = stored {
+                    compactor.add(piece);
+                }
+            }
+            () = compactor.settle() => {}
             () = sleep_until(due_at.unwrap_or_else(Instant::now)), if due_at.is_some() => {
                 let due = shared.ledger().close_due(Instant::now());
                 if let Some(due) = due {
@@ -180,7 +188,7 @@ async fn store_segments(shared: Arc<Shared>) {
     }
 }
 
-async fn upload(shared: Arc<Shared>, due: Due) {
+async fn upload(shared: Arc<Shared>, due: Due) -> Piece {
     let mut segment = Segment::new(due.id, due.rows);
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
@@ -188,9 +196,9 @@ async fn upload(shared: Arc<Shared>, due: Due) {
         .with_jitter()
         .without_max_times()
         .build();
-    loop {
+    let bytes = loop {
         match put(&shared.store, &segment).await {
-            Ok(Stored::Ours) => break,
+            Ok(Stored::Ours(bytes)) => break bytes,
             Ok(Stored::NameTaken) => {
                 let id = shared.ledger().rename(segment.header().id);
                 segment = segment.renamed(id);
@@ -200,13 +208,16 @@ async fn upload(shared: Arc<Shared>, due: Due) {
             Err(error) => shared.failed(error),
         }
         sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-    }
+    };
     shared.ledger().stored(segment.header());
     shared.publish(|status| status.trouble = None);
+    let id = segment.header().id;
+    Piece { id, bytes }
 }
 
 enum Stored {
-    Ours,
+    /// Its bytes.
+    Ours(u64),
     NameTaken,
     Unclear,
 }
@@ -217,9 +228,10 @@ async fn put(store: &Store, segment: &Segment) -> Result<Stored, storage::Error>
         // A header of ours is always JSON; see `Segment::encode`.
         return Ok(Stored::Unclear);
     };
+    let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
     let payload: PutPayload = pieces.clone().into_iter().collect();
     if store.create(&key, payload).await? == Put::Created {
-        return Ok(Stored::Ours);
+        return Ok(Stored::Ours(bytes));
     }
     // Perhaps it was our own put, whose answer was lost.
     let Some(there) = store.read(&key).await? else {
@@ -228,7 +240,7 @@ async fn put(store: &Store, segment: &Segment) -> Result<Stored, storage::Error>
         return Ok(Stored::Unclear);
     };
     if there == pieces.concat() {
-        return Ok(Stored::Ours);
+        return Ok(Stored::Ours(bytes));
     }
     Ok(Stored::NameTaken)
 }
@@ -240,8 +252,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::super::ledger::{Durable, SEGMENT_AGE};
-    use super::super::stored_segment;
-    use super::super::testing::{FailingStore, error_row, id, put_segment, row};
+    use super::super::testing::{FailingStore, error_row, id, put_segment, row, stored};
     use super::*;
 
     fn start(store: &Store) -> LedgerWriter {
@@ -255,7 +266,7 @@ mod tests {
     }
 
     async fn rows_in(store: &Store) -> Vec<u64> {
-        let segments = stored_segment::list(store).await.unwrap();
+        let segments = stored(store).await.unwrap();
         segments.iter().map(|s| s.header.rows()).collect()
     }
 
@@ -314,7 +325,7 @@ mod tests {
         let writer = start(&store);
         writer.record(row(0, "ours"));
         writer.flush().await;
-        let segments = stored_segment::list(&store).await.unwrap();
+        let segments = stored(&store).await.unwrap();
         let rows: Vec<_> = segments.iter().map(|s| s.header.results.bitmap.first()).collect();
         assert_eq!(rows, [Some(RowNumber(9)), Some(RowNumber(0))]);
     }
@@ -326,7 +337,7 @@ mod tests {
         let store = FailingStore::never(&memory);
         let segment = Segment::new(id(1, 0), vec![row(0, "a")]);
         assert!(put(&losing, &segment).await.is_err());
-        assert!(matches!(put(&store, &segment).await, Ok(Stored::Ours)));
+        assert!(matches!(put(&store, &segment).await, Ok(Stored::Ours(_))));
         assert_eq!(rows_in(&store).await, [1]);
     }
 }

@@ -10,8 +10,9 @@ use super::checksum::Checksum;
 use super::claim::{Identity, JobReference};
 use super::ended::Ended;
 use super::error::Error;
-use super::header::{SegmentId, Tokens};
+use super::header::Tokens;
 use super::row_set::RowSet;
+use super::segment_id::SegmentId;
 
 pub(super) const FORMAT: &str = "batchinference.dev/manifest/v1";
 

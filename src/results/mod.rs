@@ -8,6 +8,9 @@
 
 mod checksum;
 mod claim;
+mod compact;
+mod compaction;
+mod compactor;
 mod ended;
 mod error;
 mod files;
@@ -17,12 +20,17 @@ mod ledger;
 mod ledger_writer;
 mod manifest;
 mod merge;
+mod merge_plan;
 mod record;
+mod removal;
 mod replay;
 mod restore;
 mod resume;
 mod row_set;
+mod rows_file;
 mod segment;
+mod segment_id;
+mod segment_reader;
 mod stopped;
 mod stored_segment;
 #[cfg(test)]
@@ -33,16 +41,18 @@ pub use claim::{Adapter, Claim, Claimed, Identity, JobReference, OutputNotEmpty,
 pub use ended::{Ended, Outcome};
 pub use error::Error;
 pub use finalise::{Finished, finalise};
-pub use header::{Damage, Header, ModelRows, RowsOfKind, SegmentId, Tokens};
+pub use header::{Damage, Header, ModelRows, RowsOfKind, Tokens};
 pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
 pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
 pub use manifest::{DatasetFacts, Manifest, ModelUsage, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
 pub use record::{FinishedRow, Kind};
+pub use removal::{Kept, Removal, remove_segments};
 pub use replay::{Replay, ReplayedRow};
 pub use restore::restore;
 pub use resume::{highest_attempt, resume};
 pub use row_set::RowSet;
 pub use segment::Segment;
+pub use segment_id::SegmentId;
 pub use stopped::{StopReason, Stopped, read_stopped, stop};
 
 /// Who may write here, and what for: created first.

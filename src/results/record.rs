@@ -58,14 +58,46 @@ pub(super) fn write(body: &mut Vec<u8>, row: &FinishedRow, model: Option<usize>)
         prompt_tokens,
         completion_tokens,
     } = row.usage;
-    let model = model.map_or_else(|| "-".to_owned(), |index| index.to_string());
-    let (number, kind) = (row.row.0, row.kind.name());
-    let columns = format!("{number}\t{kind}\t{prompt_tokens}\t{completion_tokens}\t{model}\t");
-    body.extend_from_slice(columns.as_bytes());
-    // A raw line break can only stand between JSON tokens, where a space means the same. One that
-    // slipped through would make every row of the segment unreadable.
-    body.extend(row.line.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+    push_number(body, row.row.0);
+    body.push(b'\t');
+    body.extend_from_slice(row.kind.name().as_bytes());
+    body.push(b'\t');
+    push_number(body, prompt_tokens);
+    body.push(b'\t');
+    push_number(body, completion_tokens);
+    body.push(b'\t');
+    match model {
+        Some(index) => push_number(body, index as u64),
+        None => body.push(b'-'),
+    }
+    body.push(b'\t');
+    push_line(body, &row.line);
     body.push(b'\n');
+}
+
+/// A raw line break can only stand between JSON tokens, where a space means the same. One that slipped through would make every
+/// row of the segment unreadable.
+fn push_line(body: &mut Vec<u8>, line: &[u8]) {
+    let start = body.len();
+    body.extend_from_slice(line);
+    for at in memchr::memchr_iter(b'\n', line) {
+        body[start + at] = b' ';
+    }
+}
+
+/// Decimal digits, without the formatting machinery: it runs four times a row.
+fn push_number(body: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        // Below 10.
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return body.extend_from_slice(&digits[first..]);
+        }
+    }
 }
 
 /// Reads one line of a body, given with its line break.
@@ -134,6 +166,15 @@ mod tests {
         assert_eq!(record.usage.completion_tokens, 2);
         assert_eq!(record.model, Some(3));
         assert_eq!(record.line, "{\t\"a\": 1.0 }\n");
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 9, 10, 1_000_203, u64::MAX] {
+            let mut body = Vec::new();
+            push_number(&mut body, number);
+            assert_eq!(String::from_utf8(body).unwrap(), number.to_string());
+        }
     }
 
     #[test]

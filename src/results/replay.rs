@@ -8,11 +8,11 @@ use crate::openai::RowNumber;
 use crate::storage::Store;
 
 use super::error::Error;
-use super::files::CHUNK_BYTES;
 use super::manifest::SegmentUsed;
 use super::merge::Merge;
+use super::merge_plan::{MergePlan, Source};
 use super::record::Kind;
-use super::stored_segment::{self, StoredSegment};
+use super::stored_segment;
 
 /// Reads what the two files were made from, in the order in which they were written.
 pub struct Replay(Merge);
@@ -39,12 +39,11 @@ impl Replay {
             .iter()
             .map(|segment| (segment.key.as_str(), segment.sha256))
             .collect();
-        let segments = stored_segment::list_used(store, used).await?;
-        let as_it_was = |segment: &StoredSegment| {
-            checksums.get(segment.header.id.key().as_str()) == Some(&segment.header.body.sha256)
-        };
-        let is_whole = segments.len() == checksums.len() && segments.iter().all(as_it_was);
-        Ok(is_whole.then(|| Self(Merge::new(store.clone(), &segments, CHUNK_BYTES))))
+        let pieces = stored_segment::used(store, used).await?;
+        let plan = MergePlan::read(store, &pieces).await?;
+        let as_it_was = |source: &Source| checksums.get(source.id.key().as_str()) == Some(&source.sha256);
+        let is_whole = plan.sources.len() == checksums.len() && plan.sources.iter().all(as_it_was);
+        Ok(is_whole.then(|| Self(Merge::new(store.clone(), plan))))
     }
 
     /// The next row.

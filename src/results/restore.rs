@@ -1,16 +1,21 @@
 //! The files that a manifest describes, written again from its segments when they are not there as it says.
 
+use futures::{StreamExt, TryStreamExt, stream};
+
 use crate::storage::Store;
 
 use super::checksum::Hasher;
 use super::error::Error;
 use super::files::Files;
 use super::manifest::{Manifest, OutputFile};
+use super::merge_plan::MergePlan;
 use super::stored_segment;
 use super::{ERRORS, RESULTS};
 
 /// Read at a time, to compare a checksum.
-const CHUNK_BYTES: u64 = 8 << 20;
+const CHUNK_BYTES: u64 = 1 << 20;
+/// So that latency does not count.
+const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// Sees to it that both files are there, with the sizes that a manifest says. It does not read them, as they may be large.
 ///
@@ -40,20 +45,27 @@ fn files_of(manifest: &Manifest) -> [(&'static str, &OutputFile); 2] {
     [(RESULTS, &manifest.results), (ERRORS, &manifest.errors)]
 }
 
+/// Whether both files are what a manifest says, byte for byte.
+pub(super) async fn are_intact(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
+    for (key, file) in files_of(manifest) {
+        if !is_intact(store, key, file).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 async fn is_intact(store: &Store, key: &str, file: &OutputFile) -> Result<bool, Error> {
     if store.size(key).await? != Some(file.bytes) {
         return Ok(false);
     }
+    let starts = (0..file.bytes).step_by(CHUNK_BYTES as usize);
+    let mut chunks = stream::iter(starts)
+        .map(|start| store.read_range(key, start..file.bytes.min(start + CHUNK_BYTES)))
+        .buffered(CHUNKS_IN_FLIGHT);
     let mut hasher = Hasher::default();
-    let mut position = 0;
-    while position < file.bytes {
-        let end = file.bytes.min(position + CHUNK_BYTES);
-        let chunk = store.read_range(key, position..end).await?;
-        if chunk.is_empty() {
-            return Ok(false);
-        }
+    while let Some(chunk) = chunks.try_next().await? {
         hasher.update(&chunk);
-        position += chunk.len() as u64;
     }
     Ok(hasher.finish() == file.sha256)
 }
@@ -75,9 +87,13 @@ async fn write_again(store: &Store, manifest: &Manifest, lost: &str) -> Result<(
 
 /// False, and nothing is changed, when the manifest's segments do not give the files that it describes.
 async fn merge_again(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
-    let segments = stored_segment::list_used(store, &manifest.segments).await?;
-    let files = Files::merge(store, &segments, manifest.dataset.rows).await?;
-    if (files.results.described(), files.errors.described()) != (manifest.results.clone(), manifest.errors.clone()) {
+    let files = stored_segment::while_compacted(async || {
+        let pieces = stored_segment::used(store, &manifest.segments).await?;
+        let plan = MergePlan::read(store, &pieces).await?;
+        Files::merge(store, plan, manifest.dataset.rows).await
+    })
+    .await?;
+    if (&files.results.described, &files.errors.described) != (&manifest.results, &manifest.errors) {
         files.abort().await;
         return Ok(false);
     }

@@ -1,12 +1,14 @@
 //! What earlier attempts made durable.
 
+use futures::TryStreamExt;
+
 use crate::storage::Store;
 
 use super::SEGMENTS;
 use super::error::Error;
-use super::header::SegmentId;
 use super::ledger::{Durable, Ledger};
 use super::segment::Segment;
+use super::segment_id::SegmentId;
 use super::stored_segment::{self, StoredSegment};
 
 /// The highest attempt that left segments in the output; 0 without any. Reads names only.
@@ -27,20 +29,24 @@ pub async fn highest_attempt(store: &Store) -> Result<u32, Error> {
 ///
 /// [`Error`] when the store fails or a segment is damaged.
 pub async fn resume(store: &Store, attempt: u32) -> Result<Ledger, Error> {
-    let segments = stored_segment::list(store).await?;
+    stored_segment::while_compacted(async || read_all(store, attempt).await).await
+}
+
+async fn read_all(store: &Store, attempt: u32) -> Result<Ledger, Error> {
+    let pieces = stored_segment::visible(store).await?;
     let mut durable = Durable::default();
     let mut next_number = 0;
     // In the finaliser's order, so that a row counts as what it will be in the end.
-    for StoredSegment { header, .. } in &segments {
+    let mut segments = stored_segment::headers(store, &pieces);
+    while let Some(StoredSegment { header, .. }) = segments.try_next().await? {
         if header.id.attempt == attempt {
-            next_number = header.id.number + 1;
+            next_number = header.id.last_number() + 1;
         }
-        if durable.is_disjoint(header) {
-            durable.add(header);
+        if durable.is_disjoint(&header) {
+            durable.add(&header);
             continue;
         }
-        let segment = read(store, header.id).await?;
-        for row in segment {
+        for row in read(store, header.id).await? {
             durable.add_row(&row);
         }
     }
@@ -51,7 +57,11 @@ async fn read(store: &Store, id: SegmentId) -> Result<Vec<super::FinishedRow>, E
     let key = id.key();
     let uri = || store.uri_of(&key);
     let object = store.read(&key).await?;
-    let object = object.ok_or_else(|| Error::Vanished { uri: uri() })?;
+    let Some(object) = object else {
+        // A read of a range says in the store's words that nothing is there.
+        store.read_range(&key, 0..1).await?;
+        return Err(Error::Vanished { uri: uri() });
+    };
     Segment::decode(&object)
         .and_then(|segment| segment.rows())
         .map_err(|source| Error::Damaged { uri: uri(), source })

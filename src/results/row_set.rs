@@ -52,6 +52,9 @@ impl RowSet {
     /// The lowest row of `0..rows` that is not in the set.
     #[must_use]
     pub fn first_missing(&self, rows: u64) -> Option<RowNumber> {
+        if self.len() == rows && self.last().is_none_or(|last| last.0 < rows) {
+            return None;
+        }
         let mut missing = 0..rows;
         let mut present = self.0.iter();
         missing.find(|row| present.next() != Some(*row)).map(RowNumber)

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::checksum::Checksum;
-use super::header::{Body, Damage, FirstLine, Header, ModelRows, RowsOfKind, SegmentId, Tokens};
+use super::header::{Body, Damage, FirstLine, Header, ModelRows, RowsOfKind, Tokens};
 use super::record::{self, FinishedRow, Kind};
+use super::segment_id::SegmentId;
+
+/// About what stands before a row's line, in bytes.
+const COLUMNS: usize = 32;
 
 /// Finished rows, ready to be stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +27,12 @@ impl Segment {
         rows.sort_by_key(|row| row.row);
         rows.dedup_by_key(|row| row.row);
         let mut contents = Contents::default();
-        for row in &rows {
-            contents.add(row);
+        contents
+            .body
+            .reserve(rows.iter().map(|row| row.line.len() + COLUMNS).sum());
+        // Each is dropped once it is written down, so that little is in memory twice.
+        for row in rows {
+            contents.add(&row);
         }
         contents.close(id)
     }
@@ -80,7 +88,7 @@ impl Segment {
         let mut rest = self.body.clone();
         let mut rows = Vec::new();
         while !rest.is_empty() {
-            let end = rest.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', &rest);
             let end = end.ok_or(Damage::Row)?;
             let record = record::read(&rest.split_to(end + 1))?;
             let model = match record.model {

@@ -1,22 +1,26 @@
 //! Segments as they stand in the store, known by their headers.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 
-use crate::storage::{Entry, Store};
+use crate::storage::Store;
 
 use super::SEGMENTS;
+use super::compaction::{self, Piece};
 use super::error::Error;
-use super::header::{Damage, FIRST_LINE, FirstLine, Header, SegmentId};
+use super::header::{Damage, FIRST_LINE, FirstLine, Header};
 use super::manifest::SegmentUsed;
+use super::segment_id::SegmentId;
 
 /// Most headers fit, so most need one request; the rest of the bytes are read in a second.
-const FIRST_READ: u64 = 16 << 10;
+const FIRST_READ: u64 = 8 << 10;
 /// Headers are small, so a listing of thousands is bound by the store's latency.
-const READS_IN_FLIGHT: usize = 16;
+const READS_IN_FLIGHT: usize = 32;
+/// How often a reader begins again when segments go while it reads: each time somebody has merged some into fewer.
+const TRIES: usize = 8;
 
 /// A segment's header, and where its rows are.
 #[derive(Clone, Debug)]
@@ -25,37 +29,64 @@ pub(super) struct StoredSegment {
     pub body: Range<u64>,
 }
 
-/// The headers of all segments in an output, lowest name first.
-pub(super) async fn list(store: &Store) -> Result<Vec<StoredSegment>, Error> {
-    list_those(store, |_| true).await
-}
-
-/// The headers of those that a manifest was made from, as far as they are there: a feeder that woke up late may have added others
-/// since.
-pub(super) async fn list_used(store: &Store, used: &[SegmentUsed]) -> Result<Vec<StoredSegment>, Error> {
-    let keys: HashSet<_> = used.iter().map(|segment| segment.key.as_str()).collect();
-    list_those(store, |key| keys.contains(key)).await
-}
-
-/// Those that are wanted by their keys.
-async fn list_those(store: &Store, wanted: impl Fn(&str) -> bool) -> Result<Vec<StoredSegment>, Error> {
-    let entries = store.list(SEGMENTS).await?;
-    let entries = entries.into_iter().filter(|entry| wanted(&entry.key));
+/// All segments in an output by their names, also those that compacted ones stand for.
+pub(super) async fn all(store: &Store) -> Result<Vec<Piece>, Error> {
+    let entries = store.list(SEGMENTS).await?.into_iter();
     let named = entries.filter_map(|entry| {
         let id = SegmentId::from_key(&entry.key)?;
-        Some((id, entry))
+        // A name of ours has one spelling; an object of another is none that we could read again.
+        (id.key() == entry.key).then_some(Piece { id, bytes: entry.size })
     });
-    let mut segments: Vec<_> = stream::iter(named)
-        .map(|(id, entry)| open(store, id, entry))
-        .buffer_unordered(READS_IN_FLIGHT)
-        .try_collect()
-        .await?;
-    segments.sort_by_key(|segment: &StoredSegment| segment.header.id);
-    Ok(segments)
+    Ok(named.collect())
 }
 
-async fn open(store: &Store, id: SegmentId, entry: Entry) -> Result<StoredSegment, Error> {
-    let Entry { key, size } = entry;
+/// Those that hold all rows: no segment that a compacted one stands for. In the finaliser's order.
+pub(super) async fn visible(store: &Store) -> Result<Vec<Piece>, Error> {
+    Ok(compaction::visible(all(store).await?))
+}
+
+/// Those that a manifest was made from, as far as they are there, or what has been compacted from them since: a feeder that woke up
+/// late may have added others.
+pub(super) async fn used(store: &Store, used: &[SegmentUsed]) -> Result<Vec<Piece>, Error> {
+    let there = all(store).await?;
+    let ids: BTreeSet<_> = there.iter().map(|piece| piece.id).collect();
+    let named = used.iter().filter_map(|segment| SegmentId::from_key(&segment.key));
+    let wanted: BTreeSet<_> = named
+        .filter_map(|id| match ids.contains(&id) {
+            true => Some(id),
+            false => ids.iter().copied().find(|other| other.replaces(id)),
+        })
+        .collect();
+    let wanted = there.into_iter().filter(|piece| wanted.contains(&piece.id));
+    Ok(compaction::visible(wanted.collect()))
+}
+
+/// Reads headers, in the order of the pieces.
+pub(super) fn headers<'a>(
+    store: &'a Store,
+    pieces: &'a [Piece],
+) -> impl Stream<Item = Result<StoredSegment, Error>> + 'a {
+    stream::iter(pieces)
+        .map(|piece| open(store, *piece))
+        .buffered(READS_IN_FLIGHT)
+}
+
+/// Does something that reads segments, once more when some are gone meanwhile: an old feeder may still compact.
+pub(super) async fn while_compacted<T>(mut read: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..TRIES {
+        match read().await {
+            Err(Error::Store(error)) if error.is_not_found() => {
+                tracing::info!(%error, "segments have been compacted meanwhile and are listed again");
+            }
+            other => return other,
+        }
+    }
+    read().await
+}
+
+async fn open(store: &Store, piece: Piece) -> Result<StoredSegment, Error> {
+    let Piece { id, bytes: size } = piece;
+    let key = id.key();
     let damaged = |source| Error::Damaged {
         uri: store.uri_of(&key),
         source,
@@ -106,6 +137,10 @@ mod tests {
     use super::*;
     use crate::openai::RowNumber;
 
+    async fn list(store: &Store) -> Result<Vec<StoredSegment>, Error> {
+        super::super::testing::stored(store).await
+    }
+
     #[tokio::test]
     async fn headers_larger_than_the_first_read_are_read_whole() {
         let store = Store::in_memory();
@@ -130,6 +165,18 @@ mod tests {
         assert_eq!(ids, [id(2, 0), id(2, 1), id(10, 0)]);
         let first = listed[0].header.results.bitmap.first();
         assert_eq!(first, Some(RowNumber(2)));
+    }
+
+    #[tokio::test]
+    async fn what_was_compacted_is_passed_over_also_when_it_is_still_there() {
+        let store = Store::in_memory();
+        for number in 0..2 {
+            put_segment(&store, &Segment::new(id(1, number), vec![row(number.into(), "x")])).await;
+        }
+        let both = SegmentId::compacted(1, 0, 1);
+        put_segment(&store, &Segment::new(both, vec![row(0, "x"), row(1, "x")])).await;
+        let ids: Vec<_> = list(&store).await.unwrap().iter().map(|s| s.header.id).collect();
+        assert_eq!(ids, [both]);
     }
 
     #[tokio::test]

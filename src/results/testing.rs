@@ -1,17 +1,20 @@
 //! Short rows and a store that fails, for the tests of this folder.
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 
 use crate::openai::{RowNumber, Usage};
 use crate::storage::{Put, Store};
 
 use super::checksum::Checksum;
 use super::claim::{Identity, JobReference, Work};
+use super::error::Error;
 use super::finalise::Finished;
-use super::header::SegmentId;
 use super::manifest::DatasetFacts;
 use super::record::{FinishedRow, Kind};
 use super::segment::Segment;
+use super::segment_id::SegmentId;
+use super::stored_segment::{self, StoredSegment};
 
 pub(super) use failing_store::FailingStore;
 
@@ -19,7 +22,7 @@ pub(super) use failing_store::FailingStore;
 mod failing_store;
 
 pub(super) fn id(attempt: u32, number: u32) -> SegmentId {
-    SegmentId { attempt, number }
+    SegmentId::new(attempt, number)
 }
 
 /// An answered row; `text` tells one answer from another.
@@ -81,6 +84,12 @@ pub(super) async fn put_segment(store: &Store, segment: &Segment) {
     let key = segment.header().id.key();
     let payload = segment.encode().unwrap().concat();
     assert_eq!(store.create(&key, payload).await.unwrap(), Put::Created);
+}
+
+/// All segments that hold rows.
+pub(super) async fn stored(store: &Store) -> Result<Vec<StoredSegment>, Error> {
+    let pieces = stored_segment::visible(store).await?;
+    stored_segment::headers(store, &pieces).try_collect().await
 }
 
 pub(super) async fn text(store: &Store, key: &str) -> String {

@@ -63,7 +63,8 @@ impl Error {
     }
 
     /// Whether the object, and not its bucket, is missing.
-    pub(super) fn is_not_found(&self) -> bool {
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, future, stream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
@@ -119,26 +119,44 @@ impl Store {
     /// [`Error`], never `NotFound`: a folder without objects is empty.
     pub async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
         let path = self.path(folder);
-        let listed: Result<Vec<_>, _> = self.objects.list(Some(&path)).try_collect().await;
-        let listed = match listed {
-            Ok(listed) => listed,
+        // Made small one by one, as there may be many.
+        let entries = self.objects.list(Some(&path)).try_filter_map(|meta| {
+            let key = meta.location.as_ref().strip_prefix(self.uri.key());
+            let entry = key.map(|key| Entry {
+                key: key.to_owned(),
+                size: meta.size,
+            });
+            future::ready(Ok(entry))
+        });
+        let listed: Result<Vec<_>, _> = entries.try_collect().await;
+        let mut entries = match listed {
+            Ok(entries) => entries,
             Err(source) => match self.error(folder, source) {
                 error if error.is_not_found() => return Ok(Vec::new()),
                 error => return Err(error),
             },
         };
-        let mut entries: Vec<_> = listed
-            .into_iter()
-            .filter_map(|meta| {
-                let key = meta.location.as_ref().strip_prefix(self.uri.key())?;
-                Some(Entry {
-                    key: key.to_owned(),
-                    size: meta.size,
-                })
-            })
-            .collect();
         entries.sort();
         Ok(entries)
+    }
+
+    /// Deletes objects; those that are not there are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] about one of them; others may be gone.
+    pub async fn delete(&self, keys: impl Iterator<Item = String>) -> Result<(), Error> {
+        let paths: Vec<_> = keys.map(|key| Ok(self.path(&key))).collect();
+        let mut deleted = self.objects.delete_stream(stream::iter(paths).boxed());
+        let mut refused = None;
+        while let Some(one) = deleted.next().await {
+            match one.map_err(|source| self.error("", source)) {
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     pub(super) fn objects(&self) -> &dyn ObjectStore {

@@ -9,10 +9,12 @@ use super::store::Store;
 /// S3 takes at most this many parts an object:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const MOST_PARTS: u64 = 10_000;
-/// Above the 5 MiB that S3 asks of every part but the last, and few enough bytes to keep some in memory.
-const SMALLEST_PART: u64 = 8 << 20;
+/// What S3 asks of every part but the last, so that as few bytes as possible are in memory.
+const SMALLEST_PART: u64 = 5 << 20;
 /// Enough to keep a link busy while the next part fills; each costs a part of memory.
 const PARTS_IN_FLIGHT: usize = 2;
+/// From this size on, in bytes, one part is on its way at a time.
+const LARGE_PART: usize = 12 << 20;
 
 /// The size of a part, in bytes, so that an object of `expected` bytes fits the limit of parts. All parts
 /// but the last have it, as some stores demand. An eighth is left for an estimate that is too low.
@@ -28,8 +30,8 @@ pub struct ObjectWriter {
     store: Store,
     key: String,
     part_bytes: usize,
-    /// All bytes so far, while they fit one part: small objects need one request instead of three.
-    first: PutPayloadMut,
+    /// Not sent yet. While all bytes fit one part, there is no upload: small objects need one request instead of three.
+    part: PutPayloadMut,
     upload: Option<WriteMultipart>,
 }
 
@@ -39,28 +41,67 @@ impl ObjectWriter {
             store,
             key: key.to_owned(),
             part_bytes: usize::try_from(part_bytes(expected)).unwrap_or(usize::MAX),
-            first: PutPayloadMut::new(),
+            part: PutPayloadMut::new(),
             upload: None,
         }
     }
 
-    /// Adds bytes; waits while enough parts are on their way.
+    /// Adds bytes, which are copied; waits while enough parts are on their way.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store failed with this part or an earlier one.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(upload) = &mut self.upload {
-            let waited = upload.wait_for_capacity(PARTS_IN_FLIGHT).await;
-            waited.map_err(|source| self.store.write_error(&self.key, source))?;
-            upload.write(bytes);
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(self.room()));
+            self.part.extend_from_slice(now);
+            bytes = later;
+            self.send_full_part().await?;
+        }
+        Ok(())
+    }
+
+    /// The same without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectWriter::write`].
+    pub async fn put(&mut self, mut bytes: Bytes) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            self.part.push(bytes.split_to(bytes.len().min(self.room())));
+            self.send_full_part().await?;
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        self.part_bytes - self.part.content_length()
+    }
+
+    async fn send_full_part(&mut self) -> Result<(), Error> {
+        if self.room() > 0 {
             return Ok(());
         }
-        self.first.extend_from_slice(bytes);
-        if self.first.content_length() < self.part_bytes {
-            return Ok(());
-        }
-        self.start().await
+        let mut upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => self.start().await?,
+        };
+        let in_flight = if self.part_bytes < LARGE_PART {
+            PARTS_IN_FLIGHT
+        } else {
+            1
+        };
+        let waited = upload.wait_for_capacity(in_flight).await;
+        send(&mut upload, &mut self.part);
+        self.upload = Some(upload);
+        waited.map_err(|source| self.store.write_error(&self.key, source))
+    }
+
+    async fn start(&self) -> Result<WriteMultipart, Error> {
+        let path = self.store.path(&self.key);
+        let started = self.store.objects().put_multipart(&path).await;
+        let upload = started.map_err(|source| self.store.write_error(&self.key, source))?;
+        Ok(WriteMultipart::new_with_chunk_size(upload, self.part_bytes))
     }
 
     /// Makes the object visible, in place of any other of its name.
@@ -68,12 +109,13 @@ impl ObjectWriter {
     /// # Errors
     ///
     /// [`Error`]; after one, the object may be there all the same.
-    pub async fn finish(self) -> Result<(), Error> {
-        let finished = if let Some(upload) = self.upload {
+    pub async fn finish(mut self) -> Result<(), Error> {
+        let finished = if let Some(mut upload) = self.upload {
+            send(&mut upload, &mut self.part);
             upload.finish().await
         } else {
             let path = self.store.path(&self.key);
-            let payload = PutPayload::from(self.first);
+            let payload = PutPayload::from(self.part);
             self.store.objects().put(&path, payload).await
         };
         finished.map_err(|source| self.store.write_error(&self.key, source))?;
@@ -88,17 +130,12 @@ impl ObjectWriter {
             tracing::warn!(%key, %error, "the parts of an unfinished upload could not be removed");
         }
     }
+}
 
-    async fn start(&mut self) -> Result<(), Error> {
-        let path = self.store.path(&self.key);
-        let started = self.store.objects().put_multipart(&path).await;
-        let upload = started.map_err(|source| self.store.write_error(&self.key, source))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
-        let first = PutPayload::from(std::mem::take(&mut self.first));
-        first.into_iter().for_each(|bytes: Bytes| upload.put(bytes));
-        self.upload = Some(upload);
-        Ok(())
-    }
+/// Hands a part to its upload, which sends it once it is full.
+fn send(upload: &mut WriteMultipart, part: &mut PutPayloadMut) {
+    let part = PutPayload::from(std::mem::take(part));
+    part.into_iter().for_each(|bytes: Bytes| upload.put(bytes));
 }
 
 #[cfg(test)]
@@ -108,9 +145,24 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
+    fn the_limit_of_parts_holds_on_both_sides_of_every_boundary() {
+        let estimate = MOST_PARTS * 7 / 8;
+        for part in [SMALLEST_PART, SMALLEST_PART + 1, 64 << 20, 512 << 20] {
+            for expected in [estimate * part - 1, estimate * part, estimate * part + 1] {
+                let bytes = part_bytes(expected);
+                assert!(bytes >= SMALLEST_PART);
+                // Also when the estimate was an eighth too low.
+                assert!((expected + expected / 8).div_ceil(bytes) <= MOST_PARTS, "{expected}");
+            }
+            assert_eq!(part_bytes(estimate * part), part);
+            assert_eq!(part_bytes(estimate * part + 1), part + 1);
+        }
+    }
+
+    #[test]
     fn parts_are_as_small_as_the_limit_allows() {
-        assert_eq!(part_bytes(0), 8 << 20);
-        assert_eq!(part_bytes(60 * GIB), 8 << 20);
+        assert_eq!(part_bytes(0), 5 << 20);
+        assert_eq!(part_bytes(42 * GIB), 5 << 20);
         for expected in [80 * GIB, 5000 * GIB] {
             let parts = (expected + expected / 8).div_ceil(part_bytes(expected));
             assert!(parts <= MOST_PARTS, "{parts}");

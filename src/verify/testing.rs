@@ -71,7 +71,7 @@ impl Job {
     }
 
     async fn finalise(&self, dataset: &str, rows: u64, errors: &[u64]) {
-        let segment = Segment::new(SegmentId { attempt: 1, number: 0 }, finished_rows(rows, errors));
+        let segment = Segment::new(SegmentId::new(1, 0), finished_rows(rows, errors));
         let bytes = segment.encode().unwrap().concat();
         self.store.create(&segment.header().id.key(), bytes).await.unwrap();
         let work = Work {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::future::{self, BoxFuture};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
@@ -22,6 +22,7 @@ pub(in crate::results) struct FailingStore {
     inner: Arc<InMemory>,
     left: Arc<AtomicUsize>,
     lose_answers: bool,
+    keeps: bool,
 }
 
 enum Fate {
@@ -37,6 +38,7 @@ impl FailingStore {
             inner: Arc::clone(inner),
             left: Arc::new(AtomicUsize::new(operations)),
             lose_answers,
+            keeps: false,
         };
         Self::store(Arc::new(store))
     }
@@ -53,8 +55,20 @@ impl FailingStore {
             inner: Arc::clone(inner),
             left: Arc::clone(&left),
             lose_answers: false,
+            keeps: false,
         };
         (Self::store(Arc::new(store)), left)
+    }
+
+    /// A store over `inner` that refuses to delete.
+    pub fn that_keeps(inner: &Arc<InMemory>) -> Store {
+        let store = Self {
+            inner: Arc::clone(inner),
+            left: Arc::new(AtomicUsize::new(usize::MAX)),
+            lose_answers: false,
+            keeps: true,
+        };
+        Self::store(Arc::new(store))
     }
 
     fn store(objects: Arc<dyn ObjectStore>) -> Store {
@@ -148,7 +162,22 @@ impl ObjectStore for FailingStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        if self.keeps {
+            let denied = |location: Path| Error::PermissionDenied {
+                path: location.to_string(),
+                source: "denied".into(),
+            };
+            return locations.and_then(move |path| future::ready(Err(denied(path)))).boxed();
+        }
+        let (inner, left, lose_answers) = (Arc::clone(&self.inner), Arc::clone(&self.left), self.lose_answers);
+        let delete = move |path: Path| {
+            let inner = Arc::clone(&inner);
+            let deleted = path.clone();
+            let delete = async move { inner.delete(&path).await };
+            let delete = run(Arc::clone(&left), lose_answers, Box::pin(delete));
+            async move { delete.await.map(|()| deleted) }
+        };
+        locations.and_then(delete).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -1,0 +1,76 @@
+//! Merges small segments into larger ones while a job runs. Rows are durable without it, so it may fail, or stop anywhere.
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::storage::{self, Put, Store};
+
+use super::compaction::{Group, Piece, plan};
+use super::error::Error;
+use super::header::Damage;
+use super::segment::Segment;
+
+/// Segments that are merged at once while rows come in.
+pub(super) const RADIX: u32 = 8;
+/// At the end whatever fits is merged.
+const RADIX_AT_THE_END: u32 = 2;
+const GROUPS_IN_FLIGHT: usize = 2;
+
+/// Makes one segment of a group, create-only; `None` when it is left alone: somebody else has removed what it would be made from, or
+/// rows are in it twice, which the finaliser must see.
+pub(super) async fn compact(store: &Store, group: &Group) -> Result<Option<Piece>, Error> {
+    let mut rows = Vec::new();
+    for piece in &group.pieces {
+        let key = piece.id.key();
+        let damaged = |source| Error::Damaged {
+            uri: store.uri_of(&key),
+            source,
+        };
+        let Some(object) = store.read(&key).await? else {
+            return Ok(None);
+        };
+        let segment = Segment::decode(&object).map_err(damaged)?;
+        if segment.header().id != piece.id {
+            return Err(damaged(Damage::Name(segment.header().id)));
+        }
+        rows.append(&mut segment.rows().map_err(damaged)?);
+    }
+    let copies = rows.len() as u64;
+    let segment = Segment::new(group.id, rows);
+    if segment.header().rows() != copies {
+        return Ok(None);
+    }
+    put(store, &segment).await
+}
+
+async fn put(store: &Store, segment: &Segment) -> Result<Option<Piece>, Error> {
+    let id = segment.header().id;
+    let key = id.key();
+    let uri = || store.uri_of(&key);
+    let pieces = segment.encode().map_err(|source| Error::Json { uri: uri(), source })?;
+    let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let put = store
+        .create(&key, pieces.into_iter().collect::<object_store::PutPayload>())
+        .await?;
+    // Whoever made it made it from the same rows.
+    let is_there = put == Put::Created || store.size(&key).await? == Some(bytes);
+    Ok(is_there.then_some(Piece { id, bytes }))
+}
+
+/// Removes what a compacted segment, which must be durable, stands for.
+pub(super) async fn remove_replaced(store: &Store, group: &Group) -> Result<(), storage::Error> {
+    store.delete(group.pieces.iter().map(|piece| piece.id.key())).await
+}
+
+/// Makes few segments of many before they are merged into the results.
+pub(super) async fn compact_all(store: &Store, pieces: Vec<Piece>) -> Result<(), Error> {
+    let groups = plan(pieces, RADIX_AT_THE_END);
+    tracing::info!(
+        segments = groups.len(),
+        "small segments are merged into larger ones first"
+    );
+    stream::iter(groups)
+        .map(|group| async move { compact(store, &group).await.map(drop) })
+        .buffer_unordered(GROUPS_IN_FLIGHT)
+        .try_collect()
+        .await
+}
