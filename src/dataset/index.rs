@@ -45,7 +45,7 @@ pub enum IndexError {
 }
 
 const FORMAT: &str = "batchinference.dev/dataset-index";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What every version of the format begins with.
 #[derive(Serialize, Deserialize)]
@@ -125,6 +125,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::BlockChecksum;
 
     fn block(first_row: u64, first_line: u64, offset: u64, length: u64, rows: u64) -> Block {
         Block {
@@ -133,7 +134,7 @@ mod tests {
             offset,
             length,
             rows,
-            sha256: Sha256Digest::of(b""),
+            checksum: BlockChecksum::of(b""),
         }
     }
 
@@ -149,12 +150,12 @@ mod tests {
     }
 
     const GOLDEN: &str = concat!(
-        r#"{"format":"batchinference.dev/dataset-index","formatVersion":1,"rows":5,"bytes":700,"#,
+        r#"{"format":"batchinference.dev/dataset-index","formatVersion":2,"rows":5,"bytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
         r#""modelNames":["org/model","gpt-4o-mini"],"#,
-        r#""blocks":[[0,2,3,400,3,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"#,
-        r#"[3,6,410,290,2,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]]}"#,
+        r#""blocks":[[0,2,3,400,3,"99aa06d3014798d86001c324468d497f"],"#,
+        r#"[3,6,410,290,2,"99aa06d3014798d86001c324468d497f"]]}"#,
     );
 
     #[test]
@@ -165,9 +166,9 @@ mod tests {
 
     #[test]
     fn another_format_or_version_is_named() {
-        let other = Index::decode(GOLDEN.replace(":1,", ":2,").as_bytes()).unwrap_err();
-        assert!(other.to_string().contains("version 2, not"), "{other}");
-        let other = Index::decode(br#"{"format":"x","formatVersion":1}"#).unwrap_err();
+        let other = Index::decode(GOLDEN.replace(":2,\"rows", ":1,\"rows").as_bytes()).unwrap_err();
+        assert!(other.to_string().contains("version 1, not"), "{other}");
+        let other = Index::decode(br#"{"format":"x","formatVersion":2}"#).unwrap_err();
         assert!(other.to_string().contains("`x`"), "{other}");
         assert!(matches!(Index::decode(b"{}"), Err(IndexError::Malformed(_))));
         assert!(matches!(

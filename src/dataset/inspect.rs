@@ -20,18 +20,19 @@ use crate::openai::{RequestRow, RowNumber, shortened};
 /// Room on disk for comparing ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scratch {
-    /// An existing directory that only this inspection uses. Needs 24 bytes for each row.
+    /// An existing directory that only this inspection uses. Needs 24 bytes for each row, and as much
+    /// again while files are merged.
     pub directory: PathBuf,
     /// Ids to hold in memory, at 24 bytes each, before they go to disk.
     pub ids_in_memory: usize,
 }
 
 impl Scratch {
-    /// Scratch files in `directory`, and a million ids (24 MB) in memory.
+    /// Scratch files in `directory`, and a quarter of a million ids (6 MiB) in memory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
-            ids_in_memory: 1_000_000,
+            ids_in_memory: 256 * 1024,
         }
     }
 }
@@ -145,7 +146,11 @@ impl<'a> Inspector<'a> {
         if let Some(name) = row.body.model().filter(|name| !self.models.mean_base(Some(name))) {
             self.findings.unknown_model(line.number, name);
         }
-        self.custom_ids.insert(&row.custom_id, line.number).await
+        if !self.custom_ids.insert(&row.custom_id, line.number) {
+            self.custom_ids.spill().await?;
+            let _ = self.custom_ids.insert(&row.custom_id, line.number);
+        }
+        Ok(())
     }
 
     async fn conclude(

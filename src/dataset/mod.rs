@@ -5,6 +5,7 @@
 //! of one of its blocks and refuses a data set that has changed since.
 
 mod block;
+mod block_checksum;
 mod custom_ids;
 mod digest;
 mod findings;
@@ -22,6 +23,7 @@ mod source_error;
 mod testing;
 
 pub use block::{Block, BlockLimits};
+pub use block_checksum::{BlockChecksum, NotAChecksum};
 pub use custom_ids::ScratchError;
 pub use digest::Sha256Digest;
 pub use index::{Index, IndexError};

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{Block, Line, LineSplitter, MAX_ROW_BYTES, Sha256Digest, Source, SourceError};
+use super::{Block, BlockChecksum, Line, LineSplitter, MAX_ROW_BYTES, Source, SourceError};
 use crate::openai::{LineNumber, RequestRow, RowError, RowNumber};
 
 /// A row of a data set, and where it is.
@@ -59,7 +59,7 @@ fn row(line: &Line, number: RowNumber) -> Result<DatasetRow, ReadError> {
 /// Reads all lines of `block`, blank ones too, and checks that they are those that were inspected.
 pub(super) async fn read_lines(source: &Source, block: &Block) -> Result<Vec<Line>, SourceError> {
     let mut bytes = source.read(block.offset..block.offset + block.length).await?;
-    if Sha256Digest::of(&bytes) != block.sha256 {
+    if BlockChecksum::of(&bytes) != block.checksum {
         let what = format!(
             "the {} rows from line {} on are not those that were inspected",
             block.rows, block.first_line

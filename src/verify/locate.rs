@@ -1,7 +1,7 @@
 //! Where a file differs whose checksum is wrong although every `custom_id` is in its place. A second look, and only at what
 //! has failed: what it needs (`index.json`, segments) may have been deleted, and then the checksum is all that is told.
 
-use crate::dataset::{Block, Index, MAX_ROW_BYTES};
+use crate::dataset::{Block, BlockChecksum, Index, MAX_ROW_BYTES};
 use crate::openai::ResultLine;
 use crate::results::{Checksum, Error, INDEX, Kind, Manifest, Replay, ReplayedRow};
 use crate::storage::{self, Store};
@@ -48,7 +48,7 @@ async fn is_unchanged(dataset: &Store, key: &str, size: u64, block: &Block) -> R
         return Ok(false);
     }
     let bytes = dataset.read_range(key, block.offset..end).await?;
-    Ok(Checksum::of(&bytes) == Checksum::from(<[u8; 32]>::from(block.sha256)))
+    Ok(BlockChecksum::of(&bytes) == block.checksum)
 }
 
 /// Notes the lines that are not what the segments hold.
