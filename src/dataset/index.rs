@@ -10,11 +10,13 @@ use crate::openai::{LineNumber, RowNumber};
 pub struct Index {
     /// How many rows the data set has, at least one.
     pub rows: u64,
-    /// The size of the file.
+    /// The size of the file as it is stored.
     pub bytes: u64,
+    /// The size of its text: more, when it is compressed.
+    pub text_bytes: u64,
     /// What the store said about the object: size, time, entity tag. For people; blocks are checked by their checksums.
     pub version: String,
-    /// Of the whole file.
+    /// Of the whole file as it is stored.
     pub sha256: Sha256Digest,
     /// The names that rows were allowed to have: with fewer, its rows may not be good any more.
     pub model_names: ModelNames,
@@ -108,7 +110,7 @@ impl Index {
             let follows = block.first_row.0 == row && block.first_line >= line && block.offset >= offset;
             let end = block.offset.saturating_add(block.length);
             // A row is at least one byte, so this bounds both sums too.
-            if !follows || block.rows == 0 || block.rows > block.length || end > self.bytes {
+            if !follows || block.rows == 0 || block.rows > block.length || end > self.text_bytes {
                 return Err(IndexError::Inconsistent { row: RowNumber(row) });
             }
             row += block.rows;
@@ -141,7 +143,8 @@ mod tests {
     fn index() -> Index {
         Index {
             rows: 5,
-            bytes: 700,
+            bytes: 300,
+            text_bytes: 700,
             version: "size=700 etag=\"1\"".to_owned(),
             sha256: Sha256Digest::of(b"file"),
             model_names: ModelNames::new(["org/model", "gpt-4o-mini"]),
@@ -150,7 +153,7 @@ mod tests {
     }
 
     const GOLDEN: &str = concat!(
-        r#"{"format":"batchinference.dev/dataset-index","formatVersion":2,"rows":5,"bytes":700,"#,
+        r#"{"format":"batchinference.dev/dataset-index","formatVersion":2,"rows":5,"bytes":300,"textBytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
         r#""modelNames":["org/model","gpt-4o-mini"],"#,
@@ -182,7 +185,7 @@ mod tests {
         let refused: [fn(&mut Index); 8] = [
             |index| (index.rows, index.blocks[1].rows) = (294, 291),
             |index| index.rows = 6,
-            |index| index.bytes = 699,
+            |index| index.text_bytes = 699,
             |index| _ = index.blocks.pop(),
             |index| index.blocks.clear(),
             |index| index.blocks[1].first_row.0 = 4,
@@ -216,6 +219,7 @@ mod tests {
         let index = Index {
             rows: blocks.len() as u64 * 100,
             bytes: 100_000_000_000,
+            text_bytes: 100_000_000_000,
             blocks,
             ..index()
         };

@@ -7,12 +7,11 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Block, BlockLimits, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES, ModelNames, Refusal,
-    ScratchError, Source, SourceError,
+    Block, BlockLimits, BlockReader, Decoder, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES,
+    ModelNames, Refusal, ScratchError, Sha256Digest, Source, SourceError,
     block::BlockBuilder,
     custom_ids::{CustomIds, Duplicate},
     findings::{DESCRIBED_ROWS, Findings},
-    read::read_lines,
     source::SourceVersion,
 };
 use crate::openai::{RequestRow, RowNumber, shortened};
@@ -81,14 +80,31 @@ pub(super) async fn inspect_in_blocks(
     let mut splitter = LineSplitter::new(MAX_ROW_BYTES);
     let mut file = Sha256::new();
     let mut chunks = source.stream(&version);
-    while let Some(mut chunk) = chunks.try_next().await? {
-        file.update(&chunk);
-        inspector.lines_in(&mut splitter, &mut chunk).await?;
+    let mut decoder = Decoder::new(source.compression());
+    while let Some(stored) = chunks.try_next().await? {
+        file.update(&stored);
+        decoder.feed(stored);
+        while let Some(mut text) = decoder.next().map_err(|error| source.undecodable(error))? {
+            inspector.lines_in(&mut splitter, &mut text).await?;
+        }
     }
+    decoder.finish().map_err(|error| source.undecodable(error))?;
     if let Some(last) = splitter.finish() {
         inspector.line(last).await?;
     }
-    inspector.conclude(source, &version, file).await
+    let read = FileRead {
+        version,
+        sha256: file.into(),
+        text_bytes: decoder.text_bytes(),
+    };
+    inspector.conclude(source, read).await
+}
+
+/// The object, when all of it was read.
+struct FileRead {
+    version: SourceVersion,
+    sha256: Sha256Digest,
+    text_bytes: u64,
 }
 
 struct Inspector<'a> {
@@ -153,12 +169,7 @@ impl<'a> Inspector<'a> {
         Ok(())
     }
 
-    async fn conclude(
-        self,
-        source: &Source,
-        version: &SourceVersion,
-        file: Sha256,
-    ) -> Result<Inspection, InspectError> {
+    async fn conclude(self, source: &Source, file: FileRead) -> Result<Inspection, InspectError> {
         let Self {
             models,
             rows,
@@ -169,16 +180,18 @@ impl<'a> Inspector<'a> {
         } = self;
         let index = Index {
             rows,
-            bytes: version.size,
-            version: version.to_string(),
-            sha256: file.into(),
+            bytes: file.version.size,
+            text_bytes: file.text_bytes,
+            version: file.version.to_string(),
+            sha256: file.sha256,
             model_names: models.clone(),
             blocks: blocks.finish(),
         };
         let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
         findings.more_invalid_rows(duplicates.total - duplicates.earliest.len() as u64);
+        let mut rows_again = RowsAgain::new(source, &index.blocks);
         for duplicate in duplicates.earliest {
-            let reason = describe(source, &index.blocks, duplicate).await?;
+            let reason = rows_again.describe(duplicate).await?;
             findings.invalid_row(duplicate.second, reason);
         }
         if rows > 0 && findings.is_empty() {
@@ -202,18 +215,45 @@ fn refusal(index: Index, findings: &Findings, models: &ModelNames) -> Refusal {
     }
 }
 
-/// Names the id that stands twice. Only its hash was kept, so its row is read again.
-async fn describe(source: &Source, blocks: &[Block], duplicate: Duplicate) -> Result<InvalidRowReason, SourceError> {
-    let after = blocks.partition_point(|block| block.first_line <= duplicate.second);
-    let lines = match after.checked_sub(1) {
-        Some(position) => read_lines(source, &blocks[position]).await?,
-        None => Vec::new(),
-    };
-    let line = lines.into_iter().find(|line| line.number == duplicate.second);
-    let row = line.and_then(|line| RequestRow::parse(&line.content()).ok());
-    let row = row.ok_or_else(|| source.changed(format!("line {} was a row before", duplicate.second)))?;
-    Ok(InvalidRowReason::DuplicateCustomId {
-        custom_id: shortened(row.custom_id.as_str()),
-        first: duplicate.first,
-    })
+/// Reads rows again, in ascending order: of their ids only hashes were kept.
+struct RowsAgain<'a> {
+    source: &'a Source,
+    blocks: &'a [Block],
+    reader: BlockReader,
+    /// The block that was read last.
+    lines: Vec<Line>,
+    position: Option<usize>,
+}
+
+impl<'a> RowsAgain<'a> {
+    fn new(source: &'a Source, blocks: &'a [Block]) -> Self {
+        Self {
+            source,
+            blocks,
+            reader: BlockReader::new(source),
+            lines: Vec::new(),
+            position: None,
+        }
+    }
+
+    /// Names the id that stands twice.
+    async fn describe(&mut self, duplicate: Duplicate) -> Result<InvalidRowReason, SourceError> {
+        let after = self
+            .blocks
+            .partition_point(|block| block.first_line <= duplicate.second);
+        if let Some(position) = after.checked_sub(1).filter(|position| self.position != Some(*position)) {
+            self.lines = self.reader.lines(&self.blocks[position]).await?;
+            self.position = Some(position);
+        }
+        let line = self.lines.iter().find(|line| line.number == duplicate.second);
+        let row = line.and_then(|line| RequestRow::parse(&line.content()).ok());
+        let row = row.ok_or_else(|| {
+            self.source
+                .changed(format!("line {} was a row before", duplicate.second))
+        })?;
+        Ok(InvalidRowReason::DuplicateCustomId {
+            custom_id: shortened(row.custom_id.as_str()),
+            first: duplicate.first,
+        })
+    }
 }

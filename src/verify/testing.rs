@@ -229,6 +229,7 @@ pub fn index_of(dataset: &str, rows: u64) -> String {
     let index = Index {
         rows: lines.len() as u64,
         bytes: dataset.len() as u64,
+        text_bytes: dataset.len() as u64,
         version: String::new(),
         sha256: Sha256Digest::of(dataset.as_bytes()),
         model_names: crate::dataset::ModelNames::new([""; 0]),
