@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Block, ModelNames, Sha256Digest};
+use super::{Block, ModelNames, Sha256Digest, UnknownField};
 use crate::openai::{LineNumber, RowNumber};
 
 /// What inspection leaves behind, so that a restart neither inspects nor plans again: what the data set was, and where its
@@ -20,6 +20,8 @@ pub struct Index {
     pub sha256: Sha256Digest,
     /// The names that rows were allowed to have: with fewer, its rows may not be good any more.
     pub model_names: ModelNames,
+    /// The first ten fields that rows have and that are not sent.
+    pub unknown_fields: Vec<UnknownField>,
     /// All rows, in order.
     pub blocks: Vec<Block>,
 }
@@ -148,6 +150,10 @@ mod tests {
             version: "size=700 etag=\"1\"".to_owned(),
             sha256: Sha256Digest::of(b"file"),
             model_names: ModelNames::new(["org/model", "gpt-4o-mini"]),
+            unknown_fields: vec![UnknownField {
+                name: "tag".to_owned(),
+                rows: 4,
+            }],
             blocks: vec![block(0, 2, 3, 400, 3), block(3, 6, 410, 290, 2)],
         }
     }
@@ -156,7 +162,7 @@ mod tests {
         r#"{"format":"batchinference.dev/dataset-index","formatVersion":2,"rows":5,"bytes":300,"textBytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
-        r#""modelNames":["org/model","gpt-4o-mini"],"#,
+        r#""modelNames":["org/model","gpt-4o-mini"],"unknownFields":[{"name":"tag","rows":4}],"#,
         r#""blocks":[[0,2,3,400,3,"99aa06d3014798d86001c324468d497f"],"#,
         r#"[3,6,410,290,2,"99aa06d3014798d86001c324468d497f"]]}"#,
     );

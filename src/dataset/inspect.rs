@@ -13,6 +13,7 @@ use super::{
     custom_ids::{CustomIds, Duplicate},
     findings::{DESCRIBED_ROWS, Findings},
     source::SourceVersion,
+    unknown_fields::UnknownFields,
 };
 use crate::openai::{RequestRow, RowNumber, shortened};
 
@@ -41,8 +42,6 @@ impl Scratch {
 pub struct Inspection {
     /// What the data set is and where its rows are.
     pub index: Index,
-    /// How many fields of rows mean nothing to us and are not sent.
-    pub unknown_fields: u64,
 }
 
 /// Why there is no [`Inspection`].
@@ -113,7 +112,7 @@ struct Inspector<'a> {
     blocks: BlockBuilder,
     custom_ids: CustomIds,
     findings: Findings,
-    unknown_fields: u64,
+    unknown_fields: UnknownFields,
 }
 
 impl<'a> Inspector<'a> {
@@ -124,7 +123,7 @@ impl<'a> Inspector<'a> {
             blocks: BlockBuilder::new(limits),
             custom_ids: CustomIds::new(&scratch.directory, scratch.ids_in_memory),
             findings: Findings::default(),
-            unknown_fields: 0,
+            unknown_fields: UnknownFields::default(),
         }
     }
 
@@ -158,7 +157,7 @@ impl<'a> Inspector<'a> {
                 return Ok(());
             }
         };
-        self.unknown_fields += row.unknown_fields.len() as u64;
+        self.unknown_fields.add(row.unknown_fields);
         if let Some(name) = row.body.model().filter(|name| !self.models.mean_base(Some(name))) {
             self.findings.unknown_model(line.number, name);
         }
@@ -185,6 +184,7 @@ impl<'a> Inspector<'a> {
             version: file.version.to_string(),
             sha256: file.sha256,
             model_names: models.clone(),
+            unknown_fields: unknown_fields.into_vec(),
             blocks: blocks.finish(),
         };
         let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
@@ -195,7 +195,7 @@ impl<'a> Inspector<'a> {
             findings.invalid_row(duplicate.second, reason);
         }
         if rows > 0 && findings.is_empty() {
-            return Ok(Inspection { index, unknown_fields });
+            return Ok(Inspection { index });
         }
         Err(InspectError::Refused(Box::new(refusal(index, &findings, models))))
     }

@@ -24,6 +24,7 @@ mod source;
 mod source_error;
 #[cfg(test)]
 mod testing;
+mod unknown_fields;
 
 pub use block::{Block, BlockLimits};
 pub use block_checksum::{BlockChecksum, NotAChecksum};
@@ -38,3 +39,4 @@ pub use read::{BlockReader, DatasetRow, ReadError};
 pub use refusal::{InvalidRow, InvalidRowReason, Refusal, UnknownModel};
 pub use source::{Source, SourceVersion};
 pub use source_error::SourceError;
+pub use unknown_fields::UnknownField;

@@ -233,6 +233,7 @@ pub fn index_of(dataset: &str, rows: u64) -> String {
         version: String::new(),
         sha256: Sha256Digest::of(dataset.as_bytes()),
         model_names: crate::dataset::ModelNames::new([""; 0]),
+        unknown_fields: Vec::new(),
         blocks: blocks.collect(),
     };
     String::from_utf8(index.encode()).unwrap()
