@@ -16,7 +16,7 @@ use super::reference::{LocalKeyReference, LocalReference};
 ).message("credentialsSecretRef goes with an s3:// uri; remove it"))]
 pub struct DatasetSpec {
     /// Where the data set is: `s3://BUCKET/KEY` for an object, `pvc://CLAIM/PATH` for a file on a
-    /// PersistentVolumeClaim of the job's namespace.
+    /// PersistentVolumeClaim of the job's namespace. A name that ends in `.gz` or `.zst` is that of a compressed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^(s3|pvc)://[^/]+/.+$"))]
     pub uri: Option<String>,

@@ -172,6 +172,20 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub invalid_rows: Vec<InvalidRow>,
+    /// The first ten fields of rows, beside custom_id, method, url and body, that mean nothing here and are not sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub unknown_fields: Vec<UnknownField>,
+}
+
+/// A field of rows that is not sent.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnknownField {
+    /// Its name, shortened.
+    pub name: String,
+    /// How many rows have it.
+    pub rows: i64,
 }
 
 /// A row that cannot be run.

@@ -4,12 +4,12 @@ mod run;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap},
+    collections::{BTreeSet, BinaryHeap, binary_heap::PeekMut},
     io,
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_128;
 
 use self::run::{Record, Run};
 use crate::openai::{CustomId, LineNumber};
@@ -40,15 +40,18 @@ pub(super) struct Duplicates {
     pub(super) earliest: BTreeSet<Duplicate>,
 }
 
-/// All ids of a data set. Two ids are taken as equal when the first 128 bits of their SHA-256 are: among a thousand million
-/// different ids, the chance that any two agree so far is below 10⁻²⁰. Making two takes some 2⁶⁴ tries, and whoever does
-/// has only their own data set refused.
+/// Runs of one level that become one of the next: bounds open files and the memory of a merge, at any number of ids.
+const MERGED_AT_ONCE: usize = 64;
+
+/// All ids of a data set. Two ids are taken as equal when their XXH3 of 128 bits is: among a thousand million different ids,
+/// the chance that any two agree is below 10⁻²⁰. Whoever makes two on purpose has only their own data set refused.
 #[derive(Debug)]
 pub(super) struct CustomIds {
     directory: PathBuf,
     in_memory: usize,
     records: Vec<Record>,
-    runs: Vec<Run>,
+    /// Those of level n + 1 were each merged from [`MERGED_AT_ONCE`] of level n.
+    runs: Vec<Vec<Run>>,
 }
 
 impl CustomIds {
@@ -62,14 +65,15 @@ impl CustomIds {
         }
     }
 
-    pub(super) async fn insert(&mut self, id: &CustomId, line: LineNumber) -> Result<(), ScratchError> {
-        if self.records.len() == self.in_memory {
-            self.spill().await?;
+    /// Adds an id, if memory has room: after `false`, [`spill`](Self::spill) and add it again.
+    #[must_use]
+    pub(super) fn insert(&mut self, id: &CustomId, line: LineNumber) -> bool {
+        let has_room = self.records.len() < self.in_memory;
+        if has_room {
+            let hash = XxHash3_128::oneshot(id.as_str().as_bytes());
+            self.records.push(Record { hash, line });
         }
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&Sha256::digest(id.as_str())[..16]);
-        self.records.push(Record { hash, line });
-        Ok(())
+        has_room
     }
 
     /// Compares all ids; `report` bounds the lines that are named.
@@ -77,25 +81,46 @@ impl CustomIds {
         let directory = self.directory.clone();
         blocking(&directory, move || {
             self.records.sort_unstable();
-            merge(self.runs, self.records, report)
+            let mut sources: Vec<Source> = vec![Box::new(self.records.into_iter().map(Ok))];
+            for run in self.runs.into_iter().flatten() {
+                sources.push(Box::new(run.read()?));
+            }
+            find(Merge::new(sources)?, report)
         })
         .await
     }
 
-    async fn spill(&mut self) -> Result<(), ScratchError> {
+    /// Moves the ids from memory to disk.
+    pub(super) async fn spill(&mut self) -> Result<(), ScratchError> {
         let mut records = std::mem::take(&mut self.records);
-        let file = self.directory.join(format!("custom-ids-{}", self.runs.len()));
+        let mut runs = std::mem::take(&mut self.runs);
+        let directory = self.directory.clone();
         let spilled = blocking(&self.directory, move || {
             records.sort_unstable();
-            let run = Run::write(&file, &records)?;
+            let run = Run::write(&directory, records.iter().copied().map(Ok))?;
+            add_run(&directory, &mut runs, run)?;
             records.clear();
-            Ok((run, records))
+            Ok((runs, records))
         });
-        let (run, emptied) = spilled.await?;
-        self.runs.push(run);
-        self.records = emptied;
+        (self.runs, self.records) = spilled.await?;
         Ok(())
     }
+}
+
+fn add_run(directory: &Path, runs: &mut Vec<Vec<Run>>, mut run: Run) -> io::Result<()> {
+    for level in runs.iter_mut() {
+        level.push(run);
+        if level.len() < MERGED_AT_ONCE {
+            return Ok(());
+        }
+        let mut sources: Vec<Source> = Vec::new();
+        for run in level.drain(..) {
+            sources.push(Box::new(run.read()?));
+        }
+        run = Run::write(directory, Merge::new(sources)?)?;
+    }
+    runs.push(vec![run]);
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(
@@ -112,24 +137,45 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-fn merge(runs: Vec<Run>, records: Vec<Record>, report: usize) -> io::Result<Duplicates> {
-    let mut sources: Vec<Box<dyn Iterator<Item = io::Result<Record>>>> = vec![Box::new(records.into_iter().map(Ok))];
-    for run in runs {
-        sources.push(Box::new(run.read()?));
+type Source = Box<dyn Iterator<Item = io::Result<Record>>>;
+
+/// All records of some sorted sources, sorted.
+struct Merge {
+    sources: Vec<Source>,
+    heads: BinaryHeap<Reverse<(Record, usize)>>,
+}
+
+impl Merge {
+    fn new(mut sources: Vec<Source>) -> io::Result<Self> {
+        let mut heads = BinaryHeap::new();
+        for (position, source) in sources.iter_mut().enumerate() {
+            heads.extend(source.next().transpose()?.map(|record| Reverse((record, position))));
+        }
+        Ok(Self { sources, heads })
     }
-    let mut heads = BinaryHeap::new();
-    for (position, source) in sources.iter_mut().enumerate() {
-        heads.extend(source.next().transpose()?.map(|record| Reverse((record, position))));
+}
+
+impl Iterator for Merge {
+    type Item = io::Result<Record>;
+
+    fn next(&mut self) -> Option<io::Result<Record>> {
+        let mut head = self.heads.peek_mut()?;
+        let Reverse((record, position)) = *head;
+        match self.sources[position].next() {
+            // Replaced where it is, as it often stays the lowest for a while.
+            Some(Ok(next)) => *head = Reverse((next, position)),
+            Some(Err(error)) => return Some(Err(error)),
+            None => _ = PeekMut::pop(head),
+        }
+        Some(Ok(record))
     }
+}
+
+fn find(records: impl Iterator<Item = io::Result<Record>>, report: usize) -> io::Result<Duplicates> {
     let mut duplicates = Duplicates::default();
     let mut first: Option<Record> = None;
-    while let Some(Reverse((record, position))) = heads.pop() {
-        heads.extend(
-            sources[position]
-                .next()
-                .transpose()?
-                .map(|record| Reverse((record, position))),
-        );
+    for record in records {
+        let record = record?;
         match first {
             Some(first) if first.hash == record.hash => duplicates.add(first.line, record.line, report),
             _ => first = Some(record),
@@ -161,7 +207,10 @@ mod tests {
             let mut custom_ids = CustomIds::new(scratch.path(), in_memory);
             for (id, line) in ids.iter().zip(1..) {
                 let id = CustomId::try_from(format!("id-{id}")).unwrap();
-                custom_ids.insert(&id, LineNumber(line)).await.unwrap();
+                if !custom_ids.insert(&id, LineNumber(line)) {
+                    custom_ids.spill().await.unwrap();
+                    assert!(custom_ids.insert(&id, LineNumber(line)));
+                }
             }
             custom_ids.duplicates(report).await.unwrap()
         });
@@ -190,6 +239,13 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_merged_to_fewer_and_nothing_is_lost() {
+        let ids: Vec<_> = (0..=255).chain([3]).cycle().take(257 * 20).collect();
+        let found = duplicates(&ids, 1, 1);
+        assert_eq!((found.total, pairs(&found)), (257 * 20 - 256, vec![(4, 257)]));
+    }
+
+    #[test]
     fn the_earliest_repetitions_are_reported() {
         let found = duplicates(&[1, 2, 3, 3, 2, 1], 2, 2);
         assert_eq!((found.total, pairs(&found)), (3, vec![(3, 4), (2, 5)]));
@@ -199,8 +255,8 @@ mod tests {
     async fn a_scratch_directory_that_cannot_be_written_is_named() {
         let mut custom_ids = CustomIds::new(Path::new("/nowhere/at/all"), 1);
         let id = CustomId::try_from("a".to_owned()).unwrap();
-        custom_ids.insert(&id, LineNumber(1)).await.unwrap();
-        let error = custom_ids.insert(&id, LineNumber(2)).await.unwrap_err();
+        assert!(custom_ids.insert(&id, LineNumber(1)) && !custom_ids.insert(&id, LineNumber(2)));
+        let error = custom_ids.spill().await.unwrap_err();
         assert!(error.to_string().contains("`/nowhere/at/all`"), "{error}");
     }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Block, ModelNames, Sha256Digest};
+use super::{Block, ModelNames, Sha256Digest, UnknownField};
 use crate::openai::{LineNumber, RowNumber};
 
 /// What inspection leaves behind, so that a restart neither inspects nor plans again: what the data set was, and where its
@@ -10,14 +10,18 @@ use crate::openai::{LineNumber, RowNumber};
 pub struct Index {
     /// How many rows the data set has, at least one.
     pub rows: u64,
-    /// The size of the file.
+    /// The size of the file as it is stored.
     pub bytes: u64,
+    /// The size of its text: more, when it is compressed.
+    pub text_bytes: u64,
     /// What the store said about the object: size, time, entity tag. For people; blocks are checked by their checksums.
     pub version: String,
-    /// Of the whole file.
+    /// Of the whole file as it is stored.
     pub sha256: Sha256Digest,
     /// The names that rows were allowed to have: with fewer, its rows may not be good any more.
     pub model_names: ModelNames,
+    /// The first ten fields that rows have and that are not sent.
+    pub unknown_fields: Vec<UnknownField>,
     /// All rows, in order.
     pub blocks: Vec<Block>,
 }
@@ -45,7 +49,7 @@ pub enum IndexError {
 }
 
 const FORMAT: &str = "batchinference.dev/dataset-index";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What every version of the format begins with.
 #[derive(Serialize, Deserialize)]
@@ -108,7 +112,7 @@ impl Index {
             let follows = block.first_row.0 == row && block.first_line >= line && block.offset >= offset;
             let end = block.offset.saturating_add(block.length);
             // A row is at least one byte, so this bounds both sums too.
-            if !follows || block.rows == 0 || block.rows > block.length || end > self.bytes {
+            if !follows || block.rows == 0 || block.rows > block.length || end > self.text_bytes {
                 return Err(IndexError::Inconsistent { row: RowNumber(row) });
             }
             row += block.rows;
@@ -125,6 +129,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::BlockChecksum;
 
     fn block(first_row: u64, first_line: u64, offset: u64, length: u64, rows: u64) -> Block {
         Block {
@@ -133,28 +138,33 @@ mod tests {
             offset,
             length,
             rows,
-            sha256: Sha256Digest::of(b""),
+            checksum: BlockChecksum::of(b""),
         }
     }
 
     fn index() -> Index {
         Index {
             rows: 5,
-            bytes: 700,
+            bytes: 300,
+            text_bytes: 700,
             version: "size=700 etag=\"1\"".to_owned(),
             sha256: Sha256Digest::of(b"file"),
             model_names: ModelNames::new(["org/model", "gpt-4o-mini"]),
+            unknown_fields: vec![UnknownField {
+                name: "tag".to_owned(),
+                rows: 4,
+            }],
             blocks: vec![block(0, 2, 3, 400, 3), block(3, 6, 410, 290, 2)],
         }
     }
 
     const GOLDEN: &str = concat!(
-        r#"{"format":"batchinference.dev/dataset-index","formatVersion":1,"rows":5,"bytes":700,"#,
+        r#"{"format":"batchinference.dev/dataset-index","formatVersion":2,"rows":5,"bytes":300,"textBytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
-        r#""modelNames":["org/model","gpt-4o-mini"],"#,
-        r#""blocks":[[0,2,3,400,3,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"#,
-        r#"[3,6,410,290,2,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]]}"#,
+        r#""modelNames":["org/model","gpt-4o-mini"],"unknownFields":[{"name":"tag","rows":4}],"#,
+        r#""blocks":[[0,2,3,400,3,"99aa06d3014798d86001c324468d497f"],"#,
+        r#"[3,6,410,290,2,"99aa06d3014798d86001c324468d497f"]]}"#,
     );
 
     #[test]
@@ -165,9 +175,9 @@ mod tests {
 
     #[test]
     fn another_format_or_version_is_named() {
-        let other = Index::decode(GOLDEN.replace(":1,", ":2,").as_bytes()).unwrap_err();
-        assert!(other.to_string().contains("version 2, not"), "{other}");
-        let other = Index::decode(br#"{"format":"x","formatVersion":1}"#).unwrap_err();
+        let other = Index::decode(GOLDEN.replace(":2,\"rows", ":1,\"rows").as_bytes()).unwrap_err();
+        assert!(other.to_string().contains("version 1, not"), "{other}");
+        let other = Index::decode(br#"{"format":"x","formatVersion":2}"#).unwrap_err();
         assert!(other.to_string().contains("`x`"), "{other}");
         assert!(matches!(Index::decode(b"{}"), Err(IndexError::Malformed(_))));
         assert!(matches!(
@@ -181,7 +191,7 @@ mod tests {
         let refused: [fn(&mut Index); 8] = [
             |index| (index.rows, index.blocks[1].rows) = (294, 291),
             |index| index.rows = 6,
-            |index| index.bytes = 699,
+            |index| index.text_bytes = 699,
             |index| _ = index.blocks.pop(),
             |index| index.blocks.clear(),
             |index| index.blocks[1].first_row.0 = 4,
@@ -215,6 +225,7 @@ mod tests {
         let index = Index {
             rows: blocks.len() as u64 * 100,
             bytes: 100_000_000_000,
+            text_bytes: 100_000_000_000,
             blocks,
             ..index()
         };

@@ -7,31 +7,32 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Block, BlockLimits, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES, ModelNames, Refusal,
-    ScratchError, Source, SourceError,
+    Block, BlockLimits, BlockReader, Decoder, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES,
+    ModelNames, Refusal, ScratchError, Sha256Digest, Source, SourceError,
     block::BlockBuilder,
     custom_ids::{CustomIds, Duplicate},
     findings::{DESCRIBED_ROWS, Findings},
-    read::read_lines,
     source::SourceVersion,
+    unknown_fields::UnknownFields,
 };
 use crate::openai::{RequestRow, RowNumber, shortened};
 
 /// Room on disk for comparing ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scratch {
-    /// An existing directory that only this inspection uses. Needs 24 bytes for each row.
+    /// An existing directory that only this inspection uses. Needs 24 bytes for each row, and as much
+    /// again while files are merged.
     pub directory: PathBuf,
     /// Ids to hold in memory, at 24 bytes each, before they go to disk.
     pub ids_in_memory: usize,
 }
 
 impl Scratch {
-    /// Scratch files in `directory`, and a million ids (24 MB) in memory.
+    /// Scratch files in `directory`, and a quarter of a million ids (6 MiB) in memory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
-            ids_in_memory: 1_000_000,
+            ids_in_memory: 256 * 1024,
         }
     }
 }
@@ -41,8 +42,6 @@ impl Scratch {
 pub struct Inspection {
     /// What the data set is and where its rows are.
     pub index: Index,
-    /// How many fields of rows mean nothing to us and are not sent.
-    pub unknown_fields: u64,
 }
 
 /// Why there is no [`Inspection`].
@@ -80,14 +79,31 @@ pub(super) async fn inspect_in_blocks(
     let mut splitter = LineSplitter::new(MAX_ROW_BYTES);
     let mut file = Sha256::new();
     let mut chunks = source.stream(&version);
-    while let Some(mut chunk) = chunks.try_next().await? {
-        file.update(&chunk);
-        inspector.lines_in(&mut splitter, &mut chunk).await?;
+    let mut decoder = Decoder::new(source.compression());
+    while let Some(stored) = chunks.try_next().await? {
+        file.update(&stored);
+        decoder.feed(stored);
+        while let Some(mut text) = decoder.next().map_err(|error| source.undecodable(error))? {
+            inspector.lines_in(&mut splitter, &mut text).await?;
+        }
     }
+    decoder.finish().map_err(|error| source.undecodable(error))?;
     if let Some(last) = splitter.finish() {
         inspector.line(last).await?;
     }
-    inspector.conclude(source, &version, file).await
+    let read = FileRead {
+        version,
+        sha256: file.into(),
+        text_bytes: decoder.text_bytes(),
+    };
+    inspector.conclude(source, read).await
+}
+
+/// The object, when all of it was read.
+struct FileRead {
+    version: SourceVersion,
+    sha256: Sha256Digest,
+    text_bytes: u64,
 }
 
 struct Inspector<'a> {
@@ -96,7 +112,7 @@ struct Inspector<'a> {
     blocks: BlockBuilder,
     custom_ids: CustomIds,
     findings: Findings,
-    unknown_fields: u64,
+    unknown_fields: UnknownFields,
 }
 
 impl<'a> Inspector<'a> {
@@ -107,7 +123,7 @@ impl<'a> Inspector<'a> {
             blocks: BlockBuilder::new(limits),
             custom_ids: CustomIds::new(&scratch.directory, scratch.ids_in_memory),
             findings: Findings::default(),
-            unknown_fields: 0,
+            unknown_fields: UnknownFields::default(),
         }
     }
 
@@ -141,19 +157,18 @@ impl<'a> Inspector<'a> {
                 return Ok(());
             }
         };
-        self.unknown_fields += row.unknown_fields.len() as u64;
+        self.unknown_fields.add(row.unknown_fields);
         if let Some(name) = row.body.model().filter(|name| !self.models.mean_base(Some(name))) {
             self.findings.unknown_model(line.number, name);
         }
-        self.custom_ids.insert(&row.custom_id, line.number).await
+        if !self.custom_ids.insert(&row.custom_id, line.number) {
+            self.custom_ids.spill().await?;
+            let _ = self.custom_ids.insert(&row.custom_id, line.number);
+        }
+        Ok(())
     }
 
-    async fn conclude(
-        self,
-        source: &Source,
-        version: &SourceVersion,
-        file: Sha256,
-    ) -> Result<Inspection, InspectError> {
+    async fn conclude(self, source: &Source, file: FileRead) -> Result<Inspection, InspectError> {
         let Self {
             models,
             rows,
@@ -164,20 +179,23 @@ impl<'a> Inspector<'a> {
         } = self;
         let index = Index {
             rows,
-            bytes: version.size,
-            version: version.to_string(),
-            sha256: file.into(),
+            bytes: file.version.size,
+            text_bytes: file.text_bytes,
+            version: file.version.to_string(),
+            sha256: file.sha256,
             model_names: models.clone(),
+            unknown_fields: unknown_fields.into_vec(),
             blocks: blocks.finish(),
         };
         let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
         findings.more_invalid_rows(duplicates.total - duplicates.earliest.len() as u64);
+        let mut rows_again = RowsAgain::new(source, &index.blocks);
         for duplicate in duplicates.earliest {
-            let reason = describe(source, &index.blocks, duplicate).await?;
+            let reason = rows_again.describe(duplicate).await?;
             findings.invalid_row(duplicate.second, reason);
         }
         if rows > 0 && findings.is_empty() {
-            return Ok(Inspection { index, unknown_fields });
+            return Ok(Inspection { index });
         }
         Err(InspectError::Refused(Box::new(refusal(index, &findings, models))))
     }
@@ -197,18 +215,45 @@ fn refusal(index: Index, findings: &Findings, models: &ModelNames) -> Refusal {
     }
 }
 
-/// Names the id that stands twice. Only its hash was kept, so its row is read again.
-async fn describe(source: &Source, blocks: &[Block], duplicate: Duplicate) -> Result<InvalidRowReason, SourceError> {
-    let after = blocks.partition_point(|block| block.first_line <= duplicate.second);
-    let lines = match after.checked_sub(1) {
-        Some(position) => read_lines(source, &blocks[position]).await?,
-        None => Vec::new(),
-    };
-    let line = lines.into_iter().find(|line| line.number == duplicate.second);
-    let row = line.and_then(|line| RequestRow::parse(&line.content()).ok());
-    let row = row.ok_or_else(|| source.changed(format!("line {} was a row before", duplicate.second)))?;
-    Ok(InvalidRowReason::DuplicateCustomId {
-        custom_id: shortened(row.custom_id.as_str()),
-        first: duplicate.first,
-    })
+/// Reads rows again, in ascending order: of their ids only hashes were kept.
+struct RowsAgain<'a> {
+    source: &'a Source,
+    blocks: &'a [Block],
+    reader: BlockReader,
+    /// The block that was read last.
+    lines: Vec<Line>,
+    position: Option<usize>,
+}
+
+impl<'a> RowsAgain<'a> {
+    fn new(source: &'a Source, blocks: &'a [Block]) -> Self {
+        Self {
+            source,
+            blocks,
+            reader: BlockReader::new(source),
+            lines: Vec::new(),
+            position: None,
+        }
+    }
+
+    /// Names the id that stands twice.
+    async fn describe(&mut self, duplicate: Duplicate) -> Result<InvalidRowReason, SourceError> {
+        let after = self
+            .blocks
+            .partition_point(|block| block.first_line <= duplicate.second);
+        if let Some(position) = after.checked_sub(1).filter(|position| self.position != Some(*position)) {
+            self.lines = self.reader.lines(&self.blocks[position]).await?;
+            self.position = Some(position);
+        }
+        let line = self.lines.iter().find(|line| line.number == duplicate.second);
+        let row = line.and_then(|line| RequestRow::parse(&line.content()).ok());
+        let row = row.ok_or_else(|| {
+            self.source
+                .changed(format!("line {} was a row before", duplicate.second))
+        })?;
+        Ok(InvalidRowReason::DuplicateCustomId {
+            custom_id: shortened(row.custom_id.as_str()),
+            first: duplicate.first,
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     inspect::inspect_in_blocks,
-    testing::{StoredFile, models, row, row_with_body, source_of},
+    testing::{StoredFile, gzip, models, row, row_with_body, source_of, zstd},
     *,
 };
 use crate::openai::LineNumber;
@@ -33,8 +33,9 @@ async fn refused(content: impl AsRef<[u8]>) -> Refusal {
 
 async fn read_back(source: &Source, index: &Index) -> Vec<DatasetRow> {
     let mut rows = Vec::new();
+    let mut reader = BlockReader::new(source);
     for block in &index.blocks {
-        rows.extend(read_block(source, block).await.unwrap());
+        rows.extend(reader.rows(block).await.unwrap());
     }
     rows
 }
@@ -47,8 +48,9 @@ fn rows(count: usize) -> String {
 async fn a_good_data_set_reads_back_row_by_row() {
     let content = rows(10);
     let source = source_of(&content).await;
-    let Inspection { index, unknown_fields } = inspect_source(&source).await.unwrap();
-    assert_eq!((index.rows, index.bytes, unknown_fields), (10, content.len() as u64, 0));
+    let Inspection { index } = inspect_source(&source).await.unwrap();
+    assert_eq!((index.rows, index.bytes), (10, content.len() as u64));
+    assert_eq!(index.unknown_fields, []);
     assert_eq!(index.sha256, Sha256Digest::of(content.as_bytes()));
     assert_eq!(index.blocks.len(), 4);
     assert!(
@@ -239,8 +241,16 @@ async fn a_row_over_the_limit_is_refused_and_the_rest_is_still_looked_at() {
 
 #[tokio::test]
 async fn unknown_fields_are_counted_and_let_pass() {
+    let field = |name: &str, rows| UnknownField {
+        name: name.to_owned(),
+        rows,
+    };
     let with_tag = row("a").replacen('{', r#"{"tag":1,"note":"x","#, 1);
-    assert_eq!(accepted(with_tag + "\n" + &row("b")).await.unknown_fields, 2);
+    let other = row("b").replacen('{', r#"{"note":[],"#, 1);
+    assert_eq!(
+        accepted(with_tag + "\n" + &other).await.index.unknown_fields,
+        [field("tag", 1), field("note", 2)]
+    );
 }
 
 #[tokio::test]
@@ -263,9 +273,10 @@ async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
         panic!("{index:?}")
     };
 
+    let mut reader = BlockReader::new(&file.source);
     file.write(content.replace("row-5", "row-6")).await;
-    assert_eq!(read_block(&file.source, &first).await.unwrap().len(), 3);
-    let error = read_block(&file.source, &second).await.unwrap_err();
+    assert_eq!(reader.rows(&first).await.unwrap().len(), 3);
+    let error = reader.rows(&second).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::Changed { .. })),
         "{error:?}"
@@ -278,16 +289,113 @@ async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
     );
 
     file.write(&content[..content.len() - 1]).await;
-    let error = read_block(&file.source, &second).await.unwrap_err();
+    let error = reader.rows(&second).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::Changed { .. })),
         "{error:?}"
     );
 
     file.remove().await;
-    let error = read_block(&file.source, &first).await.unwrap_err();
+    let error = reader.rows(&first).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::NotFound { .. })),
         "{error:?}"
     );
+}
+
+/// The same text in each form that a data set may have.
+async fn stored_in_every_form(text: &str) -> Vec<StoredFile> {
+    let halves = text.split_at(text.len() / 2);
+    let compressed =
+        |compress: fn(&[u8]) -> Vec<u8>| [compress(halves.0.as_bytes()), compress(halves.1.as_bytes())].concat();
+    vec![
+        StoredFile::named("rows.jsonl", text).await,
+        StoredFile::named("rows.jsonl.gz", compressed(gzip)).await,
+        StoredFile::named("rows.jsonl.zst", compressed(zstd)).await,
+    ]
+}
+
+#[tokio::test]
+async fn the_same_rows_come_out_however_they_are_stored() {
+    let content = format!("\u{feff}\r\n{}\r\n  \n{}\n\n{}", row("a"), row("b"), rows(10));
+    let files = stored_in_every_form(&content).await;
+    let plain = inspect_source(&files[0].source).await.unwrap().index;
+    let expected = read_back(&files[0].source, &plain).await;
+    assert_eq!(
+        (plain.bytes, plain.text_bytes),
+        (content.len() as u64, content.len() as u64)
+    );
+    for file in &files[1..] {
+        let index = inspect_source(&file.source).await.unwrap().index;
+        assert_eq!(
+            (index.rows, &index.blocks, index.text_bytes),
+            (plain.rows, &plain.blocks, plain.text_bytes)
+        );
+        let stored = file.source.read(0..index.bytes).await.unwrap();
+        assert_eq!(index.sha256, Sha256Digest::of(&stored));
+        assert_eq!(read_back(&file.source, &index).await, expected);
+        assert_eq!(Index::decode(&index.encode()).unwrap(), index);
+    }
+}
+
+#[tokio::test]
+async fn reading_may_begin_anywhere_and_go_back() {
+    for file in stored_in_every_form(&rows(30)).await {
+        let blocks = inspect_source(&file.source).await.unwrap().index.blocks;
+        for order in [vec![4, 5, 9], vec![0, 3, 2, 2, 8]] {
+            let mut reader = BlockReader::new(&file.source);
+            for position in order {
+                let read = reader.rows(&blocks[position]).await.unwrap();
+                assert_eq!(read[0].number, blocks[position].first_row);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_data_set_that_changed_or_was_cut_off_is_not_read_on() {
+    for (compress, name) in [(gzip as fn(&[u8]) -> Vec<u8>, "rows.gz"), (zstd, "rows.zst")] {
+        let file = StoredFile::named(name, compress(rows(30).as_bytes())).await;
+        let blocks = inspect_source(&file.source).await.unwrap().index.blocks;
+        let changed = compress(rows(30).replace("row-28", "row-82").as_bytes());
+        let shorter = compress(rows(5).as_bytes());
+        let cut_off = compress(rows(30).as_bytes())[..60].to_vec();
+        for content in [changed, shorter, cut_off] {
+            file.write(content).await;
+            let mut reader = BlockReader::new(&file.source);
+            let error = reader.rows(&blocks[9]).await.unwrap_err();
+            assert!(
+                matches!(error, ReadError::Source(SourceError::Changed { .. })),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_its_name_says_is_refused_with_the_place() {
+    let plain = StoredFile::named("rows.jsonl.gz", rows(3)).await;
+    let cut_off = StoredFile::named("rows.jsonl.zst", &zstd(rows(9).as_bytes())[..40]).await;
+    for (file, expected) in [
+        (plain, "is not readable as gzip after"),
+        (cut_off, "after 40 bytes (0 bytes of text): it is cut off"),
+    ] {
+        let error = inspect_source(&file.source).await.unwrap_err();
+        assert!(
+            matches!(error, InspectError::Source(SourceError::Undecodable { .. })),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_id_in_a_compressed_data_set_names_both_lines() {
+    for file in stored_in_every_form(&(rows(9) + &row("row-7") + "\n" + &row("row-0"))).await {
+        let Err(InspectError::Refused(refusal)) = inspect_source(&file.source).await else {
+            panic!("not refused")
+        };
+        let lines: Vec<_> = refusal.first_invalid_rows.iter().map(|row| row.line.0).collect();
+        assert_eq!(lines, [10, 11]);
+    }
 }

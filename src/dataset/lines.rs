@@ -36,19 +36,23 @@ impl Line {
     /// file, without a UTF-8 byte order mark.
     #[must_use]
     pub fn content(&self) -> Bytes {
+        self.raw.slice_ref(self.text())
+    }
+
+    fn text(&self) -> &[u8] {
         let mut content: &[u8] = &self.raw;
         content = content.strip_suffix(b"\n").unwrap_or(content);
         content = content.strip_suffix(b"\r").unwrap_or(content);
         if self.offset == 0 {
             content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
         }
-        self.raw.slice_ref(content)
+        content
     }
 
     /// Whether there is nothing but white space on the line, so that it is no row.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        self.content().iter().all(u8::is_ascii_whitespace)
+        self.text().iter().all(u8::is_ascii_whitespace)
     }
 }
 
@@ -86,7 +90,7 @@ impl LineSplitter {
     /// Takes the next line off the front of `chunk`. `None` means that the chunk is used up: go on with the one that
     /// follows it in the file, or with [`finish`](Self::finish).
     pub fn next_in(&mut self, chunk: &mut Bytes) -> Option<Result<Line, LineTooLong>> {
-        let Some(line_feed) = chunk.iter().position(|byte| *byte == b'\n') else {
+        let Some(line_feed) = memchr::memchr(b'\n', chunk) else {
             self.keep(&std::mem::take(chunk));
             return None;
         };

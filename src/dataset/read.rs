@@ -1,6 +1,8 @@
 use bytes::Bytes;
 
-use super::{Block, Line, LineSplitter, MAX_ROW_BYTES, Sha256Digest, Source, SourceError};
+use super::{
+    Block, BlockChecksum, Compression, Line, LineSplitter, MAX_ROW_BYTES, Source, SourceError, forward::ForwardReader,
+};
 use crate::openai::{LineNumber, RequestRow, RowError, RowNumber};
 
 /// A row of a data set, and where it is.
@@ -30,17 +32,72 @@ pub enum ReadError {
     },
 }
 
-/// Reads all rows of `block`, in order. Each holds its own bytes only, so one that stays long does not keep the block.
-///
-/// # Errors
-///
-/// See [`ReadError`]. The block's checksum decides whether the data set has changed, whatever the store says.
-pub async fn read_block(source: &Source, block: &Block) -> Result<Vec<DatasetRow>, ReadError> {
-    let lines = read_lines(source, block).await?;
-    let rows = lines.iter().filter(|line| !line.is_blank());
-    rows.zip(block.first_row.0..)
-        .map(|(line, number)| row(line, RowNumber(number)))
-        .collect()
+/// Reads blocks of a data set that was inspected, however it is stored. Blocks are to be asked for in ascending order: in a
+/// compressed data set, one that is behind costs reading all anew.
+#[derive(Debug)]
+pub struct BlockReader(Place);
+
+#[derive(Debug)]
+enum Place {
+    /// Any block can be read at once.
+    Anywhere(Source),
+    Forward(Box<ForwardReader>),
+}
+
+impl BlockReader {
+    /// A reader that has read nothing yet.
+    #[must_use]
+    pub fn new(source: &Source) -> Self {
+        Self(match source.compression() {
+            Compression::None => Place::Anywhere(source.clone()),
+            Compression::Gzip | Compression::Zstd => Place::Forward(Box::new(ForwardReader::new(source.clone()))),
+        })
+    }
+
+    /// Reads all rows of `block`, in order. Each holds its own bytes only, so one that stays long does not keep the block.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`]; the same block can be asked for again. Its checksum decides whether the data set has changed, whatever
+    /// the store says.
+    pub async fn rows(&mut self, block: &Block) -> Result<Vec<DatasetRow>, ReadError> {
+        let lines = self.lines(block).await?;
+        let rows = lines.iter().filter(|line| !line.is_blank());
+        rows.zip(block.first_row.0..)
+            .map(|(line, number)| row(line, RowNumber(number)))
+            .collect()
+    }
+
+    /// Reads all lines of `block`, blank ones too, and checks that they are those that were inspected.
+    pub(super) async fn lines(&mut self, block: &Block) -> Result<Vec<Line>, SourceError> {
+        let mut bytes = self.bytes(block).await?;
+        if BlockChecksum::of(&bytes) != block.checksum {
+            let what = format!(
+                "the {} rows from line {} on are not those that were inspected",
+                block.rows, block.first_line
+            );
+            return Err(self.source().changed(what));
+        }
+        let mut splitter = LineSplitter::starting_at(block.first_line, block.offset, MAX_ROW_BYTES);
+        let mut lines: Vec<_> = std::iter::from_fn(|| splitter.next_in(&mut bytes)).flatten().collect();
+        // No line is lost by flattening: one that is too long is in no block, and the checksum is right.
+        lines.extend(splitter.finish().into_iter().flatten());
+        Ok(lines)
+    }
+
+    async fn bytes(&mut self, block: &Block) -> Result<Bytes, SourceError> {
+        match &mut self.0 {
+            Place::Anywhere(source) => source.read(block.offset..block.offset + block.length).await,
+            Place::Forward(reader) => reader.read(block).await,
+        }
+    }
+
+    fn source(&self) -> &Source {
+        match &self.0 {
+            Place::Anywhere(source) => source,
+            Place::Forward(reader) => reader.source(),
+        }
+    }
 }
 
 fn row(line: &Line, number: RowNumber) -> Result<DatasetRow, ReadError> {
@@ -54,21 +111,4 @@ fn row(line: &Line, number: RowNumber) -> Result<DatasetRow, ReadError> {
         line: line.number,
         request,
     })
-}
-
-/// Reads all lines of `block`, blank ones too, and checks that they are those that were inspected.
-pub(super) async fn read_lines(source: &Source, block: &Block) -> Result<Vec<Line>, SourceError> {
-    let mut bytes = source.read(block.offset..block.offset + block.length).await?;
-    if Sha256Digest::of(&bytes) != block.sha256 {
-        let what = format!(
-            "the {} rows from line {} on are not those that were inspected",
-            block.rows, block.first_line
-        );
-        return Err(source.changed(what));
-    }
-    let mut splitter = LineSplitter::starting_at(block.first_line, block.offset, MAX_ROW_BYTES);
-    let mut lines: Vec<_> = std::iter::from_fn(|| splitter.next_in(&mut bytes)).flatten().collect();
-    // No line is lost by flattening: one that is too long is in no block, and the checksum is right.
-    lines.extend(splitter.finish().into_iter().flatten());
-    Ok(lines)
 }

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
-use super::SourceError;
+use super::{Compression, SourceError, Undecodable};
 
 /// Bytes of one request of a streaming read. Many short requests instead of a long one: each can be retried, and no
 /// connection idles while its rows are looked at.
-const READ_BYTES: u64 = 8 * 1024 * 1024;
+const READ_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Requests of a streaming read that are under way at once.
 const READ_AHEAD: usize = 2;
@@ -50,7 +50,7 @@ impl Source {
         }
     }
 
-    /// Reads streams in requests of `bytes` (at least 1) instead of 8 MiB.
+    /// Reads streams in requests of `bytes` (at least 1) instead of 4 MiB.
     #[must_use]
     pub fn with_read_bytes(self, bytes: u64) -> Self {
         Self {
@@ -65,6 +65,12 @@ impl Source {
         &self.object
     }
 
+    /// How it is stored, by the end of its name.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        Compression::of_name(self.path.as_ref())
+    }
+
     /// Looks at the object without reading it.
     ///
     /// # Errors
@@ -75,15 +81,28 @@ impl Source {
         Ok(SourceVersion::of(&meta))
     }
 
-    /// Streams the whole object as it was at `version`, in order and in chunks of at most 8 MiB.
+    /// Streams the whole object as it was at `version`, in order and in chunks of at most 4 MiB.
     ///
     /// # Errors
     ///
     /// The stream's items fail when the object cannot be read, and with [`SourceError::Changed`] when it is another one
     /// by now. A store without entity tags can hide such a change, unless the object has become shorter.
-    pub fn stream(&self, version: &SourceVersion) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + Unpin {
+    pub fn stream(
+        &self,
+        version: &SourceVersion,
+    ) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + Unpin + use<> {
+        self.stream_from(version, 0)
+    }
+
+    /// Streams the object from the byte `start` on, else as [`stream`](Self::stream) does.
+    pub(super) fn stream_from(
+        &self,
+        version: &SourceVersion,
+        start: u64,
+    ) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + Unpin + use<> {
         let (source, size, etag) = (self.clone(), version.size, version.etag.clone());
-        let starts = (0..size.div_ceil(self.read_bytes)).map(move |part| part * source.read_bytes);
+        let parts = size.saturating_sub(start).div_ceil(source.read_bytes);
+        let starts = (0..parts).map(move |part| start + part * source.read_bytes);
         let source = self.clone();
         let reads = starts.map(move |start| {
             let (source, etag) = (source.clone(), etag.clone());
@@ -127,6 +146,13 @@ impl Source {
         SourceError::Changed {
             object: Arc::clone(&self.object),
             what,
+        }
+    }
+
+    pub(super) fn undecodable(&self, error: Undecodable) -> SourceError {
+        SourceError::Undecodable {
+            object: Arc::clone(&self.object),
+            error,
         }
     }
 

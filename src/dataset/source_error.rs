@@ -1,5 +1,7 @@
 use std::{error::Error as StdError, io, sync::Arc};
 
+use super::Undecodable;
+
 /// A data set's object cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -38,6 +40,14 @@ pub enum SourceError {
         object: Arc<str>,
         /// What shows it.
         what: String,
+    },
+    /// The object is not what the end of its name says.
+    #[error("the data set `{object}` is {error}")]
+    Undecodable {
+        /// The object, as its owner calls it.
+        object: Arc<str>,
+        /// What is wrong, and where.
+        error: Undecodable,
     },
     /// Anything else; trying again may help.
     #[error("the data set `{object}` cannot be read just now")]

@@ -1,6 +1,6 @@
 //! Data sets in memory for tests.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 
@@ -15,7 +15,11 @@ pub(super) struct StoredFile {
 
 impl StoredFile {
     pub(super) async fn new(content: impl AsRef<[u8]>) -> Self {
-        let (store, path) = (Arc::new(InMemory::new()), Path::from("rows.jsonl"));
+        Self::named("rows.jsonl", content).await
+    }
+
+    pub(super) async fn named(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let (store, path) = (Arc::new(InMemory::new()), Path::from(name));
         let source = Source::new(
             store.clone(),
             path.clone(),
@@ -41,6 +45,21 @@ impl StoredFile {
 
 pub(super) async fn source_of(content: impl AsRef<[u8]>) -> Source {
     StoredFile::new(content).await.source
+}
+
+/// One gzip member.
+pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One zstd frame, with a checksum.
+pub(super) fn zstd(text: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// A good row for the base model.

@@ -1,18 +1,23 @@
 //! What inspection found, as the job's status says it. Pure.
 
-use crate::api::status::{DatasetStatus, InvalidRow};
+use crate::api::status::{DatasetStatus, InvalidRow, UnknownField};
 use crate::dataset::{Index, Refusal};
 
 use super::report::number;
 
 /// Of a good data set.
 pub fn status(index: &Index) -> DatasetStatus {
+    let unknown_fields = index.unknown_fields.iter().map(|field| UnknownField {
+        name: field.name.clone(),
+        rows: number(field.rows),
+    });
     DatasetStatus {
         rows: number(index.rows),
         bytes: number(index.bytes),
         version: index.version.clone(),
         sha256: index.sha256.to_string(),
         invalid_rows: Vec::new(),
+        unknown_fields: unknown_fields.collect(),
     }
 }
 
@@ -35,5 +40,6 @@ pub fn refused_status(refusal: &Refusal) -> DatasetStatus {
         version: refusal.version.clone(),
         sha256: refusal.sha256.to_string(),
         invalid_rows,
+        unknown_fields: Vec::new(),
     }
 }

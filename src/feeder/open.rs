@@ -29,11 +29,11 @@ pub async fn open_source(
 ) -> Result<Source, End> {
     let dataset = &job.spec.dataset;
     if let Some(text) = &dataset.inline {
-        return in_memory(text.clone().into(), &dataset_uri(job)).await;
+        return in_memory(text.clone().into(), "dataset", &dataset_uri(job)).await;
     }
     if let Some(reference) = &dataset.config_map {
         let content = read_key(directory, reference).await?;
-        return in_memory(content, &dataset_uri(job)).await;
+        return in_memory(content, &reference.key, &dataset_uri(job)).await;
     }
     let uri = dataset.uri.as_deref().unwrap_or_default();
     let uri = StoreUri::parse_object(uri)
@@ -65,9 +65,9 @@ pub fn open_store(
     open_output(&uri, &credentials, None).map_err(|error| refused(&error))
 }
 
-/// A data set that Kubernetes itself holds is at most a mebibyte.
-async fn in_memory(content: Bytes, name: &str) -> Result<Source, End> {
-    let (store, key) = (InMemory::new(), Key::from("dataset"));
+/// A data set that Kubernetes itself holds is at most a mebibyte. The end of its key says how it is stored.
+async fn in_memory(content: Bytes, key: &str, name: &str) -> Result<Source, End> {
+    let (store, key) = (InMemory::new(), Key::from(key));
     // Memory takes every put.
     let put = store.put(&key, content.into()).await;
     put.map_err(|error| End::new(Reason::DatasetNotFound, chain(&error)))?;
@@ -113,6 +113,7 @@ mod tests {
     use super::*;
     use crate::api::BatchInferenceJobSpec;
     use crate::api::dataset::DatasetSpec;
+    use crate::dataset::Compression;
 
     fn job(dataset: DatasetSpec) -> BatchInferenceJob {
         let mut spec = BatchInferenceJobSpec {
@@ -156,6 +157,10 @@ mod tests {
         );
         let source = open(&of_config_map("a.jsonl"), directory.path(), &[]).await.unwrap();
         assert_eq!(source.version().await.unwrap().size, 2);
+        assert_eq!(source.compression(), Compression::None);
+        std::fs::write(directory.path().join("d.jsonl.gz"), "{}").unwrap();
+        let source = open(&of_config_map("d.jsonl.gz"), directory.path(), &[]).await.unwrap();
+        assert_eq!(source.compression(), Compression::Gzip);
     }
 
     #[tokio::test]

@@ -4,9 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
-use crate::dataset::{Block, DatasetRow, Index, Source, read_block};
+use crate::dataset::{Block, BlockReader, DatasetRow, Index, Source};
 use crate::openai::{CustomId, Endpoint, RowNumber};
 use crate::results::Durable;
 
@@ -88,8 +88,10 @@ impl RowReader {
 
     async fn read(&self, sender: &mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>) -> Result<(), Stop> {
         let mut together = Together::new(sender);
+        // Each try goes on with the same reader, where the one before it failed.
+        let reader = Mutex::new(BlockReader::new(&self.source));
         for block in self.index.blocks.iter().filter(|block| !self.is_done(block)) {
-            let read = || async { Ok(read_block(&self.source, block).await?) };
+            let read = || async { Ok(reader.lock().await.rows(block).await?) };
             let rows = self.patience.until_done(Place::Dataset, read).await?;
             for row in rows.into_iter().filter(|row| !self.durable.contains(row.number)) {
                 let row = self.prepare(row, &mut together).await;

@@ -106,14 +106,11 @@ impl Feeder {
             let dataset = inspected::refused_status(refusal);
             self.patience.reporter.update(|report| report.dataset = Some(dataset));
         }
-        let inspection = inspected?;
-        if inspection.unknown_fields > 0 {
-            tracing::warn!(
-                fields = inspection.unknown_fields,
-                "rows have fields that mean nothing here and are not sent"
-            );
+        let index = inspected?.index;
+        for field in &index.unknown_fields {
+            tracing::warn!(name = %field.name, rows = field.rows, "rows have a field that means nothing here and is not sent");
         }
-        Ok(inspection.index)
+        Ok(index)
     }
 
     async fn claim(&self, index: &Index) -> Result<Identity, Stop> {

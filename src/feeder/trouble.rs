@@ -61,6 +61,7 @@ impl From<SourceError> for Trouble {
             SourceError::NotFound { .. } => Reason::DatasetNotFound,
             SourceError::PermissionDenied { .. } | SourceError::Unauthenticated { .. } => Reason::DatasetAccessDenied,
             SourceError::Changed { .. } => Reason::DatasetChanged,
+            SourceError::Undecodable { .. } => Reason::DatasetInvalid,
         };
         Self::end(reason, error.to_string())
     }

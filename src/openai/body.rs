@@ -5,6 +5,8 @@ use bytes::Bytes;
 use super::{
     RowError,
     json::{describe, for_each_member, offset_in},
+    request::RequestRow,
+    scan::Scanner,
 };
 
 /// A request's body: a JSON object, kept as the bytes that were given.
@@ -55,6 +57,30 @@ impl RequestBody {
         };
         Ok(Self {
             json,
+            model,
+            has_members,
+        })
+    }
+
+    /// Reads a body where `scanner` is in `line`. `None` when something is wrong with it, and for a few odd ones that are good.
+    pub(super) fn scan(line: &Bytes, scanner: &mut Scanner<'_>) -> Option<Self> {
+        let (start, mut model, mut has_members) = (scanner.position(), None, false);
+        scanner.object(|scanner, key| {
+            has_members = true;
+            match key {
+                "model" => {
+                    let value = scanner.position() - start;
+                    let name = scanner.string()?.unescaped()?;
+                    let value = value..scanner.position() - start;
+                    model.replace(ModelMember { name, value }).is_none().then_some(())
+                }
+                "stream" => matches!(scanner.value(0)?, "false" | "null").then_some(()),
+                // The line and its body are two levels.
+                _ => scanner.value(RequestRow::MAX_DEPTH - 2).map(drop),
+            }
+        })?;
+        Some(Self {
+            json: line.slice(start..scanner.position()),
             model,
             has_members,
         })

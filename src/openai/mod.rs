@@ -1,7 +1,8 @@
 //! Request rows and result rows in the `OpenAI` batch format, byte for byte.
 //!
 //! Everything here is pure: bytes in, values out. It uses `serde_json` to check and to find places in a text, never to
-//! re-write one: a round trip through a value type would change numbers, spacing, escapes and doubled keys.
+//! re-write one: a round trip through a value type would change numbers, spacing, escapes and doubled keys. A good row is
+//! read by `scan` alone, which is several times as fast and accepts no more; for all else `serde_json` has the last word.
 //! Start with [`RequestRow`] (one line of a data set) and [`ResultRow`] (one line of the results).
 
 mod body;
@@ -14,6 +15,7 @@ mod response;
 mod result_line;
 mod result_row;
 mod row_error;
+mod scan;
 mod usage;
 
 pub(crate) use json::shortened;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     CustomId, Endpoint, Field, RequestBody, RowError,
     json::{depth, describe, for_each_member, offset_in, shortened},
+    scan::Scanner,
 };
 
 /// One line of a data set: a request that is to be sent.
@@ -23,7 +24,7 @@ pub struct RequestRow {
 impl RequestRow {
     /// Arrays and objects that may be open at once in a line. Model servers read requests with recursive parsers: a
     /// deeper one would cost a server, not a row.
-    pub const MAX_DEPTH: usize = 128;
+    pub const MAX_DEPTH: u32 = 128;
 
     /// Fields that a line may have, known and unknown: bounds the memory that one bad line costs.
     pub const MAX_FIELDS: usize = 1000;
@@ -34,11 +35,37 @@ impl RequestRow {
     ///
     /// The first thing that is wrong with the line, for its author to read.
     pub fn parse(line: &Bytes) -> Result<Self, RowError> {
+        match Self::scan(line) {
+            Some(row) => Ok(row),
+            None => Self::examine(line),
+        }
+    }
+
+    /// Reads a line in one pass over its bytes. `None` when something is wrong with it, and for a few odd ones that are good.
+    fn scan(line: &Bytes) -> Option<Self> {
+        let text = simdutf8::basic::from_utf8(line).ok()?;
+        let mut fields = ScannedFields::default();
+        let mut scanner = Scanner::new(text);
+        scanner.space();
+        scanner.object(|scanner, name| fields.scan_member(line, name, scanner))?;
+        if !scanner.at_end() || !fields.has_method {
+            return None;
+        }
+        Some(Self {
+            custom_id: fields.custom_id?,
+            endpoint: fields.endpoint?,
+            body: fields.body?,
+            unknown_fields: fields.unknown.into_iter().map(shortened).collect(),
+        })
+    }
+
+    /// Reads a line of which nothing is known, and says what is wrong with it.
+    fn examine(line: &Bytes) -> Result<Self, RowError> {
         let text = str::from_utf8(line).map_err(|error| RowError::NotUtf8 {
             position: error.valid_up_to() + 1,
         })?;
         let fields = Fields::parse(text)?;
-        if depth(line) > Self::MAX_DEPTH {
+        if depth(line) > Self::MAX_DEPTH as usize {
             return Err(RowError::TooDeep { limit: Self::MAX_DEPTH });
         }
         let custom_id = custom_id(text, required(fields.custom_id, Field::CustomId)?)?;
@@ -60,6 +87,46 @@ impl RequestRow {
             body,
             unknown_fields: fields.unknown,
         })
+    }
+}
+
+/// The members of a line that is good as far as it was scanned.
+#[derive(Default)]
+struct ScannedFields<'a> {
+    custom_id: Option<CustomId>,
+    has_method: bool,
+    endpoint: Option<Endpoint>,
+    body: Option<RequestBody>,
+    unknown: Vec<&'a str>,
+}
+
+impl<'a> ScannedFields<'a> {
+    /// Unknown fields that are compared with each other. Lines with more are rare, and examined.
+    const MAX_UNKNOWN: usize = 16;
+
+    fn scan_member(&mut self, line: &Bytes, name: &'a str, scanner: &mut Scanner<'a>) -> Option<()> {
+        let is_first = match name {
+            "custom_id" => {
+                let id = CustomId::try_from(scanner.string()?.unescaped()?).ok()?;
+                self.custom_id.replace(id).is_none()
+            }
+            "method" => {
+                let is_post = scanner.string()?.plain() == Some("POST");
+                is_post && !std::mem::replace(&mut self.has_method, true)
+            }
+            "url" => {
+                let endpoint = scanner.string()?.plain()?.parse().ok()?;
+                self.endpoint.replace(endpoint).is_none()
+            }
+            "body" => self.body.replace(RequestBody::scan(line, scanner)?).is_none(),
+            unknown => {
+                scanner.value(RequestRow::MAX_DEPTH - 1)?;
+                let is_first = self.unknown.len() < Self::MAX_UNKNOWN && !self.unknown.contains(&unknown);
+                self.unknown.push(unknown);
+                is_first
+            }
+        };
+        is_first.then_some(())
     }
 }
 
@@ -140,6 +207,8 @@ fn string(line: &str, value: &str) -> Result<Option<String>, RowError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(line: impl AsRef<[u8]>) -> Result<RequestRow, RowError> {
@@ -260,11 +329,83 @@ mod tests {
             )
         };
         let expected = "nested deeper than 128 levels of arrays and objects; flatten it";
+        let limit = RequestRow::MAX_DEPTH as usize;
         assert_eq!(refusal(nested(100_000)), expected);
-        assert_eq!(refusal(nested(RequestRow::MAX_DEPTH - 1)), expected);
-        assert!(parse(nested(RequestRow::MAX_DEPTH - 2)).is_ok());
+        assert_eq!(refusal(nested(limit - 1)), expected);
+        assert!(parse(nested(limit - 2)).is_ok());
         assert!(refusal("[".repeat(100_000)).starts_with("the line is an array"));
         assert!(refusal(format!("{{\"a\":{}", "[".repeat(100_000))).starts_with("the JSON is not finished"));
+    }
+
+    /// A line that is good, odd or bad, of which both ways of reading must think alike.
+    fn line() -> impl Strategy<Value = String> {
+        let member = prop::sample::select(vec![
+            r#""custom_id":"a""#,
+            r#""custom_id" : "\u0061\n""#,
+            r#""custom_id":"\ud800""#,
+            r#""custom_id":"""#,
+            r#""custom_id":1"#,
+            r#""method":"POST""#,
+            r#""method":"P\u004fST""#,
+            r#""method":"GET""#,
+            r#""url":"/v1/completions""#,
+            r#""url":"\/v1/completions""#,
+            r#""body":{}"#,
+            r#""body": {"model":"m","x":[1,{"model":2}]} "#,
+            r#""body":{"mod\u0065l":"m","k":1,"k":2}"#,
+            r#""body":{"model":"\u006d"}"#,
+            r#""body":{"model":"m","model":"m"}"#,
+            r#""body":{"model":1}"#,
+            r#""body":{"stream":false,"stream":null}"#,
+            r#""body":{"stream":true}"#,
+            r#""body":[]"#,
+            r#""b\u006fdy":{}"#,
+            r#""tag":[{"a":"b"}]"#,
+            r#""tag":01"#,
+            r#""n\u00e9":null"#,
+            "",
+        ]);
+        let good = [
+            r#""custom_id":"a""#,
+            r#""method":"POST""#,
+            r#""url":"/v1/completions""#,
+            r#""body":{"n":1.0}"#,
+        ];
+        let members = (
+            prop::collection::vec(member, 0..4),
+            prop::collection::vec(0_usize..4, 0..2),
+        );
+        members.prop_map(move |(mut members, left_out)| {
+            let kept = good.iter().enumerate().filter(|(at, _)| !left_out.contains(at));
+            members.extend(kept.map(|(_, member)| *member));
+            let turn = left_out.len().min(members.len());
+            members.rotate_left(turn);
+            format!(" {{{}}} ", members.join(","))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #[test]
+        fn a_scanned_row_is_the_row_that_examining_finds(line in line()) {
+            let line = Bytes::from(line);
+            if let Some(scanned) = RequestRow::scan(&line) {
+                prop_assert_eq!(Ok(scanned), RequestRow::examine(&line));
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_rows_are_scanned() {
+        let lines = [
+            r#"{"custom_id":"a","method":"POST","url":"/v1/completions","body":{"model":"m","prompt":"x\n"}}"#,
+            r#" {"custom_id":"\u0061","tag":{"a":[]},"body":{},"url":"/v1/embeddings","method":"POST"} "#,
+        ];
+        for line in lines {
+            let line = Bytes::from_static(line.as_bytes());
+            assert!(RequestRow::scan(&line).is_some());
+            assert_eq!(RequestRow::scan(&line), RequestRow::examine(&line).ok());
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum RowError {
     #[error("the line is {found}; write one JSON object on each line")]
     NotAnObject { found: String },
     #[error("nested deeper than {limit} levels of arrays and objects; flatten it")]
-    TooDeep { limit: usize },
+    TooDeep { limit: u32 },
     #[error("more than {limit} fields; a row needs only custom_id, method, url and body")]
     TooManyFields { limit: usize },
     #[error("{field} is missing; add {}", .field.example())]

@@ -100,6 +100,11 @@ pub enum Difference {
         /// What is wrong with it.
         reason: String,
     },
+    /// The data set could not be read to its end.
+    DatasetCutOff {
+        /// Where, and why.
+        reason: String,
+    },
     /// The data set is another one from here on, by the checksums of `index.json`.
     DatasetBlock {
         /// The first row of the first block that differs.
@@ -148,6 +153,7 @@ impl fmt::Display for Difference {
             Self::CutOff { at } => write!(f, "{at}, the last, has no line break at its end: the file is cut off"),
             Self::NoFile { file } => write!(f, "{} does not exist", file_name(*file)),
             Self::DatasetLine { line, reason } => write!(f, "line {line} of the data set is not a row: {reason}"),
+            Self::DatasetCutOff { reason } => write!(f, "the data set is {reason}"),
             Self::DatasetBlock { row, line, rows } => write!(
                 f,
                 "the data set is not the one that was read; it first differs in the {rows} rows from row {row} (line \

@@ -199,6 +199,28 @@ async fn a_file_that_is_cut_off_is_told() {
 }
 
 #[tokio::test]
+async fn a_compressed_data_set_is_read_as_its_text() {
+    let job = seven().await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, job.read(DATASET).await.as_bytes()).unwrap();
+    let compressed = encoder.finish().unwrap();
+    let told = async |name: &str, content: &[u8]| {
+        job.store.create(name, content.to_vec()).await.unwrap();
+        match verify(&job.store, name, &job.store).await.unwrap() {
+            Verdict::Differs(differences) => differences.described().map(ToString::to_string).collect::<Vec<_>>(),
+            verdict => panic!("{verdict:?}"),
+        }
+    };
+    let of_other_bytes = told("rows.jsonl.gz", &compressed).await;
+    assert_eq!(fields(&of_other_bytes), ["dataset.bytes", "dataset.sha256"]);
+    let cut_off = told("cut.jsonl.gz", &compressed[..compressed.len() - 4]).await;
+    assert!(
+        cut_off[0].starts_with("the data set is not readable as gzip after") && cut_off[0].contains("cut off"),
+        "{cut_off:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_missing_file_and_blank_lines_are_told() {
     let job = seven().await;
     job.edit(ERRORS, |lines| lines.insert(1, String::new())).await;

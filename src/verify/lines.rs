@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::dataset::{Line, LineSplitter, LineTooLong};
+use crate::dataset::{Compression, Decoder, Line, LineSplitter, LineTooLong, Undecodable};
 use crate::results::{Checksum, Hasher};
 use crate::storage::{Error, Store};
 
@@ -29,10 +29,12 @@ pub async fn stream_object(store: &Store, key: &str) -> Result<Option<Chunks>, E
     Ok(Some(stream::iter(reads).buffered(READ_AHEAD).boxed()))
 }
 
-/// The lines of a file, and the checksum of all bytes that they were split from.
+/// The lines of a file, and the checksum of all its bytes as they are stored.
 pub struct Lines {
     chunks: Chunks,
-    chunk: Bytes,
+    decoder: Decoder,
+    text: Bytes,
+    undecodable: Option<Undecodable>,
     /// Taken when the file has ended.
     splitter: Option<LineSplitter>,
     hasher: Hasher,
@@ -49,11 +51,13 @@ pub struct Sum {
 }
 
 impl Lines {
-    /// Splits a file; `limit` bounds a line, in bytes.
-    pub fn new(chunks: Chunks, limit: usize) -> Self {
+    /// Splits a file that is stored in that way; `limit` bounds a line, in bytes.
+    pub fn new(chunks: Chunks, compression: Compression, limit: usize) -> Self {
         Self {
             chunks,
-            chunk: Bytes::new(),
+            decoder: Decoder::new(compression),
+            text: Bytes::new(),
+            undecodable: None,
             splitter: Some(LineSplitter::new(limit)),
             hasher: Hasher::default(),
             bytes: 0,
@@ -63,19 +67,45 @@ impl Lines {
     /// The next line; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Result<Line, LineTooLong>>, Error> {
         while let Some(splitter) = &mut self.splitter {
-            if let Some(line) = splitter.next_in(&mut self.chunk) {
+            if let Some(line) = splitter.next_in(&mut self.text) {
                 return Ok(Some(line));
             }
-            match self.chunks.try_next().await? {
-                Some(chunk) => {
-                    self.hasher.update(&chunk);
-                    self.bytes += chunk.len() as u64;
-                    self.chunk = chunk;
+            match self.decoder.next() {
+                Ok(Some(text)) => self.text = text,
+                Ok(None) => match self.next_chunk().await? {
+                    Some(chunk) => self.decoder.feed(chunk),
+                    None => return Ok(self.last_line()),
+                },
+                Err(error) => {
+                    self.undecodable = Some(error);
+                    self.splitter = None;
+                    // For the checksum.
+                    while self.next_chunk().await?.is_some() {}
                 }
-                None => return Ok(self.splitter.take().and_then(LineSplitter::finish)),
             }
         }
         Ok(None)
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let chunk = self.chunks.try_next().await?;
+        if let Some(chunk) = &chunk {
+            self.hasher.update(chunk);
+            self.bytes += chunk.len() as u64;
+        }
+        Ok(chunk)
+    }
+
+    /// What has come of a line of a file that is cut off within is no line.
+    fn last_line(&mut self) -> Option<Result<Line, LineTooLong>> {
+        let last = self.splitter.take().and_then(LineSplitter::finish);
+        self.undecodable = self.decoder.finish().err();
+        last.filter(|_| self.undecodable.is_none())
+    }
+
+    /// Why there are no more lines, when that is not the end of the file.
+    pub fn undecodable(&self) -> Option<&Undecodable> {
+        self.undecodable.as_ref()
     }
 
     /// What all bytes came to. To be asked when the file has ended.

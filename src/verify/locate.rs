@@ -1,7 +1,7 @@
 //! Where a file differs whose checksum is wrong although every `custom_id` is in its place. A second look, and only at what
 //! has failed: what it needs (`index.json`, segments) may have been deleted, and then the checksum is all that is told.
 
-use crate::dataset::{Block, Index, MAX_ROW_BYTES};
+use crate::dataset::{Block, BlockChecksum, Compression, Index, MAX_ROW_BYTES};
 use crate::openai::ResultLine;
 use crate::results::{Checksum, Error, INDEX, Kind, Manifest, Replay, ReplayedRow};
 use crate::storage::{self, Store};
@@ -12,7 +12,8 @@ use super::lines::{Lines, stream_object};
 use super::row::{FilePlace, Name, file_name};
 use super::walk::{LONGEST_LINE, without_line_break};
 
-/// Notes the first block of the data set that is not the one that was read, by `index.json`.
+/// Notes the first block of the data set that is not the one that was read, by `index.json`. Not of a compressed one, whose
+/// blocks are nowhere in the file.
 pub async fn changed_block(
     dataset: &Store,
     key: &str,
@@ -20,6 +21,9 @@ pub async fn changed_block(
     manifest: &Manifest,
     differences: &mut Differences,
 ) -> Result<(), storage::Error> {
+    if Compression::of_name(key) != Compression::None {
+        return Ok(());
+    }
     let index = output.read(INDEX).await?;
     let Some(index) = index.and_then(|bytes| Index::decode(&bytes).ok()) else {
         return Ok(());
@@ -48,7 +52,7 @@ async fn is_unchanged(dataset: &Store, key: &str, size: u64, block: &Block) -> R
         return Ok(false);
     }
     let bytes = dataset.read_range(key, block.offset..end).await?;
-    Ok(Checksum::of(&bytes) == Checksum::from(<[u8; 32]>::from(block.sha256)))
+    Ok(BlockChecksum::of(&bytes) == block.checksum)
 }
 
 /// Notes the lines that are not what the segments hold.
@@ -72,8 +76,8 @@ async fn compare_with_segments(
     let (Some(results), Some(errors)) = (open(Kind::Result).await?, open(Kind::Error).await?) else {
         return Ok(());
     };
-    let mut results = Lines::new(results, LONGEST_LINE);
-    let mut errors = Lines::new(errors, LONGEST_LINE);
+    let mut results = Lines::new(results, Compression::None, LONGEST_LINE);
+    let mut errors = Lines::new(errors, Compression::None, LONGEST_LINE);
     let mut noted = 0;
     while let Some(row) = replay.next().await? {
         let file = match row.kind {

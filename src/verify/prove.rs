@@ -2,6 +2,7 @@
 
 use futures::{StreamExt, stream};
 
+use crate::dataset::Compression;
 use crate::results::{
     Checksum, Error, Identity, JOB, Kind, Manifest, STOPPED, Stopped, Usage, read_claim, read_manifest, read_stopped,
 };
@@ -59,6 +60,7 @@ pub async fn verify(dataset: &Store, key: &str, output: &Store) -> Result<Verdic
     let mut differences = Differences::default();
     let files = Files {
         dataset: read_dataset(dataset, key).await?,
+        compression: Compression::of_name(key),
         results: output_file(output, Kind::Result, &mut differences).await?,
         errors: output_file(output, Kind::Error, &mut differences).await?,
     };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::dataset::{Block, Index, LineSplitter, Sha256Digest};
+use crate::dataset::{Block, BlockChecksum, Index, LineSplitter, Sha256Digest};
 use crate::openai::{CustomId, Outcome, ResponseBody, ResultRow, RowNumber};
 use crate::results::{
     Checksum, Claim, DatasetFacts, Finished, FinishedRow, JobReference, Kind, MANIFEST, Segment, SegmentId, Work,
@@ -223,15 +223,17 @@ pub fn index_of(dataset: &str, rows: u64) -> String {
                 offset: first.offset,
                 length: end - first.offset,
                 rows: lines.len() as u64,
-                sha256: Sha256Digest::of(&dataset.as_bytes()[range]),
+                checksum: BlockChecksum::of(&dataset.as_bytes()[range]),
             }
         });
     let index = Index {
         rows: lines.len() as u64,
         bytes: dataset.len() as u64,
+        text_bytes: dataset.len() as u64,
         version: String::new(),
         sha256: Sha256Digest::of(dataset.as_bytes()),
         model_names: crate::dataset::ModelNames::new([""; 0]),
+        unknown_fields: Vec::new(),
         blocks: blocks.collect(),
     };
     String::from_utf8(index.encode()).unwrap()

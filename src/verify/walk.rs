@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::dataset::{Line, LineTooLong, MAX_ROW_BYTES};
+use crate::dataset::{Compression, Line, LineTooLong, MAX_ROW_BYTES};
 use crate::openai::{RequestRow, ResultLine, RowNumber};
 use crate::results::{Kind, RowSet, Tokens};
 use crate::storage::Error;
@@ -42,6 +42,8 @@ pub struct FileCount {
 pub struct Files {
     /// The data set.
     pub dataset: Chunks,
+    /// How it is stored.
+    pub compression: Compression,
     /// `results.jsonl`.
     pub results: Chunks,
     /// `errors.jsonl`.
@@ -59,7 +61,7 @@ pub async fn walk(
     window: usize,
     differences: &mut Differences,
 ) -> Result<Counted, Error> {
-    let mut dataset = DatasetFile::new(files.dataset);
+    let mut dataset = DatasetFile::new(files.dataset, files.compression);
     let mut results = OutputFile::new(files.results, Kind::Result, window);
     let mut errors = OutputFile::new(files.errors, Kind::Error, window);
     while let Some(row) = dataset.next(differences).await? {
@@ -86,13 +88,15 @@ pub async fn walk(
 
 struct DatasetFile {
     lines: Lines,
+    ended: bool,
     rows: u64,
 }
 
 impl DatasetFile {
-    fn new(chunks: Chunks) -> Self {
+    fn new(chunks: Chunks, compression: Compression) -> Self {
         Self {
-            lines: Lines::new(chunks, MAX_ROW_BYTES),
+            lines: Lines::new(chunks, compression, MAX_ROW_BYTES),
+            ended: false,
             rows: 0,
         }
     }
@@ -100,7 +104,14 @@ impl DatasetFile {
     async fn next(&mut self, differences: &mut Differences) -> Result<Option<Row>, Error> {
         loop {
             let line = match self.lines.next().await? {
-                None => return Ok(None),
+                None => {
+                    let reason = self.lines.undecodable().map(ToString::to_string);
+                    if let Some(reason) = reason.filter(|_| !self.ended) {
+                        differences.note(Difference::DatasetCutOff { reason });
+                    }
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Ok(line)) if line.is_blank() => continue,
                 Some(line) => line,
             };
@@ -139,7 +150,7 @@ impl OutputFile {
     fn new(chunks: Chunks, kind: Kind, window: usize) -> Self {
         Self {
             kind,
-            lines: Lines::new(chunks, LONGEST_LINE),
+            lines: Lines::new(chunks, Compression::None, LONGEST_LINE),
             ended: false,
             rows: 0,
             usage: Tokens::default(),

@@ -21,6 +21,7 @@ mod world;
 
 mod bad_data;
 mod bytes_kept;
+mod compressed;
 mod failures;
 mod killed;
 mod ordinary;

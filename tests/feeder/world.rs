@@ -61,8 +61,8 @@ impl World {
     }
 
     /// Uploads a data set.
-    pub async fn put_dataset(&self, key: &str, content: &str) {
-        let put = self.store("").create(key, content.to_owned()).await.unwrap();
+    pub async fn put_dataset(&self, key: &str, content: impl AsRef<[u8]>) {
+        let put = self.store("").create(key, content.as_ref().to_vec()).await.unwrap();
         assert_eq!(put, Put::Created);
     }
 

@@ -6,10 +6,13 @@ use std::{
 
 use crate::openai::LineNumber;
 
+/// Of a file that is read or written, in bytes. A merge has some hundred.
+const BUFFER: usize = 16 * 1024;
+
 /// The hash of an id and the line where it stands, sorted by hash, then line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Record {
-    pub(super) hash: [u8; 16],
+    pub(super) hash: u128,
     pub(super) line: LineNumber,
 }
 
@@ -18,7 +21,7 @@ impl Record {
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        bytes[..16].copy_from_slice(&self.hash);
+        bytes[..16].copy_from_slice(&self.hash.to_be_bytes());
         bytes[16..].copy_from_slice(&self.line.0.to_be_bytes());
         bytes
     }
@@ -28,7 +31,7 @@ impl Record {
         hash.copy_from_slice(&bytes[..16]);
         line.copy_from_slice(&bytes[16..]);
         Self {
-            hash,
+            hash: u128::from_be_bytes(hash),
             line: LineNumber(u64::from_be_bytes(line)),
         }
     }
@@ -38,32 +41,33 @@ impl Record {
 #[derive(Debug)]
 pub(super) struct Run {
     file: File,
-    records: usize,
+    records: u64,
 }
 
 impl Run {
-    pub(super) fn write(path: &Path, records: &[Record]) -> io::Result<Self> {
+    /// Writes sorted records to a file in `directory`.
+    pub(super) fn write(directory: &Path, sorted: impl Iterator<Item = io::Result<Record>>) -> io::Result<Self> {
+        let path = directory.join("custom-ids");
         let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
-            .open(path)?;
+            .open(&path)?;
         fs::remove_file(path)?;
-        let mut writer = BufWriter::new(file);
-        for record in records {
-            writer.write_all(&record.to_bytes())?;
+        let mut writer = BufWriter::with_capacity(BUFFER, file);
+        let mut records = 0;
+        for record in sorted {
+            writer.write_all(&record?.to_bytes())?;
+            records += 1;
         }
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Self {
-            file,
-            records: records.len(),
-        })
+        Ok(Self { file, records })
     }
 
     pub(super) fn read(mut self) -> io::Result<impl Iterator<Item = io::Result<Record>>> {
         self.file.rewind()?;
-        let mut reader = BufReader::new(self.file);
+        let mut reader = BufReader::with_capacity(BUFFER, self.file);
         Ok((0..self.records).map(move |_| {
             let mut bytes = [0; Record::BYTES];
             reader.read_exact(&mut bytes)?;
