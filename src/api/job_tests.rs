@@ -33,6 +33,22 @@ fn exactly_one_source_is_required() {
 }
 
 #[test]
+fn a_claim_takes_no_credentials() {
+    let with = |uri: &str| {
+        let output = format!("{{uri: '{uri}', credentialsSecretRef: {{name: keys}}}}");
+        job(&format!(
+            "{{dataset: {{inline: x}}, server: {{baseModel: m}}, output: {output}}}"
+        ))
+    };
+    with("s3://b/o/").validate_cel().expect("a bucket takes them");
+    let error = with("pvc://c/o/")
+        .validate_cel()
+        .expect_err("a claim does not")
+        .to_string();
+    assert!(error.contains("credentialsSecretRef goes with an s3:// uri"), "{error}");
+}
+
+#[test]
 fn image_and_image_tag_exclude_each_other() {
     let refused =
         job("{dataset: {inline: x}, server: {baseModel: m, image: a, imageTag: b}, output: {uri: 's3://b/o/'}}");
@@ -93,6 +109,12 @@ fn the_spec_is_immutable_field_by_field() {
             "credentialsSecretRef",
             serde_json::json!({"name": "a"}),
             serde_json::json!({"name": "b"}),
+        ),
+        (
+            "output",
+            "ifExists",
+            serde_json::json!("Fail"),
+            serde_json::json!("Resume"),
         ),
         (
             "dataset",

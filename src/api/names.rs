@@ -39,6 +39,8 @@ pub const DATASET_ENV_PREFIX: &str = "DATASET_";
 pub const OUTPUT_ENV_PREFIX: &str = "OUTPUT_";
 /// Where the feeder finds a claim's or a ConfigMap's files.
 pub const DATASET_MOUNT_PATH: &str = "/dataset";
+/// Where the feeder finds the claim of its output.
+pub const OUTPUT_MOUNT_PATH: &str = "/output";
 /// The feeder's scratch directory.
 pub const SCRATCH_MOUNT_PATH: &str = "/scratch";
 

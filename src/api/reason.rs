@@ -51,6 +51,16 @@ reasons! {
     DatasetChanged => "Put the original back and create the job again, or use another output for the new data set.",
     /// The output cannot be written.
     OutputNotWritable => "Correct spec.output and the keys in the Secret of spec.output.credentialsSecretRef.",
+    /// The store's clock and the feeder's differ by more than the store allows.
+    ClockSkew => "Set the clock of the node that the message compares with the store's; the job goes on by itself.",
+    /// A store does not answer, or fails.
+    StoreUnavailable => "See the store's words in the message; the job goes on by itself when it answers.",
+    /// The output's volume or bucket has no room left.
+    OutputFull => "Make room, or enlarge the volume or the quota; the job goes on by itself.",
+    /// The feeder's scratch directory is full, or cannot be written.
+    ScratchUnusable => "If it is full for good, create the job again with a larger spec.feeder.scratch.sizeLimit; else the job goes on by itself.",
+    /// Another job works on the same rows in the same output.
+    OutputInUse => "Wait for the job that the message names, or delete one of the two; this one goes on by itself.",
     /// The output holds another job's work.
     OutputNotEmpty => "Choose another spec.output.uri, or empty this one.",
     /// The spec asks for something that cannot be done.

@@ -146,6 +146,10 @@ pub struct FeederState {
     /// The reason in words, with what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What is not as it should be, though the work goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub warnings: Vec<String>,
     /// When a result last became durable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_durable_at: Option<Time>,

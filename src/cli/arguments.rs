@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::api::Engine;
-use crate::api::names::{DATASET_MOUNT_PATH, SCRATCH_MOUNT_PATH};
+use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
 
 /// Runs batch inference jobs on GPUs that exist only for the job.
 #[derive(Debug, Parser)]
@@ -72,6 +72,9 @@ pub struct FeedArguments {
     /// Where a claim or ConfigMap with the data set is mounted.
     #[arg(long, default_value = DATASET_MOUNT_PATH)]
     pub dataset_directory: PathBuf,
+    /// Where a claim for the output is mounted.
+    #[arg(long, default_value = OUTPUT_MOUNT_PATH)]
+    pub output_directory: PathBuf,
     /// Scratch directory.
     #[arg(long, default_value = SCRATCH_MOUNT_PATH)]
     pub scratch: PathBuf,

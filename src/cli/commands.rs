@@ -76,6 +76,7 @@ async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
         name: arguments.name,
         uid: arguments.uid,
         dataset_directory: arguments.dataset_directory,
+        output_directory: arguments.output_directory,
         scratch: arguments.scratch,
     };
     let exit = feeder::run(arguments, client, shutdown_signal()).await;

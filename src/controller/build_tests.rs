@@ -118,6 +118,41 @@ fn children_of_a_job_on_llama_cpp_with_files() {
     }
 }
 
+/// The volumes of the feeder's pod with a claim in them, and what is mounted from each.
+fn claims_of_feeder(dataset: &str, output: &str) -> serde_json::Value {
+    let mut spec = smallest();
+    spec["dataset"]["uri"] = dataset.into();
+    spec["output"]["uri"] = output.into();
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let feeder = serde_json::to_value(children.feeder).expect("serialises");
+    let pod = &feeder["spec"]["template"]["spec"];
+    let claims = pod["volumes"].as_array().expect("volumes").iter();
+    let claims = claims.filter(|volume| volume.get("persistentVolumeClaim").is_some());
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts").iter();
+    let mounts = mounts.filter(|mount| mount["name"] != "scratch");
+    json!({"claims": claims.collect::<Vec<_>>(), "mounts": mounts.collect::<Vec<_>>()})
+}
+
+#[test]
+fn the_claim_of_the_output_can_be_written_and_one_that_has_both_is_in_the_pod_once() {
+    let output = json!({"name": "output", "persistentVolumeClaim": {"claimName": "results"}});
+    let output_mount = json!({"name": "output", "mountPath": "/output"});
+    assert_eq!(
+        claims_of_feeder("pvc://data/rows.jsonl", "pvc://results/out"),
+        json!({
+            "claims": [output, {"name": "dataset", "persistentVolumeClaim": {"claimName": "data", "readOnly": true}}],
+            "mounts": [output_mount, {"name": "dataset", "mountPath": "/dataset", "readOnly": true}],
+        })
+    );
+    assert_eq!(
+        claims_of_feeder("pvc://results/rows.jsonl", "pvc://results/out"),
+        json!({
+            "claims": [output],
+            "mounts": [output_mount, {"name": "output", "mountPath": "/dataset", "readOnly": true}],
+        })
+    );
+}
+
 #[test]
 fn a_newer_operator_keeps_the_pod_templates_that_run() {
     let first = built(&job(smallest()), &settings("1"), &Observed::default());

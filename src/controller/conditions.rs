@@ -52,6 +52,13 @@ impl View<'_> {
         why_pods_wait(Component::Feeder, &self.observed.feeder_pods)
     }
 
+    /// What the feeder says that it waits for.
+    fn reported_wait(&self) -> Option<Wait> {
+        let feeder = self.feeder().filter(|feeder| feeder.state != FeederStage::Ended)?;
+        let reason = feeder.reason.as_deref().and_then(Reason::parse)?;
+        Some(Wait::new(reason, feeder.message.clone().unwrap_or_default()))
+    }
+
     /// Why the feeder has not reported yet.
     fn feeder_wait(&self) -> Wait {
         if let Some(name) = &self.observed.missing_config_map {
@@ -109,15 +116,18 @@ impl View<'_> {
                 let wait = self.feeder_wait();
                 update(false, wait.reason, wait.explain())
             }
-            (None, Some(feeder)) => {
+            (None, Some(_)) => {
                 if let Some(wait) = self.feeder_pod_wait() {
                     return update(false, wait.reason, wait.explain());
                 }
-                let message = feeder
-                    .message
-                    .clone()
-                    .unwrap_or_else(|| "the data set is being read and checked".into());
-                update(false, Reason::Inspecting, message)
+                match self.reported_wait() {
+                    Some(wait) => update(false, wait.reason, wait.explain()),
+                    None => update(
+                        false,
+                        Reason::Inspecting,
+                        "the data set is being read and checked".into(),
+                    ),
+                }
             }
         }
     }
@@ -160,7 +170,7 @@ impl View<'_> {
         )
     }
 
-    /// Once the feeder has reported, this is where it is told when its pod waits again: without it there are no results.
+    /// Once the data set is good, this is where it is told when the feeder or its pod waits: without it there are no results.
     fn results_available(&self, end: Option<&End>) -> ConditionUpdate {
         let update = |status, reason, message: String| {
             ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
@@ -169,7 +179,8 @@ impl View<'_> {
         if let Some(results) = reported.and_then(|reported| reported.results.as_ref()) {
             return update(true, Reason::ResultsWritten, format!("see {}", results.manifest_uri));
         }
-        match self.feeder_pod_wait().filter(|_| end.is_none()) {
+        let wait = self.feeder_pod_wait().or_else(|| self.reported_wait());
+        match wait.filter(|_| end.is_none()) {
             Some(wait) => update(false, wait.reason, wait.explain()),
             None => update(
                 false,

@@ -367,6 +367,32 @@ fn a_feeder_that_reported_and_then_waits_is_told() {
 }
 
 #[test]
+fn what_the_feeder_waits_for_is_the_reason_of_what_is_not_reached() {
+    let waiting = |state: &str| {
+        json!({"feeder": {
+            "attempt": 1, "state": state, "serversNeeded": false, "reason": "StoreUnavailable", "message": "503",
+        }})
+    };
+    for (state, kind) in [
+        ("Inspecting", ConditionType::Validated),
+        ("Feeding", ConditionType::ResultsAvailable),
+        ("Finalizing", ConditionType::ResultsAvailable),
+    ] {
+        let (_, conditions) = decided(&job(waiting(state)), &Observed::default());
+        let condition = find(&conditions, kind).expect("a condition");
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_str()),
+            ("False", "StoreUnavailable")
+        );
+        assert!(
+            condition.message.starts_with("503. See the store's words"),
+            "{}",
+            condition.message
+        );
+    }
+}
+
+#[test]
 fn a_server_pod_that_was_evicted_is_not_one_that_starts() {
     for phase in ["Failed", "Succeeded"] {
         let mut evicted = server_pod(700, false);

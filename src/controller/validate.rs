@@ -12,7 +12,7 @@ use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::engine::{AcceptedNames, BaseModel, Launch, LaunchError, LaunchInput};
-use crate::storage::{Root, StoreUri};
+use crate::storage::{Root, StoreUri, UriError};
 
 /// The device that a server asks for when its job names none.
 const DEFAULT_DEVICE: &str = "nvidia.com/gpu";
@@ -32,6 +32,8 @@ pub struct ValidatedJob {
     pub server_template: Option<PodTemplateSpec>,
     /// The claim that the data set is on.
     pub dataset_claim: Option<String>,
+    /// The claim that the results go to.
+    pub output_claim: Option<String>,
 }
 
 /// Validates a job.
@@ -60,6 +62,7 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         feeder_template: read(&feeder.pod_template, "spec.feeder.podTemplate")?,
         server_template: read(&server.pod_template, "spec.server.podTemplate")?,
         dataset_claim: dataset_claim(job)?,
+        output_claim: output_claim(job)?,
         job: job.clone(),
     })
 }
@@ -134,15 +137,21 @@ pub fn is_device(resource: &str) -> bool {
     resource.contains('/')
 }
 
-/// The claim that the data set is on, if it is on one. The output's URI is checked as well, so that a wrong one starts nothing.
+/// The claim that the data set is on, if it is on one.
 fn dataset_claim(job: &BatchInferenceJob) -> Result<Option<String>, Wait> {
-    let refuse =
-        |field: &str, error: &dyn std::error::Error| Wait::new(Reason::SpecInvalid, format!("spec.{field}: {error}"));
-    StoreUri::parse_prefix(&job.spec.output.uri).map_err(|error| refuse("output.uri", &error))?;
     let Some(uri) = &job.spec.dataset.uri else {
         return Ok(None);
     };
-    let uri = StoreUri::parse_object(uri).map_err(|error| refuse("dataset.uri", &error))?;
+    claim_of("spec.dataset.uri", StoreUri::parse_object(uri))
+}
+
+/// The claim that the results go to, if they go to one.
+fn output_claim(job: &BatchInferenceJob) -> Result<Option<String>, Wait> {
+    claim_of("spec.output.uri", StoreUri::parse_prefix(&job.spec.output.uri))
+}
+
+fn claim_of(field: &str, uri: Result<StoreUri, UriError>) -> Result<Option<String>, Wait> {
+    let uri = uri.map_err(|error| Wait::new(Reason::SpecInvalid, format!("{field}: {error}")))?;
     Ok(match uri.root() {
         Root::Claim(name) => Some(name.clone()),
         Root::Bucket(_) | Root::Folder(_) => None,

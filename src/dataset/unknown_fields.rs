@@ -20,9 +20,10 @@ impl UnknownFields {
     /// Counts the fields of one row, which has each of them once.
     pub(super) fn add(&mut self, names: Vec<String>) {
         for name in names {
+            let has_room = self.0.len() < NAMED;
             match self.0.iter_mut().find(|field| field.name == name) {
                 Some(field) => field.rows += 1,
-                None if self.0.len() < NAMED => self.0.push(UnknownField { name, rows: 1 }),
+                None if has_room => self.0.push(UnknownField { name, rows: 1 }),
                 None => {}
             }
         }

@@ -12,7 +12,7 @@ use crate::storage;
 use super::rate::Rate;
 use super::report::Place;
 use super::reporter::Reporter;
-use super::trouble::{Stop, chain};
+use super::trouble::{Stop, chain, wait_for_output};
 
 /// The rate falls also while nothing happens.
 const TICK: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
                 report.last_durable_at = Some(Timestamp::now());
             }
             match &status.trouble {
-                Some(trouble) => _ = report.waits.insert(Place::Output, chain(&*trouble.error)),
+                Some(trouble) => _ = report.waits.insert(Place::Output, wait_for_output(&trouble.error)),
                 None => _ = report.waits.remove(&Place::Output),
             }
         });

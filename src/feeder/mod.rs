@@ -20,6 +20,7 @@ mod memory;
 mod open;
 mod outcome;
 pub mod patience;
+mod preflight;
 pub mod rate;
 pub mod replicas;
 pub mod report;
@@ -29,6 +30,7 @@ mod run;
 mod send;
 pub mod steps;
 mod trouble;
+mod turn;
 mod workers;
 
 pub use job::Job;

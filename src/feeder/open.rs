@@ -49,20 +49,21 @@ pub async fn open_source(
     ))
 }
 
-/// Opens the output. `environment` has the keys of its Secret.
+/// Opens the output. `directory` is where its claim is mounted, `environment` has the keys of its Secret.
 ///
 /// # Errors
 ///
 /// [`End`] when it cannot be opened as it is.
 pub fn open_store(
     job: &BatchInferenceJob,
+    directory: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Store, End> {
     let uri = StoreUri::parse_prefix(&job.spec.output.uri)
         .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.output.uri: {error}")))?;
     let refused = |error: &dyn std::error::Error| End::new(Reason::OutputNotWritable, chain(error));
     let credentials = Credentials::from_env(Side::Output, environment).map_err(|error| refused(&error))?;
-    open_output(&uri, &credentials, None).map_err(|error| refused(&error))
+    open_output(&uri, &credentials, Some(directory)).map_err(|error| refused(&error))
 }
 
 /// A data set that Kubernetes itself holds is at most a mebibyte. The end of its key says how it is stored.
@@ -187,7 +188,12 @@ mod tests {
             .unwrap_err();
         assert_eq!(end.reason, Reason::DatasetAccessDenied);
         assert!(end.message.contains("AWS_SECRET_ACCESS_KEY"), "{}", end.message);
-        let end = open_store(&job, [("OUTPUT_AWS_ACCESS_KEY_ID".into(), "id".into())]).unwrap_err();
+        let end = open_store(
+            &job,
+            Path::new("/none"),
+            [("OUTPUT_AWS_ACCESS_KEY_ID".into(), "id".into())],
+        )
+        .unwrap_err();
         assert_eq!(end.reason, Reason::OutputNotWritable);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::reason::Reason;
 use crate::api::status::ResultsStatus;
-use crate::results::{ERRORS, Ended, JobReference, MANIFEST, Manifest, RESULTS, StopReason};
+use crate::results::{Claim, ERRORS, Ended, JOB, JobReference, MANIFEST, Manifest, RESULTS, StopReason};
 use crate::storage::Store;
 
 use super::report::{End, number};
@@ -58,6 +58,18 @@ fn reason_of(stop: StopReason) -> Reason {
         StopReason::RowsFailAlike => Reason::RowsFailAlike,
         StopReason::BudgetExceeded | StopReason::DeadlineExceeded | StopReason::Cancelled => Reason::AllRowsFailed,
     }
+}
+
+/// How a job ends that asked for an output of its own, where this claim is.
+#[must_use]
+pub fn already_claimed(claim: &Claim, store: &Store) -> End {
+    let (uri, job) = (store.uri_of(JOB), claim.job());
+    let message = format!(
+        "`{uri}`: job {job} (uid {}) wrote here, and spec.output.ifExists is Fail: choose an empty output, move the old objects \
+         away, or write Resume to go on with the same work",
+        job.uid
+    );
+    End::new(Reason::OutputNotEmpty, message)
 }
 
 #[cfg(test)]

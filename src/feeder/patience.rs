@@ -38,9 +38,9 @@ impl Patience {
             match tried {
                 Ok(value) => return Ok(value),
                 Err(Trouble::Final(stop)) => return Err(stop),
-                Err(Trouble::Passing(message)) => {
-                    tracing::warn!(?place, %message, "a store does not answer and is tried again");
-                    self.reporter.update(|report| _ = report.waits.insert(place, message));
+                Err(Trouble::Passing(wait)) => {
+                    tracing::warn!(?place, reason = %wait.reason, message = %wait.message, "what fails is tried again");
+                    self.reporter.update(|report| _ = report.waits.insert(place, wait));
                     failures += 1;
                     self.unless_stopped(sleep(backoff(failures, rand::random()))).await?;
                 }
@@ -48,7 +48,12 @@ impl Patience {
         }
     }
 
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+    /// Does something, unless the feeder is asked to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Interrupted`].
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
         let done = self.shutdown.run_until_cancelled(work).await;
         done.ok_or(Stop::Interrupted)
     }

@@ -19,6 +19,27 @@ pub enum Place {
     Dataset,
     /// Where the results go.
     Output,
+    /// The one place for a job that works in an output.
+    Turn,
+}
+
+/// Why the feeder waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// One of the conditions' reasons.
+    pub reason: Reason,
+    /// The reason in words.
+    pub message: String,
+}
+
+impl Wait {
+    /// A wait.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
 }
 
 /// How the job ended.
@@ -52,8 +73,10 @@ pub struct Report {
     pub stage: FeederStage,
     /// Whether rows are left that need a model server.
     pub servers_needed: bool,
-    /// What it waits for, in words.
-    pub waits: BTreeMap<Place, String>,
+    /// What it waits for.
+    pub waits: BTreeMap<Place, Wait>,
+    /// What is not as it should be, though the work goes on.
+    pub warnings: Vec<String>,
     /// How the job ended.
     pub end: Option<End>,
     /// What inspection found.
@@ -81,6 +104,7 @@ impl Report {
             stage: feeder.map_or(FeederStage::Inspecting, |feeder| feeder.state),
             servers_needed: feeder.is_some_and(|feeder| feeder.servers_needed),
             waits: BTreeMap::new(),
+            warnings: Vec::new(),
             end: None,
             last_durable_at: feeder.and_then(|feeder| feeder.last_durable_at.as_ref().map(|time| time.0)),
             hung_servers: Vec::new(),
@@ -111,16 +135,20 @@ impl Report {
     /// As the status says it.
     #[must_use]
     pub fn status(&self) -> FeederStatus {
-        let waits: Vec<_> = self.waits.values().map(String::as_str).collect();
-        let waits = (!waits.is_empty()).then(|| waits.join("; "));
+        let wait = self.waits.values().next();
+        let waits: Vec<_> = self.waits.values().map(|wait| wait.message.as_str()).collect();
         let end = self.end.as_ref();
         FeederStatus {
             feeder: Some(FeederState {
                 attempt: self.attempt.into(),
                 state: self.stage,
                 servers_needed: self.servers_needed,
-                reason: end.map(|end| end.reason.as_str().to_owned()),
-                message: end.map(|end| end.message.clone()).or(waits),
+                reason: end
+                    .map(|end| end.reason)
+                    .or(wait.map(|wait| wait.reason))
+                    .map(|reason| reason.to_string()),
+                message: end.map(|end| end.message.clone()).or(wait.map(|_| waits.join("; "))),
+                warnings: self.warnings.clone(),
                 last_durable_at: self.last_durable_at.map(Time),
                 hung_servers: self.hung_servers.iter().take(MOST_HUNG_SERVERS).cloned().collect(),
             }),
@@ -247,8 +275,14 @@ mod tests {
     #[test]
     fn waits_are_said_and_forgotten_at_the_end() {
         let mut report = feeding();
-        report.waits.insert(Place::Output, "the output's store is away".into());
-        assert_eq!(json(&report)["feeder"]["message"], "the output's store is away");
+        let away = |what: &str| Wait::new(Reason::StoreUnavailable, format!("the {what}'s store is away"));
+        report.waits.insert(Place::Output, away("output"));
+        assert_eq!(json(&report)["feeder"]["reason"], "StoreUnavailable");
+        report.waits.insert(Place::Dataset, away("data set"));
+        assert_eq!(
+            json(&report)["feeder"]["message"],
+            "the data set's store is away; the output's store is away"
+        );
         report.set_end(End::new(Reason::ServerRefusesRequests, "401"));
         let feeder = json(&report)["feeder"].clone();
         assert_eq!(
@@ -272,7 +306,14 @@ mod tests {
             (|report| report.last_durable_at = None, false),
             (|report| report.servers_needed = false, true),
             (|report| report.stage = FeederStage::Finalizing, true),
-            (|report| _ = report.waits.insert(Place::Dataset, "away".into()), true),
+            (
+                |report| {
+                    _ = report
+                        .waits
+                        .insert(Place::Dataset, Wait::new(Reason::StoreUnavailable, "away"))
+                },
+                true,
+            ),
         ];
         for (number, (change, expected)) in changes.into_iter().enumerate() {
             let mut after = before.clone();

@@ -1,18 +1,22 @@
 //! The feeder as a process: what it needs of Kubernetes, around the steps.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::BatchInferenceJob;
-use crate::api::status::Resolved;
+use crate::api::condition::{ConditionType, is_true};
+use crate::api::status::{FeederStage, Resolved};
+use crate::results::Lease;
 
 use super::backoff::backoff;
 use super::job::Job;
@@ -25,6 +29,9 @@ use super::reporter::{Dismissed, Reporter, WriteError};
 use super::steps::{Feeder, Stop};
 use super::trouble::chain;
 
+/// Of the 30 s that a pod has to end, and of which durable rows may have taken five.
+const RELEASE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Which job, and where its pod has what.
 #[derive(Clone, Debug)]
 pub struct Arguments {
@@ -36,6 +43,8 @@ pub struct Arguments {
     pub uid: String,
     /// Where a claim or ConfigMap with the data set is mounted.
     pub dataset_directory: PathBuf,
+    /// Where a claim for the output is mounted.
+    pub output_directory: PathBuf,
     /// Scratch directory.
     pub scratch: PathBuf,
 }
@@ -82,14 +91,42 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
     tracing::info!(%namespace, %name, attempt = report.attempt, "the feeder starts");
     let (reporter, publishing) = Reporter::new(report, status.clone());
     let publishing = AbortOnDropHandle::new(tokio::spawn(publishing));
-    tokio::select! {
+    let lease = Arc::default();
+    let exit = tokio::select! {
         exit = async {
             let patience = Patience { reporter: reporter.clone(), shutdown: shutdown.clone() };
-            let worked = work(&arguments, client, &status, patience).await;
+            let worked = work(&arguments, client, &status, patience, Arc::clone(&lease)).await;
             conclude(worked, &reporter, &shutdown).await
         } => exit,
         dismissed = publishing => dismissed.map_or(Exit::Restart, dismiss),
+    };
+    if exit != Exit::Restart {
+        // What is not released in time expires by itself.
+        let _ = timeout(RELEASE_WITHIN, release(&lease, &status)).await;
     }
+    exit
+}
+
+/// Lets other jobs work in the output, if this one is over. A feeder that is merely started elsewhere keeps it.
+async fn release(lease: &OnceLock<Lease>, status: &JobStatus) {
+    let Some(lease) = lease.get() else { return };
+    let is_over = match status.read().await {
+        Ok(job) => is_over(&job),
+        Err(WriteError::Dismissed(_)) => true,
+        Err(_) => false,
+    };
+    if is_over && let Err(error) = lease.release().await {
+        tracing::info!(error = %chain(&error), "the lease could not be released and expires");
+    }
+}
+
+fn is_over(job: &BatchInferenceJob) -> bool {
+    let status = job.status.as_ref();
+    let feeder = status.and_then(|status| status.reported.feeder.as_ref());
+    let conditions = status.map_or(&[][..], |status| &status.controller.conditions);
+    job.metadata.deletion_timestamp.is_some()
+        || feeder.is_some_and(|feeder| feeder.state == FeederStage::Ended)
+        || is_true(conditions, ConditionType::Failed)
 }
 
 fn dismiss(dismissed: Dismissed) -> Exit {
@@ -121,11 +158,18 @@ where
     }
 }
 
-async fn work(arguments: &Arguments, client: Client, status: &JobStatus, patience: Patience) -> Result<End, Stop> {
+async fn work(
+    arguments: &Arguments,
+    client: Client,
+    status: &JobStatus,
+    patience: Patience,
+    lease: Arc<OnceLock<Lease>>,
+) -> Result<End, Stop> {
     let Arguments {
         namespace,
         name,
         dataset_directory,
+        output_directory,
         scratch,
         ..
     } = arguments;
@@ -139,7 +183,7 @@ async fn work(arguments: &Arguments, client: Client, status: &JobStatus, patienc
     let source = open_source(&job, dataset_directory, environment())
         .await
         .map_err(Stop::Ended)?;
-    let store = open_store(&job, environment()).map_err(Stop::Ended)?;
+    let store = open_store(&job, output_directory, environment()).map_err(Stop::Ended)?;
     let (ready, replicas) = watch::channel(Replicas::new());
     let feeder = Feeder {
         job: Job::new(&job, &resolved).map_err(Stop::Ended)?,
@@ -148,6 +192,7 @@ async fn work(arguments: &Arguments, client: Client, status: &JobStatus, patienc
         scratch: scratch.clone(),
         replicas,
         patience,
+        lease,
     };
     let watching = Box::pin(watch_replicas(client, namespace, name, ready));
     tokio::select! {

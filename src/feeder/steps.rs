@@ -1,28 +1,32 @@
 //! The work on one job, step by step, without Kubernetes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
+use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
-    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Ledger, OutputNotEmpty, claim, finalise, highest_attempt,
-    read_manifest, restore, resume,
+    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, LEASE_LOOKED_AT_EVERY, Lease, Ledger, OutputNotEmpty,
+    StoreClock, claim, finalise, highest_attempt, read_claim, read_manifest, remove_leftovers, restore, resume,
 };
 use crate::storage::Store;
 
 use super::inspected;
 use super::job::Job;
-use super::outcome::end_of;
+use super::outcome::{already_claimed, end_of};
 use super::patience::Patience;
+use super::preflight::try_output;
 use super::replicas::Replicas;
 use super::report::{End, Place, progress, usage};
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
+use super::turn::{Turn, keep};
 
 /// A feeder at work on one job.
 #[derive(Debug)]
@@ -39,6 +43,14 @@ pub struct Feeder {
     pub replicas: watch::Receiver<Replicas>,
     /// Whom to tell, and when to stop.
     pub patience: Patience,
+    /// What keeps other jobs from working in the output, once it is held. Whoever ends the job releases it.
+    pub lease: Arc<OnceLock<Lease>>,
+}
+
+/// What came of waiting for other jobs.
+enum Taken {
+    Ours(Lease),
+    Finished(End),
 }
 
 impl Feeder {
@@ -48,17 +60,46 @@ impl Feeder {
     ///
     /// [`Stop`]: the job did not come to results, or not yet.
     pub async fn run(&self) -> Result<End, Stop> {
-        let attempt = self.raise_attempt().await?;
+        let output = try_output(&self.store, &self.job.reference.uid, &self.patience).await?;
+        let clock = StoreClock::new(output.written, Instant::now());
+        self.refuse_if_claimed().await?;
         let index = self.inspect().await?;
         let identity = self.claim(&index).await?;
-        if let Some(end) = self.reuse(identity).await? {
-            return Ok(end);
+        let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
+        let lease = match self.take_turn(turn, identity).await? {
+            Taken::Ours(lease) => lease,
+            Taken::Finished(end) => return Ok(end),
+        };
+        let lease = self.lease.get_or_init(|| lease);
+        tokio::select! {
+            ended = self.work(&index, identity) => ended,
+            stop = keep(lease) => Err(stop),
         }
+    }
+
+    /// Waits until no other job works here, or the work is done.
+    async fn take_turn(&self, mut turn: Turn<'_>, identity: Identity) -> Result<Taken, Stop> {
+        loop {
+            if let Some(end) = self.reuse(identity).await? {
+                return Ok(Taken::Finished(end));
+            }
+            if let Some(lease) = turn.take().await? {
+                return Ok(Taken::Ours(lease));
+            }
+            self.patience.unless_stopped(sleep(LEASE_LOOKED_AT_EVERY)).await?;
+        }
+    }
+
+    /// What is left, when no other job does it.
+    async fn work(&self, index: &Arc<Index>, identity: Identity) -> Result<End, Stop> {
+        // Not before, as another job may have gone on until now.
+        let attempt = self.raise_attempt().await?;
+        remove_leftovers(&self.store).await;
         let ledger = self.resume(attempt).await?;
         if ledger.durable().rows() < index.rows {
-            self.finish_rows(&index, identity, attempt, ledger).await?;
+            self.finish_rows(index, identity, attempt, ledger).await?;
         }
-        self.finalise(&index, identity).await
+        self.finalise(index, identity).await
     }
 
     /// An attempt higher than any that left its mark in the output, also that of a job of another uid.
@@ -113,6 +154,24 @@ impl Feeder {
         Ok(index)
     }
 
+    /// With `ifExists: Fail`, another job's claim is an end, and to be found before a large data set is read.
+    async fn refuse_if_claimed(&self) -> Result<(), Stop> {
+        if self.job.if_exists == IfExists::Resume {
+            return Ok(());
+        }
+        let read = || async { Ok(read_claim(&self.store).await?) };
+        let claim = self.patience.until_done(Place::Output, read).await?;
+        claim.map_or(Ok(()), |claim| self.refuse_theirs(&claim))
+    }
+
+    fn refuse_theirs(&self, claim: &Claim) -> Result<(), Stop> {
+        let is_ours = claim.job().uid == self.job.reference.uid;
+        if is_ours || self.job.if_exists == IfExists::Resume {
+            return Ok(());
+        }
+        Err(Stop::Ended(already_claimed(claim, &self.store)))
+    }
+
     async fn claim(&self, index: &Index) -> Result<Identity, Stop> {
         let Job {
             reference, dataset_uri, ..
@@ -121,7 +180,10 @@ impl Feeder {
         let claim = || async { Ok(claim(&self.store, &ours).await?) };
         match self.patience.until_done(Place::Output, claim).await? {
             Claimed::New => tracing::info!(identity = %ours.identity(), "the output is claimed"),
-            Claimed::Resumed(theirs) => tracing::info!(job = %theirs.job(), "work that was begun is taken up"),
+            Claimed::Resumed(theirs) => {
+                self.refuse_theirs(&theirs)?;
+                tracing::info!(job = %theirs.job(), "work that was begun is taken up");
+            }
             Claimed::OutputNotEmpty(reason) => return Err(Stop::Ended(self.refusal(&reason))),
         }
         // Another one that is there is of the same data set, as its claim is. One of other names stays, and the data set is
@@ -208,10 +270,11 @@ async fn empty_directory(directory: PathBuf) -> Result<PathBuf, Trouble> {
         _ => tokio::fs::create_dir_all(&directory).await,
     };
     let trouble = |error| {
-        Trouble::Passing(format!(
+        let message = format!(
             "the scratch directory `{}` cannot be used: {error}",
             directory.display()
-        ))
+        );
+        Trouble::wait(Reason::ScratchUnusable, message)
     };
     emptied.map_err(trouble)?;
     Ok(directory)

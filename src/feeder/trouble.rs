@@ -6,7 +6,7 @@ use crate::api::reason::Reason;
 use crate::dataset::{InspectError, ReadError, SourceError};
 use crate::{results, storage};
 
-use super::report::End;
+use super::report::{End, Wait};
 
 /// The most of a failure's text that is said, in bytes: a store may answer with a page of HTML.
 const LONGEST_CHAIN: usize = 1024;
@@ -25,13 +25,18 @@ pub enum Stop {
 /// What came of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Trying again may help; in words.
-    Passing(String),
+    /// Trying again may help.
+    Passing(Wait),
     /// Trying again will not help.
     Final(Stop),
 }
 
 impl Trouble {
+    /// Something to wait for.
+    pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Passing(Wait::new(reason, message))
+    }
+
     /// An end of the job.
     pub fn end(reason: Reason, message: impl Into<String>) -> Self {
         Self::Final(Stop::Ended(End::new(reason, message)))
@@ -57,7 +62,7 @@ pub fn chain(error: &dyn Error) -> String {
 impl From<SourceError> for Trouble {
     fn from(error: SourceError) -> Self {
         let reason = match &error {
-            SourceError::Unavailable { .. } => return Self::Passing(chain(&error)),
+            SourceError::Unavailable { .. } => return Self::wait(Reason::StoreUnavailable, chain(&error)),
             SourceError::NotFound { .. } => Reason::DatasetNotFound,
             SourceError::PermissionDenied { .. } | SourceError::Unauthenticated { .. } => Reason::DatasetAccessDenied,
             SourceError::Changed { .. } => Reason::DatasetChanged,
@@ -85,10 +90,10 @@ impl From<InspectError> for Trouble {
         match error {
             InspectError::Refused(refusal) => Self::end(Reason::DatasetInvalid, refusal.to_string()),
             InspectError::Source(error) => error.into(),
-            InspectError::Scratch(error) => Self::Passing(format!(
-                "{}; spec.feeder.scratch.sizeLimit may be too small",
-                chain(&error)
-            )),
+            InspectError::Scratch(error) => Self::wait(
+                Reason::ScratchUnusable,
+                format!("{}; spec.feeder.scratch.sizeLimit may be too small", chain(&error)),
+            ),
         }
     }
 }
@@ -96,11 +101,28 @@ impl From<InspectError> for Trouble {
 /// As the output's store means it.
 impl From<storage::Error> for Trouble {
     fn from(error: storage::Error) -> Self {
-        match error {
-            storage::Error::Unavailable { .. } => Self::Passing(chain(&error)),
-            _ => Self::end(Reason::OutputNotWritable, error.to_string()),
+        let wait = wait_for_output(&error);
+        if wait.reason == Reason::OutputNotWritable {
+            return Self::end(wait.reason, wait.message);
         }
+        Self::Passing(wait)
     }
+}
+
+/// What a failure of the output's store is called while it lasts. Only `OutputNotWritable` does not pass by itself. A clock is put
+/// right by whoever runs the node, and room is made, while the job waits; its spec is not what is wrong.
+pub fn wait_for_output(error: &storage::Error) -> Wait {
+    use storage::Error as E;
+    let (reason, message) = match error {
+        E::Unavailable { .. } => (Reason::StoreUnavailable, chain(error)),
+        E::NotAsWritten { .. } => (Reason::StoreUnavailable, error.to_string()),
+        E::ClockSkew { .. } => (Reason::ClockSkew, error.to_string()),
+        E::Full { .. } => (Reason::OutputFull, error.to_string()),
+        E::NotFound { .. } | E::BucketNotFound { .. } | E::AccessDenied { .. } | E::Unsupported { .. } => {
+            (Reason::OutputNotWritable, error.to_string())
+        }
+    };
+    Wait::new(reason, message)
 }
 
 impl From<results::Error> for Trouble {
@@ -108,7 +130,7 @@ impl From<results::Error> for Trouble {
         use results::Error as E;
         match error {
             E::Store(error) => error.into(),
-            E::Vanished { .. } => Self::Passing(chain(&error)),
+            E::Vanished { .. } => Self::wait(Reason::StoreUnavailable, chain(&error)),
             // Somebody deleted segments: their rows are run again.
             E::MissingRows { .. } => Self::Final(Stop::Restart(chain(&error))),
             E::Damaged { .. }
@@ -161,7 +183,8 @@ mod tests {
         };
         for trouble in [Trouble::from(dataset), results::Error::from(output).into()] {
             assert!(
-                matches!(&trouble, Trouble::Passing(text) if text.contains("503")),
+                matches!(&trouble, Trouble::Passing(wait)
+                    if wait.reason == Reason::StoreUnavailable && wait.message.contains("503")),
                 "{trouble:?}"
             );
         }

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod finalise;
 mod header;
+mod lease;
 mod ledger;
 mod ledger_writer;
 mod manifest;
@@ -42,6 +43,7 @@ pub use ended::{Ended, Outcome};
 pub use error::Error;
 pub use finalise::{Finished, finalise};
 pub use header::{Damage, Header, ModelRows, RowsOfKind, Tokens};
+pub use lease::{LEASE_LOOKED_AT_EVERY, LEASE_RENEWED_EVERY, Lease, Renewed, StoreClock, Term, latest_term};
 pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
 pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
 pub use manifest::{DatasetFacts, Manifest, ModelUsage, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
@@ -55,6 +57,20 @@ pub use segment::Segment;
 pub use segment_id::SegmentId;
 pub use stopped::{StopReason, Stopped, read_stopped, stop};
 
+use crate::storage::Store;
+
+/// Removes what feeders that were killed in the middle of a put have left on a volume. Best after other jobs are known to be gone.
+pub async fn remove_leftovers(store: &Store) {
+    match store
+        .remove_leftovers(&[JOB, INDEX, RESULTS, ERRORS, STOPPED, MANIFEST], &[SEGMENTS])
+        .await
+    {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "files of puts that were cut off are removed"),
+        Err(error) => tracing::warn!(%error, "files of puts that were cut off cannot be removed"),
+    }
+}
+
 /// Who may write here, and what for: created first.
 pub const JOB: &str = "job.json";
 /// What inspection found, for a feeder that starts again.
@@ -67,5 +83,7 @@ pub const ERRORS: &str = "errors.jsonl";
 pub const STOPPED: &str = "stopped.json";
 /// What the job came to: created last.
 pub const MANIFEST: &str = "manifest.json";
+/// The folder of what the job at work writes again and again.
+pub const LEASES: &str = "leases/";
 /// The folder of segments.
 pub const SEGMENTS: &str = "segments/";

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::uri::StoreUri;
 
 /// A store's refusal or failure.
@@ -35,6 +37,40 @@ pub enum Error {
         /// What the store answered.
         source: Box<object_store::Error>,
     },
+    /// The clocks differ by more than the store allows: S3 takes requests of the last and next 15 minutes.
+    #[error("the store of `{uri}` refuses requests of this clock: {clocks}")]
+    ClockSkew {
+        /// The object or prefix.
+        uri: StoreUri,
+        /// Both clocks, as far as they are known.
+        clocks: String,
+        /// What the store answered.
+        source: Box<object_store::Error>,
+    },
+    /// The volume, bucket or quota has no room left.
+    #[error("there is no room left for `{uri}`")]
+    Full {
+        /// The object.
+        uri: StoreUri,
+        /// What the store answered.
+        source: Box<object_store::Error>,
+    },
+    /// The store lacks something that an output needs.
+    #[error("the store of `{uri}` cannot do what is needed: {what}")]
+    Unsupported {
+        /// The object.
+        uri: StoreUri,
+        /// What it cannot do, and what to do about it.
+        what: &'static str,
+        /// What the store answered.
+        source: Box<object_store::Error>,
+    },
+    /// An object that was just written is not there, or is another one.
+    #[error("`{uri}` was written, but what is read there is something else")]
+    NotAsWritten {
+        /// The object.
+        uri: StoreUri,
+    },
     /// Anything else, after the retries of [`super::open_output`]: worth trying again later.
     #[error("the store of `{uri}` failed")]
     Unavailable {
@@ -49,6 +85,17 @@ impl Error {
     /// Sorts what the store answered about `uri`; `hint` says what to check when it refused.
     pub(super) fn new(uri: StoreUri, hint: &Arc<str>, source: object_store::Error) -> Self {
         let source = Box::new(source);
+        // Some of these are answered with a status that means a refusal elsewhere.
+        if chain_says(&source, "<Code>RequestTimeTooSkewed</Code>") {
+            let clocks = clocks(&source, Timestamp::now());
+            return Self::ClockSkew { uri, clocks, source };
+        }
+        if is_full(&source) {
+            return Self::Full { uri, source };
+        }
+        if let Some(what) = missing_ability(&source) {
+            return Self::Unsupported { uri, what, source };
+        }
         if is_refusal(&source) {
             let hint = Arc::clone(hint);
             return Self::AccessDenied { uri, hint, source };
@@ -79,20 +126,66 @@ const REFUSALS: [&str; 4] = [
     "<Code>InvalidToken</Code>",
 ];
 
+/// Both clocks. Amazon names its own in the answer, other stores may not:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+fn clocks(error: &object_store::Error, here: Timestamp) -> String {
+    let here = here.strftime("%Y-%m-%dT%H:%M:%SZ");
+    match chain(error).find_map(|error| element(&error.to_string(), "ServerTime")) {
+        Some(there) => format!("it is {here} here and {there} there"),
+        None => format!("it is {here} here, and another time there"),
+    }
+}
+
+/// The text of an element in a store's XML.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once("</")?;
+    Some(text.to_owned())
+}
+
+/// What stores answer that have no room left: MinIO, Ceph, and those that say it by the name of HTTP's status 507.
+const FULL: [&str; 3] = [
+    "<Code>XMinioStorageFull</Code>",
+    "<Code>QuotaExceeded</Code>",
+    "<Code>InsufficientStorage</Code>",
+];
+
+fn is_full(error: &object_store::Error) -> bool {
+    let no_room = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    FULL.iter().any(|code| chain_says(error, code)) || io_errors(error).any(|error| no_room(error.kind()))
+}
+
+/// What `link(2)` answers on a file system without hard links: EPERM, ENOSYS (FUSE), EOPNOTSUPP (SMB).
+const NO_HARD_LINKS: [i32; 3] = [1, 38, 95];
+
+fn missing_ability(error: &object_store::Error) -> Option<&'static str> {
+    // `object_store` 0.14, `local.rs`: how a create-only put says that its last step, the link, has failed.
+    let is_link = chain_says(error, "Unable to rename file");
+    let refused = |error: &io::Error| error.raw_os_error().is_some_and(|code| NO_HARD_LINKS.contains(&code));
+    if is_link && io_errors(error).any(refused) {
+        return Some(
+            "its file system has no hard links, by which an object is created only once; use a volume that has them \
+             (ext4, XFS, NFS, CephFS), or a bucket",
+        );
+    }
+    chain_says(error, "<Code>NotImplemented</Code>")
+        .then_some("it knows no conditional puts (If-None-Match); use another store, or a newer version of this one")
+}
+
+fn io_errors(error: &object_store::Error) -> impl Iterator<Item = &io::Error> {
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>())
+}
+
 fn is_refusal(error: &object_store::Error) -> bool {
     use object_store::Error as E;
     match error {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
         E::Generic { .. } => {
-            REFUSALS.iter().any(|text| chain_says(error, text)) || chain(error).any(is_permission_denied)
+            REFUSALS.iter().any(|text| chain_says(error, text))
+                || io_errors(error).any(|error| error.kind() == io::ErrorKind::PermissionDenied)
         }
         _ => false,
     }
-}
-
-fn is_permission_denied(error: &(dyn StdError + 'static)) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// The store's error codes reach us only as the XML text of its answer.
@@ -103,4 +196,61 @@ fn chain_says(error: &object_store::Error, code: &str) -> bool {
 fn chain<'a>(error: &'a object_store::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + 'a {
     let first: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |error| (**error).source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+        let uri = StoreUri::parse_object("s3://bucket/key").unwrap();
+        let source = object_store::Error::Generic {
+            store: "test",
+            source: source.into(),
+        };
+        Error::new(uri, &"check the key".into(), source)
+    }
+
+    /// As `object_store` says that the last step of a create-only put has failed.
+    #[derive(Debug, thiserror::Error)]
+    #[error("Unable to rename file: {source}")]
+    struct LinkFailed {
+        source: io::Error,
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_with_both_times() {
+        let answer =
+            |rest: &str| format!("status code: 403 Forbidden: <Error><Code>RequestTimeTooSkewed</Code>{rest}</Error>");
+        let error = told(answer("<ServerTime>2026-11-24T10:00:00Z</ServerTime>"));
+        assert!(matches!(error, Error::ClockSkew { .. }), "{error:?}");
+        assert!(
+            error.to_string().ends_with(" here and 2026-11-24T10:00:00Z there"),
+            "{error}"
+        );
+        assert!(told(answer("")).to_string().ends_with(" here, and another time there"));
+    }
+
+    #[test]
+    fn a_full_volume_and_a_used_up_quota_are_no_refusals() {
+        let full = told(io::Error::from_raw_os_error(28));
+        assert!(matches!(full, Error::Full { .. }), "{full:?}");
+        let quota = told("status code: 403 Forbidden: <Code>QuotaExceeded</Code>");
+        assert!(matches!(quota, Error::Full { .. }), "{quota:?}");
+    }
+
+    #[test]
+    fn a_file_system_without_hard_links_is_told_from_a_missing_permission() {
+        for code in NO_HARD_LINKS {
+            let source = io::Error::from_raw_os_error(code);
+            let error = told(LinkFailed { source });
+            assert!(error.to_string().contains("no hard links"), "{error}");
+        }
+        let denied = told(io::Error::from_raw_os_error(1));
+        assert!(matches!(denied, Error::AccessDenied { .. }), "{denied:?}");
+        let denied = told(LinkFailed {
+            source: io::Error::from_raw_os_error(13),
+        });
+        assert!(matches!(denied, Error::AccessDenied { .. }), "{denied:?}");
+    }
 }

@@ -8,8 +8,10 @@
 
 mod credentials;
 mod error;
+mod leftovers;
 mod named;
 mod open;
+mod preflight;
 mod store;
 mod uri;
 mod writer;
@@ -18,6 +20,7 @@ pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use error::Error;
 pub use named::{NamedError, open_named_folder, open_named_object};
 pub use open::{Dataset, OpenError, open_dataset, open_output};
-pub use store::{Entry, Put, Store};
+pub use preflight::{Preflight, preflight};
+pub use store::{Dated, Entry, Put, Store};
 pub use uri::{Root, StoreUri, UriError};
 pub use writer::{ObjectWriter, part_bytes};

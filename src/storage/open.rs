@@ -110,7 +110,11 @@ pub fn open_dataset(
 /// [`OpenError`]; the store itself is not asked yet.
 pub fn open_output(uri: &StoreUri, credentials: &Credentials, mount: Option<&Directory>) -> Result<Store, OpenError> {
     let (store, hint) = open(uri, credentials, mount)?;
-    Ok(Store::new(store, uri.clone(), hint))
+    let store = Store::new(store, uri.clone(), hint);
+    Ok(match (uri.root(), mount) {
+        (Root::Claim(_), Some(mount)) => store.in_directory(&mount.join(uri.key())),
+        _ => store,
+    })
 }
 
 fn open(

@@ -1,8 +1,11 @@
 //! An output: a place for objects under one prefix.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
+use std::path::Path as Directory;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future, stream};
@@ -11,6 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::error::Error;
+use super::leftovers;
 use super::uri::{Root, StoreUri};
 use super::writer::ObjectWriter;
 
@@ -20,6 +24,8 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     uri: StoreUri,
     hint: Arc<str>,
+    /// Where the prefix is on this machine, for a mounted claim.
+    directory: Option<Arc<Directory>>,
 }
 
 /// How a create-only put ended.
@@ -29,6 +35,15 @@ pub enum Put {
     Created,
     /// Somebody was here first; perhaps we ourselves, when the answer to an earlier try was lost.
     AlreadyExists,
+}
+
+/// A whole object, and its age.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// Its content.
+    pub bytes: Bytes,
+    /// When it was written, by the store's clock. Some stores know the second only.
+    pub modified: SystemTime,
 }
 
 /// One object of a listing.
@@ -44,7 +59,20 @@ impl Store {
     /// A store over `objects`, below the prefix that `uri` names; `hint` is what refusals tell the
     /// owner to check.
     pub fn new(objects: Arc<dyn ObjectStore>, uri: StoreUri, hint: Arc<str>) -> Self {
-        Self { objects, uri, hint }
+        Self {
+            objects,
+            uri,
+            hint,
+            directory: None,
+        }
+    }
+
+    /// The same store, whose prefix is a directory of this machine.
+    pub(super) fn in_directory(self, directory: &Directory) -> Self {
+        Self {
+            directory: Some(directory.into()),
+            ..self
+        }
     }
 
     /// A store that forgets everything when dropped, for tests.
@@ -89,6 +117,21 @@ impl Store {
     /// [`Error`], never `NotFound`.
     pub async fn read(&self, key: &str) -> Result<Option<Bytes>, Error> {
         let read = async { self.objects.get(&self.path(key)).await?.bytes().await };
+        self.found(key, read.await)
+    }
+
+    /// Reads a whole small object, with when it was written; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], never `NotFound`.
+    pub async fn read_dated(&self, key: &str) -> Result<Option<Dated>, Error> {
+        let read = async {
+            let found = self.objects.get(&self.path(key)).await?;
+            let modified = found.meta.last_modified.into();
+            let bytes = found.bytes().await?;
+            Ok(Dated { bytes, modified })
+        };
         self.found(key, read.await)
     }
 
@@ -140,7 +183,18 @@ impl Store {
         Ok(entries)
     }
 
-    /// Deletes objects; those that are not there are passed over.
+    /// Puts a small object in the place of any other of its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; after one, the object may be there all the same.
+    pub async fn replace(&self, key: &str, payload: impl Into<PutPayload>) -> Result<(), Error> {
+        let put = self.objects.put(&self.path(key), payload.into()).await;
+        put.map(drop).map_err(|source| self.write_error(key, source))
+    }
+
+    /// Deletes objects; those that are not there are passed over. Nothing that must be done may need this: the right to delete is not
+    /// always given.
     ///
     /// # Errors
     ///
@@ -157,6 +211,24 @@ impl Store {
             }
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Removes what puts that were cut off have left on a volume, of the objects `keys` and of all in `folders`, and gives their
+    /// number; a bucket clears such things by itself.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says. Everything works with them there.
+    pub async fn remove_leftovers(
+        &self,
+        keys: &'static [&'static str],
+        folders: &'static [&'static str],
+    ) -> io::Result<usize> {
+        let Some(directory) = self.directory.clone() else {
+            return Ok(0);
+        };
+        let removing = tokio::task::spawn_blocking(move || leftovers::remove(&directory, keys, folders));
+        removing.await.map_err(io::Error::other)?
     }
 
     pub(super) fn objects(&self) -> &dyn ObjectStore {

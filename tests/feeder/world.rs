@@ -1,6 +1,8 @@
 //! All that a feeder lives in: a store, an API server with its job, model servers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
 use batch_inference_operator::verify::{Verdict, verify};
@@ -31,6 +33,12 @@ pub struct World {
     directory: TempDir,
     starts: u32,
     keys: BTreeMap<String, String>,
+    /// `spec.output` of the job.
+    pub output_spec: Value,
+    /// Where the claims `data` and `results` are mounted.
+    pub claim: TempDir,
+    /// Where scratch files go.
+    pub scratch: PathBuf,
 }
 
 impl World {
@@ -38,16 +46,21 @@ impl World {
     pub async fn new(folder: &'static str, dataset: &str) -> Self {
         let s3 = S3.get_or_init(SeaweedFs::start).await;
         let keys = [Side::Dataset, Side::Output].map(|side| s3.environment(side, SECRET_KEY));
+        let directory = tempfile::tempdir().unwrap();
         let world = Self {
             kubernetes: Kubernetes::start().await,
             uid: "1".to_owned(),
             s3,
             folder,
             servers: BTreeMap::new(),
-            directory: tempfile::tempdir().unwrap(),
             starts: 0,
             keys: keys.into_iter().flatten().collect(),
+            output_spec: json!({"uri": format!("s3://{BUCKET}/{folder}/out")}),
+            claim: tempfile::tempdir().unwrap(),
+            scratch: directory.path().join("scratch"),
+            directory,
         };
+        std::fs::create_dir(&world.scratch).unwrap();
         world.put_dataset("rows.jsonl", dataset).await;
         world.kubernetes.put_job(world.job("rows.jsonl"));
         world
@@ -85,7 +98,7 @@ impl World {
             "spec": {
                 "dataset": {"uri": format!("s3://{BUCKET}/{folder}/{dataset}")},
                 "server": {"engine": "VLLM", "baseModel": MODEL, "servedModelNames": ["gpt-4o-mini"]},
-                "output": {"uri": format!("s3://{BUCKET}/{folder}/out")},
+                "output": self.output_spec,
             },
             "status": {
                 "resolved": {
@@ -99,6 +112,40 @@ impl World {
     pub fn create_again(&mut self, uid: &str, dataset: &str) {
         uid.clone_into(&mut self.uid);
         self.kubernetes.put_job(self.job(dataset));
+    }
+
+    /// Another job with the same work on the same output, in another cluster. It has a server of its own once one is added.
+    pub async fn rival(&self, uid: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let rival = Self {
+            kubernetes: Kubernetes::start().await,
+            uid: uid.to_owned(),
+            s3: self.s3,
+            folder: self.folder,
+            servers: BTreeMap::new(),
+            starts: 0,
+            keys: self.keys.clone(),
+            output_spec: self.output_spec.clone(),
+            claim: tempfile::tempdir().unwrap(),
+            scratch: directory.path().join("scratch"),
+            directory,
+        };
+        std::fs::create_dir(&rival.scratch).unwrap();
+        rival.kubernetes.put_job(rival.job("rows.jsonl"));
+        rival
+    }
+
+    /// Where the S3 listens.
+    pub fn s3_address(&self) -> SocketAddr {
+        let url = &self.s3.environment(Side::Output, SECRET_KEY)[2].1;
+        url.trim_start_matches("http://").parse().unwrap()
+    }
+
+    /// Waits until the feeder says that it waits for this reason.
+    pub async fn until_waits(&self, reason: &str) -> Value {
+        let waits = async || self.status()["feeder"]["reason"] == reason;
+        until(&format!("the feeder waits for {reason}"), waits).await;
+        self.status()
     }
 
     /// Changes a key in the feeder's environment.
@@ -154,8 +201,10 @@ impl World {
         let path = |name: &str| self.directory.path().join(name).display().to_string();
         let kubeconfig = path("kubeconfig");
         std::fs::write(&kubeconfig, self.kubernetes.kubeconfig()).unwrap();
-        let scratch = path(&format!("scratch-{}", self.starts));
-        std::fs::create_dir(&scratch).unwrap();
+        let (claim, scratch) = (
+            self.claim.path().display().to_string(),
+            self.scratch.display().to_string(),
+        );
         let arguments = [
             ["feed", "--namespace", NAMESPACE, "--name", JOB].as_slice(),
             &[
@@ -163,6 +212,8 @@ impl World {
                 &self.uid,
                 "--dataset-directory",
                 "/none",
+                "--output-directory",
+                &claim,
                 "--scratch",
                 &scratch,
             ],

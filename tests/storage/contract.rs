@@ -7,10 +7,11 @@ use batch_inference_operator::results::{
     Checksum, Claim, Claimed, DatasetFacts, Ended, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Work,
     claim, finalise, resume,
 };
-use batch_inference_operator::storage::{Error, Put, Store};
+use batch_inference_operator::storage::{Error, Put, Store, preflight};
 use futures::future::join_all;
 
 pub async fn holds_on(store: &Store) {
+    a_preflight_finds_a_store_that_can_do_all_and_leaves_nothing(store).await;
     a_second_create_changes_nothing(store).await;
     of_many_creates_at_once_one_wins(store).await;
     what_is_not_there_is_none(store).await;
@@ -20,6 +21,14 @@ pub async fn holds_on(store: &Store) {
     empty_objects_exist(store).await;
     uris_name_the_place(store);
     rows_become_results(store).await;
+}
+
+async fn a_preflight_finds_a_store_that_can_do_all_and_leaves_nothing(store: &Store) {
+    for _ in 0..2 {
+        let found = preflight(store, "preflight/uid").await.unwrap();
+        assert!(found.creates_once && found.deletes, "{found:?}");
+        assert_eq!(store.read("preflight/uid").await.unwrap(), None);
+    }
 }
 
 async fn a_second_create_changes_nothing(store: &Store) {
@@ -111,7 +120,7 @@ pub async fn large_objects_are_written_in_parts(store: &Store) {
 }
 
 /// A job's whole life in its output, with a feeder that dies after half of the rows.
-async fn rows_become_results(store: &Store) {
+pub async fn rows_become_results(store: &Store) {
     const ROWS: u64 = 3000;
     let ours = job_claim(ROWS);
     assert_eq!(claim(store, &ours).await.unwrap(), Claimed::New);

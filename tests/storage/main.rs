@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod contract;
+mod limited;
 mod seaweedfs;
 mod verify;
 

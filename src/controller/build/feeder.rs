@@ -13,7 +13,7 @@ use super::{
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
     Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, FEEDER_CONTAINER, FEEDER_PREREQUISITES_CONTAINER,
-    OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH,
+    OUTPUT_ENV_PREFIX, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH,
 };
 use crate::api::reference::LocalReference;
 use crate::api::resources::{ComputeDefaults, Resources};
@@ -24,6 +24,8 @@ use crate::controller::validate::ValidatedJob;
 /// The feeder never gives up by a count: a crash costs seconds of work, and what it waits for may take days. Its end is
 /// decided by what it reports, not by how often it was restarted.
 const NO_BACKOFF_LIMIT: i32 = i32::MAX;
+const DATASET_VOLUME: &str = "dataset";
+const OUTPUT_VOLUME: &str = "output";
 const DEFAULT_SCRATCH: &str = "2Gi";
 
 pub(super) fn job(validated: &ValidatedJob, settings: &Settings, decided: Option<PodTemplateSpec>) -> Job {
@@ -57,12 +59,19 @@ fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
     let job = &validated.job;
     let mut volumes = vec![empty_dir("scratch", None, Some(scratch_limit(job)))];
     let mut mounts = vec![mount("scratch", SCRATCH_MOUNT_PATH)];
+    if let Some(claim) = &validated.output_claim {
+        mounts.push(mount(OUTPUT_VOLUME, OUTPUT_MOUNT_PATH));
+        volumes.push(claim_volume(OUTPUT_VOLUME, claim, None));
+    }
     if let Some(volume) = dataset_volume(validated) {
         mounts.push(VolumeMount {
             read_only: Some(true),
             ..mount(&volume.name, DATASET_MOUNT_PATH)
         });
-        volumes.push(volume);
+        // kubelet waits for ever for a pod that has one claim in two volumes, so where they share one it is mounted twice.
+        if volume.name != OUTPUT_VOLUME {
+            volumes.push(volume);
+        }
     }
     PodSpec {
         containers: vec![container(job, settings, mounts)],
@@ -150,24 +159,35 @@ fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Contai
     })
 }
 
+/// The volume that the data set is on; that of the output, when both are on one claim.
 fn dataset_volume(validated: &ValidatedJob) -> Option<Volume> {
-    let mut volume = Volume {
-        name: "dataset".into(),
-        ..Volume::default()
-    };
     if let Some(claim) = &validated.dataset_claim {
-        volume.persistent_volume_claim = Some(PersistentVolumeClaimVolumeSource {
-            claim_name: claim.clone(),
-            read_only: Some(true),
+        return Some(if validated.output_claim.as_ref() == Some(claim) {
+            claim_volume(OUTPUT_VOLUME, claim, None)
+        } else {
+            claim_volume(DATASET_VOLUME, claim, Some(true))
         });
-        return Some(volume);
     }
     let reference = validated.job.spec.dataset.config_map.as_ref()?;
-    volume.config_map = Some(ConfigMapVolumeSource {
-        name: reference.name.clone(),
-        ..ConfigMapVolumeSource::default()
-    });
-    Some(volume)
+    Some(Volume {
+        name: DATASET_VOLUME.into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: reference.name.clone(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    })
+}
+
+fn claim_volume(name: &str, claim: &str, read_only: Option<bool>) -> Volume {
+    Volume {
+        name: name.into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            read_only,
+        }),
+        ..Volume::default()
+    }
 }
 
 fn scratch_limit(job: &BatchInferenceJob) -> k8s_openapi::apimachinery::pkg::api::resource::Quantity {
