@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub struct Count {
 #[derive(Debug, Default)]
 pub struct Requests {
     counts: Mutex<BTreeMap<String, Count>>,
+    answers: Mutex<Vec<(Instant, String)>>,
     in_flight: AtomicUsize,
 }
 
@@ -41,6 +43,13 @@ impl Requests {
     /// Counts an answered request.
     pub fn answered(&self, id: &str) {
         self.change(id, |count| count.answered += 1);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.push((Instant::now(), id.to_owned()));
+    }
+
+    /// Every answer, with when it was given.
+    pub fn answers(&self) -> Vec<(Instant, String)> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Holds a place among the requests in flight.
