@@ -62,6 +62,11 @@ impl FakeModelServer {
         self.shared.requests.answers()
     }
 
+    /// How many answers were given.
+    pub fn answers_given(&self) -> usize {
+        self.shared.requests.answers_given()
+    }
+
     /// How many requests are in flight.
     pub fn in_flight(&self) -> usize {
         self.shared.requests.in_flight()

@@ -47,6 +47,11 @@ impl Requests {
         answers.push((Instant::now(), id.to_owned()));
     }
 
+    /// How many answers were given.
+    pub fn answers_given(&self) -> usize {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Every answer, with when it was given.
     pub fn answers(&self) -> Vec<(Instant, String)> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()

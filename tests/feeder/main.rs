@@ -9,6 +9,10 @@
 mod fake_model_server;
 #[path = "../proof/mod.rs"]
 mod proof;
+#[path = "../s3-proxy/mod.rs"]
+mod s3_proxy;
+#[path = "../s3-proxy/tests.rs"]
+mod s3_proxy_tests;
 #[path = "../storage/seaweedfs.rs"]
 mod seaweedfs;
 
