@@ -25,6 +25,7 @@ mod world;
 
 mod bad_data;
 mod bytes_kept;
+mod crash_matrix;
 mod failures;
 mod killed;
 mod ordinary;
