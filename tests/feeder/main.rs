@@ -30,6 +30,8 @@ mod failures;
 mod killed;
 mod ordinary;
 mod other_jobs;
+mod server_faults;
 mod servers_leave;
 mod stopped_early;
+mod store_faults;
 mod superseded;
