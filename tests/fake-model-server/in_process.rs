@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::moods::Storm;
-use super::requests::Count;
+use super::requests::{Count, Given};
 use super::server::{Server, Shared};
 use super::settings::Settings;
 
@@ -57,8 +56,8 @@ impl FakeModelServer {
         self.shared.requests.counts()
     }
 
-    /// Every answer, with when it was given, in that order.
-    pub fn answers(&self) -> Vec<(Instant, String)> {
+    /// Every answer, in the order in which they were given.
+    pub fn answers(&self) -> Vec<Given> {
         self.shared.requests.answers()
     }
 

@@ -30,5 +30,5 @@ pub use flags::{Flags, Refusal};
 pub use in_process::FakeModelServer;
 pub use moods::Storm;
 pub use recorder::{Event, EventKind, Recorder};
-pub use requests::Count;
+pub use requests::{Count, Given};
 pub use settings::{Program, Settings};

@@ -14,11 +14,19 @@ pub struct Count {
     pub answered: u64,
 }
 
+/// An answer that was given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub id: String,
+    pub received: Instant,
+    pub answered: Instant,
+}
+
 /// The counts of one server.
 #[derive(Debug, Default)]
 pub struct Requests {
     counts: Mutex<BTreeMap<String, Count>>,
-    answers: Mutex<Vec<(Instant, String)>>,
+    answers: Mutex<Vec<Given>>,
     in_flight: AtomicUsize,
 }
 
@@ -41,10 +49,14 @@ impl Requests {
     }
 
     /// Counts an answered request.
-    pub fn answered(&self, id: &str) {
+    pub fn answered(&self, id: &str, received: Instant) {
         self.change(id, |count| count.answered += 1);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.push((Instant::now(), id.to_owned()));
+        answers.push(Given {
+            id: id.to_owned(),
+            received,
+            answered: Instant::now(),
+        });
     }
 
     /// How many answers were given.
@@ -52,8 +64,8 @@ impl Requests {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Every answer, with when it was given.
-    pub fn answers(&self) -> Vec<(Instant, String)> {
+    /// Every answer, in the order in which they were given.
+    pub fn answers(&self) -> Vec<Given> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,6 +1,7 @@
 //! Answering rows: counted, recorded, queued, held and answered as the row asks.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
@@ -33,7 +34,7 @@ pub async fn embeddings(State(shared): State<Arc<Shared>>, ConnectInfo(end): Con
 }
 
 async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, body: &[u8]) -> Response {
-    let program = shared.settings.program;
+    let (program, begun) = (shared.settings.program, Instant::now());
     let request: Value = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(error) => return answers::error(program, StatusCode::BAD_REQUEST, &format!("parse error: {error}")),
@@ -71,7 +72,7 @@ async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, bo
     if let Err(unrecorded) = record(shared, EventKind::Answered, id).await {
         return unrecorded;
     }
-    shared.requests.answered(id);
+    shared.requests.answered(id, begun);
     if script.truncated && applies {
         return bodies::truncated(response).await;
     }

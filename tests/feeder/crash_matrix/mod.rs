@@ -122,11 +122,11 @@ async fn run(seed: u64) -> Witness {
             () = point.reached(&world, &store) => {}
             () = feeder.until_ended(RUN_WITHIN) => {}
         }
-        let at = Instant::now();
         if let Some(code) = feeder.kill().await {
             assert_eq!(code, 0, "the feeder ended by itself, and not well");
             break;
         }
+        let at = Instant::now();
         kills.push(witnessed(&world, &store, point, at).await);
     }
     check_end(&world, &dataset, kills.len()).await;

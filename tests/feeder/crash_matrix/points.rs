@@ -12,7 +12,8 @@ use tokio::time::sleep;
 use super::ROWS;
 use crate::world::World;
 
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks: the last steps of a feeder take some milliseconds.
+const PAUSE: Duration = Duration::from_millis(4);
 /// Kills of one run.
 const MOST_KILLS: usize = 4;
 
@@ -41,12 +42,13 @@ enum Event {
     ServersReleased,
 }
 
-/// Events, each with the longest time after it.
-const EVENTS: usize = 11;
+/// Kinds of events.
+const EVENTS: u64 = 11;
 
 impl Event {
+    /// An event, and the longest time after it in milliseconds: so long that what follows is cut into too.
     fn draw(kind: u64, random: &mut StdRng) -> (Self, u64) {
-        match kind % EVENTS as u64 {
+        match kind % EVENTS {
             0 => (Self::Started, 400),
             1 => (Self::Inspected, 30),
             2 => (Self::Object(JOB), 30),
@@ -54,10 +56,10 @@ impl Event {
             4 => (Self::Answers(random.random_range(1..ROWS / 4)), 50),
             5 => (Self::Answers(random.random_range(ROWS / 4..ROWS)), 50),
             6 => (Self::Segments(random.random_range(1..4)), 1000),
-            7 => (Self::AllAnswered, 3500),
-            8 => (Self::ServersReleased, 500),
-            9 => (Self::Object(RESULTS), 20),
-            _ => (Self::Object(MANIFEST), 20),
+            7 => (Self::AllAnswered, 500),
+            8 => (Self::ServersReleased, 300),
+            9 => (Self::Object(RESULTS), 10),
+            _ => (Self::Object(MANIFEST), 5),
         }
     }
 
@@ -89,6 +91,19 @@ impl KillPoint {
             points.push(Self { event, then });
         }
         points
+    }
+
+    /// The event, without its numbers.
+    pub fn kind(&self) -> &'static str {
+        match self.event {
+            Event::Started => "start",
+            Event::Inspected => "inspection",
+            Event::Object(key) => key,
+            Event::Answers(_) => "answers",
+            Event::Segments(_) => "segments",
+            Event::AllAnswered => "last answer",
+            Event::ServersReleased => "servers released",
+        }
     }
 
     /// Returns when it is time to kill.
