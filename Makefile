@@ -5,6 +5,10 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 export CARGO_DENY
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+FUZZ_TARGETS ?= lines row segment manifest
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
 
@@ -40,6 +44,18 @@ bench: ## Measure the figures of docs/benchmarks.md and write them there: ten mi
 bench-full: ## Measure those that take long: ten million rows, and a real model
 	benches/run full
 
+.PHONY: soak
+soak: ## Kill the feeder in 100 seeded runs, and run the tests that take minutes
+	tests/run soak
+
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## Fuzz whatever reads a user's bucket, each reader for FUZZ_SECONDS (600)
+	set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(CACHE)/fuzz/$$target; \
+		PATH=$(dir $(CARGO_FUZZ)):$$PATH cargo fuzz run --sanitizer none --target-dir $(CARGO_TARGET_DIR)/fuzz \
+			$$target $(CACHE)/fuzz/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+	done
+
 .PHONY: cluster
 cluster: ## Start a one-node Kubernetes and leave it running
 	tests/cluster/build
@@ -58,3 +74,8 @@ $(CARGO_DENY):
 	CARGO_TARGET_DIR=$(CACHE)/build/cargo-deny cargo install cargo-deny --locked --quiet \
 		--version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 	rm -rf $(CACHE)/build/cargo-deny
+
+$(CARGO_FUZZ):
+	CARGO_TARGET_DIR=$(CACHE)/build/cargo-fuzz cargo install cargo-fuzz --locked --quiet \
+		--version $(CARGO_FUZZ_VERSION) --root $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+	rm -rf $(CACHE)/build/cargo-fuzz

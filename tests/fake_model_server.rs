@@ -2,6 +2,8 @@
 
 #[path = "fake-model-server/mod.rs"]
 mod fake_model_server;
+#[path = "fake-model-server/tests/faults.rs"]
+mod faults;
 
 use std::path::PathBuf;
 use std::process::Stdio;

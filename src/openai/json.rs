@@ -8,6 +8,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+/// Characters of a text that a message shows.
+const SHOWN: usize = 100;
+
 /// Calls `on_member` with each member of the object `json`, in order, doubled keys too. The key has its escapes
 /// resolved; the value is a slice of `json`, without the space around it.
 ///
@@ -84,12 +87,15 @@ pub(super) fn describe(value: &str) -> String {
     }
 }
 
-/// A text short enough for a message: its first 100 characters.
+/// A text fit for a message: its first 100 characters. Control characters, which would break the message's line or command the
+/// terminal that shows it, are replaced.
 pub(crate) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(100) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut short: String = text.chars().take(SHOWN).map(shown).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        short.push_str("...");
     }
+    short
 }
 
 #[cfg(test)]
@@ -112,5 +118,12 @@ mod tests {
     fn depth_does_not_count_brackets_in_strings() {
         assert_eq!(depth(br#"{"a\"[[[":"[[\\","b":[{}]}"#), 3);
         assert_eq!(depth(b"17"), 0);
+    }
+
+    #[test]
+    fn a_message_keeps_its_line_whatever_it_quotes() {
+        assert_eq!(shortened("a\nb\u{1b}[31m\u{9b}"), "a\u{fffd}b\u{fffd}[31m\u{fffd}");
+        assert_eq!(shortened(&"é".repeat(100)), "é".repeat(100));
+        assert_eq!(shortened(&"é".repeat(101)), "é".repeat(100) + "...");
     }
 }

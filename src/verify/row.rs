@@ -17,10 +17,9 @@ pub struct Name {
 impl Name {
     /// Keeps what is needed of an id.
     pub fn new(id: &CustomId) -> Self {
-        let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
         Self {
             digest: Checksum::of(id.as_str().as_bytes()),
-            text: shortened(id.as_str()).chars().map(shown).collect(),
+            text: shortened(id.as_str()),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Bodies in the form of each program. Those of llama-server were taken from llama.cpp 0.7.0 as it ran; those of vLLM from its
-//! source (0.32.0, `vllm/exceptions.py`, `vllm/v1/metrics/loggers.py`).
+//! source (0.32.0, `vllm/exceptions.py`).
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -97,25 +97,16 @@ pub fn models(settings: &Settings) -> String {
     json!({"object": "list", "data": data}).to_string()
 }
 
-/// The metrics by which the program's queue is known.
-pub fn metrics(settings: &Settings, running: usize, waiting: usize) -> String {
-    match settings.program {
-        Program::Vllm => {
-            let labels = format!("{{engine=\"0\",model_name=\"{}\"}}", settings.names[0]);
-            format!(
-                "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{labels} {running}.0\n\
-                 # TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting{labels} {waiting}.0\n"
-            )
-        }
-        Program::LlamaServer => format!(
-            "# TYPE llamacpp:requests_processing gauge\nllamacpp:requests_processing {running}\n\
-             # TYPE llamacpp:requests_deferred gauge\nllamacpp:requests_deferred {waiting}\n"
-        ),
-    }
+/// The answer to a good request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Success {
+    pub body: String,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
 }
 
 /// The answer to a good request; the error is the message of a 400.
-pub fn success(settings: &Settings, endpoint: Endpoint, request: &Value) -> Result<String, String> {
+pub fn success(settings: &Settings, endpoint: Endpoint, request: &Value) -> Result<Success, String> {
     let model = &settings.names[0];
     let body = match endpoint {
         Endpoint::Chat => {
@@ -146,7 +137,12 @@ pub fn success(settings: &Settings, endpoint: Endpoint, request: &Value) -> Resu
             })
         }
     };
-    Ok(body.to_string())
+    let tokens = |kind: &str| body["usage"][kind].as_u64().unwrap_or(0);
+    Ok(Success {
+        prompt_tokens: tokens("prompt_tokens"),
+        completion_tokens: tokens("completion_tokens"),
+        body: body.to_string(),
+    })
 }
 
 /// The text of every answer.

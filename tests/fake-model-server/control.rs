@@ -1,13 +1,22 @@
-//! How a test commands a running server: `/control/requests`, `/control/release/NAME`, `/control/release-all`.
+//! How a test commands a running server:
+//!
+//! | | |
+//! | --- | --- |
+//! | `GET /control/requests` | how often each row was received and answered |
+//! | `POST /control/release/NAME`, `POST /control/release-all` | lets held answers go |
+//! | `PUT /control/storm` with a [`Storm`], `DELETE /control/storm` | turns requests away, and no longer |
+//! | `PUT /control/hang`, `DELETE /control/hang` | answers no row, and goes on |
+//! | `POST /control/crash` | resets all connections, and nobody listens for a while |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use tokio::sync::watch;
 
+use super::moods::Storm;
 use super::requests::Count;
 use super::server::Shared;
 
@@ -56,6 +65,9 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/control/requests", get(requests))
         .route("/control/release/{name}", post(release))
         .route("/control/release-all", post(release_all))
+        .route("/control/storm", put(storm).delete(no_storm))
+        .route("/control/hang", put(hang).delete(no_hang))
+        .route("/control/crash", post(crash))
 }
 
 async fn requests(State(shared): State<Arc<Shared>>) -> Json<BTreeMap<String, Count>> {
@@ -68,4 +80,25 @@ async fn release(State(shared): State<Arc<Shared>>, Path(name): Path<String>) {
 
 async fn release_all(State(shared): State<Arc<Shared>>) {
     shared.holds.release_all();
+}
+
+async fn storm(State(shared): State<Arc<Shared>>, Json(storm): Json<Storm>) {
+    shared.storms.set(Some(storm));
+}
+
+async fn no_storm(State(shared): State<Arc<Shared>>) {
+    shared.storms.set(None);
+}
+
+async fn hang(State(shared): State<Arc<Shared>>) {
+    shared.hang.begin(shared.metrics());
+}
+
+async fn no_hang(State(shared): State<Arc<Shared>>) {
+    shared.hang.end();
+}
+
+/// The answer to this request is lost too.
+async fn crash(State(shared): State<Arc<Shared>>) {
+    shared.crashes.crash(shared.settings.crash);
 }

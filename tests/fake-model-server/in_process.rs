@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::requests::Count;
+use super::moods::Storm;
+use super::requests::{Count, Given};
 use super::server::{Server, Shared};
 use super::settings::Settings;
 
@@ -55,6 +56,16 @@ impl FakeModelServer {
         self.shared.requests.counts()
     }
 
+    /// Every answer, in the order in which they were given.
+    pub fn answers(&self) -> Vec<Given> {
+        self.shared.requests.answers()
+    }
+
+    /// How many answers were given.
+    pub fn answers_given(&self) -> usize {
+        self.shared.requests.answers_given()
+    }
+
     /// How many requests are in flight.
     pub fn in_flight(&self) -> usize {
         self.shared.requests.in_flight()
@@ -68,6 +79,31 @@ impl FakeModelServer {
     /// Lets every held answer go.
     pub fn release_all(&self) {
         self.shared.holds.release_all();
+    }
+
+    /// Turns requests away, or no longer.
+    pub fn set_storm(&self, storm: Option<Storm>) {
+        self.shared.storms.set(storm);
+    }
+
+    /// How many requests were turned away.
+    pub fn turned_away(&self) -> u64 {
+        self.shared.storms.turned_away()
+    }
+
+    /// Answers no row from now on, while its health is good and its metrics stand still.
+    pub fn hang(&self) {
+        self.shared.hang.begin(self.shared.metrics());
+    }
+
+    /// Goes on after it hung.
+    pub fn recover(&self) {
+        self.shared.hang.end();
+    }
+
+    /// Resets all connections; nobody listens for a while.
+    pub fn crash(&self) {
+        self.shared.crashes.crash(self.shared.settings.crash);
     }
 }
 

@@ -12,9 +12,13 @@
 )]
 
 pub mod answers;
+pub mod bodies;
+pub mod connections;
 pub mod control;
 pub mod flags;
 pub mod in_process;
+pub mod metrics;
+pub mod moods;
 pub mod recorder;
 pub mod requests;
 pub mod rows;
@@ -24,6 +28,7 @@ pub mod settings;
 
 pub use flags::{Flags, Refusal};
 pub use in_process::FakeModelServer;
+pub use moods::Storm;
 pub use recorder::{Event, EventKind, Recorder};
-pub use requests::Count;
+pub use requests::{Count, Given};
 pub use settings::{Program, Settings};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +14,19 @@ pub struct Count {
     pub answered: u64,
 }
 
+/// An answer that was given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub id: String,
+    pub received: Instant,
+    pub answered: Instant,
+}
+
 /// The counts of one server.
 #[derive(Debug, Default)]
 pub struct Requests {
     counts: Mutex<BTreeMap<String, Count>>,
+    answers: Mutex<Vec<Given>>,
     in_flight: AtomicUsize,
 }
 
@@ -39,8 +49,24 @@ impl Requests {
     }
 
     /// Counts an answered request.
-    pub fn answered(&self, id: &str) {
+    pub fn answered(&self, id: &str, received: Instant) {
         self.change(id, |count| count.answered += 1);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.push(Given {
+            id: id.to_owned(),
+            received,
+            answered: Instant::now(),
+        });
+    }
+
+    /// How many answers were given.
+    pub fn answers_given(&self) -> usize {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Every answer, in the order in which they were given.
+    pub fn answers(&self) -> Vec<Given> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Holds a place among the requests in flight.

@@ -1,36 +1,40 @@
 //! Answering rows: counted, recorded, queued, held and answered as the row asks.
 
-use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use futures::stream;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::answers::{self, Endpoint};
+use super::answers::{self, Endpoint, Success};
+use super::bodies;
+use super::connections::ConnectionEnd;
+use super::metrics::Pace;
 use super::recorder::EventKind;
 use super::script::Script;
 use super::server::Shared;
 use super::settings::Program;
 
-pub async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    row(&shared, Endpoint::Chat, &body).await
+type Connection = ConnectInfo<ConnectionEnd>;
+
+pub async fn chat(State(shared): State<Arc<Shared>>, ConnectInfo(end): Connection, body: Bytes) -> Response {
+    row(&shared, Endpoint::Chat, &end, &body).await
 }
 
-pub async fn completions(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    row(&shared, Endpoint::Completions, &body).await
+pub async fn completions(State(shared): State<Arc<Shared>>, ConnectInfo(end): Connection, body: Bytes) -> Response {
+    row(&shared, Endpoint::Completions, &end, &body).await
 }
 
-pub async fn embeddings(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    row(&shared, Endpoint::Embeddings, &body).await
+pub async fn embeddings(State(shared): State<Arc<Shared>>, ConnectInfo(end): Connection, body: Bytes) -> Response {
+    row(&shared, Endpoint::Embeddings, &end, &body).await
 }
 
-async fn row(shared: &Shared, endpoint: Endpoint, body: &[u8]) -> Response {
-    let program = shared.settings.program;
+async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, body: &[u8]) -> Response {
+    let (program, begun) = (shared.settings.program, Instant::now());
     let request: Value = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(error) => return answers::error(program, StatusCode::BAD_REQUEST, &format!("parse error: {error}")),
@@ -41,6 +45,9 @@ async fn row(shared: &Shared, endpoint: Endpoint, body: &[u8]) -> Response {
     if let Err(unrecorded) = record(shared, EventKind::Received, id).await {
         return unrecorded;
     }
+    if let Some(turned_away) = shared.storms.turn_away(program) {
+        return turned_away;
+    }
     let Ok(_slot) = shared.slots.acquire().await else {
         return answers::error(program, StatusCode::SERVICE_UNAVAILABLE, "the server is going away");
     };
@@ -48,19 +55,46 @@ async fn row(shared: &Shared, endpoint: Endpoint, body: &[u8]) -> Response {
         Ok(script) => script,
         Err(message) => return answers::error(program, StatusCode::BAD_REQUEST, &message),
     };
-    if let Some(name) = &script.hold {
-        shared.holds.wait(name).await;
+    let success = answers::success(&shared.settings, endpoint, &request);
+    work(shared, &script, success.as_ref().ok()).await;
+    let applies = script.applies(received);
+    if script.crash && applies {
+        shared.crashes.crash(shared.settings.crash);
+        return std::future::pending().await;
     }
-    sleep(script.latency.unwrap_or(shared.settings.latency)).await;
-    if script.close && script.applies(received) {
-        return broken_off();
+    if script.close && applies {
+        return bodies::broken_off();
     }
-    let response = answer(shared, endpoint, &request, &script, received);
+    let response = answer(shared, endpoint, &request, success, &script, received);
+    if let Some(how) = script.cut.filter(|_| applies) {
+        return bodies::cut(response, how, connection).await;
+    }
     if let Err(unrecorded) = record(shared, EventKind::Answered, id).await {
         return unrecorded;
     }
-    shared.requests.answered(id);
-    response
+    shared.requests.answered(id, begun);
+    if script.truncated && applies {
+        return bodies::truncated(response).await;
+    }
+    match script.body {
+        Some(time) => bodies::slow(response, time).await,
+        None => response,
+    }
+}
+
+/// Takes the time that an answer takes.
+async fn work(shared: &Shared, script: &Script, success: Option<&Success>) {
+    let latency = script.latency.unwrap_or(shared.settings.latency);
+    let (prompt, completion) = success.map_or((0, 0), |it| (it.prompt_tokens, it.completion_tokens));
+    let pace = script
+        .tokens_per_second
+        .map_or(Pace::Within(completion, latency), Pace::PerSecond);
+    let _generation = shared.generations.begin(prompt, pace);
+    if let Some(name) = &script.hold {
+        shared.holds.wait(name).await;
+    }
+    sleep(latency).await;
+    shared.hang.wait().await;
 }
 
 /// Tells the recorder, where there is one. A row that is not recorded is not answered, or a test's counts would be wrong.
@@ -75,7 +109,14 @@ async fn record(shared: &Shared, event: EventKind, id: &str) -> Result<(), Respo
     })
 }
 
-fn answer(shared: &Shared, endpoint: Endpoint, request: &Value, script: &Script, received: u64) -> Response {
+fn answer(
+    shared: &Shared,
+    endpoint: Endpoint,
+    request: &Value,
+    success: Result<Success, String>,
+    script: &Script,
+    received: u64,
+) -> Response {
     if let Some(response) = scripted(shared, script, received) {
         return response;
     }
@@ -89,8 +130,8 @@ fn answer(shared: &Shared, endpoint: Endpoint, request: &Value, script: &Script,
         let message = "This server does not support embeddings. Start it with `--embeddings`";
         return answers::error(settings.program, StatusCode::NOT_IMPLEMENTED, message);
     }
-    match answers::success(settings, endpoint, request) {
-        Ok(body) => answers::json(StatusCode::OK, body),
+    match success {
+        Ok(success) => answers::json(StatusCode::OK, success.body),
         Err(message) => answers::error(settings.program, StatusCode::BAD_REQUEST, &message),
     }
 }
@@ -114,18 +155,4 @@ fn scripted(shared: &Shared, script: &Script, received: u64) -> Option<Response>
         response.headers_mut().insert(header::RETRY_AFTER, seconds.clone());
     }
     Some(response)
-}
-
-/// The start of an answer, and then the end of the connection.
-fn broken_off() -> Response {
-    let parts = [
-        Ok(Bytes::from_static(br#"{"id":"chatcmpl-"#)),
-        Err(io::Error::other("the row asked for it")),
-    ];
-    let body = Body::from_stream(stream::iter(parts));
-    (
-        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        body,
-    )
-        .into_response()
 }

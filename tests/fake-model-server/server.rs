@@ -14,14 +14,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
+use super::connections::{ConnectionEnd, Crashes, Listener, listen, take_port};
 use super::control::{self, Holds};
+use super::metrics::{self, Generations};
+use super::moods::{Hang, Storms};
 use super::recorder::RecorderClient;
 use super::requests::Requests;
 use super::settings::{Program, Settings};
 use super::{answers, rows};
-
-/// Connections that may wait to be accepted; Linux cuts it to its own limit.
-const BACKLOG: u32 = 4096;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -30,8 +30,20 @@ pub struct Shared {
     pub ready_at: Instant,
     pub requests: Requests,
     pub holds: Holds,
+    pub storms: Storms,
+    pub hang: Hang,
+    pub crashes: Arc<Crashes>,
     pub slots: Semaphore,
+    pub generations: Generations,
     pub recorder: Option<RecorderClient>,
+}
+
+impl Shared {
+    /// What the metrics say now.
+    pub fn metrics(&self) -> String {
+        let now = || metrics::text(&self.settings, self.requests.in_flight(), self.generations.tokens());
+        self.hang.metrics().unwrap_or_else(now)
+    }
 }
 
 /// A server that has its port.
@@ -50,25 +62,23 @@ enum Port {
 impl Server {
     /// Takes the port, and listens where nothing is to be loaded first.
     pub fn bind(settings: Settings) -> io::Result<Self> {
-        let socket = if settings.address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(settings.address)?;
+        let socket = take_port(settings.address)?;
         let address = socket.local_addr()?;
         let waits = settings.program == Program::Vllm && !settings.loading.is_zero();
         let port = if waits {
             Port::Taken(socket)
         } else {
-            Port::Listening(socket.listen(BACKLOG)?)
+            Port::Listening(listen(socket)?)
         };
         let shared = Shared {
             ready_at: Instant::now() + settings.loading,
             requests: Requests::default(),
             holds: Holds::default(),
+            storms: Storms::default(),
+            hang: Hang::default(),
+            crashes: Arc::default(),
             slots: Semaphore::new(settings.slots),
+            generations: Generations::default(),
             recorder: settings
                 .recorder
                 .clone()
@@ -103,10 +113,12 @@ impl Server {
             Port::Listening(listener) => listener,
             Port::Taken(socket) => {
                 sleep(self.shared.settings.loading).await;
-                socket.listen(BACKLOG)?
+                listen(socket)?
             }
         };
-        axum::serve(listener, router(self.shared)).await
+        let listener = Listener::new(listener, Arc::clone(&self.shared.crashes))?;
+        let app = router(self.shared).into_make_service_with_connect_info::<ConnectionEnd>();
+        axum::serve(listener, app).await
     }
 }
 
@@ -155,7 +167,5 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
         let message = "This server does not support metrics endpoint. Start it with `--metrics`";
         return answers::error(shared.settings.program, StatusCode::NOT_IMPLEMENTED, message);
     }
-    let in_flight = shared.requests.in_flight();
-    let running = in_flight.min(shared.settings.slots);
-    answers::metrics(&shared.settings, running, in_flight - running).into_response()
+    shared.metrics().into_response()
 }

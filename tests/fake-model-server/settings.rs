@@ -33,6 +33,8 @@ pub struct Settings {
     pub loading: Duration,
     /// `FAKE_SLOTS`: how many requests are worked on at a time; others queue. Default: all.
     pub slots: usize,
+    /// `FAKE_CRASH_SECONDS`: how long nobody listens after a crash. Default: 1.
+    pub crash: Duration,
     /// `FAKE_STATUS`: every row is answered with this status.
     pub status: Option<u16>,
     /// `FAKE_RECORDER`: a [`super::Recorder`]'s URL, which is told of every request before it is answered.
@@ -58,6 +60,7 @@ impl Settings {
         };
         settings.latency = Duration::from_millis(number("FAKE_LATENCY_MS")?.unwrap_or(0));
         settings.loading = Duration::from_secs(number("FAKE_LOADING_SECONDS")?.unwrap_or(0));
+        settings.crash = Duration::from_secs(number("FAKE_CRASH_SECONDS")?.unwrap_or(1));
         if let Some(slots) = env("FAKE_SLOTS") {
             settings.slots = parse("FAKE_SLOTS", &slots)?;
         }
@@ -87,6 +90,7 @@ impl Settings {
             latency: Duration::ZERO,
             loading: Duration::ZERO,
             slots: Semaphore::MAX_PERMITS,
+            crash: Duration::from_secs(1),
             status: None,
             recorder: None,
             pod: String::new(),

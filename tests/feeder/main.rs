@@ -9,6 +9,10 @@
 mod fake_model_server;
 #[path = "../proof/mod.rs"]
 mod proof;
+#[path = "../s3-proxy/mod.rs"]
+mod s3_proxy;
+#[path = "../s3-proxy/tests.rs"]
+mod s3_proxy_tests;
 #[path = "../storage/seaweedfs.rs"]
 mod seaweedfs;
 
@@ -23,12 +27,18 @@ mod world;
 mod bad_data;
 mod bytes_kept;
 mod compressed;
+mod crash_matrix;
 mod failures;
+mod hung_replica;
 mod killed;
 mod ordinary;
 mod other_jobs;
 mod other_output;
 mod same_output;
+mod poison_row;
+mod server_faults;
 mod servers_leave;
 mod stopped_early;
+mod store_faults;
+mod store_without_conditions;
 mod superseded;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -39,15 +40,28 @@ impl FeederProcess {
     }
 
     /// Waits for its end, and gives its exit code.
-    pub async fn exit_code(mut self) -> i32 {
-        let status = timeout(PATIENCE, self.process.wait()).await;
+    pub async fn exit_code(self) -> i32 {
+        self.exit_code_within(PATIENCE).await
+    }
+
+    /// The same for one that may take long.
+    pub async fn exit_code_within(mut self, patience: Duration) -> i32 {
+        let status = timeout(patience, self.process.wait()).await;
         let status = status.expect("the feeder ends in time").unwrap();
         status.code().expect("the feeder ends by itself")
     }
 
-    /// SIGKILL: the process does not notice. Returns when it is gone.
-    pub async fn kill(mut self) {
-        self.process.kill().await.unwrap();
+    /// Returns when it has ended by itself.
+    pub async fn until_ended(&mut self, patience: Duration) {
+        let ended = timeout(patience, self.process.wait()).await;
+        ended.expect("the feeder ends in time").unwrap();
+    }
+
+    /// SIGKILL: the process does not notice. Returns when it is gone, with its exit code if it had ended before.
+    pub async fn kill(mut self) -> Option<i32> {
+        // Refused when it has ended, and has been waited for.
+        let _ = self.process.start_kill();
+        self.process.wait().await.unwrap().code()
     }
 
     /// SIGTERM, and the exit code that comes of it.

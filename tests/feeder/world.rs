@@ -15,11 +15,16 @@ use crate::kubernetes::{Kubernetes, NAMESPACE};
 use crate::output::{self, Output};
 use crate::process::FeederProcess;
 use crate::rows::MODEL;
+use crate::s3_proxy::S3Proxy;
 use crate::seaweedfs::{BUCKET, SECRET_KEY, SeaweedFs};
 use crate::until::until;
 
 /// One S3 for all tests; it ends with the process.
 static S3: OnceCell<SeaweedFs> = OnceCell::const_new();
+
+pub async fn s3() -> &'static SeaweedFs {
+    S3.get_or_init(SeaweedFs::start).await
+}
 
 pub const JOB: &str = "triangles";
 
@@ -28,7 +33,7 @@ pub struct World {
     pub kubernetes: Kubernetes,
     pub uid: String,
     s3: &'static SeaweedFs,
-    folder: &'static str,
+    folder: String,
     servers: BTreeMap<&'static str, FakeModelServer>,
     directory: TempDir,
     starts: u32,
@@ -43,8 +48,9 @@ pub struct World {
 
 impl World {
     /// A job for a data set, in a folder of its own in the bucket. It has no servers yet.
-    pub async fn new(folder: &'static str, dataset: &str) -> Self {
-        let s3 = S3.get_or_init(SeaweedFs::start).await;
+    pub async fn new(folder: impl Into<String>, dataset: &str) -> Self {
+        let s3 = s3().await;
+        let folder = folder.into();
         let keys = [Side::Dataset, Side::Output].map(|side| s3.environment(side, SECRET_KEY));
         let directory = tempfile::tempdir().unwrap();
         let world = Self {
@@ -67,7 +73,7 @@ impl World {
     }
 
     /// A job with a ready server, in the same way.
-    pub async fn with_server(folder: &'static str, dataset: &str) -> Self {
+    pub async fn with_server(folder: impl Into<String>, dataset: &str) -> Self {
         let mut world = Self::new(folder, dataset).await;
         world.add_server("server");
         world
@@ -88,7 +94,7 @@ impl World {
 
     /// The job as the controller leaves it for the feeder.
     pub fn job(&self, dataset: &str) -> Value {
-        let folder = self.folder;
+        let folder = &self.folder;
         json!({
             "apiVersion": "batchinference.dev/v1alpha1",
             "kind": "BatchInferenceJob",
@@ -154,6 +160,15 @@ impl World {
         assert!(before.is_some(), "{name} was not there");
     }
 
+    /// Puts a proxy before the S3, for feeders that start from now on; the test itself goes on without it.
+    pub async fn put_s3_proxy(&mut self) -> S3Proxy {
+        let proxy = S3Proxy::start(self.s3.s3(), self.s3.filer()).await;
+        for side in [Side::Dataset, Side::Output] {
+            self.set_key(&format!("{}AWS_ENDPOINT_URL", side.env_prefix()), &proxy.url());
+        }
+        proxy
+    }
+
     /// Starts a model server that is ready.
     pub fn add_server(&mut self, pod: &'static str) -> &FakeModelServer {
         self.add_server_with(pod, |_| ())
@@ -187,6 +202,11 @@ impl World {
             row.answered += count.answered;
         }
         sum
+    }
+
+    /// How many answers the servers that live have given.
+    pub fn answers_given(&self) -> usize {
+        self.servers.values().map(FakeModelServer::answers_given).sum()
     }
 
     /// Waits until the servers have answered that many rows.

@@ -1,6 +1,6 @@
 //! `SeaweedFS` as an S3 on this machine's loopback. Test targets include this file with `#[path]`.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ impl SeaweedFs {
 
     /// The same as a feeder's environment has them.
     pub fn environment(&self, side: Side, secret_key: &str) -> [(String, String); 3] {
-        let endpoint = format!("http://127.0.0.1:{}", self.ports.s3);
+        let endpoint = format!("http://{}", self.s3());
         let vars = [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", secret_key),
@@ -103,12 +103,22 @@ impl SeaweedFs {
         })
     }
 
+    /// Where its S3 listens.
+    pub fn s3(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports.s3).into()
+    }
+
+    /// Where its filer listens: objects as files, without signatures.
+    pub fn filer(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports.filer).into()
+    }
+
     /// Waits until all parts of the server are there.
     async fn create_bucket(&mut self) {
         // A bucket is a directory of the filer.
-        let bucket = format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports.filer);
+        let bucket = format!("http://{}/buckets/{BUCKET}/", self.filer());
         let probe = format!("{bucket}probe");
-        let s3 = format!("http://127.0.0.1:{}/status", self.ports.s3);
+        let s3 = format!("http://{}/status", self.s3());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let deadline = Instant::now() + READY_WITHIN;
         loop {

@@ -1,0 +1,16 @@
+//! The manifest: no object makes its reader panic, and one that it takes says the same when it is written again.
+
+#![no_main]
+
+use readers::results::Manifest;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let manifest: Manifest = match serde_json::from_slice(input) {
+        Ok(manifest) => manifest,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let written = serde_json::to_vec_pretty(&manifest).expect("a manifest is JSON");
+    let again: Manifest = serde_json::from_slice(&written).expect("what was written is read");
+    assert_eq!(again, manifest);
+});

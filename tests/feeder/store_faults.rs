@@ -1,0 +1,168 @@
+//! A store that fails, is silent, or is gone: rows are kept meanwhile, and every one comes out once.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::rows::{held_line, ids, lines};
+use crate::s3_proxy::{Fault, S3Proxy, Which};
+use crate::until::until;
+use crate::world::World;
+
+/// Longer than rows wait for their segment.
+const OUTAGE: Duration = Duration::from_secs(5);
+const SKEWED: Fault = Fault::Answer(403, "RequestTimeTooSkewed");
+const FULL: Fault = Fault::Answer(507, "InsufficientStorage");
+
+/// A job of forty rows, half of them held, whose store does something to requests of some kind.
+async fn with_faults(folder: String, faults: Vec<(Which, Fault)>) {
+    let row = |(number, id): (usize, String)| held_line(&id, if number % 2 == 0 { "first" } else { "second" });
+    let dataset: String = ids(40).enumerate().map(row).collect();
+    let mut world = World::with_server(&folder, &dataset).await;
+    let proxy = world.put_s3_proxy().await;
+    for (which, fault) in &faults {
+        proxy.fail(*which, *fault);
+    }
+    let feeder = world.start();
+    world.server("server").release("first");
+    world.until_answered(20).await;
+    let first: Vec<_> = ids(40).step_by(2).collect();
+    world.until_durable(&first).await;
+    world.server("server").release("second");
+    assert_eq!(feeder.exit_code().await, 0, "{folder}");
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded", "{folder}");
+    world.output().await.prove(&dataset);
+    assert!(proxy.failed() >= faults.len(), "{folder}: {:?}", proxy.seen());
+    let counts = world.counts();
+    assert!(
+        counts.values().all(|count| (count.received, count.answered) == (1, 1)),
+        "{folder}: {counts:?}"
+    );
+}
+
+#[tokio::test]
+async fn faults_that_pass_cost_no_row() {
+    let segments = || Which::puts().of("/segments/");
+    let faults = [
+        (segments().times(2), Fault::Answer(503, "SlowDown")),
+        (segments().times(2), Fault::Answer(500, "InternalError")),
+        (segments().times(2), FULL),
+        (segments().times(2), SKEWED),
+        (segments().times(2), Fault::ResetInRequest),
+        (segments().times(2), Fault::ResetInAnswer),
+        (segments().times(2), Fault::AnswerLost),
+        (segments().times(2), Fault::Delay(Duration::from_secs(1))),
+        (Which::gets().times(3), Fault::Answer(500, "InternalError")),
+        (Which::gets().of("/rows.jsonl").times(3), Fault::ResetInAnswer),
+        (Which::gets().of("list-type").times(3), Fault::AnswerLost),
+    ];
+    let runs = faults
+        .into_iter()
+        .enumerate()
+        .map(|(number, fault)| with_faults(format!("store-fault-{number}"), vec![fault]));
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn the_answers_to_all_first_puts_may_be_lost() {
+    let keys = [
+        "/job.json",
+        "/index.json",
+        "/segments/",
+        "/results.jsonl",
+        "/errors.jsonl",
+        "/manifest.json",
+    ];
+    let faults = keys.map(|key| (Which::puts().of(key).times(1), Fault::AnswerLost));
+    with_faults("store-first-puts".to_owned(), faults.into()).await;
+}
+
+/// A world with 30 durable rows, 30 that are held, and a proxy.
+async fn half_done(folder: &str, dataset: &str) -> (World, S3Proxy, crate::process::FeederProcess) {
+    let mut world = World::with_server(folder, dataset).await;
+    let proxy = world.put_s3_proxy().await;
+    let feeder = world.start();
+    world.until_durable(&ids(30).collect::<Vec<_>>()).await;
+    until("the others are sent", async || world.server("server").in_flight() == 30).await;
+    (world, proxy, feeder)
+}
+
+fn half_held() -> String {
+    lines(30)
+        + &(30..60)
+            .map(|number| held_line(&format!("row-{number:03}"), "later"))
+            .collect::<String>()
+}
+
+#[tokio::test]
+async fn rows_that_are_answered_while_the_store_is_gone_are_kept_and_not_sent_again() {
+    let dataset = half_held();
+    let (world, proxy, feeder) = half_done("store-gone", &dataset).await;
+    proxy.go_away().await;
+    world.server("server").release_all();
+    world.until_answered(60).await;
+    sleep(OUTAGE).await;
+    assert_eq!(world.status()["progress"]["completed"], 30);
+    proxy.come_back();
+    assert_eq!(feeder.exit_code().await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
+async fn a_feeder_that_is_killed_while_the_store_is_gone_goes_on_when_it_is_back() {
+    let dataset = half_held();
+    let (mut world, proxy, feeder) = half_done("store-gone-killed", &dataset).await;
+    proxy.go_away().await;
+    world.server("server").release_all();
+    world.until_answered(60).await;
+    feeder.kill().await;
+    let feeder = world.start();
+    until("the next has begun", async || world.status()["feeder"]["attempt"] == 2).await;
+    sleep(OUTAGE).await;
+    proxy.come_back();
+    assert_eq!(feeder.exit_code().await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    let counts = world.counts();
+    assert!(ids(30).all(|id| counts[&id].received == 1), "{counts:?}");
+    assert_eq!(
+        world.status()["progress"],
+        json!({"total": 60, "completed": 60, "failed": 0, "percent": 100})
+    );
+}
+
+#[tokio::test]
+#[ignore = "four minutes: make soak"]
+async fn a_store_that_is_gone_for_minutes_is_waited_for() {
+    let dataset = half_held();
+    let (world, proxy, feeder) = half_done("store-gone-minutes", &dataset).await;
+    proxy.go_away().await;
+    world.server("server").release_all();
+    world.until_answered(60).await;
+    sleep(Duration::from_mins(3)).await;
+    let feeder_says = world.status()["feeder"].clone();
+    assert_eq!(feeder_says["serversNeeded"], false, "every row is answered");
+    let message = feeder_says["message"].as_str().unwrap();
+    assert!(message.contains("store-gone-minutes"), "{message}");
+    proxy.come_back();
+    assert_eq!(feeder.exit_code_within(Duration::from_mins(2)).await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
+#[ignore = "two minutes: make soak"]
+async fn a_store_that_is_silent_is_asked_again() {
+    let dataset = half_held();
+    let (world, proxy, feeder) = half_done("store-silent", &dataset).await;
+    proxy.fail(Which::all().times(3), Fault::Silence);
+    world.server("server").release_all();
+    assert_eq!(feeder.exit_code_within(Duration::from_mins(4)).await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
