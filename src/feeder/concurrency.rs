@@ -1,7 +1,7 @@
 //! How many rows one replica has at once: found, not configured. Pure: the time comes in.
 //!
 //! An engine that tells its queue is asked to keep a short one: enough that a place in its batch never stays empty, and no more. Any
-//! other server is judged by its answers per second: the bound doubles while they grow with it, stays where they stop growing, and
+//! other server is judged by the work it does per second: the bound doubles while that grows, stays where it stops growing, and
 //! from time to time a little more or less is tried, as rows and servers change. Latency alone does not tell: rows differ a
 //! hundredfold in length, and a batch of many is slower than one of few and still worth it.
 
@@ -13,18 +13,19 @@ use crate::engine::EngineLoad;
 
 /// The bound of a server of which nothing is known.
 const FIRST_LIMIT: usize = 64;
-/// Answers per second are compared over at least so many answers, as few say little where rows differ in length.
+/// Work per second is compared over at least so many answers, as few say little where rows differ in length.
 const FEWEST_ANSWERS: usize = 64;
-/// And over at least so long, as answers come in bursts.
+/// And over at least so long, as answers come in bursts; while the bound doubles, and later.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(50);
+const SHORTEST_HELD: Duration = Duration::from_secs(1);
 /// Twice as many in flight are worth it if they bring so much more.
-const WORTH_DOUBLING: f64 = 1.15;
+const WORTH_DOUBLING: f64 = 1.1;
 /// So often in a row must doubling have been in vain.
 const VAIN_DOUBLINGS: u32 = 2;
-/// Of several bounds, the least that brings so much of the most is taken.
-const NEARLY_ALL: f64 = 0.95;
 /// A try of half as many more in flight has shown something if it brings so much more.
 const WORTH_MORE: f64 = 1.03;
+/// Fewer in flight are not worth a loss that the noise may hide.
+const WORTH_LESS: f64 = 1.0;
 /// Rounds between two tries, where a round is as many answers as the bound.
 const ROUNDS_HELD: usize = 4;
 /// A try of less costs something when it is in vain: after each such, the next one waits twice as long, up to so many times.
@@ -36,6 +37,13 @@ const TIMES_LONG: u32 = 3;
 /// The shortest queue that an engine is to have, in rows.
 const SHORTEST_QUEUE: usize = 4;
 
+/// How much work a row was, in tokens written: rows of unequal length are compared by it. Reading a token costs an engine about an
+/// eighth of writing one. At least 1, also where the answer did not say.
+#[must_use]
+pub fn work(prompt_tokens: u64, completion_tokens: u64) -> u64 {
+    completion_tokens.saturating_add(prompt_tokens / 8).max(1)
+}
+
 /// The bound of one replica.
 #[derive(Debug)]
 pub struct Concurrency {
@@ -44,6 +52,7 @@ pub struct Concurrency {
     window: Window,
     /// Whether the server has refused a row; then the bound grows by steps.
     refused: bool,
+    step: usize,
     patience: usize,
     more_next: bool,
     /// Tries of less that are left out until the next one.
@@ -69,7 +78,7 @@ impl Default for Long {
     }
 }
 
-/// Bounds and their answers per second, the last one first.
+/// Bounds and the work per second that they brought, the last one first.
 type Tried = [(usize, f64); 4];
 
 /// Where the search for the bound is.
@@ -83,7 +92,7 @@ enum Search {
     Trying { from: usize, before: f64 },
 }
 
-/// Another bound that was tried, in answers per second.
+/// Another bound that was tried; work per second.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     limit: usize,
@@ -98,36 +107,40 @@ struct Window {
     skipped: usize,
     since: Option<Instant>,
     answers: usize,
+    work: u64,
     /// Those that came while all of the bound was used.
     used: usize,
     wanted: usize,
+    shortest: Duration,
 }
 
 impl Window {
-    fn new(skipped: usize, since: Option<Instant>, wanted: usize) -> Self {
+    fn new(skipped: usize, since: Option<Instant>, wanted: usize, shortest: Duration) -> Self {
         Self {
             skipped,
             since: since.filter(|_| skipped == 0),
             wanted,
+            shortest,
             ..Self::default()
         }
     }
 
-    /// Counts an answer; the answers per second when there are enough.
-    #[expect(clippy::cast_precision_loss, reason = "a count of answers is far below 2^52")]
-    fn answered(&mut self, now: Instant, used: bool) -> Option<f64> {
+    /// Counts an answer; the work per second when there are enough.
+    #[expect(clippy::cast_precision_loss, reason = "a count of tokens is far below 2^52")]
+    fn answered(&mut self, now: Instant, work: u64, used: bool) -> Option<f64> {
         if self.skipped > 0 {
             self.skipped -= 1;
             return None;
         }
         let since = *self.since.get_or_insert(now);
         self.answers += 1;
+        self.work += work;
         self.used += usize::from(used);
         if self.answers < self.wanted {
             return None;
         }
         let time = now.saturating_duration_since(since);
-        (time >= SHORTEST_WINDOW).then(|| self.answers as f64 / time.as_secs_f64())
+        (time >= self.shortest).then(|| self.work as f64 / time.as_secs_f64())
     }
 
     /// Whether the bound was what kept rows back.
@@ -152,9 +165,10 @@ impl Concurrency {
                 tried: [(0, 0.0); 4],
                 vain: 0,
             },
-            window: Window::new(0, None, FIRST_LIMIT),
+            window: Window::new(0, None, FIRST_LIMIT, SHORTEST_WINDOW),
             refused: false,
-            patience: 1,
+            step: 1,
+            patience: 2,
             more_next: false,
             held: 0,
             told: None,
@@ -168,10 +182,10 @@ impl Concurrency {
         self.limit
     }
 
-    /// Takes that a row was answered; `in_flight` counts that row too.
-    pub fn answered(&mut self, now: Instant, in_flight: usize) {
+    /// Takes that a row was answered, and how much [`work`] it was; `in_flight` counts that row too.
+    pub fn answered(&mut self, now: Instant, work: u64, in_flight: usize) {
         let used = in_flight + in_flight / 8 >= self.limit;
-        let Some(rate) = self.window.answered(now, used) else {
+        let Some(rate) = self.window.answered(now, work, used) else {
             return;
         };
         if self.window.is_of_the_bound() {
@@ -186,6 +200,7 @@ impl Concurrency {
         // The others have found room. Rows that were refused together take the bound down together.
         self.limit = self.limit.min(in_flight.saturating_sub(1)).max(1);
         self.refused = true;
+        self.step = 1 + self.limit / 16;
         self.hold(Some(now), None);
     }
 
@@ -237,7 +252,8 @@ impl Concurrency {
                 self.hold(None, None);
             }
             Search::Holding { .. } if self.refused => {
-                self.limit += 1 + self.limit / 16;
+                self.limit += self.step;
+                self.step = (self.step * 2).min(self.limit);
                 self.hold(Some(now), None);
             }
             Search::Holding { tried: None } => self.try_another(now, rate),
@@ -261,13 +277,8 @@ impl Concurrency {
             self.measure(Some(now), 1);
             return;
         }
-        let enough = rate.max(best) * NEARLY_ALL;
-        let least = tried
-            .iter()
-            .filter(|(_, rate)| *rate >= enough)
-            .map(|(limit, _)| *limit)
-            .min();
-        self.limit = least.unwrap_or(self.limit).max(1);
+        // The first one that was in vain: the one before it may have been a little too small.
+        self.limit = self.limit.div_ceil(2);
         self.hold(None, None);
     }
 
@@ -281,23 +292,23 @@ impl Concurrency {
             self.hold(Some(now), None);
             return;
         } else {
-            self.limit = (from - from.div_ceil(5)).max(1);
+            self.limit = from.div_ceil(2);
         }
         self.search = Search::Trying { from, before };
-        self.measure(None, 2);
+        self.measure(None, if self.more_next { 2 } else { 4 });
     }
 
     /// Against the mean of before and after, so that rows that become longer or shorter all the time decide nothing.
     fn judge_trial(&mut self, now: Instant, after: f64, trial: Trial) {
         let here = f64::midpoint(trial.before, after);
         if trial.limit > self.limit && trial.rate > here * WORTH_MORE {
-            self.patience = 1;
+            self.patience = 2;
             let mut tried = [(0, 0.0); 4];
             tried[0] = (self.limit, here);
             self.limit = trial.limit;
             self.search = Search::Growing { tried, vain: 0 };
             self.measure(Some(now), 1);
-        } else if trial.limit < self.limit && trial.rate >= here {
+        } else if trial.limit < self.limit && trial.rate >= here * WORTH_LESS {
             self.limit = trial.limit;
             self.hold(None, None);
         } else {
@@ -318,8 +329,12 @@ impl Concurrency {
     fn measure(&mut self, since: Option<Instant>, rounds: usize) {
         let skipped = if since.is_some() { 0 } else { self.limit };
         let growing = matches!(self.search, Search::Growing { .. });
-        let fewest = if growing { FIRST_LIMIT } else { FEWEST_ANSWERS };
-        let wanted = self.limit.saturating_mul(rounds).max(fewest);
-        self.window = Window::new(skipped, since, wanted);
+        let shortest = if growing { SHORTEST_WINDOW } else { SHORTEST_HELD };
+        let wanted = self.limit.saturating_mul(rounds).max(FEWEST_ANSWERS);
+        self.window = Window::new(skipped, since, wanted, shortest);
     }
 }
+
+#[cfg(test)]
+#[path = "concurrency_tests.rs"]
+mod tests;

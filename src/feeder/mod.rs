@@ -3,11 +3,13 @@
 //!
 //! May use everything below `controller`. Decisions are pure (`dispatch`, `report`, `rate`, `backoff`), I/O is around them.
 //! Start with [`run`](run()), which talks to Kubernetes, then `steps`, which has the order of the work and runs in tests without a
-//! cluster; `feed` is the loop that sends rows by its `workers`, `dispatch` what it decides by; `reporter` says in the status what happens.
+//! cluster; `feed` is the loop that sends rows by its `workers`, `dispatch` what it decides by, `concurrency` how many rows a server
+//! has at once; `reporter` says in the status what happens.
 
 mod backoff;
 pub mod concurrency;
 pub mod dispatch;
+pub mod engine_load;
 mod failures;
 mod feed;
 mod feeding;

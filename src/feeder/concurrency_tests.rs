@@ -1,0 +1,133 @@
+//! What whole servers make of it is in `tests/simulated_engine.rs`.
+
+use super::*;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+fn load(running: u64, waiting: u64) -> EngineLoad {
+    EngineLoad {
+        running,
+        waiting,
+        work: 0,
+    }
+}
+
+/// Answers come at `rate` a second for `seconds`, all of the bound in flight; returns when it is over.
+fn answers(bound: &mut Concurrency, from: Instant, rate: impl Fn(usize) -> usize, seconds: u64) -> Instant {
+    let mut now = from;
+    let end = from + Duration::from_secs(seconds);
+    while now < end {
+        now += MILLISECOND;
+        for _ in 0..rate(bound.limit()) / 1000 {
+            bound.answered(now, 1, bound.limit());
+        }
+    }
+    now
+}
+
+#[test]
+fn the_bound_doubles_while_the_work_does() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    // 20 ms for each, whatever the load.
+    answers(&mut bound, now, |limit| limit * 50, 1);
+    assert!(bound.limit() >= 1024, "{}", bound.limit());
+}
+
+#[test]
+fn the_bound_stays_near_where_the_work_stops_growing() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    answers(&mut bound, now, |limit| limit.min(256) * 50, 60);
+    assert!((200..=1024).contains(&bound.limit()), "{}", bound.limit());
+}
+
+#[test]
+fn rows_that_do_not_use_the_bound_do_not_raise_it() {
+    let mut bound = Concurrency::new();
+    let mut now = Instant::now();
+    for _ in 0..10_000 {
+        now += MILLISECOND;
+        bound.answered(now, 1, 3);
+    }
+    assert_eq!(bound.limit(), FIRST_LIMIT);
+}
+
+#[test]
+fn refusals_take_the_bound_to_what_the_server_holds_and_never_below_one() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    for in_flight in (41..=64).rev() {
+        bound.refused(now, in_flight);
+    }
+    assert_eq!(bound.limit(), 40);
+    for _ in 0..100 {
+        bound.refused(now, 1);
+    }
+    assert_eq!(bound.limit(), 1);
+}
+
+#[test]
+fn after_a_refusal_the_bound_grows_again() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    bound.refused(now, 11);
+    answers(&mut bound, now, |limit| limit.min(40) * 1000, 8);
+    assert!(bound.limit() > 20, "{}", bound.limit());
+}
+
+#[test]
+fn an_engine_without_a_queue_gets_more() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    bound.observed(now, load(64, 0), 64);
+    assert_eq!(bound.limit(), 128);
+    // Not when the rows are not there to be sent.
+    bound.observed(now, load(64, 0), 64);
+    assert_eq!(bound.limit(), 128);
+    // Nor when most of them are on the way.
+    bound.observed(now, load(10, 0), 128);
+    assert_eq!(bound.limit(), 128);
+}
+
+#[test]
+fn a_queue_that_stays_long_is_shortened_to_a_fraction_of_the_batch() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    for _ in 0..TIMES_LONG {
+        assert_eq!(bound.limit(), 64);
+        bound.observed(now, load(16, 48), 64);
+    }
+    assert_eq!(bound.limit(), 16 + 4);
+}
+
+#[test]
+fn a_queue_that_is_long_for_a_moment_is_left() {
+    let mut bound = Concurrency::new();
+    let now = Instant::now();
+    for _ in 0..10 {
+        bound.observed(now, load(16, 48), 64);
+        bound.observed(now, load(56, 8), 64);
+    }
+    assert_eq!(bound.limit(), 64);
+}
+
+#[test]
+fn an_engines_word_goes_before_what_is_tried() {
+    let mut bound = Concurrency::new();
+    let mut now = Instant::now();
+    for _ in 0..TIMES_LONG {
+        bound.observed(now, load(16, 48), 64);
+    }
+    for _ in 0..30 {
+        now = answers(&mut bound, now, |_| 1000, 1);
+        bound.observed(now, load(16, 4), 20);
+        assert_eq!(bound.limit(), 20);
+    }
+}
+
+#[test]
+fn a_row_is_at_least_some_work() {
+    assert_eq!(work(0, 0), 1);
+    assert_eq!(work(80, 5), 15);
+}
