@@ -1,6 +1,7 @@
 //! llama.cpp's `llama-server`: how it is started. Facts: llama.cpp 0.7.0 (build 11669), `llama-server --help` and runs of it.
 
 use super::launch::{Launch, LaunchError, LaunchInput, Purpose, User, WritablePath};
+use super::metrics::METRICS_PATH;
 use super::{Location, quantization};
 
 /// The port of older builds and of the image's own health check. The default became 9931, so it is always passed.
@@ -27,7 +28,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         port: PORT,
         // 503 while the model is loaded, then 200 (llama-server run).
         health_path: "/health",
-        metrics_path: "/metrics",
+        metrics_path: METRICS_PATH,
         writable_paths: vec![
             WritablePath {
                 path: CACHE,

@@ -5,6 +5,8 @@
 
 use super::Engine;
 
+/// Where every engine here has its page.
+pub const METRICS_PATH: &str = "/metrics";
 /// The most that is read of a page, in bytes; what is beyond is not looked at. vLLM's page, the largest, has about 100 KiB.
 pub const LARGEST_PAGE: usize = 1 << 20;
 

@@ -1,6 +1,7 @@
 //! vLLM: how it is started. Facts: vLLM 0.32.0, and its documentation for the image.
 
 use super::launch::{Launch, LaunchError, LaunchInput, Purpose, User, WritablePath};
+use super::metrics::METRICS_PATH;
 use super::{Location, quantization};
 
 /// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
@@ -30,7 +31,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         // 200 when the engine works, 503 when it died; while it loads, nothing listens
         // (`vllm/entrypoints/serve/instrumentator/health.py`).
         health_path: "/health",
-        metrics_path: "/metrics",
+        metrics_path: METRICS_PATH,
         writable_paths: vec![
             WritablePath {
                 path: CACHE,

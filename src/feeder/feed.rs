@@ -39,7 +39,7 @@ pub async fn on_own_thread(plan: Plan, shutdown: CancellationToken) -> Result<Op
     let feed = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let fed = match runtime {
-            Ok(runtime) => runtime.block_on(Feed::new(plan).run(&stop)),
+            Ok(runtime) => runtime.block_on(run(plan, &stop)),
             Err(error) => Err(Stop::Restart(format!("no runtime to send rows with: {error}"))),
         };
         // Whoever does not wait any more does not need to know.
@@ -53,6 +53,11 @@ pub async fn on_own_thread(plan: Plan, shutdown: CancellationToken) -> Result<Op
     receiver.await.unwrap_or_else(|_| Err(ended()))
 }
 
+async fn run(plan: Plan, shutdown: &CancellationToken) -> Result<Option<Halt>, Stop> {
+    let feed = Feed::new(plan).map_err(|error| Stop::Restart(format!("no client to ask engines with: {error}")))?;
+    feed.run(shutdown).await
+}
+
 /// The sending of all rows.
 struct Feed {
     work: Arc<Work>,
@@ -64,6 +69,8 @@ struct Feed {
     model: Arc<str>,
     memory: Memory,
     reporter: Reporter,
+    /// Asks engines how they do.
+    client: reqwest::Client,
 }
 
 /// What is to be sent, and how.
@@ -98,7 +105,7 @@ struct Outlook {
 
 impl Feed {
     /// Nothing is sent before it runs.
-    fn new(plan: Plan) -> Self {
+    fn new(plan: Plan) -> reqwest::Result<Self> {
         let Plan {
             requests,
             rows,
@@ -110,7 +117,12 @@ impl Feed {
             reporter,
         } = plan;
         replicas.mark_changed();
-        Self {
+        // Pods are inside the cluster, where a proxy for the way out cannot reach them.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(1)
+            .build()?;
+        Ok(Self {
             memory: requests.memory.clone(),
             work: Arc::new(Work::new(requests, Arc::clone(&ledger), max_attempts, failures)),
             ledger,
@@ -120,7 +132,8 @@ impl Feed {
             probes: JoinSet::new(),
             model,
             reporter,
-        }
+            client,
+        })
     }
 
     /// Goes on until every row is finished, though perhaps not durable, or the rest should not be sent. Dropping it aborts what is in flight.
@@ -195,6 +208,7 @@ impl Feed {
             );
         }
         state.dismiss();
+        state.staff(&self.work, &self.client);
         self.tell_hung(&state);
     }
 
@@ -219,6 +233,7 @@ impl Feed {
             );
         }
         state.dismiss();
+        state.staff(&self.work, &self.client);
         self.tell_hung(&state);
     }
 

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
 use crate::openai::{Endpoint, ResponseBody};
 
+use super::concurrency::work;
 use super::memory::{Held, Memory};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -262,6 +263,14 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl Reply {
+    /// How much work the answer was; at least 1.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        let Self::Answered(answered) = self else { return 1 };
+        let usage = answered.body.usage();
+        work(usage.prompt_tokens, usage.completion_tokens)
+    }
+
     /// What the reply means for the row.
     #[must_use]
     pub fn verdict(&self, engine: Engine) -> Verdict {

@@ -2,6 +2,7 @@
 //! has settled one.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::api::reason::Reason;
+use crate::engine::metrics::METRICS_PATH;
 use crate::engine::{Engine, Verdict};
 use crate::openai::Endpoint;
 use crate::results::LedgerWriter;
 
 use super::dispatch::{Assignment, Dispatch, ReplicaId, Settled};
+use super::engine_load::follow_engine_load;
 use super::failures::{Failure, Failures, Halt};
 use super::finished::Lines;
 use super::memory::Memory;
@@ -161,6 +164,16 @@ impl Work {
         }
     }
 
+    async fn observe(self: Arc<Self>, replica: ReplicaId, address: SocketAddr, client: reqwest::Client) {
+        let engine = self.requests.engine;
+        let tell = |load| {
+            self.state().dispatch.observed(replica, load, Instant::now());
+            // It may take more now.
+            self.attention.notify_one();
+        };
+        follow_engine_load(&client, engine, address, METRICS_PATH, tell).await;
+    }
+
     fn settle(self: &Arc<Self>, assignment: Assignment<Arc<Row>>, request_id: &str, reply: Reply) -> Next {
         let verdict = reply.verdict(self.requests.engine);
         let Assignment {
@@ -170,7 +183,10 @@ impl Work {
         let now = Instant::now();
         let mut state = self.state();
         state.endpoint = row.endpoint;
-        match state.dispatch.settle(request, verdict, now, rand::random()) {
+        match state
+            .dispatch
+            .settle(request, verdict, reply.work(), now, rand::random())
+        {
             Settled::Finished => {
                 state.count(verdict, &reply);
                 let finished = self.requests.lines.finish(&row, request_id, reply, verdict);
@@ -217,6 +233,19 @@ impl Work {
 }
 
 impl State {
+    /// Gives a crew to each replica that has none, and with it someone who asks the engine how it does.
+    pub fn staff(&mut self, work: &Arc<Work>, client: &reqwest::Client) {
+        for (replica, address) in self.dispatch.in_use() {
+            let crew = self.crews.entry(replica);
+            crew.or_insert_with(|| {
+                let mut crew = Crew::default();
+                crew.tasks
+                    .spawn(Arc::clone(work).observe(replica, address, client.clone()));
+                crew
+            });
+        }
+    }
+
     fn count(&mut self, verdict: Verdict, reply: &Reply) {
         if verdict == Verdict::Done {
             return self.failures.succeeded();

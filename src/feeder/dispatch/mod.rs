@@ -136,6 +136,12 @@ impl<Row: Affine> Dispatch<Row> {
         self.in_flight.len()
     }
 
+    /// The replicas that take rows.
+    pub fn in_use(&self) -> impl Iterator<Item = (ReplicaId, SocketAddr)> {
+        let usable = self.replicas.values().filter(|state| !state.is_hung());
+        usable.map(|state| (state.id, state.address()))
+    }
+
     /// Whether a replica takes rows.
     #[must_use]
     pub fn is_in_use(&self, id: ReplicaId) -> bool {
@@ -197,8 +203,9 @@ impl<Row: Affine> Dispatch<Row> {
         self.waiting.next_due(now).into_iter().chain(resumes).min()
     }
 
-    /// Takes the verdict on a request. `jitter`, from 0 to 1, spreads what is sent again.
-    pub fn settle(&mut self, request: RequestId, verdict: Verdict, now: Instant, jitter: f64) -> Settled {
+    /// Takes the verdict on a request, and how much work the answer was (see [`super::concurrency::work`]). `jitter`, from 0 to 1,
+    /// spreads what is sent again.
+    pub fn settle(&mut self, request: RequestId, verdict: Verdict, work: u64, now: Instant, jitter: f64) -> Settled {
         let Some(flight) = self.in_flight.remove(&request) else {
             return Settled::TakenBack;
         };
@@ -218,7 +225,7 @@ impl<Row: Affine> Dispatch<Row> {
         state.is_reserved &= !is_alone;
         match verdict {
             Verdict::Done | Verdict::RowFailed => {
-                state.answered(now, in_flight);
+                state.answered(now, work, in_flight);
                 return Settled::Finished;
             }
             Verdict::Retry {
@@ -232,7 +239,7 @@ impl<Row: Affine> Dispatch<Row> {
                         asked
                     }
                     RetryReason::ServerError | RetryReason::BadBody => {
-                        state.answered(now, in_flight);
+                        state.answered(now, work, in_flight);
                         None
                     }
                     RetryReason::ConnectionLost | RetryReason::TimedOut => None,

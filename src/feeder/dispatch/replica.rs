@@ -21,6 +21,10 @@ const COUNTERS_ARE_FRESH: Duration = Duration::from_secs(30);
 /// A replica that hangs is probed again after this time: it may have been stopped for a while only.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
+/// Connections to one address end where its ports do: <https://docs.kernel.org/networking/ip-sysctl.html> (`ip_local_port_range`,
+/// 28,232 by default). A server that takes so many at once is not kept waiting by this.
+const MOST_CONNECTIONS: usize = 16_384;
+
 /// Names a replica while it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaId(pub u64);
@@ -79,7 +83,11 @@ impl ReplicaState {
     pub fn limit(&self) -> usize {
         // After a failure, one row at a time finds out whether the server is back.
         let is_doubtful = self.failures > 0 || self.is_reserved;
-        if is_doubtful { 1 } else { self.concurrency.limit() }
+        if is_doubtful {
+            1
+        } else {
+            self.concurrency.limit().min(MOST_CONNECTIONS)
+        }
     }
 
     pub fn may_take(&self, now: Instant) -> bool {
@@ -117,10 +125,10 @@ impl ReplicaState {
     }
 
     /// The server answered. `in_flight` counted the row still.
-    pub fn answered(&mut self, now: Instant, in_flight: usize) {
+    pub fn answered(&mut self, now: Instant, work: u64, in_flight: usize) {
         self.failures = 0;
         self.progress_at = now;
-        self.concurrency.answered(now, in_flight);
+        self.concurrency.answered(now, work, in_flight);
     }
 
     /// The server has no room. `in_flight` counted the row still.
