@@ -4,7 +4,7 @@
 //! none: its lifecycle rules clear parts of uploads.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Removes those of the objects `keys` and of all that are directly in `folders`, below `root`; gives their number. Whoever is
 /// writing one at the moment fails, and tries again.
@@ -38,7 +38,7 @@ fn remove_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<usize> 
 }
 
 /// The name of the object that a leftover was to become.
-fn object_of(path: &PathBuf) -> Option<&str> {
+fn object_of(path: &Path) -> Option<&str> {
     let (name, number) = path.file_name()?.to_str()?.rsplit_once('#')?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     (is_number && path.is_file()).then_some(name)
