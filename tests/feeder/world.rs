@@ -51,6 +51,7 @@ impl World {
     pub async fn new(folder: impl Into<String>, dataset: &str) -> Self {
         let s3 = s3().await;
         let folder = folder.into();
+        let output_spec = json!({"uri": format!("s3://{BUCKET}/{folder}/out")});
         let keys = [Side::Dataset, Side::Output].map(|side| s3.environment(side, SECRET_KEY));
         let directory = tempfile::tempdir().unwrap();
         let world = Self {
@@ -61,7 +62,7 @@ impl World {
             servers: BTreeMap::new(),
             starts: 0,
             keys: keys.into_iter().flatten().collect(),
-            output_spec: json!({"uri": format!("s3://{BUCKET}/{folder}/out")}),
+            output_spec,
             claim: tempfile::tempdir().unwrap(),
             scratch: directory.path().join("scratch"),
             directory,
@@ -127,7 +128,7 @@ impl World {
             kubernetes: Kubernetes::start().await,
             uid: uid.to_owned(),
             s3: self.s3,
-            folder: self.folder,
+            folder: self.folder.clone(),
             servers: BTreeMap::new(),
             starts: 0,
             keys: self.keys.clone(),
