@@ -55,12 +55,14 @@ pub(super) struct CustomIds {
 }
 
 impl CustomIds {
-    /// Keeps up to `in_memory` ids (24 bytes each) in memory, and files of sorted ids in `directory`.
+    /// Keeps up to `in_memory` ids (32 bytes each) in memory, and files of sorted ids in `directory`.
     pub(super) fn new(directory: &Path, in_memory: usize) -> Self {
+        let in_memory = in_memory.max(1);
         Self {
             directory: directory.to_owned(),
-            in_memory: in_memory.max(1),
-            records: Vec::new(),
+            in_memory,
+            // At once: what grows leaves holes behind. Memory is used when it is written to.
+            records: Vec::with_capacity(in_memory),
             runs: Vec::new(),
         }
     }

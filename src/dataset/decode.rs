@@ -63,7 +63,7 @@ pub struct Undecodable {
     pub reason: String,
 }
 
-/// Reads stored bytes piece by piece: [`feed`](Self::feed) it a chunk, take the text with [`next`](Self::next) until there is
+/// Reads stored bytes piece by piece: [`feed`](Self::feed) it a chunk, take the text with [`next_text`](Self::next_text) until there is
 /// none, and go on with the chunk that follows; [`finish`](Self::finish) at the end.
 pub struct Decoder {
     compression: Compression,
@@ -118,7 +118,7 @@ impl Decoder {
     /// # Errors
     ///
     /// [`Undecodable`]; there is nothing more to take then.
-    pub fn next(&mut self) -> Result<Option<Bytes>, Undecodable> {
+    pub fn next_text(&mut self) -> Result<Option<Bytes>, Undecodable> {
         let before = self.stored.len();
         let text = match &mut self.format {
             Format::Plain => Ok(std::mem::take(&mut self.stored)),
@@ -260,7 +260,7 @@ mod tests {
         let mut text = Vec::new();
         for chunk in chunks {
             decoder.feed(Bytes::copy_from_slice(chunk));
-            while let Some(piece) = decoder.next()? {
+            while let Some(piece) = decoder.next_text()? {
                 assert!(compression == Compression::None || piece.len() <= PIECE);
                 text.extend_from_slice(&piece);
             }

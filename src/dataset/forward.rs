@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
 
 use super::{Block, Decoder, Source, SourceError, SourceVersion, Undecodable};
@@ -53,8 +53,7 @@ impl ForwardReader {
         }
         self.block_offset = block.offset;
         while self.offset < block.offset {
-            let skipped = self.take(block.offset - self.offset).await?;
-            drop(skipped);
+            drop(self.take(block.offset - self.offset).await?);
         }
         while (self.block.len() as u64) < block.length {
             let part = self.take(block.length - self.block.len() as u64).await?;
@@ -70,14 +69,12 @@ impl ForwardReader {
         }
         let taken = usize::try_from(most).map_or(self.text.len(), |most| most.min(self.text.len()));
         self.offset += taken as u64;
-        let part = self.text.slice(..taken);
-        self.text.advance(taken);
-        Ok(part)
+        Ok(self.text.split_to(taken))
     }
 
     async fn next_text(&mut self) -> Result<Bytes, SourceError> {
         loop {
-            match self.decoder.next() {
+            match self.decoder.next_text() {
                 Ok(Some(text)) => return Ok(text),
                 Ok(None) => {}
                 Err(error) => return Err(self.changed(&error)),

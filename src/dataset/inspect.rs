@@ -23,12 +23,12 @@ pub struct Scratch {
     /// An existing directory that only this inspection uses. Needs 24 bytes for each row, and as much
     /// again while files are merged.
     pub directory: PathBuf,
-    /// Ids to hold in memory, at 24 bytes each, before they go to disk.
+    /// Ids to hold in memory, at 32 bytes each, before they go to disk.
     pub ids_in_memory: usize,
 }
 
 impl Scratch {
-    /// Scratch files in `directory`, and a quarter of a million ids (6 MiB) in memory.
+    /// Scratch files in `directory`, and a quarter of a million ids (8 MiB) in memory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
@@ -83,7 +83,7 @@ pub(super) async fn inspect_in_blocks(
     while let Some(stored) = chunks.try_next().await? {
         file.update(&stored);
         decoder.feed(stored);
-        while let Some(mut text) = decoder.next().map_err(|error| source.undecodable(error))? {
+        while let Some(mut text) = decoder.next_text().map_err(|error| source.undecodable(error))? {
             inspector.lines_in(&mut splitter, &mut text).await?;
         }
     }

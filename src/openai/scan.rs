@@ -17,6 +17,12 @@ pub(super) struct JsonString<'a> {
     has_escapes: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Container {
+    Array,
+    Object,
+}
+
 /// Arrays and objects that are open, innermost last: one bit for each.
 #[derive(Debug)]
 struct Open {
@@ -91,7 +97,7 @@ impl<'a> Scanner<'a> {
             match self.peek()? {
                 b'"' => drop(self.string()?),
                 b'{' => {
-                    open.push(true)?;
+                    open.push(Container::Object)?;
                     self.at += 1;
                     self.space();
                     if self.peek()? != b'}' {
@@ -100,7 +106,7 @@ impl<'a> Scanner<'a> {
                     }
                 }
                 b'[' => {
-                    open.push(false)?;
+                    open.push(Container::Array)?;
                     self.at += 1;
                     self.space();
                     if self.peek()? != b']' {
@@ -121,16 +127,16 @@ impl<'a> Scanner<'a> {
 
     /// After a value: closes what ends here, and goes to the next value. True when there is none, as nothing is open.
     fn close(&mut self, open: &mut Open) -> Option<bool> {
-        while let Some(is_object) = open.innermost() {
+        while let Some(container) = open.innermost() {
             self.space();
-            match (self.next()?, is_object) {
-                (b'}', true) | (b']', false) => open.pop(),
-                (b',', true) => {
+            match (self.next()?, container) {
+                (b'}', Container::Object) | (b']', Container::Array) => open.pop(),
+                (b',', Container::Object) => {
                     self.space();
                     self.key()?;
                     return Some(false);
                 }
-                (b',', false) => {
+                (b',', Container::Array) => {
                     self.space();
                     return Some(false);
                 }
@@ -243,12 +249,12 @@ impl Open {
         }
     }
 
-    fn push(&mut self, is_object: bool) -> Option<()> {
+    fn push(&mut self, container: Container) -> Option<()> {
         if self.levels == self.limit {
             return None;
         }
         self.levels += 1;
-        self.objects = self.objects << 1 | u128::from(is_object);
+        self.objects = (self.objects << 1) | u128::from(container == Container::Object);
         Some(())
     }
 
@@ -257,8 +263,9 @@ impl Open {
         self.objects >>= 1;
     }
 
-    fn innermost(&self) -> Option<bool> {
-        (self.levels > 0).then_some(self.objects & 1 == 1)
+    fn innermost(&self) -> Option<Container> {
+        let is_object = self.objects & 1 == 1;
+        (self.levels > 0).then_some(if is_object { Container::Object } else { Container::Array })
     }
 }
 
@@ -273,7 +280,8 @@ fn plain_length(bytes: &[u8]) -> usize {
         let word = u64::from_le_bytes(*word);
         let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
         let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let marked = (control | zeros(word ^ ONES * u64::from(b'"')) | zeros(word ^ ONES * u64::from(b'\\'))) & HIGH;
+        let marked =
+            (control | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')))) & HIGH;
         if marked != 0 {
             return number * 8 + marked.trailing_zeros() as usize / 8;
         }

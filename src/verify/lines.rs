@@ -70,7 +70,7 @@ impl Lines {
             if let Some(line) = splitter.next_in(&mut self.text) {
                 return Ok(Some(line));
             }
-            match self.decoder.next() {
+            match self.decoder.next_text() {
                 Ok(Some(text)) => self.text = text,
                 Ok(None) => match self.next_chunk().await? {
                     Some(chunk) => self.decoder.feed(chunk),

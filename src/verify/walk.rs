@@ -88,7 +88,6 @@ pub async fn walk(
 
 struct DatasetFile {
     lines: Lines,
-    ended: bool,
     rows: u64,
 }
 
@@ -96,7 +95,6 @@ impl DatasetFile {
     fn new(chunks: Chunks, compression: Compression) -> Self {
         Self {
             lines: Lines::new(chunks, compression, MAX_ROW_BYTES),
-            ended: false,
             rows: 0,
         }
     }
@@ -105,11 +103,9 @@ impl DatasetFile {
         loop {
             let line = match self.lines.next().await? {
                 None => {
-                    let reason = self.lines.undecodable().map(ToString::to_string);
-                    if let Some(reason) = reason.filter(|_| !self.ended) {
+                    if let Some(reason) = self.lines.undecodable().map(ToString::to_string) {
                         differences.note(Difference::DatasetCutOff { reason });
                     }
-                    self.ended = true;
                     return Ok(None);
                 }
                 Some(Ok(line)) if line.is_blank() => continue,
