@@ -18,6 +18,7 @@ pub struct AnswerServer {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
+    pub connections: u64,
     pub received: u64,
     pub answered: u64,
     pub most_in_flight: u64,

@@ -46,6 +46,8 @@ pub enum Group {
     LargeRows,
     /// The inspection of a data set.
     Inspection,
+    /// Results from segments; needs the example finalise-figures.
+    Finalise,
     /// Work that is repeated after SIGKILL.
     Kill,
     /// A million rows: peak memory, and how soon a restart goes on.

@@ -54,13 +54,15 @@ impl Length {
             Self::Fixed(bytes) => bytes,
             Self::UpTo(most) => {
                 // The top bits of a product with the golden ratio are spread evenly (Knuth, 6.4).
-                let even = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44) as f64 / f64::from(1 << 20);
-                SHORTEST + ((most - SHORTEST) as f64 * even.powi(3)) as usize
+                let even = u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - EVEN_BITS));
+                let cubed = (even.pow(3) * (most - SHORTEST) as u128) >> (3 * EVEN_BITS);
+                SHORTEST + usize::try_from(cubed).unwrap()
             }
         }
     }
 }
 
+const EVEN_BITS: u32 = 20;
 /// What a row takes with next to no text.
 const SHORTEST: usize = 250;
 

@@ -57,6 +57,16 @@ impl World {
         Dataset::write(self.directory.path(), rows, length)
     }
 
+    /// A place for an output, as a URI.
+    pub fn output(&self, folder: &str) -> String {
+        format!("s3://{BUCKET}/{folder}/")
+    }
+
+    /// The store's keys, as a feeder's environment has them.
+    pub fn keys(&self) -> [(String, String); 3] {
+        self.s3.environment(Side::Output, SECRET_KEY)
+    }
+
     pub fn dataset_folder(&self) -> &Path {
         self.directory.path()
     }
@@ -147,7 +157,7 @@ impl Job<'_> {
             .arg("--scratch")
             .arg(scratch)
             .env_clear()
-            .envs(self.world.s3.environment(Side::Output, SECRET_KEY))
+            .envs(self.world.keys())
             .env("KUBECONFIG", self.directory.join("kubeconfig"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

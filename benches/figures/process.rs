@@ -57,7 +57,7 @@ impl Cost {
     }
 
     fn add(&mut self, before: Look, after: Look) {
-        self.wall += after.at - before.at;
+        self.wall += after.at.saturating_sub(before.at);
         self.user += after.user.saturating_sub(before.user);
         self.system += after.system.saturating_sub(before.system);
         self.peak_bytes = after.peak_bytes;

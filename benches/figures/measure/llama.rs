@@ -1,6 +1,7 @@
 //! A real model on a real server: what the feeder reaches of the best fixed concurrency.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -53,7 +54,7 @@ fn dataset_of(world: &World, rows: u64) -> (Dataset, Vec<String>) {
     for (line, number) in text.lines().cycle().zip(0..rows) {
         let mut row: Value = serde_json::from_str(line).unwrap();
         row["custom_id"] = json!(format!("row-{number}"));
-        lines += &format!("{row}\n");
+        writeln!(lines, "{row}").unwrap();
         bodies.push(row["body"].to_string());
     }
     let path = world.dataset_folder().join("llama.jsonl");

@@ -16,17 +16,17 @@ const LEFT: u64 = 100;
 pub async fn measure(world: &World, rows: u64, rounds: usize) -> Vec<Figure> {
     let dataset = world.dataset(rows, Length::UpTo(LONGEST));
     let mut job = world.job(&dataset).await;
-    let first = first_start(&mut job, rows - rows / LEFT).await;
+    let until_killed = first_start(&mut job, rows - rows / LEFT).await;
     let (mut kept, mut lost) = (Sample::default(), Sample::default());
     for round in 0..rounds {
         kept.push(restart(&mut job, "scratch").await);
         lost.push(restart(&mut job, &format!("scratch-{round}")).await);
     }
     job.serve(AnswerServer::start(0));
-    let last = job.run().await;
-    let finalise = finalise_rate(&last, rows);
+    let to_the_end = job.run().await;
+    let finalise = finalise_rate(&to_the_end, rows);
     dataset.remove();
-    figures(rows, &[first, last], kept, lost, finalise)
+    figures(rows, &[until_killed, to_the_end], kept, lost, finalise)
 }
 
 /// Feeds rows until that many are durable, and is killed.

@@ -1,5 +1,6 @@
 //! Each kind of figure: what is run for it, and what is calculated from it.
 
+mod finalise;
 pub mod inspection;
 mod kill;
 mod large_rows;
@@ -38,6 +39,7 @@ async fn measure(world: &World, group: Group, arguments: &Arguments) -> Vec<Figu
         Group::Memory => memory::measure(world, rounds, memory::ROWS / shrink).await,
         Group::LargeRows => large_rows::measure(world, rounds, shrink).await,
         Group::Inspection => inspection::measure(world, rounds, inspection::ROWS / shrink).await,
+        Group::Finalise => finalise::measure(world, rounds).await,
         Group::Kill => kill::measure(world, rounds).await,
         Group::Million => many_rows::measure(world, 1_000_000 / shrink, rounds).await,
         Group::TenMillion => many_rows::measure(world, 10_000_000 / shrink, 1).await,

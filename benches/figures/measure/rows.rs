@@ -47,6 +47,7 @@ struct Runs {
     rows: Sample,
     job_rows: Sample,
     most_in_flight: Sample,
+    connections: Sample,
     processor_us: Sample,
     feeding_us: Sample,
 }
@@ -71,6 +72,8 @@ impl Runs {
         self.rows.push(counts.rows_per_second());
         self.job_rows.push(rows as f64 / usage.total.wall.as_secs_f64());
         self.most_in_flight.push(counts.most_in_flight as f64);
+        // One is that of the question.
+        self.connections.push((counts.connections - 1) as f64);
         self.processor_us.push(us_a_row(usage.total.processor()));
         self.feeding_us.push(us_a_row(usage.stages["Feeding"].processor()));
     }
@@ -83,6 +86,7 @@ impl Runs {
                 "rows/s of the whole job, inspection and results included",
                 self.job_rows.clone(),
             )
-            .with("rows in flight at most", self.most_in_flight.clone())
+            .with("rows in the server at most", self.most_in_flight.clone())
+            .with("connections made", self.connections.clone())
     }
 }
