@@ -10,8 +10,8 @@ use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
-    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Ledger, OutputNotEmpty, claim, finalise, highest_attempt,
-    read_manifest, restore, resume,
+    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Kept, Ledger, Manifest, OutputNotEmpty, Removal, claim,
+    finalise, highest_attempt, read_manifest, remove_segments, restore, resume,
 };
 use crate::storage::Store;
 
@@ -197,7 +197,26 @@ impl Feeder {
             report.progress = Some(progress(index.rows, results, errors, None));
             report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
         });
-        Ok(end_of(&manifest, &self.job.reference, &self.store))
+        let mut end = end_of(&manifest, &self.job.reference, &self.store);
+        if let Some(kept) = self.remove_segments(&manifest).await {
+            end.message = format!("{}; {kept}", end.message);
+        }
+        Ok(end)
+    }
+
+    /// What stays of the segments, if any do. They only take room, so a store that fails is not waited for.
+    async fn remove_segments(&self, manifest: &Manifest) -> Option<Kept> {
+        match Box::pin(remove_segments(&self.store, manifest)).await {
+            Ok(Removal::Removed(segments)) => {
+                tracing::info!(segments, "the segments are removed");
+                None
+            }
+            Ok(Removal::Kept(kept)) => Some(kept),
+            Err(error) => {
+                tracing::warn!(%error, "segments could not be removed");
+                None
+            }
+        }
     }
 }
 
