@@ -68,8 +68,8 @@ async fn lane(seeds: Arc<Mutex<VecDeque<u64>>>) -> (Vec<Witness>, Vec<u64>) {
         let Some(seed) = next else {
             return (witnesses, failed);
         };
-        // A task of its own, as a failed assertion must not end the others.
-        match tokio::spawn(run(seed)).await {
+        // A runtime of its own, as a failed assertion must not end the others.
+        match tokio::task::spawn_blocking(move || in_a_runtime(run(seed))).await {
             Ok(witness) => {
                 println!("seed {seed}: {witness}");
                 witnesses.push(witness);
@@ -77,6 +77,11 @@ async fn lane(seeds: Arc<Mutex<VecDeque<u64>>>) -> (Vec<Witness>, Vec<u64>) {
             Err(_) => failed.push(seed),
         }
     }
+}
+
+fn in_a_runtime<T>(run: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(run)
 }
 
 /// Rows, of which few fail for good and few lose a connection.
