@@ -50,8 +50,14 @@ pub async fn finalise(store: &Store, finished: &Finished) -> Result<Manifest, Er
     if let Some(decided) = decided(store, finished).await? {
         return settle(store, decided).await;
     }
-    let merged = Merged::begin(store, finished).await?;
-    merged.complete(store, finished).await
+    match Merged::begin(store, finished).await {
+        Ok(merged) => merged.complete(store, finished).await,
+        // Perhaps another one has ended meanwhile, and removed what we were reading.
+        Err(error) => match decided(store, finished).await? {
+            Some(manifest) => settle(store, manifest).await,
+            None => Err(error),
+        },
+    }
 }
 
 /// Both files, not visible yet, and whether the job was stopped.

@@ -11,6 +11,8 @@ mod claim;
 mod compact;
 mod compaction;
 mod compactor;
+#[cfg(test)]
+mod crash_tests;
 mod ended;
 mod error;
 mod files;

@@ -76,6 +76,7 @@ async fn write_again(store: &Store, manifest: &Manifest, lost: &str) -> Result<(
     let why = match merge_again(store, manifest).await {
         Ok(true) => return Ok(()),
         Ok(false) => "its segments have changed".to_owned(),
+        Err(Error::MissingRows { missing, rows, .. }) if missing == rows => "its segments were removed".to_owned(),
         Err(error @ Error::Store(_)) => return Err(error),
         // What these errors advise does not help here.
         Err(Error::Damaged { uri, .. }) => format!("segment `{uri}` is damaged"),

@@ -16,7 +16,7 @@ use super::segment::Segment;
 use super::segment_id::SegmentId;
 use super::stored_segment::{self, StoredSegment};
 
-pub(super) use failing_store::FailingStore;
+pub(super) use failing_store::{FailingStore, Faults};
 
 #[path = "testing/failing_store.rs"]
 mod failing_store;

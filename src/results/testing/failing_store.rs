@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -15,14 +15,42 @@ use object_store::{
 
 use crate::storage::{Store, StoreUri};
 
-/// Lets some operations through, then refuses all; with `lose_answers`, the first one refused is done
-/// all the same, as when a connection breaks after the request.
+/// How a store behaves.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::results) struct Faults {
+    /// So many are let through, and then all are refused.
+    pub operations: usize,
+    /// The first one refused is done all the same, as when a connection breaks after the request.
+    pub lose_answers: bool,
+    /// A seed: each operation lets others go first, a few times or not at all.
+    pub pauses: u64,
+    /// It refuses to delete.
+    pub keeps: bool,
+}
+
+impl Faults {
+    /// It works.
+    pub const NONE: Self = Self {
+        operations: usize::MAX,
+        lose_answers: false,
+        pauses: 0,
+        keeps: false,
+    };
+}
+
+/// Does what [`Faults`] say.
 #[derive(Debug)]
 pub(in crate::results) struct FailingStore {
     inner: Arc<InMemory>,
+    state: Arc<State>,
+    keeps: bool,
+}
+
+#[derive(Debug)]
+struct State {
     left: Arc<AtomicUsize>,
     lose_answers: bool,
-    keeps: bool,
+    pauses: AtomicU64,
 }
 
 enum Fate {
@@ -34,55 +62,87 @@ enum Fate {
 impl FailingStore {
     /// A store over `inner` that lets `operations` through.
     pub fn over(inner: &Arc<InMemory>, operations: usize, lose_answers: bool) -> Store {
-        let store = Self {
-            inner: Arc::clone(inner),
-            left: Arc::new(AtomicUsize::new(operations)),
+        let faults = Faults {
+            operations,
             lose_answers,
-            keeps: false,
+            ..Faults::NONE
         };
-        Self::store(Arc::new(store))
+        Self::with(inner, faults)
     }
 
     /// A store over `inner` that never fails.
     pub fn never(inner: &Arc<InMemory>) -> Store {
-        Self::over(inner, usize::MAX, false)
+        Self::with(inner, Faults::NONE)
     }
 
-    /// A store that works again once the returned number is raised.
+    /// A store over `inner` that works again once the returned number is raised.
     pub fn until_raised(inner: &Arc<InMemory>) -> (Store, Arc<AtomicUsize>) {
         let left = Arc::new(AtomicUsize::new(0));
-        let store = Self {
-            inner: Arc::clone(inner),
-            left: Arc::clone(&left),
-            lose_answers: false,
-            keeps: false,
-        };
-        (Self::store(Arc::new(store)), left)
+        (Self::store(inner, Faults::NONE, Arc::clone(&left)), left)
     }
 
     /// A store over `inner` that refuses to delete.
     pub fn that_keeps(inner: &Arc<InMemory>) -> Store {
-        let store = Self {
-            inner: Arc::clone(inner),
-            left: Arc::new(AtomicUsize::new(usize::MAX)),
-            lose_answers: false,
+        let faults = Faults {
             keeps: true,
+            ..Faults::NONE
         };
-        Self::store(Arc::new(store))
+        Self::with(inner, faults)
     }
 
-    fn store(objects: Arc<dyn ObjectStore>) -> Store {
+    /// A store over `inner` with any faults.
+    pub fn with(inner: &Arc<InMemory>, faults: Faults) -> Store {
+        Self::store(inner, faults, Arc::new(AtomicUsize::new(faults.operations)))
+    }
+
+    fn store(inner: &Arc<InMemory>, faults: Faults, left: Arc<AtomicUsize>) -> Store {
+        let state = State {
+            left,
+            lose_answers: faults.lose_answers,
+            pauses: AtomicU64::new(faults.pauses),
+        };
+        let store = Self {
+            inner: Arc::clone(inner),
+            state: Arc::new(state),
+            keeps: faults.keeps,
+        };
         let uri = StoreUri::parse_prefix("s3://bucket/run").unwrap();
-        Store::new(objects, uri, "".into())
+        Store::new(Arc::new(store), uri, "".into())
     }
 }
 
-fn fate(left: &AtomicUsize, lose_answers: bool) -> Fate {
-    let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-    match before {
-        Ok(1) if lose_answers => Fate::DoneButLost,
-        Ok(_) => Fate::Done,
-        Err(_) => Fate::Refused,
+impl State {
+    fn fate(&self, lose_answers: bool) -> Fate {
+        let before = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        match before {
+            Ok(1) if lose_answers => Fate::DoneButLost,
+            Ok(_) => Fate::Done,
+            Err(_) => Fate::Refused,
+        }
+    }
+
+    async fn pause(&self) {
+        let before = self.pauses.load(Ordering::SeqCst);
+        // A linear congruential generator; zero stays zero.
+        let next = before.wrapping_mul(6_364_136_223_846_793_005);
+        self.pauses.store(next, Ordering::SeqCst);
+        for _ in 0..next >> 61 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn run<T>(self: Arc<Self>, operation: BoxFuture<'_, Result<T>>) -> Result<T> {
+        self.pause().await;
+        match self.fate(self.lose_answers) {
+            Fate::Done => operation.await,
+            Fate::DoneButLost => {
+                let _ = operation.await;
+                Err(gone())
+            }
+            Fate::Refused => Err(gone()),
+        }
     }
 }
 
@@ -93,21 +153,9 @@ fn gone() -> Error {
     }
 }
 
-async fn run<T>(left: Arc<AtomicUsize>, lose_answers: bool, operation: BoxFuture<'_, Result<T>>) -> Result<T> {
-    match fate(&left, lose_answers) {
-        Fate::Done => operation.await,
-        Fate::DoneButLost => {
-            let _ = operation.await;
-            Err(gone())
-        }
-        Fate::Refused => Err(gone()),
-    }
-}
-
 impl FailingStore {
-    fn run<'a, T: 'a>(&self, operation: BoxFuture<'a, Result<T>>) -> BoxFuture<'a, Result<T>> {
-        let run = run(Arc::clone(&self.left), self.lose_answers, operation);
-        Box::pin(run)
+    fn run<'a, T: Send + 'a>(&self, operation: BoxFuture<'a, Result<T>>) -> BoxFuture<'a, Result<T>> {
+        Box::pin(Arc::clone(&self.state).run(operation))
     }
 }
 
@@ -141,13 +189,12 @@ impl ObjectStore for FailingStore {
         'a: 'c,
         'b: 'c,
     {
-        let (left, lose_answers) = (Arc::clone(&self.left), self.lose_answers);
+        let state = Arc::clone(&self.state);
         let started = self.run(self.inner.put_multipart_opts(location, options));
         Box::pin(async move {
             let upload = FailingUpload {
                 inner: started.await?,
-                left,
-                lose_answers,
+                state,
             };
             Ok(Box::new(upload) as Box<dyn MultipartUpload>)
         })
@@ -169,19 +216,19 @@ impl ObjectStore for FailingStore {
             };
             return locations.and_then(move |path| future::ready(Err(denied(path)))).boxed();
         }
-        let (inner, left, lose_answers) = (Arc::clone(&self.inner), Arc::clone(&self.left), self.lose_answers);
+        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
         let delete = move |path: Path| {
             let inner = Arc::clone(&inner);
             let deleted = path.clone();
             let delete = async move { inner.delete(&path).await };
-            let delete = run(Arc::clone(&left), lose_answers, Box::pin(delete));
+            let delete = Arc::clone(&state).run(Box::pin(delete));
             async move { delete.await.map(|()| deleted) }
         };
         locations.and_then(delete).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match fate(&self.left, false) {
+        match self.state.fate(false) {
             Fate::Refused => stream::iter([Err(gone())]).boxed(),
             _ => self.inner.list(prefix),
         }
@@ -213,29 +260,28 @@ impl ObjectStore for FailingStore {
 #[derive(Debug)]
 struct FailingUpload {
     inner: Box<dyn MultipartUpload>,
-    left: Arc<AtomicUsize>,
-    lose_answers: bool,
+    state: Arc<State>,
 }
 
 impl MultipartUpload for FailingUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let put = self.inner.put_part(data);
-        Box::pin(run(Arc::clone(&self.left), self.lose_answers, put))
+        Box::pin(Arc::clone(&self.state).run(put))
     }
 
     fn complete<'a, 'b>(&'a mut self) -> BoxFuture<'b, Result<PutResult>>
     where
         'a: 'b,
     {
-        let left = Arc::clone(&self.left);
-        Box::pin(run(left, self.lose_answers, self.inner.complete()))
+        let state = Arc::clone(&self.state);
+        Box::pin(state.run(self.inner.complete()))
     }
 
     fn abort<'a, 'b>(&'a mut self) -> BoxFuture<'b, Result<()>>
     where
         'a: 'b,
     {
-        let left = Arc::clone(&self.left);
-        Box::pin(run(left, self.lose_answers, self.inner.abort()))
+        let state = Arc::clone(&self.state);
+        Box::pin(state.run(self.inner.abort()))
     }
 }
