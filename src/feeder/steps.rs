@@ -12,8 +12,9 @@ use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
 use crate::results::{
-    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, LEASE_LOOKED_AT_EVERY, Lease, Ledger, OutputNotEmpty,
-    StoreClock, claim, finalise, highest_attempt, read_claim, read_manifest, remove_leftovers, restore, resume,
+    Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Kept, LEASE_LOOKED_AT_EVERY, Lease, Ledger, Manifest,
+    OutputNotEmpty, Removal, StoreClock, claim, finalise, highest_attempt, read_claim, read_manifest, remove_leftovers,
+    remove_segments, restore, resume,
 };
 use crate::storage::Store;
 
@@ -259,7 +260,26 @@ impl Feeder {
             report.progress = Some(progress(index.rows, results, errors, None));
             report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
         });
-        Ok(end_of(&manifest, &self.job.reference, &self.store))
+        let mut end = end_of(&manifest, &self.job.reference, &self.store);
+        if let Some(kept) = self.remove_segments(&manifest).await {
+            end.message = format!("{}; {kept}", end.message);
+        }
+        Ok(end)
+    }
+
+    /// What stays of the segments, if any do. They only take room, so a store that fails is not waited for.
+    async fn remove_segments(&self, manifest: &Manifest) -> Option<Kept> {
+        match Box::pin(remove_segments(&self.store, manifest)).await {
+            Ok(Removal::Removed(segments)) => {
+                tracing::info!(segments, "the segments are removed");
+                None
+            }
+            Ok(Removal::Kept(kept)) => Some(kept),
+            Err(error) => {
+                tracing::warn!(%error, "segments could not be removed");
+                None
+            }
+        }
     }
 }
 
