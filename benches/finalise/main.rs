@@ -89,7 +89,9 @@ fn figures(root: &str, environment: &[(String, String)]) {
             &["finalise", &folder, &all],
             &["remove", &folder, &all],
         ];
-        steps.into_iter().for_each(|step| run(step, environment));
+        for step in steps {
+            run(step, environment);
+        }
     }
     run(&["record", &format!("{root}/record/"), "1000000"], environment);
 }

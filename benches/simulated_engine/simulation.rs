@@ -5,6 +5,14 @@
 //! overflows, the youngest row loses its place and is read again later. Too much in flight therefore costs what it costs there:
 //! prompts that are read twice.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::large_enum_variant,
+    reason = "numbers of a simulation are far below 2^52, and there are few of its bounds"
+)]
+
 use std::collections::VecDeque;
 
 use batch_inference_operator::engine::EngineLoad;
@@ -352,7 +360,7 @@ impl Simulation {
 
     fn admit(&mut self, engine: Batching) {
         while let Some(row) = self.waiting.front() {
-            let fits = self.cache_used + row.tokens() + self.running.len() as u64 + 1 <= engine.cache;
+            let fits = self.cache_used + row.tokens() + (self.running.len() as u64) < engine.cache;
             if self.running.len() >= engine.slots || (!fits && !self.running.is_empty()) {
                 return;
             }

@@ -79,7 +79,7 @@ async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
         output_directory: arguments.output_directory,
         scratch: arguments.scratch,
     };
-    let exit = feeder::run(arguments, client, shutdown_signal()).await;
+    let exit = Box::pin(feeder::run(arguments, client, shutdown_signal())).await;
     Ok(ExitCode::from(exit.code()))
 }
 

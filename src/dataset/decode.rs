@@ -270,7 +270,9 @@ mod tests {
         Ok(text)
     }
 
-    const BOTH: [(Compression, fn(&[u8]) -> Vec<u8>); 2] = [(Compression::Gzip, gzip), (Compression::Zstd, zstd)];
+    type Compress = fn(&[u8]) -> Vec<u8>;
+
+    const BOTH: [(Compression, Compress); 2] = [(Compression::Gzip, gzip), (Compression::Zstd, zstd)];
 
     #[test]
     fn the_name_says_how_it_is_stored() {
@@ -308,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_off_or_damaged_says_where() {
-        let text: String = (0..5000).map(|number| format!("{}\n", number * number)).collect();
+        let squares: Vec<_> = (0..5000).map(|number| (number * number).to_string()).collect();
+        let text = squares.join("\n");
         for (compression, compress) in BOTH {
             let stored = compress(text.as_bytes());
             for end in [0, 3, stored.len() / 2, stored.len() - 1] {

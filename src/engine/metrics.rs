@@ -157,8 +157,8 @@ llamacpp:requests_deferred 6
 llamacpp:n_busy_slots_per_decode 3.5
 ";
 
-    fn load(running: u64, waiting: u64, work: u64) -> Option<EngineLoad> {
-        Some(EngineLoad { running, waiting, work })
+    fn load(running: u64, waiting: u64, work: u64) -> EngineLoad {
+        EngineLoad { running, waiting, work }
     }
 
     fn llama_cpp(page: &str) -> Option<EngineLoad> {
@@ -169,13 +169,13 @@ llamacpp:n_busy_slots_per_decode 3.5
     fn the_engines_of_a_vllm_server_are_added_up() {
         assert_eq!(
             engine_load(Engine::VLLM, VLLM_PAGE.as_bytes()),
-            load(506, 17, 1_235_000)
+            Some(load(506, 17, 1_235_000))
         );
     }
 
     #[test]
     fn batches_move_llama_servers_work_while_no_request_ends() {
-        assert_eq!(llama_cpp(LLAMA_CPP_PAGE), load(4, 6, 156 + 59 + 61));
+        assert_eq!(llama_cpp(LLAMA_CPP_PAGE), Some(load(4, 6, 156 + 59 + 61)));
     }
 
     #[test]
@@ -212,13 +212,13 @@ llamacpp:n_busy_slots_per_decode 3.5
     #[test]
     fn a_label_may_have_what_ends_labels() {
         let page = "llamacpp:requests_processing{a=\"} 9\",b=\"{\"} 4\nllamacpp:requests_deferred{} 1 1764030000000\n";
-        assert_eq!(llama_cpp(page), load(4, 1, 0));
+        assert_eq!(llama_cpp(page), Some(load(4, 1, 0)));
     }
 
     #[test]
     fn bytes_that_are_no_text_spoil_their_line_only() {
         let page = [b"\xff\xfe{} 1\n}{\n{\n", LLAMA_CPP_PAGE.as_bytes()].concat();
-        assert_eq!(engine_load(Engine::LlamaCpp, &page), load(4, 6, 276));
+        assert_eq!(engine_load(Engine::LlamaCpp, &page), Some(load(4, 6, 276)));
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Failure {
 fn words_of(body: &[u8]) -> String {
     let json = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let places = ["/error/message", "/message", "/error", "/detail"];
-    let message = places.iter().filter_map(|place| json.pointer(place)?.as_str()).next();
+    let message = places.iter().find_map(|place| json.pointer(place)?.as_str());
     let text = message.map_or_else(
         || String::from_utf8_lossy(&body[..body.len().min(LONGEST_QUOTE)]).into_owned(),
         ToOwned::to_owned,

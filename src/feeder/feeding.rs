@@ -86,16 +86,13 @@ impl Feeding<'_> {
         let durable = self.ledger.durable();
         let most = self.feeder.job.row_policy.failed_rows(self.index.rows);
         let failures = Failures::new(most, durable.results.len(), durable.errors.len());
-        let halt = match failures.too_many() {
-            Some(halt) => Some(halt),
-            None => {
-                self.report_feeding();
-                let shutdown = self.feeder.patience.shutdown.clone();
-                let fed = on_own_thread(self.plan(failures), shutdown).await;
-                self.settle(fed).await?
-            }
-        };
-        match halt {
+        if let Some(halt) = failures.too_many() {
+            return self.stop(halt).await.map(Some);
+        }
+        self.report_feeding();
+        let shutdown = self.feeder.patience.shutdown.clone();
+        let fed = on_own_thread(self.plan(failures), shutdown).await;
+        match self.settle(fed).await? {
             Some(halt) => self.stop(halt).await.map(Some),
             None => Ok(None),
         }

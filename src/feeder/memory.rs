@@ -86,8 +86,8 @@ impl Memory {
             "/sys/fs/cgroup/memory.max",
             "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         ];
-        let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
-        let limit = texts.filter_map(|text| limit_in(&text)).next();
+        let mut texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+        let limit = texts.find_map(|text| limit_in(&text));
         Self::new(limit.unwrap_or(DEFAULT_LIMIT))
     }
 
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(limit_in("1073741824\n"), Some(1 << 30));
         assert_eq!(limit_in("max\n"), None);
         assert_eq!(limit_in("9223372036854771712\n"), None);
-        assert_eq!(Memory::new(0).requests.units as u64 * UNIT as u64, LEAST / 4);
+        assert_eq!(u64::from(Memory::new(0).requests.units) * UNIT as u64, LEAST / 4);
     }
 
     #[test]

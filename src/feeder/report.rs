@@ -310,7 +310,7 @@ mod tests {
                 |report| {
                     _ = report
                         .waits
-                        .insert(Place::Dataset, Wait::new(Reason::StoreUnavailable, "away"))
+                        .insert(Place::Dataset, Wait::new(Reason::StoreUnavailable, "away"));
                 },
                 true,
             ),

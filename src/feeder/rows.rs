@@ -110,13 +110,12 @@ impl RowReader {
     async fn prepare(&self, row: DatasetRow, together: &mut Together<'_>) -> Row {
         let body = row.request.body.with_model(&self.model);
         let bytes = body.len() + ROW_BYTES;
-        let memory = match self.memory.try_for_request(bytes) {
-            Some(memory) => memory,
-            None => {
-                // What is held back here could be what has the memory.
-                together.hand_over().await;
-                self.memory.for_request(bytes).await
-            }
+        let memory = if let Some(memory) = self.memory.try_for_request(bytes) {
+            memory
+        } else {
+            // What is held back here could be what has the memory.
+            together.hand_over().await;
+            self.memory.for_request(bytes).await
         };
         Row {
             number: row.number,

@@ -219,7 +219,7 @@ async fn driven<T>(
 }
 
 async fn read(response: Response<Incoming>, memory: &Memory) -> Reply {
-    let (head, mut incoming) = response.into_parts();
+    let (parts, mut incoming) = response.into_parts();
     let expected = incoming
         .size_hint()
         .exact()
@@ -240,11 +240,11 @@ async fn read(response: Response<Incoming>, memory: &Memory) -> Reply {
         }
         memory.for_answer(&mut held, length).await;
         if body.is_empty() && expected == Some(length) {
-            return answered(&head.headers, head.status.as_u16(), chunk, held);
+            return answered(&parts.headers, parts.status.as_u16(), chunk, held);
         }
         body.extend_from_slice(&chunk);
     }
-    answered(&head.headers, head.status.as_u16(), body.freeze(), held)
+    answered(&parts.headers, parts.status.as_u16(), body.freeze(), held)
 }
 
 fn answered(headers: &HeaderMap, status: u16, body: Bytes, held: Held) -> Reply {

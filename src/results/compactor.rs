@@ -62,7 +62,7 @@ impl Compactor {
             Ok(Compacted::LeftAlone) => self.forget(&group),
             // The next segment that is stored is an occasion to try again.
             Err(error) => {
-                tracing::info!(%error, "segments could not be compacted; their rows are durable all the same")
+                tracing::info!(%error, "segments could not be compacted; their rows are durable all the same");
             }
         }
     }

@@ -18,7 +18,7 @@ use super::error::Error;
 /// A holder writes its term this often.
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(15);
 /// A term that was not written for this long is over.
-pub const LEASE_EXPIRES_AFTER: Duration = Duration::from_secs(60);
+pub const LEASE_EXPIRES_AFTER: Duration = Duration::from_mins(1);
 /// Whoever waits looks this often.
 pub const LEASE_LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 

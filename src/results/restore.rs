@@ -13,7 +13,7 @@ use super::stored_segment;
 use super::{ERRORS, RESULTS};
 
 /// Read at a time, to compare a checksum.
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 /// So that latency does not count.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
@@ -59,9 +59,9 @@ async fn is_intact(store: &Store, key: &str, file: &OutputFile) -> Result<bool, 
     if store.size(key).await? != Some(file.bytes) {
         return Ok(false);
     }
-    let starts = (0..file.bytes).step_by(CHUNK_BYTES as usize);
+    let starts = (0..file.bytes).step_by(CHUNK_BYTES);
     let mut chunks = stream::iter(starts)
-        .map(|start| store.read_range(key, start..file.bytes.min(start + CHUNK_BYTES)))
+        .map(|start| store.read_range(key, start..file.bytes.min(start + CHUNK_BYTES as u64)))
         .buffered(CHUNKS_IN_FLIGHT);
     let mut hasher = Hasher::default();
     while let Some(chunk) = chunks.try_next().await? {

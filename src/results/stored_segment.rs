@@ -52,9 +52,9 @@ pub(super) async fn used(store: &Store, used: &[SegmentUsed]) -> Result<Vec<Piec
     let ids: BTreeSet<_> = there.iter().map(|piece| piece.id).collect();
     let named = used.iter().filter_map(|segment| SegmentId::from_key(&segment.key));
     let wanted: BTreeSet<_> = named
-        .filter_map(|id| match ids.contains(&id) {
-            true => Some(id),
-            false => ids.iter().copied().find(|other| other.replaces(id)),
+        .filter_map(|id| {
+            let itself = ids.get(&id).copied();
+            itself.or_else(|| ids.iter().copied().find(|other| other.replaces(id)))
         })
         .collect();
     let wanted = there.into_iter().filter(|piece| wanted.contains(&piece.id));

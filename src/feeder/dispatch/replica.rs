@@ -169,11 +169,9 @@ impl ReplicaState {
     /// Whether the replica has to be probed now; from then on it is being probed.
     pub fn wants_probe(&mut self, now: Instant) -> bool {
         let hung = match self.probe {
-            Probe::Asked { .. } => return false,
-            Probe::Hung { again_at } if again_at > now => return false,
-            Probe::Hung { .. } => true,
+            Probe::Hung { again_at } if again_at <= now => true,
             Probe::None if self.is_silent(now) => false,
-            Probe::None => return false,
+            Probe::None | Probe::Asked { .. } | Probe::Hung { .. } => return false,
         };
         self.probe = Probe::Asked { hung };
         true

@@ -116,7 +116,7 @@ async fn assert_described(store: &Store, manifest: &Manifest) {
 #[tokio::test]
 async fn whoever_replaced_the_files_of_a_manifest_puts_them_back() {
     let store = Store::in_memory();
-    let (slower, first) = overtaken(&store, &store).await;
+    let (slower, first) = Box::pin(overtaken(&store, &store)).await;
     // It looked for a manifest a moment before there was one.
     let ours = slower.publish(&finished(3)).await.unwrap();
     assert_ne!(ours.results, first.results);
@@ -132,7 +132,7 @@ async fn a_try_that_failed_between_the_two_files_is_put_right_by_the_next() {
         let (dying, left) = FailingStore::until_raised(&memory);
         left.store(usize::MAX, Ordering::SeqCst);
         let store = FailingStore::never(&memory);
-        let (slower, first) = overtaken(&dying, &store).await;
+        let (slower, first) = Box::pin(overtaken(&dying, &store)).await;
         left.store(operations, Ordering::SeqCst);
         let tried = async {
             let ours = slower.publish(&finished(3)).await?;
