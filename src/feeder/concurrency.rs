@@ -24,6 +24,9 @@ const WORTH_DOUBLING: f64 = 1.1;
 const VAIN_DOUBLINGS: u32 = 2;
 /// A try of half as many more in flight has shown something if it brings so much more.
 const WORTH_MORE: f64 = 1.03;
+/// The same from so many in flight on, as each costs a connection here and there.
+const MANY: usize = 512;
+const WORTH_MANY: f64 = 1.15;
 /// Fewer in flight are not worth a loss that the noise may hide.
 const WORTH_LESS: f64 = 1.0;
 /// Rounds between two tries, where a round is as many answers as the bound.
@@ -301,7 +304,8 @@ impl Concurrency {
     /// Against the mean of before and after, so that rows that become longer or shorter all the time decide nothing.
     fn judge_trial(&mut self, now: Instant, after: f64, trial: Trial) {
         let here = f64::midpoint(trial.before, after);
-        if trial.limit > self.limit && trial.rate > here * WORTH_MORE {
+        let worth = if self.limit < MANY { WORTH_MORE } else { WORTH_MANY };
+        if trial.limit > self.limit && trial.rate > here * worth {
             self.patience = 2;
             let mut tried = [(0, 0.0); 4];
             tried[0] = (self.limit, here);

@@ -21,9 +21,8 @@ const COUNTERS_ARE_FRESH: Duration = Duration::from_secs(30);
 /// A replica that hangs is probed again after this time: it may have been stopped for a while only.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
-/// Connections to one address end where its ports do: <https://docs.kernel.org/networking/ip-sysctl.html> (`ip_local_port_range`,
-/// 28,232 by default). A server that takes so many at once is not kept waiting by this.
-const MOST_CONNECTIONS: usize = 16_384;
+/// Twice the largest batch of the engines that are known, and a few MiB of connections.
+const MOST_CONNECTIONS: usize = 2048;
 
 /// Names a replica while it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

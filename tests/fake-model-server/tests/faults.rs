@@ -25,6 +25,15 @@ async fn raw(server: &FakeModelServer, row: &Value) -> (String, std::io::Result<
 }
 
 /// The value of a metric.
+/// A series that counts something.
+async fn counted(server: &FakeModelServer, name: &str) -> u64 {
+    let value = metric(server, name).await;
+    value
+        .to_string()
+        .parse()
+        .unwrap_or_else(|_| panic!("{name} is {value}"))
+}
+
 async fn metric(server: &FakeModelServer, name: &str) -> f64 {
     let (_, text) = get(&server.url("/metrics")).await;
     let line = text.lines().find(|line| line.starts_with(name));
@@ -154,7 +163,6 @@ async fn a_long_answer_sends_nothing_while_its_tokens_are_counted() {
 
 #[tokio::test]
 async fn tokens_and_queue_are_in_the_metrics_of_both_programs() {
-    let gauges = |running: u32, waiting: u32| [f64::from(running), f64::from(waiting)];
     for (args, names) in [
         (
             VLLM,
@@ -182,8 +190,8 @@ async fn tokens_and_queue_are_in_the_metrics_of_both_programs() {
             post(&server, CHAT, &chat("1", &json!({}))).await;
         }
         assert_eq!(
-            [metric(&server, names[2]).await, metric(&server, names[3]).await],
-            [6.0, 12.0]
+            [counted(&server, names[2]).await, counted(&server, names[3]).await],
+            [6, 12]
         );
         let held: Vec<_> = ["a", "b", "c"]
             .map(|id| chat(id, &json!({"hold": "gate"})))
@@ -191,8 +199,8 @@ async fn tokens_and_queue_are_in_the_metrics_of_both_programs() {
             .into();
         until("all rows are received", || server.in_flight() == 3).await;
         assert_eq!(
-            [metric(&server, names[0]).await, metric(&server, names[1]).await],
-            gauges(2, 1)
+            [counted(&server, names[0]).await, counted(&server, names[1]).await],
+            [2, 1]
         );
         if args == VLLM {
             assert!((metric(&server, "vllm:kv_cache_usage_perc{").await - 1.0).abs() < 0.001);
@@ -202,8 +210,8 @@ async fn tokens_and_queue_are_in_the_metrics_of_both_programs() {
             assert_eq!(row.await.expect("no panic").expect("an answer").status(), 200);
         }
         assert_eq!(
-            [metric(&server, names[0]).await, metric(&server, names[1]).await],
-            gauges(0, 0)
+            [counted(&server, names[0]).await, counted(&server, names[1]).await],
+            [0, 0]
         );
     }
 }
