@@ -58,7 +58,7 @@ impl World {
     }
 
     /// A place for an output, as a URI.
-    pub fn output(&self, folder: &str) -> String {
+    pub fn output(folder: &str) -> String {
         format!("s3://{BUCKET}/{folder}/")
     }
 

@@ -276,6 +276,7 @@ impl State {
     /// Forgets workers that have ended.
     pub fn reap(&mut self) {
         for crew in self.crews.values_mut() {
+            let workers = crew.tasks.len();
             while let Some(ended) = crew.tasks.try_join_next() {
                 if let Err(error) = ended
                     && error.is_panic()
@@ -283,6 +284,9 @@ impl State {
                     // Its row would be waited for for ever.
                     std::panic::resume_unwind(error.into_panic());
                 }
+            }
+            if crew.tasks.len() < workers {
+                crew.idle.retain(|idle| !idle.is_closed());
             }
         }
     }

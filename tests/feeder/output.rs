@@ -43,15 +43,26 @@ async fn read(store: &Store, key: &str) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The rows that are in segments, by `custom_id`.
+/// The rows that are in segments, by `custom_id`; when the job has ended, those of its files, as segments are removed then.
 pub async fn durable(store: &Store) -> BTreeSet<String> {
+    if store.read(MANIFEST).await.unwrap().is_some() {
+        let Output { results, errors, .. } = Output::read(store).await;
+        return results.lines().chain(errors.lines()).map(custom_id).collect();
+    }
     let mut ids = BTreeSet::new();
     for segment in store.list(SEGMENTS).await.unwrap() {
-        let object = store.read(&segment.key).await.unwrap().unwrap();
+        // One that was merged into another meanwhile is seen the next time.
+        let Some(object) = store.read(&segment.key).await.unwrap() else {
+            continue;
+        };
         for row in Segment::decode(&object).unwrap().rows().unwrap() {
-            let line: Value = serde_json::from_slice(&row.line).unwrap();
-            ids.insert(line["custom_id"].as_str().unwrap().to_owned());
+            ids.insert(custom_id(str::from_utf8(&row.line).unwrap()));
         }
     }
     ids
+}
+
+fn custom_id(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap();
+    line["custom_id"].as_str().unwrap().to_owned()
 }

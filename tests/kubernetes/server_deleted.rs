@@ -26,7 +26,7 @@ async fn rows_of_a_deleted_server_come_back_and_none_fails() {
     assert_eq!(output.errors, "");
     let twice = tenant.received().values().filter(|received| **received > 1).count();
     assert!(
-        (1..=64).contains(&twice),
-        "{twice} rows were sent again; one server has 1 to 64 in flight"
+        (1..600).contains(&twice),
+        "{twice} rows were sent again; those of the other server should not be"
     );
 }

@@ -47,7 +47,7 @@ pub async fn measure(world: &World, rounds: usize) -> Vec<Figure> {
 }
 
 async fn run(world: &World, segments: &Segments, folder: &str) -> Usage {
-    let folder = world.output(folder);
+    let folder = World::output(folder);
     let (count, rows) = (segments.count.to_string(), segments.rows.to_string());
     let made = start(world, &["make", &folder, &count, &rows, segments.order]);
     succeed(Measured::new(made)).await;
