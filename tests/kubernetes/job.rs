@@ -14,7 +14,7 @@ pub const MODEL: &str = "/models/model.gguf";
 pub struct Job(pub Value);
 
 impl Job {
-    /// A job over the tenant's `rows.jsonl` on one fake llama-server without a device.
+    /// A job over the tenant's `rows.jsonl` on one fake llama-server without a device, which works on 64 rows at a time.
     pub fn new(tenant: &Tenant, name: &str) -> Self {
         let keys = json!({"name": "store-keys"});
         Self(json!({
@@ -27,7 +27,10 @@ impl Job {
                     "engine": "LlamaCpp",
                     "baseModel": MODEL,
                     "image": FAKE_SERVER,
-                    "env": [{"name": "FAKE_RECORDER", "value": tenant.recorder_url()}],
+                    "env": [
+                        {"name": "FAKE_RECORDER", "value": tenant.recorder_url()},
+                        {"name": "FAKE_SLOTS", "value": "64"},
+                    ],
                     "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}, "limits": {"memory": "256Mi"}},
                 },
                 "feeder": {"resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}},

