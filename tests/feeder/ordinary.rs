@@ -76,6 +76,10 @@ async fn an_api_server_that_is_away_holds_up_no_row() {
     let mut world = World::with_server("away", &dataset).await;
     let feeder = world.start();
     until("all rows are sent", async || world.counts().len() == 20).await;
+    until("progress is told", async || {
+        world.status()["progress"]["completed"] == 0
+    })
+    .await;
     world.kubernetes.set_away(true);
     world.server("server").release_all();
     world.until_durable(&all).await;
