@@ -20,6 +20,7 @@ pub mod resources;
 pub mod row_policy;
 pub mod server;
 pub mod status;
+pub mod wait;
 
 pub use job::{BatchInferenceJob, BatchInferenceJobSpec};
 pub use server::Engine;

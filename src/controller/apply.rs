@@ -13,10 +13,10 @@ use super::children::Children;
 use super::decide::{Decision, FeederWanted};
 use super::dereference::Observed;
 use super::unchanged::is_unchanged;
-use super::waiting::Wait;
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::status::CONTROLLER_FIELD_MANAGER;
+use crate::api::wait::Wait;
 
 /// HTTP statuses by which the API server says that an object itself is wrong.
 const BAD_REQUEST: u16 = 400;

@@ -1,11 +1,12 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
 use super::decide::{End, View};
-use super::waiting::{Wait, why_pods_are_refused, why_pods_wait};
+use super::waiting::{why_pods_are_refused, why_pods_wait};
 use crate::api::condition::{ConditionType, ConditionUpdate};
 use crate::api::names::Component;
 use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
+use crate::api::wait::Wait;
 
 impl View<'_> {
     /// What the conditions say from now on. One that is not named stays as it is.

@@ -9,12 +9,13 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::dereference::Observed;
 use super::validate::ValidatedJob;
-use super::waiting::{Wait, why_pods_wait};
+use super::waiting::why_pods_wait;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::names::Component;
 use crate::api::reason::Reason;
 use crate::api::status::{FeederStage, FeederState, ServersStatus};
+use crate::api::wait::Wait;
 
 /// How often something is looked at that no watch tells of.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

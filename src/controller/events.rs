@@ -7,13 +7,13 @@ use kube::api::{Api, PostParams};
 use kube::core::DeserializeGuard;
 use kube::{Client, Resource, ResourceExt};
 
-use super::waiting::Wait;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, find};
 use crate::api::names::{MANAGED_BY, label_value};
 use crate::api::phase::Phase;
 use crate::api::reason::Reason;
 use crate::api::status::ControllerStatus;
+use crate::api::wait::Wait;
 
 /// The longest note that the API server takes, in bytes (events.k8s.io/v1, `note`).
 const NOTE_LIMIT: usize = 1024;

@@ -8,11 +8,11 @@ use kube::{Client, Resource, ResourceExt};
 use super::apply::Obstacle;
 use super::decide::Decision;
 use super::validate::ValidatedJob;
-use super::waiting::Wait;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, is_true, merge};
 use crate::api::phase::Phase;
 use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus};
+use crate::api::wait::Wait;
 
 /// HTTP status of a write that carries an old resourceVersion.
 const CONFLICT: u16 = 409;

@@ -5,11 +5,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::pod_template::{self, PodTemplateError};
 use super::settings::{Settings, with_tag};
-use super::waiting::Wait;
 use crate::api::reason::Reason;
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
+use crate::api::wait::Wait;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::engine::{AcceptedNames, BaseModel, Launch, LaunchError, LaunchInput};
 use crate::storage::{Root, StoreUri, UriError};

@@ -5,39 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use crate::api::names::Component;
 use crate::api::reason::Reason;
-
-/// Why something waits, with the words of whoever makes it wait.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// The reason.
-    pub reason: Reason,
-    /// In words.
-    pub message: String,
-}
-
-impl Wait {
-    /// A wait.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
-    }
-
-    /// What happened, and what to do about it when there is something to do.
-    #[must_use]
-    pub fn explain(&self) -> String {
-        let advice = self.reason.advice();
-        if advice.starts_with("Nothing to do") {
-            return self.message.clone();
-        }
-        let happened = self.message.trim_end_matches('.');
-        if happened.is_empty() {
-            return advice.to_owned();
-        }
-        format!("{happened}. {advice}")
-    }
-}
+use crate::api::wait::Wait;
 
 /// The first reason among these pods of a component for not running; none when all run or have only just begun.
 #[must_use]

@@ -207,9 +207,7 @@ impl Feed {
                 "servers are gone and their rows are taken back"
             );
         }
-        state.dismiss();
-        state.staff(&self.work, &self.client);
-        self.tell_hung(&state);
+        self.rearrange(&mut state);
     }
 
     fn probe_the_silent(&mut self) {
@@ -232,12 +230,13 @@ impl Feed {
                 "a server hangs and its rows are taken back"
             );
         }
-        state.dismiss();
-        state.staff(&self.work, &self.client);
-        self.tell_hung(&state);
+        self.rearrange(&mut state);
     }
 
-    fn tell_hung(&self, state: &State) {
+    /// Has workers where rows may go now, and nowhere else, and says where they may not.
+    fn rearrange(&self, state: &mut State) {
+        state.dismiss();
+        state.staff(&self.work, &self.client);
         let hung: Vec<_> = state.dispatch.hung_pods().map(ToOwned::to_owned).collect();
         self.reporter.update(|report| report.hung_servers = hung);
     }

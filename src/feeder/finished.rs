@@ -10,6 +10,9 @@ use crate::results::{FinishedRow, Identity, Kind};
 use super::rows::Row;
 use super::send::{Answered, LARGEST_ANSWER, Reply};
 
+/// The `error.code` of a row whose answer is larger than any that a row can have.
+pub const RESPONSE_TOO_LARGE: &str = "response_too_large";
+
 /// Digits of the identity that stand in the names of results and requests.
 const IDENTITY_DIGITS: usize = 12;
 
@@ -51,12 +54,9 @@ impl Lines {
             Reply::Answered(answered) => self.answered(row, request_id, answered, kind),
             Reply::TooLarge => {
                 let message = format!("the answer is larger than {LARGEST_ANSWER} bytes");
-                self.unanswered(row, "response_too_large", &message)
+                self.unanswered(row, RESPONSE_TOO_LARGE, &message)
             }
-            Reply::Fault(fault) => {
-                let (code, message) = self.explain(fault);
-                self.unanswered(row, code, &message)
-            }
+            Reply::Fault(fault) => self.unanswered(row, code_of(fault), &self.explain(fault)),
         }
     }
 
@@ -103,16 +103,21 @@ impl Lines {
         line
     }
 
-    fn explain(&self, fault: Fault) -> (&'static str, String) {
+    fn explain(&self, fault: Fault) -> String {
         match fault {
-            Fault::TimedOut => (
-                "request_timed_out",
-                format!("no answer within {} s", self.attempt_timeout.as_secs()),
-            ),
-            Fault::ConnectFailed => ("server_unreachable", "no connection to the server".to_owned()),
-            Fault::ConnectionLost | Fault::ServerGone => {
-                ("connection_lost", "the connection to the server was lost".to_owned())
-            }
+            Fault::TimedOut => format!("no answer within {} s", self.attempt_timeout.as_secs()),
+            Fault::ConnectFailed => "no connection to the server".to_owned(),
+            Fault::ConnectionLost | Fault::ServerGone => "the connection to the server was lost".to_owned(),
         }
+    }
+}
+
+/// The `error.code` of a row that has no answer for this reason.
+#[must_use]
+pub fn code_of(fault: Fault) -> &'static str {
+    match fault {
+        Fault::TimedOut => "request_timed_out",
+        Fault::ConnectFailed => "server_unreachable",
+        Fault::ConnectionLost | Fault::ServerGone => "connection_lost",
     }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::reason::Reason;
 use crate::api::status::{DatasetStatus, FeederStage, FeederState, FeederStatus, Progress, ResultsStatus, UsageStatus};
+use crate::api::wait::Wait;
 use crate::results::LedgerStatus;
 
 /// As many hung servers are named, by the schema.
@@ -21,25 +22,6 @@ pub enum Place {
     Output,
     /// The one place for a job that works in an output.
     Turn,
-}
-
-/// Why the feeder waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// One of the conditions' reasons.
-    pub reason: Reason,
-    /// The reason in words.
-    pub message: String,
-}
-
-impl Wait {
-    /// A wait.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
-    }
 }
 
 /// How the job ended.

@@ -104,7 +104,7 @@ impl RowReader {
 
     fn is_done(&self, block: &Block) -> bool {
         let first = block.first_row.0;
-        (first..first + block.rows).all(|row| self.durable.contains(RowNumber(row)))
+        self.durable.rows_in(first..first + block.rows) == block.rows
     }
 
     async fn prepare(&self, row: DatasetRow, together: &mut Together<'_>) -> Row {

@@ -216,12 +216,17 @@ impl Feeder {
         // Somebody may have removed or cut short what it describes.
         let restore = || Box::pin(async { Ok(restore(&self.store, &manifest).await?) });
         self.patience.until_done(Place::Output, restore).await?;
+        Ok(Some(self.end(&manifest)))
+    }
+
+    /// The end that a manifest decides; the status has its counts from then on.
+    fn end(&self, manifest: &Manifest) -> End {
         let (results, errors) = (manifest.results.rows, manifest.errors.rows);
         self.patience.reporter.update(|report| {
             report.progress = Some(progress(manifest.dataset.rows, results, errors, None));
             report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
         });
-        Ok(Some(end_of(&manifest, &self.job.reference, &self.store)))
+        end_of(manifest, &self.job.reference, &self.store)
     }
 
     async fn resume(&self, attempt: u32) -> Result<Ledger, Stop> {
@@ -255,12 +260,7 @@ impl Feeder {
             errors = manifest.errors.rows,
             "the results are written"
         );
-        let (results, errors) = (manifest.results.rows, manifest.errors.rows);
-        self.patience.reporter.update(|report| {
-            report.progress = Some(progress(index.rows, results, errors, None));
-            report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
-        });
-        let mut end = end_of(&manifest, &self.job.reference, &self.store);
+        let mut end = self.end(&manifest);
         if let Some(kept) = self.remove_segments(&manifest).await {
             end.message = format!("{}; {kept}", end.message);
         }

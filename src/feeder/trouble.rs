@@ -3,10 +3,11 @@
 use std::error::Error;
 
 use crate::api::reason::Reason;
+use crate::api::wait::Wait;
 use crate::dataset::{InspectError, ReadError, SourceError};
 use crate::{results, storage};
 
-use super::report::{End, Wait};
+use super::report::End;
 
 /// The most of a failure's text that is said, in bytes: a store may answer with a page of HTML.
 const LONGEST_CHAIN: usize = 1024;

@@ -3,11 +3,12 @@
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::api::reason::Reason;
+use crate::api::wait::Wait;
 use crate::results::{JobReference, LEASE_RENEWED_EVERY, Lease, Renewed, StoreClock, Term, latest_term};
 use crate::storage::Store;
 
 use super::patience::Patience;
-use super::report::{Place, Wait};
+use super::report::Place;
 use super::trouble::{Stop, chain};
 
 /// A job that wants to work in an output.

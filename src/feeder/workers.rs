@@ -19,7 +19,7 @@ use crate::results::LedgerWriter;
 use super::dispatch::{Assignment, Dispatch, ReplicaId, Settled};
 use super::engine_load::follow_engine_load;
 use super::failures::{Failure, Failures, Halt};
-use super::finished::Lines;
+use super::finished::{Lines, RESPONSE_TOO_LARGE, code_of};
 use super::memory::Memory;
 use super::report::End;
 use super::rows::Row;
@@ -94,7 +94,7 @@ impl Work {
         let state = State {
             dispatch: Dispatch::new(max_attempts),
             stop: None,
-            halt: failures.too_many(),
+            halt: None,
             failures,
             endpoint: Endpoint::ChatCompletions,
             rows_are_asked_for: false,
@@ -252,8 +252,8 @@ impl State {
         }
         self.count_failed(|| match reply {
             Reply::Answered(answered) => Failure::answered(answered.status, answered.body.as_bytes()),
-            Reply::TooLarge => Failure::without_answer("response_too_large"),
-            Reply::Fault(_) => Failure::without_answer("request_timed_out"),
+            Reply::TooLarge => Failure::without_answer(RESPONSE_TOO_LARGE),
+            Reply::Fault(fault) => Failure::without_answer(code_of(*fault)),
         });
     }
 

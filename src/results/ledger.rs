@@ -4,6 +4,7 @@
 //! that segment, and then *durable*. Only durable rows are counted.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -40,6 +41,12 @@ impl Durable {
     #[must_use]
     pub fn contains(&self, row: RowNumber) -> bool {
         self.results.contains(row) || self.errors.contains(row)
+    }
+
+    /// How many rows of a range are durable.
+    #[must_use]
+    pub fn rows_in(&self, rows: Range<u64>) -> u64 {
+        self.results.len_in(rows.clone()) + self.errors.len_in(rows)
     }
 
     /// How many rows are durable.

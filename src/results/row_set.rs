@@ -1,5 +1,7 @@
 //! A set of row numbers that stays small for millions of rows.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use roaring::RoaringTreemap;
@@ -35,6 +37,12 @@ impl RowSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many rows of a range are in the set.
+    #[must_use]
+    pub fn len_in(&self, rows: Range<u64>) -> u64 {
+        self.0.range_cardinality(rows)
     }
 
     /// The lowest row.

@@ -19,7 +19,6 @@ mod seaweedfs;
 mod kubernetes;
 mod output;
 mod process;
-mod relay;
 mod rows;
 mod until;
 mod world;

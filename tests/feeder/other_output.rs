@@ -5,7 +5,6 @@ use serde_json::json;
 use batch_inference_operator::storage::{Credentials, Side, StoreUri, open_output};
 
 use crate::output::{Output, durable};
-use crate::relay::Relay;
 use crate::rows::{held_line, ids, lines};
 use crate::until::until;
 use crate::world::World;
@@ -70,11 +69,10 @@ async fn a_claim_that_cannot_be_written_is_waited_for_before_the_data_set_is_rea
 async fn a_store_that_is_away_for_long_is_a_reason_to_wait_and_every_answer_is_kept() {
     let dataset = lines(10) + &ids(20).skip(10).map(|id| held_line(&id, "later")).collect::<String>();
     let mut world = World::with_server("store-away", &dataset).await;
-    let relay = Relay::start(world.s3_address()).await;
-    world.set_key("OUTPUT_AWS_ENDPOINT_URL", &relay.url());
+    let proxy = world.put_s3_proxy().await;
     let feeder = world.start();
     world.until_durable(&ids(10).collect::<Vec<_>>()).await;
-    relay.set_away(true);
+    proxy.go_away().await;
     world.server("server").release_all();
     let status = world.until_waits("StoreUnavailable").await;
     let message = status["feeder"]["message"].as_str().unwrap();
@@ -83,7 +81,7 @@ async fn a_store_that_is_away_for_long_is_a_reason_to_wait_and_every_answer_is_k
         "{message}"
     );
     assert_eq!(status["progress"]["completed"], 10);
-    relay.set_away(false);
+    proxy.come_back();
     assert_eq!(feeder.exit_code().await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);

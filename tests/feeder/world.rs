@@ -1,7 +1,6 @@
 //! All that a feeder lives in: a store, an API server with its job, model servers.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
@@ -140,12 +139,6 @@ impl World {
         std::fs::create_dir(&rival.scratch).unwrap();
         rival.kubernetes.put_job(rival.job("rows.jsonl"));
         rival
-    }
-
-    /// Where the S3 listens.
-    pub fn s3_address(&self) -> SocketAddr {
-        let url = &self.s3.environment(Side::Output, SECRET_KEY)[2].1;
-        url.trim_start_matches("http://").parse().unwrap()
     }
 
     /// Waits until the feeder says that it waits for this reason.
