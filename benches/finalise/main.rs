@@ -18,7 +18,7 @@ mod seaweedfs;
 use std::process::Command;
 use std::time::Instant;
 
-use batch_inference_operator::openai::{RowNumber, Usage};
+use batch_inference_operator::openai::{RowNumber, RowSet, Usage};
 use batch_inference_operator::results::{
     Checksum, DatasetFacts, Durable, Finished, FinishedRow, Identity, JobReference, Kind, Ledger, LedgerWriter,
     Manifest, Segment, SegmentId, Work, finalise, read_manifest, remove_segments, resume,
@@ -199,6 +199,7 @@ fn finished(rows: u64) -> Finished {
             bytes: 1,
             sha256: work.dataset_sha256,
         },
+        invalid_rows: RowSet::default(),
         started_at: text("2026-11-24T08:00:00Z"),
         finished_at: text("2026-11-24T08:05:00Z"),
         operator_version: text("0.1.0"),

@@ -1,6 +1,7 @@
 //! `spec.dataset`: where the rows come from.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reference::{LocalKeyReference, LocalReference};
@@ -30,8 +31,24 @@ pub struct DatasetSpec {
     #[schemars(length(min = 1, max = 65536))]
     pub inline: Option<String>,
 
+    /// What becomes of rows that cannot be run: a line that is not as the format says, that is longer than 16 MiB, or whose
+    /// `custom_id` an earlier one has. `Fail`: the job ends before any server starts, and says which lines they are. `Skip`: they
+    /// become rows of `errors.jsonl`, with their line, and the others are run. A model that nothing serves ends the job in either case.
+    #[serde(default)]
+    pub invalid_rows: InvalidRows,
+
     /// A Secret with the store's keys, named as its SDK names them: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
     /// `AWS_REGION`, `AWS_ENDPOINT_URL`, ... Without it, the feeder's service account must be allowed to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
+}
+
+/// What becomes of rows that cannot be run.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+pub enum InvalidRows {
+    /// The job ends before any server starts.
+    #[default]
+    Fail,
+    /// They become error rows.
+    Skip,
 }

@@ -31,7 +31,7 @@ pub struct RowPolicy {
     pub attempt_timeout_seconds: Option<i32>,
 
     /// The most rows that may fail, as a number or as a share of all rows (`10%`, rounded down). With one more the job stops, and
-    /// what is there becomes its results. Default: every row may fail.
+    /// what is there becomes its results. Rows that `dataset.invalidRows: Skip` leaves out do not count. Default: every row may fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_rows: Option<IntOrString>,
 }

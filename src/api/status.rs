@@ -172,6 +172,9 @@ pub struct DatasetStatus {
     pub version: String,
     /// SHA-256 of the data set, hexadecimal.
     pub sha256: String,
+    /// Rows that cannot be run, and became errors, as `invalidRows: Skip` asks for. They count in `rows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_rows: Option<i64>,
     /// The first ten rows that cannot be run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

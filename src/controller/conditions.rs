@@ -5,7 +5,7 @@ use super::waiting::{why_pods_are_refused, why_pods_wait};
 use crate::api::condition::{ConditionType, ConditionUpdate};
 use crate::api::names::Component;
 use crate::api::reason::Reason;
-use crate::api::status::FeederStage;
+use crate::api::status::{DatasetStatus, FeederStage};
 use crate::api::wait::Wait;
 
 impl View<'_> {
@@ -108,8 +108,11 @@ impl View<'_> {
                 .status
                 .as_ref()
                 .and_then(|status| status.reported.dataset.as_ref());
-            let rows = dataset.map_or(0, |dataset| dataset.rows);
-            return update(true, Reason::DatasetValid, format!("{rows} rows, each can be run"));
+            return update(
+                true,
+                Reason::DatasetValid,
+                dataset.map_or_else(String::new, what_can_be_run),
+            );
         }
         match (end, self.feeder()) {
             (Some(end), _) => update(false, end.reason, end.message.clone()),
@@ -201,4 +204,14 @@ fn end_conditions(end: Option<&End>) -> Vec<ConditionUpdate> {
         return vec![says(ConditionType::Complete)];
     }
     vec![says(ConditionType::Failed), says(ConditionType::Stalled)]
+}
+
+fn what_can_be_run(dataset: &DatasetStatus) -> String {
+    let rows = dataset.rows;
+    match dataset.skipped_rows {
+        None => format!("{rows} rows, each can be run"),
+        Some(skipped) => {
+            format!("{rows} rows, of which {skipped} cannot be run and become errors (see status.dataset.invalidRows)")
+        }
+    }
 }

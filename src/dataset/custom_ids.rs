@@ -1,4 +1,4 @@
-//! Finds ids that stand on two lines, in bounded memory: sorted runs on scratch disk, merged at the end.
+//! Finds ids that two rows have, in bounded memory: sorted runs on scratch disk, merged at the end.
 
 mod run;
 
@@ -12,7 +12,7 @@ use std::{
 use twox_hash::XxHash3_128;
 
 use self::run::{Record, Run};
-use crate::openai::{CustomId, LineNumber};
+use crate::openai::{CustomId, RowNumber, RowSet};
 
 /// The scratch directory cannot hold the ids.
 #[derive(Debug, thiserror::Error)]
@@ -22,20 +22,20 @@ pub struct ScratchError {
     source: io::Error,
 }
 
-/// An id that stands on two lines.
+/// An id that two rows have.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Duplicate {
-    /// Where it stands again.
-    pub(super) second: LineNumber,
-    /// Where it stands first.
-    pub(super) first: LineNumber,
+    /// Who has it again.
+    pub(super) second: RowNumber,
+    /// Who has it first.
+    pub(super) first: RowNumber,
 }
 
-/// Every line that repeats an id of an earlier one.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// Every row that repeats an id of an earlier one.
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Duplicates {
-    /// How many lines.
-    pub(super) total: u64,
+    /// All of them.
+    pub(super) rows: RowSet,
     /// The first of them in the file.
     pub(super) earliest: BTreeSet<Duplicate>,
 }
@@ -69,16 +69,16 @@ impl CustomIds {
 
     /// Adds an id, if memory has room: after `false`, [`spill`](Self::spill) and add it again.
     #[must_use]
-    pub(super) fn insert(&mut self, id: &CustomId, line: LineNumber) -> bool {
+    pub(super) fn insert(&mut self, id: &CustomId, row: RowNumber) -> bool {
         let has_room = self.records.len() < self.in_memory;
         if has_room {
             let hash = XxHash3_128::oneshot(id.as_str().as_bytes());
-            self.records.push(Record { hash, line });
+            self.records.push(Record { hash, row });
         }
         has_room
     }
 
-    /// Compares all ids; `report` bounds the lines that are named.
+    /// Compares all ids; `report` bounds the rows that are named.
     pub(super) async fn duplicates(mut self, report: usize) -> Result<Duplicates, ScratchError> {
         let directory = self.directory.clone();
         blocking(&directory, move || {
@@ -179,7 +179,7 @@ fn find(records: impl Iterator<Item = io::Result<Record>>, report: usize) -> io:
     for record in records {
         let record = record?;
         match first {
-            Some(first) if first.hash == record.hash => duplicates.add(first.line, record.line, report),
+            Some(first) if first.hash == record.hash => duplicates.add(first.row, record.row, report),
             _ => first = Some(record),
         }
     }
@@ -187,8 +187,8 @@ fn find(records: impl Iterator<Item = io::Result<Record>>, report: usize) -> io:
 }
 
 impl Duplicates {
-    fn add(&mut self, first: LineNumber, second: LineNumber, report: usize) {
-        self.total += 1;
+    fn add(&mut self, first: RowNumber, second: RowNumber, report: usize) {
+        self.rows.insert(second);
         self.earliest.insert(Duplicate { second, first });
         if self.earliest.len() > report {
             self.earliest.pop_last();
@@ -207,11 +207,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = runtime.block_on(async {
             let mut custom_ids = CustomIds::new(scratch.path(), in_memory);
-            for (id, line) in ids.iter().zip(1..) {
+            for (id, row) in ids.iter().zip(1..) {
                 let id = CustomId::try_from(format!("id-{id}")).unwrap();
-                if !custom_ids.insert(&id, LineNumber(line)) {
+                if !custom_ids.insert(&id, RowNumber(row)) {
                     custom_ids.spill().await.unwrap();
-                    assert!(custom_ids.insert(&id, LineNumber(line)));
+                    assert!(custom_ids.insert(&id, RowNumber(row)));
                 }
             }
             custom_ids.duplicates(report).await.unwrap()
@@ -229,11 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn every_repetition_counts_and_names_the_first_line_of_its_id() {
+    fn every_repetition_counts_and_names_the_first_row_of_its_id() {
         for in_memory in [1, 2, 3, 100] {
             let found = duplicates(&[7, 8, 9, 8, 7, 8], in_memory, 10);
             assert_eq!(
-                (found.total, pairs(&found)),
+                (found.rows.len(), pairs(&found)),
                 (3, vec![(2, 4), (1, 5), (2, 6)]),
                 "{in_memory}"
             );
@@ -244,20 +244,20 @@ mod tests {
     fn runs_are_merged_to_fewer_and_nothing_is_lost() {
         let ids: Vec<_> = (0..=255).chain([3]).cycle().take(257 * 20).collect();
         let found = duplicates(&ids, 1, 1);
-        assert_eq!((found.total, pairs(&found)), (257 * 20 - 256, vec![(4, 257)]));
+        assert_eq!((found.rows.len(), pairs(&found)), (257 * 20 - 256, vec![(4, 257)]));
     }
 
     #[test]
     fn the_earliest_repetitions_are_reported() {
         let found = duplicates(&[1, 2, 3, 3, 2, 1], 2, 2);
-        assert_eq!((found.total, pairs(&found)), (3, vec![(3, 4), (2, 5)]));
+        assert_eq!((found.rows.len(), pairs(&found)), (3, vec![(3, 4), (2, 5)]));
     }
 
     #[tokio::test]
     async fn a_scratch_directory_that_cannot_be_written_is_named() {
         let mut custom_ids = CustomIds::new(Path::new("/nowhere/at/all"), 1);
         let id = CustomId::try_from("a".to_owned()).unwrap();
-        assert!(custom_ids.insert(&id, LineNumber(1)) && !custom_ids.insert(&id, LineNumber(2)));
+        assert!(custom_ids.insert(&id, RowNumber(1)) && !custom_ids.insert(&id, RowNumber(2)));
         let error = custom_ids.spill().await.unwrap_err();
         assert!(error.to_string().contains("`/nowhere/at/all`"), "{error}");
     }
@@ -268,12 +268,13 @@ mod tests {
         fn runs_on_disk_find_what_a_plain_search_finds(
             ids in prop::collection::vec(0_u8..30, 0..60), in_memory in 1_usize..20,
         ) {
-            let expected: Vec<_> = ids.iter().enumerate().filter_map(|(line, id)| {
+            let expected: Vec<_> = ids.iter().enumerate().filter_map(|(row, id)| {
                 let first = ids.iter().position(|other| other == id)?;
-                (first < line).then_some((first as u64 + 1, line as u64 + 1))
+                (first < row).then_some((first as u64 + 1, row as u64 + 1))
             }).collect();
             let found = duplicates(&ids, in_memory, 100);
-            prop_assert_eq!(found.total, expected.len() as u64);
+            let rows: RowSet = expected.iter().map(|(_, row)| RowNumber(*row)).collect();
+            prop_assert_eq!(&found.rows, &rows);
             prop_assert_eq!(pairs(&found), expected);
         }
     }

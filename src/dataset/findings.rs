@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{InvalidRow, InvalidRowReason, UnknownModel};
+use super::{InvalidRow, InvalidRowReason, SkippedLine, UnknownModel};
 use crate::openai::{LineNumber, shortened};
 
 /// Invalid rows that are described one by one.
@@ -19,10 +19,6 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn is_empty(&self) -> bool {
-        self.invalid_rows == 0 && self.unknown_model_rows == 0
-    }
-
     /// Counts an invalid row; rows may come in any order.
     pub(super) fn invalid_row(&mut self, line: LineNumber, reason: InvalidRowReason) {
         self.invalid_rows += 1;
@@ -50,6 +46,16 @@ impl Findings {
 
     pub(super) fn first_invalid_rows(&self) -> Vec<InvalidRow> {
         self.first_invalid_rows.clone()
+    }
+
+    /// The first invalid rows, as they stay known.
+    pub(super) fn in_words(&self) -> Vec<SkippedLine> {
+        let rows = self.first_invalid_rows.iter();
+        rows.map(|InvalidRow { line, reason }| SkippedLine {
+            line: *line,
+            reason: reason.to_string(),
+        })
+        .collect()
     }
 
     /// The named models, the most frequent first.

@@ -1,14 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Block, ModelNames, Sha256Digest, UnknownField};
+use super::{Block, ModelNames, Sha256Digest, SkippedRows, UnknownField};
 use crate::openai::{LineNumber, RowNumber};
 
 /// What inspection leaves behind, so that a restart neither inspects nor plans again: what the data set was, and where its
 /// rows are.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
-    /// How many rows the data set has, at least one.
+    /// How many rows the data set has, skipped ones with them; at least one can be sent.
     pub rows: u64,
     /// The size of the file as it is stored.
     pub bytes: u64,
@@ -22,7 +22,9 @@ pub struct Index {
     pub model_names: ModelNames,
     /// The first ten fields that rows have and that are not sent.
     pub unknown_fields: Vec<UnknownField>,
-    /// All rows, in order.
+    /// Rows that are not sent.
+    pub skipped: SkippedRows,
+    /// All rows in order, but for those that are too long.
     pub blocks: Vec<Block>,
 }
 
@@ -49,7 +51,7 @@ pub enum IndexError {
 }
 
 const FORMAT: &str = "batchinference.dev/dataset-index";
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// What every version of the format begins with.
 #[derive(Serialize, Deserialize)]
@@ -106,9 +108,19 @@ impl Index {
         (row.0 - block.first_row.0 < block.rows).then_some(block)
     }
 
+    /// How many rows can be sent.
+    #[must_use]
+    pub fn rows_to_send(&self) -> u64 {
+        self.rows - self.skipped.rows.len()
+    }
+
     fn check(&self) -> Result<(), IndexError> {
         let (mut row, mut line, mut offset) = (0, LineNumber::FIRST, 0);
+        let mut too_long = self.skipped.too_long.iter().map(|row| row.row.0).peekable();
         for block in &self.blocks {
+            while too_long.next_if_eq(&row).is_some() {
+                row += 1;
+            }
             let follows = block.first_row.0 == row && block.first_line >= line && block.offset >= offset;
             let end = block.offset.saturating_add(block.length);
             // A row is at least one byte, so this bounds both sums too.
@@ -119,7 +131,13 @@ impl Index {
             line = LineNumber(block.first_line.0.saturating_add(block.rows));
             offset = end;
         }
-        if row == 0 || row != self.rows {
+        while too_long.next_if_eq(&row).is_some() {
+            row += 1;
+        }
+        let skipped = &self.skipped.rows;
+        let has_skipped = skipped.last().is_none_or(|last| last.0 < row)
+            && self.skipped.too_long.iter().all(|row| skipped.contains(row.row));
+        if too_long.next().is_some() || !has_skipped || row != self.rows || row == skipped.len() {
             return Err(IndexError::Inconsistent { row: RowNumber(row) });
         }
         Ok(())
@@ -129,7 +147,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::BlockChecksum;
+    use crate::dataset::{BlockChecksum, SkippedLine};
 
     fn block(first_row: u64, first_line: u64, offset: u64, length: u64, rows: u64) -> Block {
         Block {
@@ -154,15 +172,24 @@ mod tests {
                 name: "tag".to_owned(),
                 rows: 4,
             }],
+            skipped: SkippedRows {
+                rows: [RowNumber(4)].into_iter().collect(),
+                too_long: Vec::new(),
+                first: vec![SkippedLine {
+                    line: LineNumber(7),
+                    reason: "not JSON".to_owned(),
+                }],
+            },
             blocks: vec![block(0, 2, 3, 400, 3), block(3, 6, 410, 290, 2)],
         }
     }
 
     const GOLDEN: &str = concat!(
-        r#"{"format":"batchinference.dev/dataset-index","formatVersion":2,"rows":5,"bytes":300,"textBytes":700,"#,
+        r#"{"format":"batchinference.dev/dataset-index","formatVersion":3,"rows":5,"bytes":300,"textBytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
         r#""modelNames":["org/model","gpt-4o-mini"],"unknownFields":[{"name":"tag","rows":4}],"#,
+        r#""skipped":{"rows":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAAAEAAAAAQA","tooLong":[],"first":[{"line":7,"reason":"not JSON"}]},"#,
         r#""blocks":[[0,2,3,400,3,"99aa06d3014798d86001c324468d497f"],"#,
         r#"[3,6,410,290,2,"99aa06d3014798d86001c324468d497f"]]}"#,
     );
@@ -175,9 +202,9 @@ mod tests {
 
     #[test]
     fn another_format_or_version_is_named() {
-        let other = Index::decode(GOLDEN.replace(":2,\"rows", ":1,\"rows").as_bytes()).unwrap_err();
+        let other = Index::decode(GOLDEN.replace(":3,\"rows", ":1,\"rows").as_bytes()).unwrap_err();
         assert!(other.to_string().contains("version 1, not"), "{other}");
-        let other = Index::decode(br#"{"format":"x","formatVersion":2}"#).unwrap_err();
+        let other = Index::decode(br#"{"format":"x","formatVersion":3}"#).unwrap_err();
         assert!(other.to_string().contains("`x`"), "{other}");
         assert!(matches!(Index::decode(b"{}"), Err(IndexError::Malformed(_))));
         assert!(matches!(

@@ -7,15 +7,17 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Block, BlockLimits, BlockReader, Decoder, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES,
-    ModelNames, Refusal, ScratchError, Sha256Digest, Source, SourceError,
+    BlockLimits, Decoder, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES, ModelNames, Refusal,
+    ScratchError, Sha256Digest, SkippedRows, Source, SourceError, TooLongRow,
     block::BlockBuilder,
-    custom_ids::{CustomIds, Duplicate},
+    custom_ids::CustomIds,
     findings::{DESCRIBED_ROWS, Findings},
+    rows_again::describe,
     source::SourceVersion,
     unknown_fields::UnknownFields,
 };
-use crate::openai::{RequestRow, RowNumber, shortened};
+use crate::api::dataset::InvalidRows;
+use crate::openai::{RequestRow, RowNumber};
 
 /// Room on disk for comparing ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,8 +39,8 @@ impl Scratch {
     }
 }
 
-/// A data set that is known good.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A data set that can be run.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Inspection {
     /// What the data set is and where its rows are.
     pub index: Index,
@@ -59,18 +61,25 @@ pub enum InspectError {
 }
 
 /// Reads a whole data set once and checks every row; `models` are the names that mean the base model. A bad row does not
-/// end it: its owner should see everything at once.
+/// end it: its owner should see everything at once. Bad rows are skipped if their job says so, but for those that name a model
+/// that nothing serves, as it is mostly the job that is wrong then.
 ///
 /// # Errors
 ///
 /// See [`InspectError`]. A data set that is written to meanwhile is [`SourceError::Changed`].
-pub async fn inspect(source: &Source, models: &ModelNames, scratch: &Scratch) -> Result<Inspection, InspectError> {
-    inspect_in_blocks(source, models, scratch, BlockLimits::default()).await
+pub async fn inspect(
+    source: &Source,
+    models: &ModelNames,
+    invalid_rows: InvalidRows,
+    scratch: &Scratch,
+) -> Result<Inspection, InspectError> {
+    inspect_in_blocks(source, models, invalid_rows, scratch, BlockLimits::default()).await
 }
 
 pub(super) async fn inspect_in_blocks(
     source: &Source,
     models: &ModelNames,
+    invalid_rows: InvalidRows,
     scratch: &Scratch,
     limits: BlockLimits,
 ) -> Result<Inspection, InspectError> {
@@ -96,7 +105,7 @@ pub(super) async fn inspect_in_blocks(
         sha256: file.into(),
         text_bytes: decoder.text_bytes(),
     };
-    inspector.conclude(source, read).await
+    inspector.conclude(source, read, invalid_rows).await
 }
 
 /// The object, when all of it was read.
@@ -112,6 +121,7 @@ struct Inspector<'a> {
     blocks: BlockBuilder,
     custom_ids: CustomIds,
     findings: Findings,
+    skipped: SkippedRows,
     unknown_fields: UnknownFields,
 }
 
@@ -123,6 +133,7 @@ impl<'a> Inspector<'a> {
             blocks: BlockBuilder::new(limits),
             custom_ids: CustomIds::new(&scratch.directory, scratch.ids_in_memory),
             findings: Findings::default(),
+            skipped: SkippedRows::default(),
             unknown_fields: UnknownFields::default(),
         }
     }
@@ -138,22 +149,33 @@ impl<'a> Inspector<'a> {
         match line {
             Ok(line) if line.is_blank() => self.blocks.push_blank(&line),
             Ok(line) => self.row(&line).await?,
-            Err(LineTooLong { number, length }) => {
-                self.rows += 1;
-                self.blocks.close();
-                self.findings.invalid_row(number, InvalidRowReason::TooLong { length });
-            }
+            Err(line) => self.too_long(line),
         }
         Ok(())
     }
 
-    async fn row(&mut self, line: &Line) -> Result<(), ScratchError> {
-        self.blocks.push_row(RowNumber(self.rows), line);
+    fn too_long(&mut self, LineTooLong { number: line, length }: LineTooLong) {
+        let row = self.next_row();
+        self.blocks.close();
+        self.findings.invalid_row(line, InvalidRowReason::TooLong { length });
+        self.skipped.rows.insert(row);
+        self.skipped.too_long.push(TooLongRow { row, line, length });
+    }
+
+    fn next_row(&mut self) -> RowNumber {
+        let row = RowNumber(self.rows);
         self.rows += 1;
+        row
+    }
+
+    async fn row(&mut self, line: &Line) -> Result<(), ScratchError> {
+        let number = self.next_row();
+        self.blocks.push_row(number, line);
         let row = match RequestRow::parse(&line.content()) {
             Ok(row) => row,
             Err(error) => {
                 self.findings.invalid_row(line.number, error.into());
+                self.skipped.rows.insert(number);
                 return Ok(());
             }
         };
@@ -161,22 +183,36 @@ impl<'a> Inspector<'a> {
         if let Some(name) = row.body.model().filter(|name| !self.models.mean_base(Some(name))) {
             self.findings.unknown_model(line.number, name);
         }
-        if !self.custom_ids.insert(&row.custom_id, line.number) {
+        if !self.custom_ids.insert(&row.custom_id, number) {
             self.custom_ids.spill().await?;
-            let _ = self.custom_ids.insert(&row.custom_id, line.number);
+            let _ = self.custom_ids.insert(&row.custom_id, number);
         }
         Ok(())
     }
 
-    async fn conclude(self, source: &Source, file: FileRead) -> Result<Inspection, InspectError> {
+    async fn conclude(
+        self,
+        source: &Source,
+        file: FileRead,
+        invalid_rows: InvalidRows,
+    ) -> Result<Inspection, InspectError> {
         let Self {
             models,
             rows,
             blocks,
             custom_ids,
             mut findings,
+            mut skipped,
             unknown_fields,
         } = self;
+        let blocks = blocks.finish();
+        let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
+        findings.more_invalid_rows(duplicates.rows.len() - duplicates.earliest.len() as u64);
+        for (line, reason) in describe(source, &blocks, &duplicates.earliest).await? {
+            findings.invalid_row(line, reason);
+        }
+        skipped.rows.extend(&duplicates.rows);
+        skipped.first = findings.in_words();
         let index = Index {
             rows,
             bytes: file.version.size,
@@ -185,16 +221,11 @@ impl<'a> Inspector<'a> {
             sha256: file.sha256,
             model_names: models.clone(),
             unknown_fields: unknown_fields.into_vec(),
-            blocks: blocks.finish(),
+            skipped,
+            blocks,
         };
-        let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
-        findings.more_invalid_rows(duplicates.total - duplicates.earliest.len() as u64);
-        let mut rows_again = RowsAgain::new(source, &index.blocks);
-        for duplicate in duplicates.earliest {
-            let reason = rows_again.describe(duplicate).await?;
-            findings.invalid_row(duplicate.second, reason);
-        }
-        if rows > 0 && findings.is_empty() {
+        let may_skip = invalid_rows == InvalidRows::Skip || findings.invalid_rows == 0;
+        if may_skip && findings.unknown_model_rows == 0 && index.rows_to_send() > 0 {
             return Ok(Inspection { index });
         }
         Err(InspectError::Refused(Box::new(refusal(index, &findings, models))))
@@ -212,48 +243,5 @@ fn refusal(index: Index, findings: &Findings, models: &ModelNames) -> Refusal {
         unknown_model_rows: findings.unknown_model_rows,
         unknown_models: findings.unknown_models(),
         model_advice: models.advice(),
-    }
-}
-
-/// Reads rows again, in ascending order: of their ids only hashes were kept.
-struct RowsAgain<'a> {
-    source: &'a Source,
-    blocks: &'a [Block],
-    reader: BlockReader,
-    /// The block that was read last.
-    lines: Vec<Line>,
-    position: Option<usize>,
-}
-
-impl<'a> RowsAgain<'a> {
-    fn new(source: &'a Source, blocks: &'a [Block]) -> Self {
-        Self {
-            source,
-            blocks,
-            reader: BlockReader::new(source),
-            lines: Vec::new(),
-            position: None,
-        }
-    }
-
-    /// Names the id that stands twice.
-    async fn describe(&mut self, duplicate: Duplicate) -> Result<InvalidRowReason, SourceError> {
-        let after = self
-            .blocks
-            .partition_point(|block| block.first_line <= duplicate.second);
-        if let Some(position) = after.checked_sub(1).filter(|position| self.position != Some(*position)) {
-            self.lines = self.reader.lines(&self.blocks[position]).await?;
-            self.position = Some(position);
-        }
-        let line = self.lines.iter().find(|line| line.number == duplicate.second);
-        let row = line.and_then(|line| RequestRow::parse(&line.content()).ok());
-        let row = row.ok_or_else(|| {
-            self.source
-                .changed(format!("line {} was a row before", duplicate.second))
-        })?;
-        Ok(InvalidRowReason::DuplicateCustomId {
-            custom_id: shortened(row.custom_id.as_str()),
-            first: duplicate.first,
-        })
     }
 }

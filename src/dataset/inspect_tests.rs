@@ -5,7 +5,8 @@ use super::{
     testing::{StoredFile, gzip, models, row, row_with_body, source_of, zstd},
     *,
 };
-use crate::openai::LineNumber;
+use crate::api::dataset::InvalidRows;
+use crate::openai::{LineNumber, RowSet};
 
 const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
 
@@ -15,7 +16,8 @@ async fn inspect_source(source: &Source) -> Result<Inspection, InspectError> {
         directory: directory.path().to_owned(),
         ids_in_memory: 2,
     };
-    let inspected = inspect_in_blocks(&source.clone().with_read_bytes(7), &models(), &scratch, SMALL).await;
+    let source = source.clone().with_read_bytes(7);
+    let inspected = inspect_in_blocks(&source, &models(), InvalidRows::Fail, &scratch, SMALL).await;
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     inspected
 }
@@ -31,13 +33,17 @@ async fn refused(content: impl AsRef<[u8]>) -> Refusal {
     }
 }
 
-async fn read_back(source: &Source, index: &Index) -> Vec<DatasetRow> {
+async fn read_back(source: &Source, index: &Index) -> Vec<RequestRead> {
     let mut rows = Vec::new();
     let mut reader = BlockReader::new(source);
     for block in &index.blocks {
-        rows.extend(reader.rows(block).await.unwrap());
+        rows.extend(reader.rows(block, &RowSet::default()).await.unwrap());
     }
-    rows
+    let request = |row| match row {
+        DatasetRow::Request(request) => request,
+        DatasetRow::Skipped(skipped) => panic!("{skipped:?}"),
+    };
+    rows.into_iter().map(request).collect()
 }
 
 fn rows(count: usize) -> String {
@@ -221,6 +227,7 @@ async fn a_row_over_the_limit_is_refused_and_the_rest_is_still_looked_at() {
     let refused = inspect(
         &source.with_read_bytes(1 << 20),
         &models(),
+        InvalidRows::Fail,
         &Scratch::new(scratch.path()),
     )
     .await;
@@ -275,8 +282,8 @@ async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
 
     let mut reader = BlockReader::new(&file.source);
     file.write(content.replace("row-5", "row-6")).await;
-    assert_eq!(reader.rows(&first).await.unwrap().len(), 3);
-    let error = reader.rows(&second).await.unwrap_err();
+    assert_eq!(reader.rows(&first, &RowSet::default()).await.unwrap().len(), 3);
+    let error = reader.rows(&second, &RowSet::default()).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::Changed { .. })),
         "{error:?}"
@@ -289,14 +296,14 @@ async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
     );
 
     file.write(&content[..content.len() - 1]).await;
-    let error = reader.rows(&second).await.unwrap_err();
+    let error = reader.rows(&second, &RowSet::default()).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::Changed { .. })),
         "{error:?}"
     );
 
     file.remove().await;
-    let error = reader.rows(&first).await.unwrap_err();
+    let error = reader.rows(&first, &RowSet::default()).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::NotFound { .. })),
         "{error:?}"
@@ -345,8 +352,8 @@ async fn reading_may_begin_anywhere_and_go_back() {
         for order in [vec![4, 5, 9], vec![0, 3, 2, 2, 8]] {
             let mut reader = BlockReader::new(&file.source);
             for position in order {
-                let read = reader.rows(&blocks[position]).await.unwrap();
-                assert_eq!(read[0].number, blocks[position].first_row);
+                let read = reader.rows(&blocks[position], &RowSet::default()).await.unwrap();
+                assert_eq!(read[0].number(), blocks[position].first_row);
             }
         }
     }
@@ -363,7 +370,7 @@ async fn a_compressed_data_set_that_changed_or_was_cut_off_is_not_read_on() {
         for content in [changed, shorter, cut_off] {
             file.write(content).await;
             let mut reader = BlockReader::new(&file.source);
-            let error = reader.rows(&blocks[9]).await.unwrap_err();
+            let error = reader.rows(&blocks[9], &RowSet::default()).await.unwrap_err();
             assert!(
                 matches!(error, ReadError::Source(SourceError::Changed { .. })),
                 "{error:?}"

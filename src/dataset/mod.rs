@@ -20,6 +20,10 @@ mod lines;
 mod model_names;
 mod read;
 mod refusal;
+mod rows_again;
+#[cfg(test)]
+mod skip_tests;
+mod skipped;
 mod source;
 mod source_error;
 #[cfg(test)]
@@ -35,8 +39,9 @@ pub use index::{Index, IndexError};
 pub use inspect::{InspectError, Inspection, Scratch, inspect};
 pub use lines::{Line, LineSplitter, LineTooLong, MAX_ROW_BYTES};
 pub use model_names::ModelNames;
-pub use read::{BlockReader, DatasetRow, ReadError};
+pub use read::{BlockReader, DatasetRow, ReadError, RequestRead};
 pub use refusal::{InvalidRow, InvalidRowReason, Refusal, UnknownModel};
+pub use skipped::{SkippedLine, SkippedRow, SkippedRows, TooLongRow};
 pub use source::{Source, SourceVersion};
 pub use source_error::SourceError;
 pub use unknown_fields::UnknownField;

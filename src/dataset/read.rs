@@ -1,19 +1,40 @@
 use bytes::Bytes;
 
 use super::{
-    Block, BlockChecksum, Compression, Line, LineSplitter, MAX_ROW_BYTES, Source, SourceError, forward::ForwardReader,
+    Block, BlockChecksum, Compression, InvalidRowReason, Line, LineSplitter, MAX_ROW_BYTES, SkippedRow, Source,
+    SourceError, forward::ForwardReader,
 };
-use crate::openai::{LineNumber, RequestRow, RowError, RowNumber};
+use crate::openai::{LineNumber, RequestRow, RowError, RowNumber, RowSet, shortened};
 
-/// A row of a data set, and where it is.
+/// A row that is to be sent, and where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DatasetRow {
+pub struct RequestRead {
     /// Its place among the rows.
     pub number: RowNumber,
     /// Its place in the file.
     pub line: LineNumber,
     /// What is to be sent.
     pub request: RequestRow,
+}
+
+/// A row of a data set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DatasetRow {
+    /// It is to be sent.
+    Request(RequestRead),
+    /// It cannot be sent.
+    Skipped(SkippedRow),
+}
+
+impl DatasetRow {
+    /// Its place among the rows.
+    #[must_use]
+    pub fn number(&self) -> RowNumber {
+        match self {
+            Self::Request(row) => row.number,
+            Self::Skipped(row) => row.number,
+        }
+    }
 }
 
 /// A block's rows cannot be had.
@@ -54,18 +75,24 @@ impl BlockReader {
         })
     }
 
-    /// Reads all rows of `block`, in order. Each holds its own bytes only, so one that stays long does not keep the block.
+    /// Reads all rows of `block`, in order; `skipped` are those that inspection refused. Each holds its own bytes only, so one
+    /// that stays long does not keep the block.
     ///
     /// # Errors
     ///
     /// See [`ReadError`]; the same block can be asked for again. Its checksum decides whether the data set has changed, whatever
     /// the store says.
-    pub async fn rows(&mut self, block: &Block) -> Result<Vec<DatasetRow>, ReadError> {
+    pub async fn rows(&mut self, block: &Block, skipped: &RowSet) -> Result<Vec<DatasetRow>, ReadError> {
         let lines = self.lines(block).await?;
         let rows = lines.iter().filter(|line| !line.is_blank());
-        rows.zip(block.first_row.0..)
-            .map(|(line, number)| row(line, RowNumber(number)))
-            .collect()
+        let rows = rows.zip((block.first_row.0..).map(RowNumber));
+        rows.map(|(line, number)| {
+            if skipped.contains(number) {
+                return Ok(DatasetRow::Skipped(refused_again(line, number)));
+            }
+            request(line, number).map(DatasetRow::Request)
+        })
+        .collect()
     }
 
     /// Reads all lines of `block`, blank ones too, and checks that they are those that were inspected.
@@ -100,15 +127,33 @@ impl BlockReader {
     }
 }
 
-fn row(line: &Line, number: RowNumber) -> Result<DatasetRow, ReadError> {
+fn request(line: &Line, number: RowNumber) -> Result<RequestRead, ReadError> {
     let own = Bytes::copy_from_slice(&line.content());
     let request = RequestRow::parse(&own).map_err(|source| ReadError::Row {
         line: line.number,
         source,
     })?;
-    Ok(DatasetRow {
+    Ok(RequestRead {
         number,
         line: line.number,
         request,
     })
+}
+
+/// Why a row was refused: it is bad by itself, or it is one of those that repeat an id.
+fn refused_again(line: &Line, number: RowNumber) -> SkippedRow {
+    let content = line.content();
+    let (custom_id, reason) = match RequestRow::parse(&content) {
+        Err(error) => (RequestRow::custom_id_of(&content), error.into()),
+        Ok(row) => {
+            let custom_id = shortened(row.custom_id.as_str());
+            (Some(row.custom_id), InvalidRowReason::RepeatedCustomId { custom_id })
+        }
+    };
+    SkippedRow {
+        number,
+        line: line.number,
+        custom_id,
+        reason,
+    }
 }

@@ -58,6 +58,12 @@ pub enum InvalidRowReason {
         /// The first line that has it.
         first: LineNumber,
     },
+    /// The same, where the other line is not known any more.
+    #[error("custom_id `{custom_id}` stands already in an earlier line; give each row its own")]
+    RepeatedCustomId {
+        /// The id, shortened.
+        custom_id: String,
+    },
 }
 
 /// A name in `body.model` that nothing serves.

@@ -18,7 +18,7 @@ use super::failures::{Failures, Halt};
 use super::memory::Memory;
 use super::replicas::Replicas;
 use super::reporter::Reporter;
-use super::rows::{Row, Rows};
+use super::rows::{ReadRow, Rows};
 use super::send::{Connection, Outgoing, Reply};
 use super::trouble::Stop;
 use super::workers::{Requests, State, Work};
@@ -155,7 +155,7 @@ impl Feed {
                 () = shutdown.cancelled() => return Err(Stop::Interrupted),
                 () = work.attention.notified() => {}
                 Ok(()) = self.replicas.changed() => self.follow_replicas(),
-                rows = self.rows.recv(), if outlook.wants_rows => self.take(rows)?,
+                rows = self.rows.recv(), if outlook.wants_rows && outlook.has_room => self.take(rows)?,
                 () = sleep_until(outlook.wakes_at.unwrap_or_else(Instant::now)), if outlook.wakes_at.is_some() => {}
                 Ok(()) = ledger_status.changed(), if !outlook.has_room => {}
                 Some(Ok((replica, alive))) = self.probes.join_next() => self.take_probe(replica, alive),
@@ -185,14 +185,17 @@ impl Feed {
         })
     }
 
-    fn take(&mut self, rows: Option<Result<Vec<Arc<Row>>, Stop>>) -> Result<(), Stop> {
+    fn take(&mut self, rows: Option<Result<Vec<ReadRow>, Stop>>) -> Result<(), Stop> {
         let Some(rows) = rows else {
             self.all_read = true;
             return Ok(());
         };
         let mut state = self.work.state();
         for row in rows? {
-            state.dispatch.add(row);
+            match row {
+                ReadRow::ToSend(row) => state.dispatch.add(row),
+                ReadRow::Invalid(finished) => _ = self.ledger.record(finished),
+            }
         }
         Ok(())
     }

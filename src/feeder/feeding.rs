@@ -16,7 +16,7 @@ use super::finished::Lines;
 use super::follow::follow_ledger;
 use super::memory::Memory;
 use super::report::Place;
-use super::rows::{RowReader, Rows};
+use super::rows::{ReadRow, RowReader, Rows};
 use super::steps::{Feeder, to_the_second};
 use super::trouble::Stop;
 use super::workers::{Requests, UNDURABLE_BYTES};
@@ -85,11 +85,14 @@ impl Feeding<'_> {
     async fn send_rows(&self) -> Result<Option<Stopped>, Stop> {
         let durable = self.ledger.durable();
         let most = self.feeder.job.row_policy.failed_rows(self.index.rows);
-        let failures = Failures::new(most, durable.results.len(), durable.errors.len());
+        // Rows that are skipped were never tried, and are known and agreed to.
+        let failed = durable.errors.len() - durable.errors.len_shared(&self.index.skipped.rows);
+        let failures = Failures::new(most, durable.results.len(), failed);
         if let Some(halt) = failures.too_many() {
             return self.stop(halt).await.map(Some);
         }
-        self.report_feeding();
+        let has_rows_to_send = durable.results.len() + failed < self.index.rows_to_send();
+        self.report_feeding(has_rows_to_send);
         let shutdown = self.feeder.patience.shutdown.clone();
         let fed = on_own_thread(self.plan(failures), shutdown).await;
         match self.settle(fed).await? {
@@ -124,6 +127,7 @@ impl Feeding<'_> {
             index: Arc::clone(&self.index),
             durable: self.ledger.durable(),
             model: self.feeder.job.served_model_name.clone(),
+            lines: self.lines.clone(),
             memory: self.memory.clone(),
             patience: self.feeder.patience.clone(),
         };
@@ -178,8 +182,11 @@ impl Feeding<'_> {
         let mut status = self.ledger.status();
         while let Some(rows) = rows.recv().await {
             for row in rows? {
-                let failed = self.lines.unanswered(&row, stopped.code(), &stopped.message);
-                self.ledger.record(failed);
+                let finished = match row {
+                    ReadRow::ToSend(row) => self.lines.unanswered(&row, stopped.code(), &stopped.message),
+                    ReadRow::Invalid(finished) => finished,
+                };
+                self.ledger.record(finished);
             }
             while self.ledger.bytes_in_memory() >= UNDURABLE_BYTES {
                 // The writer lives as long as this.
@@ -189,10 +196,10 @@ impl Feeding<'_> {
         self.settle(Ok(None)).await.map(|_| ())
     }
 
-    fn report_feeding(&self) {
+    fn report_feeding(&self, servers_needed: bool) {
         self.feeder.patience.reporter.update(|report| {
             report.stage = FeederStage::Feeding;
-            report.servers_needed = true;
+            report.servers_needed = servers_needed;
         });
         self.report_progress();
     }

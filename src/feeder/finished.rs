@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dataset::SkippedRow;
 use crate::engine::{Fault, Verdict};
-use crate::openai::{Outcome, ResultRow, Usage};
+use crate::openai::{CustomId, Outcome, ResultRow, RowNumber, Usage};
 use crate::results::{FinishedRow, Identity, Kind};
 
 use super::rows::Row;
@@ -68,14 +69,34 @@ impl Lines {
             kind: Kind::Error,
             usage: Usage::default(),
             model: None,
-            line: self.line(row, Outcome::Unanswered { code, message }).into(),
+            line: self
+                .line(row.number, Some(&row.custom_id), Outcome::Unanswered { code, message })
+                .into(),
+        }
+    }
+
+    /// The end of a row that was never sent, as it is no good request.
+    #[must_use]
+    pub fn invalid(&self, row: &SkippedRow) -> FinishedRow {
+        let message = row.reason.to_string();
+        let outcome = Outcome::Invalid {
+            line: row.line,
+            message: &message,
+        };
+        FinishedRow {
+            row: row.number,
+            kind: Kind::Error,
+            usage: Usage::default(),
+            model: None,
+            line: self.line(row.number, row.custom_id.as_ref(), outcome).into(),
         }
     }
 
     fn answered(&self, row: &Row, request_id: &str, answered: Answered, kind: Kind) -> FinishedRow {
         let body = &answered.body;
         let line = self.line(
-            row,
+            row.number,
+            Some(&row.custom_id),
             Outcome::Answered {
                 status_code: answered.status,
                 request_id: answered.request_id.as_deref().unwrap_or(request_id),
@@ -91,12 +112,12 @@ impl Lines {
         }
     }
 
-    fn line(&self, row: &Row, outcome: Outcome<'_>) -> Vec<u8> {
-        let id = format!("batch_req_{}_{}", self.identity, row.number);
+    fn line(&self, row: RowNumber, custom_id: Option<&CustomId>, outcome: Outcome<'_>) -> Vec<u8> {
+        let id = format!("batch_req_{}_{row}", self.identity);
         let mut line = Vec::new();
         ResultRow {
             id: &id,
-            custom_id: &row.custom_id,
+            custom_id,
             outcome,
         }
         .write_to(&mut line);

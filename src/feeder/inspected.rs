@@ -11,12 +11,17 @@ pub fn status(index: &Index) -> DatasetStatus {
         name: field.name.clone(),
         rows: number(field.rows),
     });
+    let skipped = index.skipped.first.iter().map(|row| InvalidRow {
+        line: number(row.line.0),
+        reason: row.reason.clone(),
+    });
     DatasetStatus {
         rows: number(index.rows),
         bytes: number(index.bytes),
         version: index.version.clone(),
         sha256: index.sha256.to_string(),
-        invalid_rows: Vec::new(),
+        skipped_rows: Some(number(index.skipped.rows.len())).filter(|rows| *rows > 0),
+        invalid_rows: skipped.collect(),
         unknown_fields: unknown_fields.collect(),
     }
 }
@@ -39,6 +44,7 @@ pub fn refused_status(refusal: &Refusal) -> DatasetStatus {
         bytes: number(refusal.bytes),
         version: refusal.version.clone(),
         sha256: refusal.sha256.to_string(),
+        skipped_rows: None,
         invalid_rows,
         unknown_fields: Vec::new(),
     }

@@ -4,6 +4,7 @@ use kube::ResourceExt;
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::row_policy::RowPolicy;
@@ -35,6 +36,8 @@ pub struct Job {
     pub quantization: Option<String>,
     /// When a row is given up, and when the job is.
     pub row_policy: RowPolicy,
+    /// `spec.dataset.invalidRows`.
+    pub invalid_rows: InvalidRows,
     /// `spec.output.ifExists`.
     pub if_exists: IfExists,
     /// When the operator took it up.
@@ -77,6 +80,7 @@ impl Job {
             accepted_names,
             quantization: server.quantization.clone(),
             row_policy: job.spec.row_policy.clone().unwrap_or_default(),
+            invalid_rows: job.spec.dataset.invalid_rows,
             if_exists: job.spec.output.if_exists,
             started_at: started.map_or_else(Timestamp::now, |time| time.0),
         })

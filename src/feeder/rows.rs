@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::dataset::{Block, BlockReader, DatasetRow, Index, Source};
+use crate::dataset::{Block, BlockReader, DatasetRow, Index, RequestRead, SkippedRow, Source};
 use crate::openai::{CustomId, Endpoint, RowNumber};
-use crate::results::Durable;
+use crate::results::{Durable, FinishedRow};
 
 use super::dispatch::Affine;
+use super::finished::Lines;
 use super::memory::{Held, Memory};
 use super::patience::Patience;
 use super::report::Place;
@@ -48,6 +49,15 @@ impl Affine for Arc<Row> {
     }
 }
 
+/// A row that was read.
+#[derive(Debug)]
+pub enum ReadRow {
+    /// It is to be sent.
+    ToSend(Arc<Row>),
+    /// It cannot be sent, and this is its end.
+    Invalid(FinishedRow),
+}
+
 /// What is read.
 #[derive(Debug)]
 pub struct RowReader {
@@ -59,14 +69,19 @@ pub struct RowReader {
     pub durable: Durable,
     /// The name that rows are sent with.
     pub model: String,
+    /// Writes down rows that cannot be sent.
+    pub lines: Lines,
     /// What rows may take.
     pub memory: Memory,
     /// Waits for the store.
     pub patience: Patience,
 }
 
-/// Rows in order, some at a time; an error is the last that comes.
-pub type Rows = mpsc::Receiver<Result<Vec<Arc<Row>>, Stop>>;
+/// Some rows, or why no more come.
+type Batch = Result<Vec<ReadRow>, Stop>;
+
+/// Rows in order, some at a time, those that are too long for any block first; an error is the last that comes.
+pub type Rows = mpsc::Receiver<Batch>;
 
 impl RowReader {
     /// Starts reading. Dropping the receiver ends it.
@@ -86,15 +101,22 @@ impl RowReader {
         rows
     }
 
-    async fn read(&self, sender: &mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>) -> Result<(), Stop> {
+    async fn read(&self, sender: &mpsc::Sender<Batch>) -> Result<(), Stop> {
         let mut together = Together::new(sender);
+        let too_long = self.index.skipped.too_long.iter();
+        for row in too_long.filter(|row| !self.durable.contains(row.row)) {
+            together.add(self.invalid(&SkippedRow::from(*row))).await;
+        }
         // Each try goes on with the same reader, where the one before it failed.
         let reader = Mutex::new(BlockReader::new(&self.source));
         for block in self.index.blocks.iter().filter(|block| !self.is_done(block)) {
-            let read = || async { Ok(reader.lock().await.rows(block).await?) };
+            let read = || async { Ok(reader.lock().await.rows(block, &self.index.skipped.rows).await?) };
             let rows = self.patience.until_done(Place::Dataset, read).await?;
-            for row in rows.into_iter().filter(|row| !self.durable.contains(row.number)) {
-                let row = self.prepare(row, &mut together).await;
+            for row in rows.into_iter().filter(|row| !self.durable.contains(row.number())) {
+                let row = match row {
+                    DatasetRow::Request(row) => ReadRow::ToSend(Arc::new(self.prepare(row, &mut together).await)),
+                    DatasetRow::Skipped(row) => self.invalid(&row),
+                };
                 together.add(row).await;
             }
         }
@@ -107,7 +129,11 @@ impl RowReader {
         self.durable.rows_in(first..first + block.rows) == block.rows
     }
 
-    async fn prepare(&self, row: DatasetRow, together: &mut Together<'_>) -> Row {
+    fn invalid(&self, row: &SkippedRow) -> ReadRow {
+        ReadRow::Invalid(self.lines.invalid(row))
+    }
+
+    async fn prepare(&self, row: RequestRead, together: &mut Together<'_>) -> Row {
         let body = row.request.body.with_model(&self.model);
         let bytes = body.len() + ROW_BYTES;
         let memory = if let Some(memory) = self.memory.try_for_request(bytes) {
@@ -130,13 +156,13 @@ impl RowReader {
 
 /// Rows on their way to the one who asked for them.
 struct Together<'a> {
-    rows: Vec<Arc<Row>>,
+    rows: Vec<ReadRow>,
     bytes: usize,
-    to: &'a mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>,
+    to: &'a mpsc::Sender<Batch>,
 }
 
 impl<'a> Together<'a> {
-    fn new(to: &'a mpsc::Sender<Result<Vec<Arc<Row>>, Stop>>) -> Self {
+    fn new(to: &'a mpsc::Sender<Batch>) -> Self {
         Self {
             rows: Vec::new(),
             bytes: 0,
@@ -144,9 +170,12 @@ impl<'a> Together<'a> {
         }
     }
 
-    async fn add(&mut self, row: Row) {
-        self.bytes += row.body.len();
-        self.rows.push(Arc::new(row));
+    async fn add(&mut self, row: ReadRow) {
+        self.bytes += match &row {
+            ReadRow::ToSend(row) => row.body.len(),
+            ReadRow::Invalid(row) => row.line.len(),
+        };
+        self.rows.push(row);
         if self.rows.len() >= ROWS_TOGETHER || self.bytes >= BYTES_TOGETHER {
             self.hand_over().await;
         }

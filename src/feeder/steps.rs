@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
@@ -120,8 +121,11 @@ impl Feeder {
         let version = || async { Ok(self.source.version().await?.to_string()) };
         let version = self.patience.until_done(Place::Dataset, version).await?;
         let names = self.job.model_names();
-        // A name that was good then may be none now: names do not make other work.
-        let is_good = |index: &Index| index.version == version && names.include(&index.model_names);
+        // A name that was good then may be none now: names do not make other work. Nor does what becomes of invalid rows.
+        let is_good = |index: &Index| {
+            let may_skip = self.job.invalid_rows == InvalidRows::Skip || index.skipped.rows.is_empty();
+            may_skip && index.version == version && names.include(&index.model_names)
+        };
         let index = match earlier.filter(is_good) {
             Some(index) => index,
             None => self.patience.until_done(Place::Dataset, || self.inspect_anew()).await?,
@@ -143,12 +147,17 @@ impl Feeder {
 
     async fn inspect_anew(&self) -> Result<Index, Trouble> {
         let directory = empty_directory(self.scratch.join("inspection")).await?;
-        let inspected = inspect(&self.source, &self.job.model_names(), &Scratch::new(directory)).await;
+        let (names, invalid_rows) = (self.job.model_names(), self.job.invalid_rows);
+        let inspected = inspect(&self.source, &names, invalid_rows, &Scratch::new(directory)).await;
         if let Err(InspectError::Refused(refusal)) = &inspected {
             let dataset = inspected::refused_status(refusal);
             self.patience.reporter.update(|report| report.dataset = Some(dataset));
         }
         let index = inspected?.index;
+        let skipped = index.skipped.rows.len();
+        if skipped > 0 {
+            tracing::warn!(rows = skipped, "rows are no good requests, and become errors");
+        }
         for field in &index.unknown_fields {
             tracing::warn!(name = %field.name, rows = field.rows, "rows have a field that means nothing here and is not sent");
         }
@@ -249,6 +258,7 @@ impl Feeder {
                 sha256: <[u8; 32]>::from(index.sha256).into(),
             },
             started_at: to_the_second(self.job.started_at),
+            invalid_rows: index.skipped.rows.clone(),
             finished_at: to_the_second(Timestamp::now()),
             operator_version: env!("CARGO_PKG_VERSION").to_owned(),
         };

@@ -15,6 +15,7 @@ mod response;
 mod result_line;
 mod result_row;
 mod row_error;
+mod row_set;
 mod scan;
 mod usage;
 
@@ -26,7 +27,8 @@ pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use position::{LineNumber, RowNumber};
 pub use request::RequestRow;
 pub use response::ResponseBody;
-pub use result_line::{ResultLine, ResultLineError};
-pub use result_row::{Outcome, RESPONSE_NOT_JSON, ResultRow};
+pub use result_line::{ResultLine, ResultLineError, RowName};
+pub use result_row::{INVALID_ROW, Outcome, RESPONSE_NOT_JSON, ResultRow};
 pub use row_error::{Field, RowError};
+pub use row_set::RowSet;
 pub use usage::Usage;

@@ -41,6 +41,14 @@ impl RequestRow {
         }
     }
 
+    /// The name of a row that cannot be read as a whole, where it has one.
+    #[must_use]
+    pub fn custom_id_of(line: &Bytes) -> Option<CustomId> {
+        let text = str::from_utf8(line).ok()?;
+        let fields = Fields::parse(text).ok()?;
+        custom_id(text, fields.custom_id?).ok()
+    }
+
     /// Reads a line in one pass over its bytes. `None` when something is wrong with it, and for a few odd ones that are good.
     fn scan(line: &Bytes) -> Option<Self> {
         let text = simdutf8::basic::from_utf8(line).ok()?;
@@ -418,6 +426,22 @@ mod tests {
             refusal(line),
             "more than 1000 fields; a row needs only custom_id, method, url and body"
         );
+    }
+
+    #[test]
+    fn a_bad_row_keeps_its_name_where_it_has_one() {
+        let name = |line: &'static str| RequestRow::custom_id_of(&Bytes::from_static(line.as_bytes()));
+        let named = name(r#"{"custom_id":"\u0061","method":"GET","body":[]}"#);
+        assert_eq!(named.unwrap().as_str(), "a");
+        for line in [
+            r#"{"custom_id":"a""#,
+            r#"{"custom_id":1}"#,
+            r#"{"custom_id":""}"#,
+            "{}",
+            "[]",
+        ] {
+            assert_eq!(name(line), None, "{line}");
+        }
     }
 
     #[test]

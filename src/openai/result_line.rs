@@ -1,19 +1,28 @@
 use bytes::Bytes;
 
 use super::{
-    CustomId, ResponseBody, Usage,
+    CustomId, LineNumber, ResponseBody, Usage,
     json::{describe, for_each_member},
 };
 
 /// A line of `results.jsonl` or `errors.jsonl`, read back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResultLine {
-    /// The request's own name.
-    pub custom_id: CustomId,
+    /// Which row it is of.
+    pub name: RowName,
     /// Whether it is an answer of success: a status of 200 to 299, and no error.
     pub succeeded: bool,
     /// What the answer cost; zero without one.
     pub usage: Usage,
+}
+
+/// What tells which row a line is of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RowName {
+    /// The request's own name.
+    CustomId(CustomId),
+    /// The line of the data set, of a row that is no good request: its `custom_id` may be missing, or another row's.
+    InvalidLine(LineNumber),
 }
 
 /// A line is none that a job writes.
@@ -63,18 +72,18 @@ impl ResultLine {
             position: error.valid_up_to() + 1,
         })?;
         let [custom_id, response, error] = members(text, ["custom_id", "response", "error"])?;
-        let custom_id = parse_custom_id(required("custom_id", custom_id)?)?;
+        let custom_id = required("custom_id", custom_id)?;
         let (status, usage) = match required("response", response)? {
             "null" => (None, Usage::default()),
             response => read_response(line, response)?,
         };
-        let succeeded =
-            required("error", error)? == "null" && status.is_some_and(|status| (200..300).contains(&status));
-        Ok(Self {
-            custom_id,
-            succeeded,
-            usage,
-        })
+        let error = required("error", error)?;
+        let succeeded = error == "null" && status.is_some_and(|status| (200..300).contains(&status));
+        let name = match invalid_line(error)? {
+            Some(line) => RowName::InvalidLine(line),
+            None => RowName::CustomId(parse_custom_id(custom_id)?),
+        };
+        Ok(Self { name, succeeded, usage })
     }
 }
 
@@ -85,6 +94,16 @@ fn read_response(line: &Bytes, response: &str) -> Result<(Option<u16>, Usage), R
     let body = required("body", body)?;
     let usage = ResponseBody::new(line.slice_ref(body.as_bytes())).usage();
     Ok((Some(code), usage))
+}
+
+/// The line that an error names, as only the error of a row that is no good request does.
+fn invalid_line(error: &str) -> Result<Option<LineNumber>, ResultLineError> {
+    if !error.starts_with('{') {
+        return Ok(None);
+    }
+    let [line] = members(error, ["line"])?;
+    let number = line.map(|line| line.parse().map_err(|_| wrong("line", line)));
+    Ok(number.transpose()?.map(LineNumber))
 }
 
 /// The values of some members of an object, each at most once there.
@@ -134,12 +153,12 @@ mod tests {
         let mut line = Vec::new();
         let row = ResultRow {
             id: "x",
-            custom_id: &custom_id,
+            custom_id: Some(&custom_id),
             outcome,
         };
         row.write_to(&mut line);
         let read = ResultLine::parse(&line.into()).unwrap();
-        assert_eq!(read.custom_id, custom_id);
+        assert_eq!(read.name, RowName::CustomId(custom_id));
         read
     }
 
@@ -171,6 +190,27 @@ mod tests {
     }
 
     #[test]
+    fn an_invalid_row_is_named_by_its_line() {
+        for custom_id in [None, Some(CustomId::try_from("a".to_owned()).unwrap())] {
+            let mut line = Vec::new();
+            let row = ResultRow {
+                id: "x",
+                custom_id: custom_id.as_ref(),
+                outcome: Outcome::Invalid {
+                    line: LineNumber(7),
+                    message: "m",
+                },
+            };
+            row.write_to(&mut line);
+            let read = ResultLine::parse(&line.into()).unwrap();
+            assert_eq!(
+                (read.name, read.succeeded),
+                (RowName::InvalidLine(LineNumber(7)), false)
+            );
+        }
+    }
+
+    #[test]
     fn each_refusal_says_what_is_wrong() {
         for (line, expected) in [
             ("", "it is not a JSON object"),
@@ -183,6 +223,14 @@ mod tests {
                 "its custom_id is the number 17",
             ),
             (r#"{"custom_id":"a","custom_id":"b"}"#, "custom_id stands twice in it"),
+            (
+                r#"{"custom_id":null,"response":null,"error":{"code":"c"}}"#,
+                "its custom_id is null",
+            ),
+            (
+                r#"{"custom_id":null,"response":null,"error":{"line":"7"}}"#,
+                r#"its line is the string "7""#,
+            ),
             (
                 r#"{"custom_id":"a","response":{"status_code":"200","body":{}},"error":null}"#,
                 r#"its status_code is the string "200""#,

@@ -1,9 +1,12 @@
 use std::borrow::Cow;
 
-use super::{CustomId, ResponseBody};
+use super::{CustomId, LineNumber, ResponseBody};
 
 /// The `error.code` of a row whose server answered something other than JSON.
 pub const RESPONSE_NOT_JSON: &str = "response_not_json";
+
+/// The `error.code` of a row that could not be sent, as its line of the data set is no good request.
+pub const INVALID_ROW: &str = "invalid_row";
 
 /// The most of a body that is not JSON which becomes `error.message`, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -13,8 +16,8 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 pub struct ResultRow<'a> {
     /// Names this result.
     pub id: &'a str,
-    /// The request's own name.
-    pub custom_id: &'a CustomId,
+    /// The request's own name. Only a line that is no good request may have none.
+    pub custom_id: Option<&'a CustomId>,
     /// What came of the request.
     pub outcome: Outcome<'a>,
 }
@@ -38,6 +41,14 @@ pub enum Outcome<'a> {
         /// A sentence for people.
         message: &'a str,
     },
+    /// It was never sent, as its line of the data set is no good request. `error.line` is as in `errors.data` of `OpenAI`'s batch
+    /// object: <https://platform.openai.com/docs/api-reference/batch/object>.
+    Invalid {
+        /// The line of the data set.
+        line: LineNumber,
+        /// What is wrong with it.
+        message: &'a str,
+    },
 }
 
 impl ResultRow<'_> {
@@ -48,7 +59,10 @@ impl ResultRow<'_> {
         line.extend_from_slice(b"{\"id\":");
         push_string(line, self.id);
         line.extend_from_slice(b",\"custom_id\":");
-        push_string(line, self.custom_id.as_str());
+        match self.custom_id {
+            Some(custom_id) => push_string(line, custom_id.as_str()),
+            None => line.extend_from_slice(b"null"),
+        }
         match self.outcome {
             Outcome::Answered {
                 status_code,
@@ -57,7 +71,11 @@ impl ResultRow<'_> {
             } => push_answer(line, status_code, request_id, body),
             Outcome::Unanswered { code, message } => {
                 line.extend_from_slice(b",\"response\":null");
-                push_error(line, code, message);
+                push_error(line, code, message, None);
+            }
+            Outcome::Invalid { line: number, message } => {
+                line.extend_from_slice(b",\"response\":null");
+                push_error(line, INVALID_ROW, message, Some(number));
             }
         }
         line.push(b'}');
@@ -77,15 +95,18 @@ fn push_answer(line: &mut Vec<u8>, status_code: u16, request_id: &str, body: &Re
         line.extend_from_slice(b"},\"error\":null");
     } else {
         line.extend_from_slice(b"null}");
-        push_error(line, RESPONSE_NOT_JSON, &message_of(body.as_bytes()));
+        push_error(line, RESPONSE_NOT_JSON, &message_of(body.as_bytes()), None);
     }
 }
 
-fn push_error(line: &mut Vec<u8>, code: &str, message: &str) {
+fn push_error(line: &mut Vec<u8>, code: &str, message: &str, of_line: Option<LineNumber>) {
     line.extend_from_slice(b",\"error\":{\"code\":");
     push_string(line, code);
     line.extend_from_slice(b",\"message\":");
     push_string(line, message);
+    if let Some(number) = of_line {
+        line.extend_from_slice(format!(",\"line\":{number}").as_bytes());
+    }
     line.push(b'}');
 }
 
@@ -117,7 +138,7 @@ mod tests {
         let mut line = Vec::new();
         ResultRow {
             id: "batch_req_7",
-            custom_id: &custom_id,
+            custom_id: Some(&custom_id),
             outcome,
         }
         .write_to(&mut line);
@@ -191,5 +212,26 @@ mod tests {
             }),
             r#"{"id":"batch_req_7","custom_id":"row \"1\"\n","response":null,"error":{"code":"batch_expired","message":"out of time"}}"#
         );
+    }
+
+    #[test]
+    fn an_invalid_row_has_its_line_and_perhaps_no_name() {
+        let outcome = Outcome::Invalid {
+            line: LineNumber(7),
+            message: "not JSON",
+        };
+        let mut line = Vec::new();
+        let nameless = ResultRow {
+            id: "batch_req_7",
+            custom_id: None,
+            outcome,
+        };
+        nameless.write_to(&mut line);
+        let rest = r#""response":null,"error":{"code":"invalid_row","message":"not JSON","line":7}}"#;
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            format!(r#"{{"id":"batch_req_7","custom_id":null,{rest}"#)
+        );
+        assert!(row(outcome).ends_with(rest), "{}", row(outcome));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::openai::RowNumber;
+use crate::openai::{RowNumber, RowSet};
 use crate::storage::Store;
 
 use super::error::Error;
@@ -12,7 +12,6 @@ use super::manifest::SegmentUsed;
 use super::merge::{Merge, MergedRow};
 use super::merge_plan::MergePlan;
 use super::record::Kind;
-use super::row_set::RowSet;
 use super::rows_file::{RowsFile, WrittenFile};
 use super::{ERRORS, RESULTS};
 

@@ -3,6 +3,7 @@
 //! Several may be at it at once, and of their manifests the first decides. Whoever finds another's puts the files back that
 //! it describes. So the last that anyone does to a file is to write what the manifest says, in whatever order they work.
 
+use crate::openai::RowSet;
 use crate::storage::{Put, Store};
 
 use super::claim::{Identity, JobReference};
@@ -28,6 +29,8 @@ pub struct Finished {
     pub job: JobReference,
     /// What was read.
     pub dataset: DatasetFacts,
+    /// Rows of it that were never sent, as they are no good requests.
+    pub invalid_rows: RowSet,
     /// RFC 3339.
     pub started_at: String,
     /// RFC 3339.
@@ -122,7 +125,12 @@ impl Merged {
                     usage: (*usage).into(),
                 })
                 .collect(),
-            proof: Proof::new(results.rows, counts.error_rows.clone(), *duplicates),
+            proof: Proof::new(
+                results.rows,
+                counts.error_rows.clone(),
+                finished.invalid_rows.clone(),
+                *duplicates,
+            ),
             results,
             errors,
             segments: used.clone(),
@@ -178,7 +186,8 @@ async fn create_manifest(store: &Store, finished: &Finished, manifest: Manifest)
 
 /// Ends with a manifest that was found. The files may be ours, of this try or one before, and made from other segments.
 async fn settle(store: &Store, decided: Manifest) -> Result<Manifest, Error> {
-    restore::verify(store, &decided).await?;
+    // Boxed, as it is seldom needed and would make every future that ends a job large.
+    Box::pin(restore::verify(store, &decided)).await?;
     Ok(decided)
 }
 

@@ -8,10 +8,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::openai::Usage;
+use crate::openai::{RowSet, Usage};
 
 use super::checksum::Checksum;
-use super::row_set::RowSet;
 use super::segment_id::SegmentId;
 
 const FORMAT: &str = "batchinference.dev/segment/v1";

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::openai::RowNumber;
+use crate::openai::{RowNumber, RowSet};
 
 use super::header::{Header, Tokens};
 use super::record::{FinishedRow, Kind};
-use super::row_set::RowSet;
 use super::segment_id::SegmentId;
 
 /// A segment closes when its oldest row is this old. A finished row is promised to be durable within 5 s,

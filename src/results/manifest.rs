@@ -3,6 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
+use crate::openai::RowSet;
 use crate::storage::Store;
 
 use super::MANIFEST;
@@ -11,7 +12,6 @@ use super::claim::{Identity, JobReference};
 use super::ended::Ended;
 use super::error::Error;
 use super::header::Tokens;
-use super::row_set::RowSet;
 use super::segment_id::SegmentId;
 
 pub(super) const FORMAT: &str = "batchinference.dev/manifest/v1";
@@ -132,10 +132,14 @@ pub struct Proof {
     /// The numbers of the rows in the errors; all others are in the results. With it, a reader of all three
     /// files can compare every `custom_id` in one pass, without sorting.
     pub error_rows: RowSet,
+    /// The numbers of those rows in the errors whose line of the data set is no good request, so that they were never sent. Their
+    /// `custom_id` may be missing, or another row's: what names them is `error.line`.
+    #[serde(default, skip_serializing_if = "RowSet::is_empty")]
+    pub invalid_rows: RowSet,
 }
 
 impl Proof {
-    pub(super) fn new(results: u64, error_rows: RowSet, duplicates_dropped: u64) -> Self {
+    pub(super) fn new(results: u64, error_rows: RowSet, invalid_rows: RowSet, duplicates_dropped: u64) -> Self {
         let errors = error_rows.len();
         let rows_in = results + errors;
         Self {
@@ -148,6 +152,7 @@ impl Proof {
             errors,
             duplicates_dropped,
             error_rows,
+            invalid_rows,
         }
     }
 }

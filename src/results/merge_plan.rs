@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
-use crate::openai::RowNumber;
+use crate::openai::{RowNumber, RowSet};
 use crate::storage::Store;
 
 use super::checksum::Checksum;
 use super::compaction::Piece;
 use super::error::Error;
 use super::manifest::SegmentUsed;
-use super::row_set::RowSet;
 use super::segment_id::SegmentId;
 use super::stored_segment::{self, StoredSegment};
 

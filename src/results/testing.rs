@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 
-use crate::openai::{RowNumber, Usage};
+use crate::openai::{RowNumber, RowSet, Usage};
 use crate::storage::{Put, Store};
 
 use super::checksum::Checksum;
@@ -74,6 +74,7 @@ pub(super) fn finished(rows: u64) -> Finished {
             bytes: 1234,
             sha256: work.dataset_sha256,
         },
+        invalid_rows: RowSet::default(),
         started_at: "2026-11-24T08:00:00Z".into(),
         finished_at: "2026-11-24T08:05:00Z".into(),
         operator_version: "0.1.0".into(),

@@ -45,7 +45,7 @@ fn differences(due: &[u64], found: &[u64], window: usize) -> Differences {
 }
 
 fn name_of(number: u64) -> Name {
-    Name::new(&CustomId::try_from(number.to_string()).unwrap())
+    Name::of_id(&CustomId::try_from(number.to_string()).unwrap())
 }
 
 #[test]

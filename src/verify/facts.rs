@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use crate::results::{ERRORS, Ended, Manifest, ModelUsage, OutputFile, RESULTS, RowSet, Tokens, Usage};
+use crate::openai::RowSet;
+use crate::results::{ERRORS, Ended, Manifest, ModelUsage, OutputFile, Proof, RESULTS, Tokens, Usage};
 
 use super::differences::Differences;
 use super::walk::{Counted, FileCount};
@@ -109,6 +110,22 @@ impl Fields<'_> {
         self.compare("proof.results", said.results, counted.results.rows);
         self.compare("proof.errors", said.errors, counted.errors.rows);
         self.error_rows(&said.error_rows, counted);
+        self.invalid_rows(said, counted);
+    }
+
+    fn invalid_rows(&mut self, said: &Proof, counted: &Counted) {
+        let rows = |rows: u64| format!("{rows} rows");
+        self.compare(
+            "proof.invalidRows",
+            rows(said.invalid_rows.len()),
+            rows(counted.invalid_rows),
+        );
+        let elsewhere = said.invalid_rows.iter().find(|row| !said.error_rows.contains(*row));
+        if let Some(row) = elsewhere {
+            let counted = "it is no row of errors.jsonl".to_owned();
+            self.0
+                .field("proof.invalidRows", format!("row {row} is in it"), counted);
+        }
     }
 
     fn error_rows(&mut self, said: &RowSet, counted: &Counted) {

@@ -1,7 +1,8 @@
 //! One line more, less or other than it was, in each of the files.
 
-use super::testing::{DATASET, Job, dataset_row, fields, id, index_of, output_line, seven};
+use super::testing::{DATASET, Job, dataset_row, fields, id, index_of, invalid_line, output_line, seven};
 use super::*;
+use crate::openai::{RowNumber, RowSet};
 use crate::results::{ERRORS, Kind, MANIFEST, RESULTS};
 
 #[tokio::test]
@@ -236,4 +237,49 @@ async fn a_missing_file_and_blank_lines_are_told() {
     let told = job.told_of_lines().await;
     assert_eq!(told[0], "errors.jsonl does not exist");
     assert_eq!(told.len(), 3, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_invalid_row_is_matched_by_its_line() {
+    let job = Job::with_invalid_rows().await;
+    job.edit(ERRORS, |lines| lines[1] = invalid_line(3, Some("row-0")))
+        .await;
+    assert_eq!(
+        job.told_of_lines().await,
+        [
+            "line 2 of errors.jsonl has custom_id `invalid line 3`, where row 3 (line 4 of the data set, custom_id `invalid line 4`) \
+             is due"
+        ]
+    );
+
+    // As one that was sent: its id is another row's.
+    let job = Job::with_invalid_rows().await;
+    job.edit(ERRORS, |lines| lines[1] = output_line("row-0", Kind::Error))
+        .await;
+    let told = job.told().await;
+    assert!(
+        told[0].starts_with("line 2 of errors.jsonl has custom_id `row-0`"),
+        "{told:?}"
+    );
+    assert!(fields(&told).contains(&"proof.invalidRows"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_request_must_be_said_to_be_invalid() {
+    let job = Job::with_invalid_rows().await;
+    let only_last: RowSet = [RowNumber(3)].into_iter().collect();
+    job.set("/proof/invalidRows", serde_json::json!(only_last)).await;
+    let told = job.told().await;
+    assert!(
+        told[0].starts_with("line 2 of the data set is not a row: custom_id is missing"),
+        "{told:?}"
+    );
+    let result_too: RowSet = [0, 1].into_iter().map(RowNumber).collect();
+    job.set("/proof/invalidRows", serde_json::json!(result_too)).await;
+    let told = job.told().await;
+    assert!(
+        told.iter()
+            .any(|text| text.contains("proof.invalidRows: row 0 is in it")),
+        "{told:?}"
+    );
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::testing::{DATASET, Job, fields, seven};
 use super::*;
-use crate::openai::{LineNumber, RowNumber};
-use crate::results::{Kind, MANIFEST, RESULTS, RowSet, STOPPED, StopReason, Stopped, stop};
+use crate::openai::{LineNumber, RowNumber, RowSet};
+use crate::results::{Kind, MANIFEST, RESULTS, STOPPED, StopReason, Stopped, stop};
 
 #[tokio::test]
 async fn a_right_output_is_proven_with_its_counts() {

@@ -64,7 +64,7 @@ pub async fn verify(dataset: &Store, key: &str, output: &Store) -> Result<Verdic
         results: output_file(output, Kind::Result, &mut differences).await?,
         errors: output_file(output, Kind::Error, &mut differences).await?,
     };
-    let counted = walk(files, &manifest.proof.error_rows, WINDOW, &mut differences).await?;
+    let counted = walk(files, &manifest.proof, WINDOW, &mut differences).await?;
     facts::check(&manifest, &counted, &mut differences);
     identity(output, &manifest, &mut differences).await?;
     stopped(output, &manifest, &mut differences).await?;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::openai::{CustomId, LineNumber, RowNumber, shortened};
+use crate::openai::{CustomId, LineNumber, RowName, RowNumber, shortened};
 use crate::results::{Checksum, ERRORS, Kind, RESULTS};
 
-/// A `custom_id` in little memory: a checksum to compare it by, and as much text as a message shows.
+/// A row's name in little memory: a checksum to compare it by, and as much text as a message shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
-    /// Of the whole id.
+    /// Of the whole name.
     pub digest: Checksum,
     /// For people.
     pub text: String,
@@ -16,10 +16,29 @@ pub struct Name {
 
 impl Name {
     /// Keeps what is needed of an id.
-    pub fn new(id: &CustomId) -> Self {
+    pub fn of_id(id: &CustomId) -> Self {
         Self {
             digest: Checksum::of(id.as_str().as_bytes()),
             text: shortened(id.as_str()),
+        }
+    }
+
+    /// Names a row by its line, as it is no good request.
+    pub fn of_invalid_line(line: LineNumber) -> Self {
+        // An id is UTF-8, where this byte cannot stand: no id has this checksum.
+        let bytes = [&b"\xff"[..], &line.0.to_be_bytes()].concat();
+        Self {
+            digest: Checksum::of(&bytes),
+            text: format!("invalid line {line}"),
+        }
+    }
+}
+
+impl From<&RowName> for Name {
+    fn from(name: &RowName) -> Self {
+        match name {
+            RowName::CustomId(id) => Self::of_id(id),
+            RowName::InvalidLine(line) => Self::of_invalid_line(*line),
         }
     }
 }

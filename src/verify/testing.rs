@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::dataset::{Block, BlockChecksum, Index, LineSplitter, Sha256Digest};
-use crate::openai::{CustomId, Outcome, ResponseBody, ResultRow, RowNumber};
+use crate::dataset::{Block, BlockChecksum, Index, LineSplitter, Sha256Digest, SkippedRows};
+use crate::openai::{CustomId, LineNumber, Outcome, ResponseBody, ResultRow, RowNumber, RowSet, Usage};
 use crate::results::{
     Checksum, Claim, DatasetFacts, Finished, FinishedRow, JobReference, Kind, MANIFEST, Segment, SegmentId, Work,
     claim, finalise,
@@ -36,7 +36,7 @@ pub fn output_line(id: &str, kind: Kind) -> String {
     let mut line = Vec::new();
     ResultRow {
         id: "batch_req",
-        custom_id: &custom_id,
+        custom_id: Some(&custom_id),
         outcome: Outcome::Answered {
             status_code,
             request_id: "req",
@@ -45,6 +45,22 @@ pub fn output_line(id: &str, kind: Kind) -> String {
     }
     .write_to(&mut line);
     String::from_utf8(line).unwrap()
+}
+
+/// The line of a row that is no good request.
+pub fn invalid_line(line: u64, custom_id: Option<&str>) -> String {
+    let custom_id = custom_id.map(|id| CustomId::try_from(id.to_owned()).unwrap());
+    let mut text = Vec::new();
+    ResultRow {
+        id: "batch_req",
+        custom_id: custom_id.as_ref(),
+        outcome: Outcome::Invalid {
+            line: LineNumber(line),
+            message: "a reason",
+        },
+    }
+    .write_to(&mut text);
+    String::from_utf8(text).unwrap()
 }
 
 /// The row's name in [`Job::of`].
@@ -60,18 +76,40 @@ impl Job {
         let lines: Vec<_> = (0..rows)
             .map(|n| blank(n).to_owned() + &dataset_row(&id(n)) + "\n")
             .collect();
-        let dataset = lines.concat();
+        Self::finished(&lines.concat(), finished_rows(rows, errors), RowSet::default()).await
+    }
+
+    /// A finished job of which the second line is no request, and the last repeats the first one's id.
+    pub async fn with_invalid_rows() -> Self {
+        let dataset = [
+            dataset_row("row-0"),
+            "{}".into(),
+            dataset_row("row-2"),
+            dataset_row("row-0"),
+        ]
+        .join("\n")
+            + "\n";
+        let mut rows = finished_rows(4, &[1, 3]);
+        for (row, custom_id) in [(1, None), (3, Some("row-0"))] {
+            rows[row].line = invalid_line(row as u64 + 1, custom_id).into();
+            rows[row].usage = Usage::default();
+        }
+        Self::finished(&dataset, rows, [1, 3].into_iter().map(RowNumber).collect()).await
+    }
+
+    async fn finished(dataset: &str, rows: Vec<FinishedRow>, invalid_rows: RowSet) -> Self {
         let job = Self {
             store: Store::in_memory(),
         };
-        job.write(DATASET, &dataset).await;
-        job.finalise(&dataset, rows, errors).await;
-        assert!(matches!(job.verify().await, Verdict::Proven(_)));
+        job.write(DATASET, dataset).await;
+        job.finalise(dataset, rows, invalid_rows).await;
+        assert!(matches!(Box::pin(job.verify()).await, Verdict::Proven(_)));
         job
     }
 
-    async fn finalise(&self, dataset: &str, rows: u64, errors: &[u64]) {
-        let segment = Segment::new(SegmentId::new(1, 0), finished_rows(rows, errors));
+    async fn finalise(&self, dataset: &str, finished_rows: Vec<FinishedRow>, invalid_rows: RowSet) {
+        let rows = finished_rows.len() as u64;
+        let segment = Segment::new(SegmentId::new(1, 0), finished_rows);
         let bytes = segment.encode().unwrap().concat();
         self.store.create(&segment.header().id.key(), bytes).await.unwrap();
         let work = Work {
@@ -98,6 +136,7 @@ impl Job {
             identity: ours.identity(),
             job,
             dataset: facts,
+            invalid_rows,
             started_at: "2026-11-24T08:00:00Z".into(),
             finished_at: "2026-11-24T08:05:00Z".into(),
             operator_version: "0.1.0".into(),
@@ -234,6 +273,7 @@ pub fn index_of(dataset: &str, rows: u64) -> String {
         sha256: Sha256Digest::of(dataset.as_bytes()),
         model_names: crate::dataset::ModelNames::new([""; 0]),
         unknown_fields: Vec::new(),
+        skipped: SkippedRows::default(),
         blocks: blocks.collect(),
     };
     String::from_utf8(index.encode()).unwrap()

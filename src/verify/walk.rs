@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::dataset::{Compression, Line, LineTooLong, MAX_ROW_BYTES};
-use crate::openai::{RequestRow, ResultLine, RowNumber};
-use crate::results::{Kind, RowSet, Tokens};
+use crate::openai::{LineNumber, RequestRow, ResultLine, RowName, RowNumber, RowSet};
+use crate::results::{Kind, Proof, Tokens};
 use crate::storage::Error;
 
 use super::alignment::{Alignment, Ended};
@@ -25,6 +25,8 @@ pub struct Counted {
     pub results: FileCount,
     /// Of `errors.jsonl`.
     pub errors: FileCount,
+    /// Lines of `errors.jsonl` whose row was no good request.
+    pub invalid_rows: u64,
 }
 
 /// What one file came to.
@@ -50,22 +52,17 @@ pub struct Files {
     pub errors: Chunks,
 }
 
-/// Walks the three files side by side; `error_rows` says in which of the two each row is due.
+/// Walks the three files side by side; `proof` says in which of the two each row is due, and which are no good requests.
 ///
 /// # Errors
 ///
 /// A file cannot be read.
-pub async fn walk(
-    files: Files,
-    error_rows: &RowSet,
-    window: usize,
-    differences: &mut Differences,
-) -> Result<Counted, Error> {
-    let mut dataset = DatasetFile::new(files.dataset, files.compression);
+pub async fn walk(files: Files, proof: &Proof, window: usize, differences: &mut Differences) -> Result<Counted, Error> {
+    let mut dataset = DatasetFile::new(files.dataset, files.compression, &proof.invalid_rows);
     let mut results = OutputFile::new(files.results, Kind::Result, window);
     let mut errors = OutputFile::new(files.errors, Kind::Error, window);
     while let Some(row) = dataset.next(differences).await? {
-        let file = if error_rows.contains(row.number) {
+        let file = if proof.error_rows.contains(row.number) {
             &mut errors
         } else {
             &mut results
@@ -81,21 +78,24 @@ pub async fn walk(
             sum: dataset.lines.sum(),
             usage: Tokens::default(),
         },
+        invalid_rows: errors.invalid_rows,
         results: results.count(),
         errors: errors.count(),
     })
 }
 
-struct DatasetFile {
+struct DatasetFile<'a> {
     lines: Lines,
     rows: u64,
+    invalid_rows: &'a RowSet,
 }
 
-impl DatasetFile {
-    fn new(chunks: Chunks, compression: Compression) -> Self {
+impl<'a> DatasetFile<'a> {
+    fn new(chunks: Chunks, compression: Compression, invalid_rows: &'a RowSet) -> Self {
         Self {
             lines: Lines::new(chunks, compression, MAX_ROW_BYTES),
             rows: 0,
+            invalid_rows,
         }
     }
 
@@ -113,10 +113,7 @@ impl DatasetFile {
             };
             let number = RowNumber(self.rows);
             self.rows += 1;
-            let (line, name) = match line {
-                Ok(line) => (line.number, name_in_dataset(&line)),
-                Err(LineTooLong { number, length }) => (number, Err(format!("it has {length} bytes"))),
-            };
+            let (line, name) = self.name(number, line);
             if let Err(reason) = &name {
                 let reason = reason.clone();
                 differences.note(Difference::DatasetLine { line, reason });
@@ -124,12 +121,22 @@ impl DatasetFile {
             return Ok(Some(Row { number, line, name }));
         }
     }
-}
 
-fn name_in_dataset(line: &Line) -> Result<Name, String> {
-    match RequestRow::parse(&line.content()) {
-        Ok(row) => Ok(Name::new(&row.custom_id)),
-        Err(error) => Err(error.to_string()),
+    /// Of a row that is said to be no good request, no name is asked. That such a row repeats an id is not proven: it would take
+    /// all ids in memory.
+    fn name(&self, row: RowNumber, line: Result<Line, LineTooLong>) -> (LineNumber, Result<Name, String>) {
+        let number = match &line {
+            Ok(line) => line.number,
+            Err(line) => line.number,
+        };
+        if self.invalid_rows.contains(row) {
+            return (number, Ok(Name::of_invalid_line(number)));
+        }
+        let name = match line {
+            Ok(line) => RequestRow::parse(&line.content()).map_err(|error| error.to_string()),
+            Err(LineTooLong { length, .. }) => Err(format!("it has {length} bytes")),
+        };
+        (number, name.map(|row| Name::of_id(&row.custom_id)))
     }
 }
 
@@ -138,6 +145,7 @@ struct OutputFile {
     lines: Lines,
     ended: bool,
     rows: u64,
+    invalid_rows: u64,
     usage: Tokens,
     alignment: Alignment,
 }
@@ -149,6 +157,7 @@ impl OutputFile {
             lines: Lines::new(chunks, Compression::None, LONGEST_LINE),
             ended: false,
             rows: 0,
+            invalid_rows: 0,
             usage: Tokens::default(),
             alignment: Alignment::new(kind, window),
         }
@@ -202,7 +211,8 @@ impl OutputFile {
 
     fn row(&mut self, row: &ResultLine, at: FilePlace, differences: &mut Differences) {
         self.usage.add(row.usage);
-        let name = Name::new(&row.custom_id);
+        self.invalid_rows += u64::from(matches!(row.name, RowName::InvalidLine(_)));
+        let name = Name::from(&row.name);
         if row.succeeded != (self.kind == Kind::Result) {
             let custom_id = name.text.clone();
             differences.note(Difference::WrongFile { at, custom_id });

@@ -29,6 +29,7 @@ mod compressed;
 mod crash_matrix;
 mod failures;
 mod hung_replica;
+mod invalid_rows;
 mod killed;
 mod ordinary;
 mod other_jobs;

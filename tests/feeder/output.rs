@@ -43,11 +43,11 @@ async fn read(store: &Store, key: &str) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The rows that are in segments, by `custom_id`; when the job has ended, those of its files, as segments are removed then.
+/// The rows that are in segments, by `custom_id`, but for those without; when the job has ended, those of its files, as segments are removed then.
 pub async fn durable(store: &Store) -> BTreeSet<String> {
     if store.read(MANIFEST).await.unwrap().is_some() {
         let Output { results, errors, .. } = Output::read(store).await;
-        return results.lines().chain(errors.lines()).map(custom_id).collect();
+        return results.lines().chain(errors.lines()).filter_map(custom_id).collect();
     }
     let mut ids = BTreeSet::new();
     for segment in store.list(SEGMENTS).await.unwrap() {
@@ -56,13 +56,13 @@ pub async fn durable(store: &Store) -> BTreeSet<String> {
             continue;
         };
         for row in Segment::decode(&object).unwrap().rows().unwrap() {
-            ids.insert(custom_id(str::from_utf8(&row.line).unwrap()));
+            ids.extend(custom_id(str::from_utf8(&row.line).unwrap()));
         }
     }
     ids
 }
 
-fn custom_id(line: &str) -> String {
+fn custom_id(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).unwrap();
-    line["custom_id"].as_str().unwrap().to_owned()
+    line["custom_id"].as_str().map(ToOwned::to_owned)
 }

@@ -89,6 +89,29 @@ async fn bad_data_never_starts_a_server_and_names_line_and_cause() {
 }
 
 #[tokio::test]
+async fn bad_rows_are_errors_with_their_lines_when_the_job_skips_them() {
+    let tenant = Tenant::start("skip").await;
+    tenant.put("rows.jsonl", &with_line_seven("oops")).await;
+    tenant
+        .submit(&Job::new(&tenant, "skipping").set("/dataset/invalidRows", json!("Skip")))
+        .await;
+    let job = tenant.end("skipping").await;
+    assert_eq!(end_of(&job), "Complete: SomeRowsFailed");
+    let validated = condition(&job, ConditionType::Validated).expect("a condition");
+    assert!(
+        validated.message.contains("8 rows, of which 1 cannot be run"),
+        "{validated:?}"
+    );
+    let output = tenant.output("skipping").await;
+    assert_eq!(output.rows().len(), 7);
+    let error: serde_json::Value = serde_json::from_str(&output.errors).expect("one row");
+    assert_eq!(
+        (&error["error"]["code"], &error["error"]["line"]),
+        (&json!("invalid_row"), &json!(7))
+    );
+}
+
+#[tokio::test]
 async fn another_jobs_output_is_refused_and_left_alone() {
     let tenant = Tenant::start("other-output").await;
     let rows = chats(3, &json!({}));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use batch_inference_operator::openai::{RowNumber, Usage};
+use batch_inference_operator::openai::{RowNumber, RowSet, Usage};
 use batch_inference_operator::results::{
     Checksum, Claim, Claimed, DatasetFacts, Ended, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Work,
     claim, finalise, resume,
@@ -178,6 +178,7 @@ fn finished(claim: &Claim, rows: u64) -> Finished {
             bytes: 4,
             sha256: Checksum::of(b"rows"),
         },
+        invalid_rows: RowSet::default(),
         started_at: "2026-11-24T08:00:00Z".into(),
         finished_at: "2026-11-24T08:05:00Z".into(),
         operator_version: "0.1.0".into(),

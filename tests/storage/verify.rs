@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use batch_inference_operator::openai::{RowNumber, Usage};
+use batch_inference_operator::openai::{RowNumber, RowSet, Usage};
 use batch_inference_operator::results::{
     Checksum, Claim, DatasetFacts, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Work, claim, finalise,
     resume,
@@ -225,6 +225,7 @@ fn finished(claim: &Claim, rows: &str) -> Finished {
             bytes: rows.len() as u64,
             sha256: Checksum::of(rows.as_bytes()),
         },
+        invalid_rows: RowSet::default(),
         started_at: "2026-11-24T08:00:00Z".into(),
         finished_at: "2026-11-24T08:05:00Z".into(),
         operator_version: "0.1.0".into(),

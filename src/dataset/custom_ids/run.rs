@@ -4,16 +4,16 @@ use std::{
     path::Path,
 };
 
-use crate::openai::LineNumber;
+use crate::openai::RowNumber;
 
 /// Of a file that is read or written, in bytes. A merge has some hundred.
 const BUFFER: usize = 16 * 1024;
 
-/// The hash of an id and the line where it stands, sorted by hash, then line.
+/// The hash of an id and the row that has it, sorted by hash, then row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Record {
     pub(super) hash: u128,
-    pub(super) line: LineNumber,
+    pub(super) row: RowNumber,
 }
 
 impl Record {
@@ -22,17 +22,17 @@ impl Record {
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..16].copy_from_slice(&self.hash.to_be_bytes());
-        bytes[16..].copy_from_slice(&self.line.0.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.row.0.to_be_bytes());
         bytes
     }
 
     fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let (mut hash, mut line) = ([0; 16], [0; 8]);
+        let (mut hash, mut row) = ([0; 16], [0; 8]);
         hash.copy_from_slice(&bytes[..16]);
-        line.copy_from_slice(&bytes[16..]);
+        row.copy_from_slice(&bytes[16..]);
         Self {
             hash: u128::from_be_bytes(hash),
-            line: LineNumber(u64::from_be_bytes(line)),
+            row: RowNumber(u64::from_be_bytes(row)),
         }
     }
 }

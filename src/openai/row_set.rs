@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer, ser};
 
-use crate::openai::RowNumber;
+use super::RowNumber;
 
 /// A set of row numbers. Serialised as base64 of the portable 64-bit roaring bitmap format:
 /// <https://github.com/RoaringBitmap/RoaringFormatSpec#extension-for-64-bit-implementations>
@@ -72,6 +72,12 @@ impl RowSet {
     #[must_use]
     pub fn is_disjoint(&self, other: &Self) -> bool {
         self.0.is_disjoint(&other.0)
+    }
+
+    /// How many rows both sets have.
+    #[must_use]
+    pub fn len_shared(&self, other: &Self) -> u64 {
+        self.0.intersection_len(&other.0)
     }
 
     /// Adds all rows of another set.
