@@ -61,12 +61,12 @@ pub struct BlockLimits {
 }
 
 impl Default for BlockLimits {
-    /// 4096 rows or 4 MiB: a good size to read at once, and about 75 bytes of index for it, so some 20 KiB for a
-    /// million short rows and 2 MiB for 100 GB.
+    /// 4096 rows or 2 MiB: a good size to read at once, and about 75 bytes of index for it, so some 20 KiB for a
+    /// million short rows and 4 MiB for 100 GB.
     fn default() -> Self {
         Self {
             rows: 4096,
-            bytes: 4 * 1024 * 1024,
+            bytes: 2 * 1024 * 1024,
         }
     }
 }

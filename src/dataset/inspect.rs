@@ -30,11 +30,11 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Scratch files in `directory`, and a quarter of a million ids (8 MiB) in memory.
+    /// Scratch files in `directory`, and an eighth of a million ids (4 MiB) in memory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
-            ids_in_memory: 256 * 1024,
+            ids_in_memory: 128 * 1024,
         }
     }
 }

@@ -8,10 +8,10 @@ use super::{Compression, SourceError, Undecodable};
 
 /// Bytes of one request of a streaming read. Many short requests instead of a long one: each can be retried, and no
 /// connection idles while its rows are looked at.
-const READ_BYTES: u64 = 2 * 1024 * 1024;
+const READ_BYTES: u64 = 1024 * 1024;
 
 /// Requests of a streaming read that are under way at once.
-const READ_AHEAD: usize = 3;
+const READ_AHEAD: usize = 4;
 
 /// Where a data set is read from: one object of a bucket, a mounted volume or memory. Cloning is cheap.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Source {
         }
     }
 
-    /// Reads streams in requests of `bytes` (at least 1) instead of 2 MiB.
+    /// Reads streams in requests of `bytes` (at least 1) instead of 1 MiB.
     #[must_use]
     pub fn with_read_bytes(self, bytes: u64) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Source {
         Ok(SourceVersion::of(&meta))
     }
 
-    /// Streams the whole object as it was at `version`, in order and in chunks of at most 2 MiB.
+    /// Streams the whole object as it was at `version`, in order and in chunks of at most 1 MiB.
     ///
     /// # Errors
     ///

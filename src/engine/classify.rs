@@ -32,7 +32,7 @@ pub struct Answer<'a> {
     pub status: u16,
     /// The body.
     pub body: &'a ResponseBody,
-    /// The header `Retry-After`, where it was there in seconds.
+    /// What the header `Retry-After` comes to, where it was there.
     pub retry_after: Option<Duration>,
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
 use crate::openai::{Endpoint, ResponseBody};
 
+use super::backoff::read_retry_after;
 use super::concurrency::work;
 use super::memory::{Held, Memory};
 
@@ -251,8 +252,7 @@ fn answered(headers: &HeaderMap, status: u16, body: Bytes, held: Held) -> Reply 
     Reply::Answered(Answered {
         status,
         request_id: text(headers, REQUEST_ID).map(ToOwned::to_owned),
-        retry_after: text(headers, RETRY_AFTER.as_str())
-            .and_then(|text| text.trim().parse().ok().map(Duration::from_secs)),
+        retry_after: text(headers, RETRY_AFTER.as_str()).and_then(|header| read_retry_after(header, SystemTime::now())),
         body: ResponseBody::new(body),
         held,
     })

@@ -27,7 +27,7 @@ use super::send::{Connection, Outgoing, Reply};
 use super::trouble::Stop;
 
 /// Finished rows that may wait for the store, in bytes. Beyond it nothing is sent until the store takes some.
-pub const UNDURABLE_BYTES: usize = 24 << 20;
+pub const UNDURABLE_BYTES: usize = 8 << 20;
 /// Below the 5 s after which uvicorn (vLLM) and cpp-httplib (llama-server) close an idle connection, so that a row is
 /// seldom sent into one that is about to be closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);

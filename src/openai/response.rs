@@ -1,27 +1,23 @@
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use super::{Usage, json::for_each_member};
+use super::{Usage, json::for_each_member, scan::Scanner};
 
 /// What a server answered, kept as the bytes that came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResponseBody {
     bytes: Bytes,
-    json: Option<JsonAnswer>,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct JsonAnswer {
-    usage: Usage,
-    model: Option<String>,
+    /// What it cost; only of JSON.
+    usage: Option<Usage>,
 }
 
 impl ResponseBody {
     /// Looks at an answer's bytes, which may be anything.
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
-        let json = str::from_utf8(&bytes).ok().and_then(JsonAnswer::parse);
-        Self { bytes, json }
+        let text = simdutf8::basic::from_utf8(&bytes).ok();
+        let usage = text.and_then(|text| scan(text).or_else(|| examine(text)));
+        Self { bytes, usage }
     }
 
     /// The bytes as they came.
@@ -33,40 +29,50 @@ impl ResponseBody {
     /// Whether the whole body is one JSON text (RFC 8259). Verdicts and result rows both go by this.
     #[must_use]
     pub fn is_json(&self) -> bool {
-        self.json.is_some()
+        self.usage.is_some()
     }
 
     /// The tokens that the server counted; zero where it does not say.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.json.as_ref().map(|answer| answer.usage).unwrap_or_default()
-    }
-
-    /// The model that the server says answered.
-    #[must_use]
-    pub fn model(&self) -> Option<&str> {
-        self.json.as_ref()?.model.as_deref()
+        self.usage.unwrap_or_default()
     }
 }
 
-impl JsonAnswer {
-    /// `None` when the text is not JSON. Of doubled keys the last one counts, as most readers have it.
-    fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str::<IgnoredAny>(text).ok()?;
-        let mut answer = Self::default();
-        // Ends early at a value that is no object, and at a key with half of a surrogate pair, which JSON allows (RFC 8259,
-        // section 8.2) and no string of ours can hold.
-        let _ = for_each_member(text, |key, value| match key.as_str() {
-            "usage" => answer.usage = Usage::from_json(value.get()),
-            "model" => answer.model = serde_json::from_str(value.get()).ok(),
-            _ => {}
-        });
-        Some(answer)
-    }
+/// The usage in a JSON object, in one pass over its bytes. `None` for all else, and for a few odd ones that are JSON. Of doubled
+/// keys the last one counts, as most readers have it.
+fn scan(text: &str) -> Option<Usage> {
+    let mut usage = Usage::default();
+    let mut scanner = Scanner::new(text);
+    scanner.space();
+    scanner.object(|scanner, key| {
+        let value = scanner.value(Scanner::MAX_LEVELS)?;
+        if key == "usage" {
+            usage = Usage::from_json(value);
+        }
+        Some(())
+    })?;
+    scanner.at_end().then_some(usage)
+}
+
+/// The usage in a text of which nothing is known; `None` when it is not JSON.
+fn examine(text: &str) -> Option<Usage> {
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut usage = Usage::default();
+    // Ends early at a value that is no object, and at a key with half of a surrogate pair, which JSON allows (RFC 8259,
+    // section 8.2) and no string of ours can hold.
+    let _ = for_each_member(text, |key, value| {
+        if key == "usage" {
+            usage = Usage::from_json(value.get());
+        }
+    });
+    Some(usage)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn answer(body: &'static str) -> ResponseBody {
@@ -74,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_and_model_are_read_from_a_chat_answer() {
+    fn usage_is_read_from_a_chat_answer() {
         let body = answer(r#"{"model":"m","usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12}}"#);
         assert_eq!(
             body.usage(),
@@ -83,7 +89,6 @@ mod tests {
                 completion_tokens: 5
             }
         );
-        assert_eq!(body.model(), Some("m"));
     }
 
     #[test]
@@ -133,5 +138,28 @@ mod tests {
             assert!(!answer(body).is_json(), "{body}");
         }
         assert!(!ResponseBody::new(Bytes::from_static(b"\"\xff\"")).is_json());
+    }
+
+    fn body() -> impl Strategy<Value = String> {
+        let member = prop::sample::select(vec![
+            r#""usage":{"prompt_tokens":7,"completion_tokens":5}"#,
+            r#""usage" : {"prompt_tokens":3}"#,
+            r#""us\u0061ge":{"prompt_tokens":1}"#,
+            r#""usage":[]"#,
+            r#""choices":[{"text":"\ud800"}]"#,
+            r#""x":01"#,
+            r#""x":"\q""#,
+            "",
+        ]);
+        prop::collection::vec(member, 0..4).prop_map(|members| format!(" {{{}}}\n", members.join(",")))
+    }
+
+    proptest! {
+        #[test]
+        fn a_scanned_answer_is_what_examining_finds(body in body()) {
+            if let Some(scanned) = scan(&body) {
+                prop_assert_eq!(Some(scanned), examine(&body));
+            }
+        }
     }
 }

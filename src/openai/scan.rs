@@ -33,7 +33,7 @@ struct Open {
 
 impl<'a> Scanner<'a> {
     /// The most levels of arrays and objects that [`value`](Self::value) can keep apart.
-    const MAX_LEVELS: u32 = u128::BITS;
+    pub(super) const MAX_LEVELS: u32 = u128::BITS;
 
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }

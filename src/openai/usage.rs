@@ -2,7 +2,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::json::for_each_member;
+use super::{json::for_each_member, scan::Scanner};
 
 /// The tokens that an answer cost, as the server counted them; zero where it does not say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -19,12 +19,30 @@ impl Usage {
     /// is worth more than its price.
     pub(super) fn from_json(usage: &str) -> Self {
         let mut read = Self::default();
-        let checked = for_each_member(usage, |key, value| match key.as_str() {
-            "prompt_tokens" => read.prompt_tokens = value.get().parse().unwrap_or(0),
-            "completion_tokens" => read.completion_tokens = value.get().parse().unwrap_or(0),
-            _ => {}
-        });
+        if read.scan(usage).is_some() {
+            return read;
+        }
+        let mut read = Self::default();
+        let checked = for_each_member(usage, |key, value| read.set(&key, value.get()));
         checked.map_or(Self::default(), |()| read)
+    }
+
+    fn scan(&mut self, usage: &str) -> Option<()> {
+        let mut scanner = Scanner::new(usage);
+        scanner.object(|scanner, key| {
+            let value = scanner.value(Scanner::MAX_LEVELS)?;
+            self.set(key, value);
+            Some(())
+        })?;
+        scanner.at_end().then_some(())
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        match key {
+            "prompt_tokens" => self.prompt_tokens = value.parse().unwrap_or(0),
+            "completion_tokens" => self.completion_tokens = value.parse().unwrap_or(0),
+            _ => {}
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::storage::{Put, Store, StoreUri};
 
 use super::checksum::{Checksum, Hasher};
 use super::error::Error;
-use super::{ERRORS, JOB, MANIFEST, RESULTS, SEGMENTS};
+use super::{ERRORS, JOB, MANIFEST, RESULTS, SEGMENTS, STOPPED};
 
 const FORMAT: &str = "batchinference.dev/job/v1";
 
@@ -289,9 +289,9 @@ fn parse(json: &[u8]) -> serde_json::Result<Claim> {
     Ok(claim)
 }
 
-/// An object that finalising would replace, or whose rows it would take for ours.
+/// An object that finalising would replace, or go by as if it were ours.
 async fn unclaimed(store: &Store) -> Result<Option<StoreUri>, Error> {
-    for key in [MANIFEST, RESULTS, ERRORS] {
+    for key in [MANIFEST, RESULTS, ERRORS, STOPPED] {
         if store.size(key).await?.is_some() {
             return Ok(Some(store.uri_of(key)));
         }
@@ -400,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn objects_without_a_claim_are_refused_and_left_alone() {
-        for key in [MANIFEST, RESULTS, ERRORS, "segments/a000001-00000000.seg"] {
+        for key in [MANIFEST, RESULTS, ERRORS, STOPPED, "segments/a000001-00000000.seg"] {
             let store = Store::in_memory();
             store.create(key, "theirs").await.unwrap();
             let message = refusal(&store, &ours("first", work())).await;

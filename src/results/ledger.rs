@@ -20,7 +20,7 @@ use super::segment_id::SegmentId;
 pub const SEGMENT_AGE: Duration = Duration::from_secs(3);
 /// A segment closes when this many bytes are waiting: enough that a store's cost for each request does not
 /// matter, few enough that one put takes well under a second, and that some in memory at once fit a small pod.
-pub const SEGMENT_BYTES: usize = 4 << 20;
+pub const SEGMENT_BYTES: usize = 2 << 20;
 /// What a waiting row takes besides its line: its fields, and its place in queue and set.
 const ROW_BYTES: usize = 128;
 

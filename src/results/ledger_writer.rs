@@ -22,7 +22,7 @@ use super::segment::Segment;
 
 /// More at once would not make the store faster, and in an outage each holds a segment that could still
 /// have taken more rows.
-const UPLOADS_IN_FLIGHT: usize = 4;
+const UPLOADS_IN_FLIGHT: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// With up to as much jitter on top: after an outage of any length, rows are durable again within 10 s.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

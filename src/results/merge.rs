@@ -16,7 +16,7 @@ use super::record::Record;
 use super::segment_reader::SegmentReader;
 
 /// For what is read ahead of all open segments together.
-const READ_BYTES: u64 = 12 << 20;
+const READ_BYTES: u64 = 8 << 20;
 /// Read from one segment at a time: more would not be faster, and less would make a store's latency count.
 const CHUNK_BYTES: std::ops::RangeInclusive<u64> = (4 << 10)..=(512 << 10);
 /// Segments whose first bytes are asked for before they are needed.

@@ -118,6 +118,7 @@ struct Contents {
     usage: Tokens,
     models: Vec<ModelRows>,
     index_of_model: HashMap<Arc<str>, usize>,
+    last_model: Option<(Arc<str>, usize)>,
     body: Vec<u8>,
 }
 
@@ -136,6 +137,20 @@ impl Contents {
     }
 
     fn count_model(&mut self, name: &Arc<str>, row: &FinishedRow) -> usize {
+        let index = self.index_of(name);
+        let model = &mut self.models[index];
+        model.rows += 1;
+        model.usage.add(row.usage);
+        index
+    }
+
+    fn index_of(&mut self, name: &Arc<str>) -> usize {
+        // Most rows are of the model of the row before.
+        if let Some((last, index)) = &self.last_model
+            && Arc::ptr_eq(last, name)
+        {
+            return *index;
+        }
         let next = self.models.len();
         let index = *self.index_of_model.entry(Arc::clone(name)).or_insert(next);
         if index == next {
@@ -145,9 +160,7 @@ impl Contents {
                 usage: Tokens::default(),
             });
         }
-        let model = &mut self.models[index];
-        model.rows += 1;
-        model.usage.add(row.usage);
+        self.last_model = Some((Arc::clone(name), index));
         index
     }
 

@@ -12,7 +12,7 @@ const MOST_PARTS: u64 = 10_000;
 /// What S3 asks of every part but the last, so that as few bytes as possible are in memory.
 const SMALLEST_PART: u64 = 5 << 20;
 /// Enough to keep a link busy while the next part fills; each costs a part of memory.
-const PARTS_IN_FLIGHT: usize = 2;
+const PARTS_IN_FLIGHT: usize = 1;
 /// From this size on, in bytes, one part is on its way at a time.
 const LARGE_PART: usize = 12 << 20;
 
