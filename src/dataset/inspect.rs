@@ -16,7 +16,6 @@ use super::{
     source::SourceVersion,
     unknown_fields::UnknownFields,
 };
-use crate::api::dataset::InvalidRows;
 use crate::openai::{RequestRow, RowNumber};
 
 /// Room on disk for comparing ids.
@@ -39,17 +38,19 @@ impl Scratch {
     }
 }
 
-/// A data set that can be run.
+/// A data set of which some rows, at least, can be run.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Inspection {
     /// What the data set is and where its rows are.
     pub index: Index,
+    /// What to say when the job does not go on without rows that cannot be run. `None` when all can.
+    pub refusal: Option<Box<Refusal>>,
 }
 
 /// Why there is no [`Inspection`].
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The data set was read and cannot be run.
+    /// The data set was read, and no job can run it.
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// The data set cannot be read.
@@ -61,25 +62,19 @@ pub enum InspectError {
 }
 
 /// Reads a whole data set once and checks every row; `models` are the names that mean the base model. A bad row does not
-/// end it: its owner should see everything at once. Bad rows are skipped if their job says so, but for those that name a model
+/// end it: its owner should see everything at once. A job may go on without bad rows, but not without those that name a model
 /// that nothing serves, as it is mostly the job that is wrong then.
 ///
 /// # Errors
 ///
 /// See [`InspectError`]. A data set that is written to meanwhile is [`SourceError::Changed`].
-pub async fn inspect(
-    source: &Source,
-    models: &ModelNames,
-    invalid_rows: InvalidRows,
-    scratch: &Scratch,
-) -> Result<Inspection, InspectError> {
-    inspect_in_blocks(source, models, invalid_rows, scratch, BlockLimits::default()).await
+pub async fn inspect(source: &Source, models: &ModelNames, scratch: &Scratch) -> Result<Inspection, InspectError> {
+    inspect_in_blocks(source, models, scratch, BlockLimits::default()).await
 }
 
 pub(super) async fn inspect_in_blocks(
     source: &Source,
     models: &ModelNames,
-    invalid_rows: InvalidRows,
     scratch: &Scratch,
     limits: BlockLimits,
 ) -> Result<Inspection, InspectError> {
@@ -105,7 +100,7 @@ pub(super) async fn inspect_in_blocks(
         sha256: file.into(),
         text_bytes: decoder.text_bytes(),
     };
-    inspector.conclude(source, read, invalid_rows).await
+    inspector.conclude(source, read).await
 }
 
 /// The object, when all of it was read.
@@ -190,12 +185,7 @@ impl<'a> Inspector<'a> {
         Ok(())
     }
 
-    async fn conclude(
-        self,
-        source: &Source,
-        file: FileRead,
-        invalid_rows: InvalidRows,
-    ) -> Result<Inspection, InspectError> {
+    async fn conclude(self, source: &Source, file: FileRead) -> Result<Inspection, InspectError> {
         let Self {
             models,
             rows,
@@ -224,19 +214,20 @@ impl<'a> Inspector<'a> {
             skipped,
             blocks,
         };
-        let may_skip = invalid_rows == InvalidRows::Skip || findings.invalid_rows == 0;
-        if may_skip && findings.unknown_model_rows == 0 && index.rows_to_send() > 0 {
-            return Ok(Inspection { index });
+        let refusal = || Box::new(refusal(&index, &findings, models));
+        if findings.unknown_model_rows > 0 || index.rows_to_send() == 0 {
+            return Err(InspectError::Refused(refusal()));
         }
-        Err(InspectError::Refused(Box::new(refusal(index, &findings, models))))
+        let refusal = (findings.invalid_rows > 0).then(refusal);
+        Ok(Inspection { index, refusal })
     }
 }
 
-fn refusal(index: Index, findings: &Findings, models: &ModelNames) -> Refusal {
+fn refusal(index: &Index, findings: &Findings, models: &ModelNames) -> Refusal {
     Refusal {
         rows: index.rows,
         bytes: index.bytes,
-        version: index.version,
+        version: index.version.clone(),
         sha256: index.sha256,
         invalid_rows: findings.invalid_rows,
         first_invalid_rows: findings.first_invalid_rows(),

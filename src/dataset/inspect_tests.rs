@@ -5,7 +5,6 @@ use super::{
     testing::{StoredFile, gzip, models, row, row_with_body, source_of, zstd},
     *,
 };
-use crate::api::dataset::InvalidRows;
 use crate::openai::{LineNumber, RowSet};
 
 const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
@@ -17,7 +16,7 @@ async fn inspect_source(source: &Source) -> Result<Inspection, InspectError> {
         ids_in_memory: 2,
     };
     let source = source.clone().with_read_bytes(7);
-    let inspected = inspect_in_blocks(&source, &models(), InvalidRows::Fail, &scratch, SMALL).await;
+    let inspected = inspect_in_blocks(&source, &models(), &scratch, SMALL).await;
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     inspected
 }
@@ -27,8 +26,15 @@ async fn accepted(content: impl AsRef<[u8]>) -> Inspection {
 }
 
 async fn refused(content: impl AsRef<[u8]>) -> Refusal {
-    match inspect_source(&source_of(content).await).await {
-        Err(InspectError::Refused(refusal)) => *refusal,
+    refused_source(&source_of(content).await).await
+}
+
+async fn refused_source(source: &Source) -> Refusal {
+    match inspect_source(source).await {
+        Err(InspectError::Refused(refusal))
+        | Ok(Inspection {
+            refusal: Some(refusal), ..
+        }) => *refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -54,7 +60,8 @@ fn rows(count: usize) -> String {
 async fn a_good_data_set_reads_back_row_by_row() {
     let content = rows(10);
     let source = source_of(&content).await;
-    let Inspection { index } = inspect_source(&source).await.unwrap();
+    let Inspection { index, refusal } = inspect_source(&source).await.unwrap();
+    assert_eq!(refusal, None);
     assert_eq!((index.rows, index.bytes), (10, content.len() as u64));
     assert_eq!(index.unknown_fields, []);
     assert_eq!(index.sha256, Sha256Digest::of(content.as_bytes()));
@@ -224,16 +231,9 @@ async fn a_row_over_the_limit_is_refused_and_the_rest_is_still_looked_at() {
     content.extend_from_slice(format!("\n{}\n{}", row("row-0"), row("last")).as_bytes());
     let source = source_of(content).await;
     let scratch = tempfile::tempdir().unwrap();
-    let refused = inspect(
-        &source.with_read_bytes(1 << 20),
-        &models(),
-        InvalidRows::Fail,
-        &Scratch::new(scratch.path()),
-    )
-    .await;
-    let Err(InspectError::Refused(refusal)) = refused else {
-        panic!("not refused: {refused:?}")
-    };
+    let source = source.with_read_bytes(1 << 20);
+    let inspected = inspect(&source, &models(), &Scratch::new(scratch.path())).await;
+    let refusal = inspected.unwrap().refusal.unwrap();
     assert_eq!((refusal.rows, refusal.invalid_rows), (5, 2));
     let described: Vec<_> = refusal.first_invalid_rows.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -399,9 +399,7 @@ async fn a_file_that_is_not_what_its_name_says_is_refused_with_the_place() {
 #[tokio::test]
 async fn a_repeated_id_in_a_compressed_data_set_names_both_lines() {
     for file in stored_in_every_form(&(rows(9) + &row("row-7") + "\n" + &row("row-0"))).await {
-        let Err(InspectError::Refused(refusal)) = inspect_source(&file.source).await else {
-            panic!("not refused")
-        };
+        let refusal = refused_source(&file.source).await;
         let lines: Vec<_> = refusal.first_invalid_rows.iter().map(|row| row.line.0).collect();
         assert_eq!(lines, [10, 11]);
     }

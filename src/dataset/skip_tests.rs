@@ -5,15 +5,16 @@ use super::{
     testing::{StoredFile, models, row, row_with_body, source_of},
     *,
 };
-use crate::api::dataset::InvalidRows;
 
 const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
 
 async fn inspect_source(source: &Source) -> Result<Index, InspectError> {
     let scratch = tempfile::tempdir().unwrap();
     let scratch = Scratch::new(scratch.path());
-    let inspected = inspect_in_blocks(source, &models(), InvalidRows::Skip, &scratch, SMALL).await;
-    inspected.map(|inspection| inspection.index)
+    let Inspection { index, refusal } = inspect_in_blocks(source, &models(), &scratch, SMALL).await?;
+    let refusal = refusal.expect("there are bad rows");
+    assert_eq!(refusal.invalid_rows, index.skipped.rows.len());
+    Ok(index)
 }
 
 /// Each row of the blocks: its name, and what is wrong with it.

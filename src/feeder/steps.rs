@@ -11,7 +11,7 @@ use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::status::FeederStage;
-use crate::dataset::{Index, InspectError, Scratch, Source, inspect};
+use crate::dataset::{Index, InspectError, Inspection, Scratch, Source, inspect};
 use crate::results::{
     Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Kept, LEASE_LOOKED_AT_EVERY, Lease, Ledger, Manifest,
     OutputNotEmpty, Removal, StoreClock, claim, finalise, highest_attempt, read_claim, read_manifest, remove_leftovers,
@@ -147,13 +147,13 @@ impl Feeder {
 
     async fn inspect_anew(&self) -> Result<Index, Trouble> {
         let directory = empty_directory(self.scratch.join("inspection")).await?;
-        let (names, invalid_rows) = (self.job.model_names(), self.job.invalid_rows);
-        let inspected = inspect(&self.source, &names, invalid_rows, &Scratch::new(directory)).await;
+        let inspected = inspect(&self.source, &self.job.model_names(), &Scratch::new(directory)).await;
+        let inspected = inspected.and_then(|inspection| self.accept(inspection));
         if let Err(InspectError::Refused(refusal)) = &inspected {
             let dataset = inspected::refused_status(refusal);
             self.patience.reporter.update(|report| report.dataset = Some(dataset));
         }
-        let index = inspected?.index;
+        let index = inspected?;
         let skipped = index.skipped.rows.len();
         if skipped > 0 {
             tracing::warn!(rows = skipped, "rows are no good requests, and become errors");
@@ -162,6 +162,14 @@ impl Feeder {
             tracing::warn!(name = %field.name, rows = field.rows, "rows have a field that means nothing here and is not sent");
         }
         Ok(index)
+    }
+
+    /// A data set with bad rows only where the job goes on without them.
+    fn accept(&self, Inspection { index, refusal }: Inspection) -> Result<Index, InspectError> {
+        match refusal.filter(|_| self.job.invalid_rows == InvalidRows::Fail) {
+            Some(refusal) => Err(InspectError::Refused(refusal)),
+            None => Ok(index),
+        }
     }
 
     /// With `ifExists: Fail`, another job's claim is an end, and to be found before a large data set is read.

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use batch_inference_operator::api::dataset::InvalidRows;
 use batch_inference_operator::dataset::{ModelNames, Scratch, Source, inspect};
 use object_store::local::LocalFileSystem;
 
@@ -61,12 +60,6 @@ pub async fn inspect_file(file: &Path) {
     let name = file.file_name().unwrap().to_string_lossy().into_owned();
     let source = Source::new(Arc::new(store), name.as_str().into(), name.clone(), "");
     let scratch = tempfile::tempdir().unwrap();
-    let inspected = inspect(
-        &source,
-        &ModelNames::new([MODEL]),
-        InvalidRows::Fail,
-        &Scratch::new(scratch.path()),
-    )
-    .await;
+    let inspected = inspect(&source, &ModelNames::new([MODEL]), &Scratch::new(scratch.path())).await;
     inspected.unwrap();
 }
