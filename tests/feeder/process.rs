@@ -39,6 +39,17 @@ impl FeederProcess {
         }
     }
 
+    /// The most memory that it has had, by `/proc`.
+    pub fn peak_mebibytes(&self) -> u64 {
+        let id = self.process.id().expect("the feeder runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = peak
+            .and_then(|peak| peak.trim().strip_suffix(" kB"))
+            .expect("VmHWM in kB");
+        kibibytes.parse::<u64>().unwrap() / 1024
+    }
+
     /// Waits for its end, and gives its exit code.
     pub async fn exit_code(self) -> i32 {
         self.exit_code_within(PATIENCE).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::rows::{held_line, ids, lines};
+use crate::rows::{held_line, ids, line_with, lines};
 use crate::s3_proxy::{Fault, S3Proxy, Which};
 use crate::until::until;
 use crate::world::World;
@@ -147,6 +147,42 @@ async fn a_store_that_is_gone_for_minutes_is_waited_for() {
     assert_eq!(feeder_says["serversNeeded"], false, "every row is answered");
     let message = feeder_says["message"].as_str().unwrap();
     assert!(message.contains("store-gone-minutes"), "{message}");
+    proxy.come_back();
+    assert_eq!(feeder.exit_code_within(Duration::from_mins(2)).await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
+#[ignore = "eleven minutes: make soak"]
+async fn in_an_outage_of_ten_minutes_no_more_is_sent_than_memory_may_hold() {
+    // Some 35 MB of answers, several times what may wait for the store.
+    let answer = json!({"text": "x".repeat(4096)}).to_string();
+    let fake = json!({"raw_body": answer, "latency_ms": "50"});
+    let dataset: String = (0..8000).map(|row| line_with(&format!("row-{row}"), &fake)).collect();
+    let mut world = World::with_server("store-gone-long", &dataset).await;
+    let proxy = world.put_s3_proxy().await;
+    let feeder = world.start();
+    world.until_answered(500).await;
+    proxy.go_away().await;
+    sleep(Duration::from_mins(1)).await;
+    let answered = world.answers_given();
+    assert!(answered < 8000, "{answered}");
+    sleep(Duration::from_mins(9)).await;
+    assert_eq!(
+        world.answers_given(),
+        answered,
+        "more was sent while nothing could be stored"
+    );
+    assert_eq!(
+        world.status()["feeder"]["reason"],
+        "StoreUnavailable",
+        "{}",
+        world.status()
+    );
+    let peak = feeder.peak_mebibytes();
+    assert!(peak < 128, "{peak} MiB");
     proxy.come_back();
     assert_eq!(feeder.exit_code_within(Duration::from_mins(2)).await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
