@@ -7,7 +7,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 export CARGO_DENY
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
-FUZZ_TARGETS ?= lines row segment manifest
+FUZZ_TARGETS ?= lines row index segment manifest result_line
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help

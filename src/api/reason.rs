@@ -42,7 +42,7 @@ reasons! {
     /// The data set is good.
     DatasetValid => "Nothing to do.",
     /// Rows of the data set cannot be run.
-    DatasetInvalid => "Correct the lines that status.dataset.invalidRows names, or skip them with dataset.invalidRows: Skip, and create the job again.",
+    DatasetInvalid => "Correct the lines that status.dataset.invalidRows names and create the job again. Rows that are no good requests can be skipped with dataset.invalidRows: Skip; those for a model that nothing serves cannot.",
     /// The data set is not where the job says.
     DatasetNotFound => "Correct spec.dataset, or put the data set there and create the job again.",
     /// The store refuses to give the data set.

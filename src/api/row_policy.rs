@@ -17,7 +17,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(30);
 #[x_kube(validation = Rule::new(
     "!has(self.maxFailedRows) || (type(self.maxFailedRows) == int ? self.maxFailedRows >= 0 \
      : string(self.maxFailedRows).matches('^(100|[0-9]{1,2})%$'))"
-).message("maxFailedRows is a number of rows from 0 on, or a share of all rows from 0% to 100%"))]
+).message("maxFailedRows is a number of rows from 0 on, or a share of the rows from 0% to 100%"))]
 pub struct RowPolicy {
     /// How often a row is answered with a failure that may pass (a 5xx status, a broken answer, no answer in time) before it has
     /// failed. Lost connections and lost servers do not count. Default: 5.
@@ -30,8 +30,8 @@ pub struct RowPolicy {
     #[schemars(range(min = 1, max = 86400))]
     pub attempt_timeout_seconds: Option<i32>,
 
-    /// The most rows that may fail, as a number or as a share of all rows (`10%`, rounded down). With one more the job stops, and
-    /// what is there becomes its results. Rows that `dataset.invalidRows: Skip` leaves out do not count. Default: every row may fail.
+    /// The most rows that may fail, as a number or as a share of those that are sent (`10%`, rounded down). With one more the job
+    /// stops, and what is there becomes its results. Rows that `dataset.invalidRows: Skip` leaves out do not count. Default: every row may fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed_rows: Option<IntOrString>,
 }

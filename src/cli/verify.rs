@@ -94,11 +94,16 @@ fn proof(proven: &Proven, arguments: &VerifyArguments) -> String {
         rows,
         results,
         errors,
+        invalid_rows,
         usage,
         ..
     } = proven;
+    let unsent = match invalid_rows {
+        0 => String::new(),
+        rows => format!(" ({rows} of them no good requests)"),
+    };
     format!(
-        "proven: {rows} rows in = {results} results + {errors} errors, each row exactly once, in input order\n  \
+        "proven: {rows} rows in = {results} results + {errors} errors{unsent}, each row exactly once, in input order\n  \
          {} sha256 {}\n  results.jsonl sha256 {}\n  errors.jsonl sha256 {}\n  \
          {} prompt tokens + {} completion tokens = {}\n",
         arguments.dataset,

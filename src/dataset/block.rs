@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use twox_hash::xxhash3_128::Hasher;
 
-use super::{BlockChecksum, Line};
+use super::{BlockChecksum, Line, MAX_ROW_BYTES};
 use crate::openai::{LineNumber, RowNumber};
 
 /// A run of whole lines of the data set, read and checked at once.
@@ -20,6 +20,16 @@ pub struct Block {
     pub rows: u64,
     /// Of all its bytes.
     pub checksum: BlockChecksum,
+}
+
+impl Block {
+    /// The most bytes that one has: a row of the longest, its line break, and blank lines up to the limit.
+    const MAX_BYTES: u64 = 2 * MAX_ROW_BYTES as u64;
+
+    /// Whether inspection can have made one with so many rows and bytes.
+    pub(super) fn is_possible(&self) -> bool {
+        (1..=self.length).contains(&self.rows) && self.length <= Self::MAX_BYTES
+    }
 }
 
 /// How a block is written in the index: an array, as there are many.

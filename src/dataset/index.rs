@@ -122,22 +122,23 @@ impl Index {
                 row += 1;
             }
             let follows = block.first_row.0 == row && block.first_line >= line && block.offset >= offset;
-            let end = block.offset.saturating_add(block.length);
-            // A row is at least one byte, so this bounds both sums too.
-            if !follows || block.rows == 0 || block.rows > block.length || end > self.text_bytes {
+            let end = block.offset.checked_add(block.length);
+            let next_line = block.first_line.0.checked_add(block.rows);
+            let (Some(end), Some(next_line), true) = (end, next_line, follows && block.is_possible()) else {
+                return Err(IndexError::Inconsistent { row: RowNumber(row) });
+            };
+            if end > self.text_bytes {
                 return Err(IndexError::Inconsistent { row: RowNumber(row) });
             }
+            // No overflow: a row is at least one byte of the text.
             row += block.rows;
-            line = LineNumber(block.first_line.0.saturating_add(block.rows));
+            line = LineNumber(next_line);
             offset = end;
         }
         while too_long.next_if_eq(&row).is_some() {
             row += 1;
         }
-        let skipped = &self.skipped.rows;
-        let has_skipped = skipped.last().is_none_or(|last| last.0 < row)
-            && self.skipped.too_long.iter().all(|row| skipped.contains(row.row));
-        if too_long.next().is_some() || !has_skipped || row != self.rows || row == skipped.len() {
+        if too_long.next().is_some() || row != self.rows || !self.skipped.are_some_of(row) {
             return Err(IndexError::Inconsistent { row: RowNumber(row) });
         }
         Ok(())
@@ -147,7 +148,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{BlockChecksum, SkippedLine};
+    use crate::dataset::{BlockChecksum, SkippedLine, TooLongRow};
 
     fn block(first_row: u64, first_line: u64, offset: u64, length: u64, rows: u64) -> Block {
         Block {
@@ -173,7 +174,8 @@ mod tests {
                 rows: 4,
             }],
             skipped: SkippedRows {
-                rows: [RowNumber(4)].into_iter().collect(),
+                rows: [1, 4].map(RowNumber).into_iter().collect(),
+                repeated: [RowNumber(1)].into_iter().collect(),
                 too_long: Vec::new(),
                 first: vec![SkippedLine {
                     line: LineNumber(7),
@@ -184,12 +186,21 @@ mod tests {
         }
     }
 
+    fn too_long(row: u64) -> TooLongRow {
+        TooLongRow {
+            row: RowNumber(row),
+            line: LineNumber(row + 1),
+            length: 1 << 30,
+        }
+    }
+
     const GOLDEN: &str = concat!(
         r#"{"format":"batchinference.dev/dataset-index","formatVersion":3,"rows":5,"bytes":300,"textBytes":700,"#,
         r#""version":"size=700 etag=\"1\"","#,
         r#""sha256":"3b9c358f36f0a31b6ad3e14f309c7cf198ac9246e8316f9ce543d5b19ac02b80","#,
         r#""modelNames":["org/model","gpt-4o-mini"],"unknownFields":[{"name":"tag","rows":4}],"#,
-        r#""skipped":{"rows":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAAAEAAAAAQA","tooLong":[],"first":[{"line":7,"reason":"not JSON"}]},"#,
+        r#""skipped":{"rows":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAEAEAAAAAEABAA=","#,
+        r#""repeated":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAAAEAAAAAEA","tooLong":[],"first":[{"line":7,"reason":"not JSON"}]},"#,
         r#""blocks":[[0,2,3,400,3,"99aa06d3014798d86001c324468d497f"],"#,
         r#"[3,6,410,290,2,"99aa06d3014798d86001c324468d497f"]]}"#,
     );
@@ -215,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_index_with_a_gap_an_overlap_or_a_wrong_count_is_refused() {
-        let refused: [fn(&mut Index); 8] = [
+        let refused: [fn(&mut Index); 17] = [
             |index| (index.rows, index.blocks[1].rows) = (294, 291),
             |index| index.rows = 6,
             |index| index.text_bytes = 699,
@@ -224,6 +235,15 @@ mod tests {
             |index| index.blocks[1].first_row.0 = 4,
             |index| index.blocks[1].offset = 402,
             |index| index.blocks[1].first_line.0 = 4,
+            |index| index.blocks[1].first_line.0 = u64::MAX,
+            |index| (index.blocks[1].offset, index.text_bytes) = (u64::MAX, u64::MAX),
+            |index| (index.blocks[1].length, index.text_bytes) = (1 << 30, 2 << 30),
+            |index| _ = index.skipped.rows.insert(RowNumber(5)),
+            |index| index.skipped.rows = (0..5).map(RowNumber).collect(),
+            |index| _ = index.skipped.repeated.insert(RowNumber(0)),
+            |index| index.skipped.too_long.push(too_long(4)),
+            |index| (index.rows, index.skipped.too_long) = (7, vec![too_long(5), too_long(6)]),
+            |index| index.skipped.first = vec![index.skipped.first[0].clone(); 11],
         ];
         for (case, change) in refused.iter().enumerate() {
             let mut index = index();

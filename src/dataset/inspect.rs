@@ -202,6 +202,7 @@ impl<'a> Inspector<'a> {
             findings.invalid_row(line, reason);
         }
         skipped.rows.extend(&duplicates.rows);
+        skipped.repeated = duplicates.rows;
         skipped.first = findings.in_words();
         let index = Index {
             rows,

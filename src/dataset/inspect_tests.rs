@@ -5,7 +5,7 @@ use super::{
     testing::{StoredFile, gzip, models, row, row_with_body, source_of, zstd},
     *,
 };
-use crate::openai::{LineNumber, RowSet};
+use crate::openai::LineNumber;
 
 const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
 
@@ -43,7 +43,7 @@ async fn read_back(source: &Source, index: &Index) -> Vec<RequestRead> {
     let mut rows = Vec::new();
     let mut reader = BlockReader::new(source);
     for block in &index.blocks {
-        rows.extend(reader.rows(block, &RowSet::default()).await.unwrap());
+        rows.extend(reader.rows(block, &SkippedRows::default()).await.unwrap());
     }
     let request = |row| match row {
         DatasetRow::Request(request) => request,
@@ -282,8 +282,8 @@ async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
 
     let mut reader = BlockReader::new(&file.source);
     file.write(content.replace("row-5", "row-6")).await;
-    assert_eq!(reader.rows(&first, &RowSet::default()).await.unwrap().len(), 3);
-    let error = reader.rows(&second, &RowSet::default()).await.unwrap_err();
+    assert_eq!(reader.rows(&first, &SkippedRows::default()).await.unwrap().len(), 3);
+    let error = reader.rows(&second, &SkippedRows::default()).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::Changed { .. })),
         "{error:?}"
@@ -296,14 +296,14 @@ async fn a_data_set_that_changed_after_inspection_is_refused_block_by_block() {
     );
 
     file.write(&content[..content.len() - 1]).await;
-    let error = reader.rows(&second, &RowSet::default()).await.unwrap_err();
+    let error = reader.rows(&second, &SkippedRows::default()).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::Changed { .. })),
         "{error:?}"
     );
 
     file.remove().await;
-    let error = reader.rows(&first, &RowSet::default()).await.unwrap_err();
+    let error = reader.rows(&first, &SkippedRows::default()).await.unwrap_err();
     assert!(
         matches!(error, ReadError::Source(SourceError::NotFound { .. })),
         "{error:?}"
@@ -352,7 +352,7 @@ async fn reading_may_begin_anywhere_and_go_back() {
         for order in [vec![4, 5, 9], vec![0, 3, 2, 2, 8]] {
             let mut reader = BlockReader::new(&file.source);
             for position in order {
-                let read = reader.rows(&blocks[position], &RowSet::default()).await.unwrap();
+                let read = reader.rows(&blocks[position], &SkippedRows::default()).await.unwrap();
                 assert_eq!(read[0].number(), blocks[position].first_row);
             }
         }
@@ -370,7 +370,7 @@ async fn a_compressed_data_set_that_changed_or_was_cut_off_is_not_read_on() {
         for content in [changed, shorter, cut_off] {
             file.write(content).await;
             let mut reader = BlockReader::new(&file.source);
-            let error = reader.rows(&blocks[9], &RowSet::default()).await.unwrap_err();
+            let error = reader.rows(&blocks[9], &SkippedRows::default()).await.unwrap_err();
             assert!(
                 matches!(error, ReadError::Source(SourceError::Changed { .. })),
                 "{error:?}"

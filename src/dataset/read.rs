@@ -1,10 +1,10 @@
 use bytes::Bytes;
 
 use super::{
-    Block, BlockChecksum, Compression, InvalidRowReason, Line, LineSplitter, MAX_ROW_BYTES, SkippedRow, Source,
-    SourceError, forward::ForwardReader,
+    Block, BlockChecksum, Compression, InvalidRowReason, Line, LineSplitter, MAX_ROW_BYTES, SkippedRow, SkippedRows,
+    Source, SourceError, forward::ForwardReader,
 };
-use crate::openai::{LineNumber, RequestRow, RowError, RowNumber, RowSet, shortened};
+use crate::openai::{LineNumber, RequestRow, RowError, RowNumber, shortened};
 
 /// A row that is to be sent, and where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +51,12 @@ pub enum ReadError {
         /// What is wrong with it.
         source: RowError,
     },
+    /// A row is good that the index says is none.
+    #[error("line {line} of the data set is a good request, and index.json says that it is none")]
+    Good {
+        /// Where it is.
+        line: LineNumber,
+    },
 }
 
 /// Reads blocks of a data set that was inspected, however it is stored. Blocks are to be asked for in ascending order: in a
@@ -82,13 +88,14 @@ impl BlockReader {
     ///
     /// See [`ReadError`]; the same block can be asked for again. Its checksum decides whether the data set has changed, whatever
     /// the store says.
-    pub async fn rows(&mut self, block: &Block, skipped: &RowSet) -> Result<Vec<DatasetRow>, ReadError> {
+    pub async fn rows(&mut self, block: &Block, skipped: &SkippedRows) -> Result<Vec<DatasetRow>, ReadError> {
         let lines = self.lines(block).await?;
         let rows = lines.iter().filter(|line| !line.is_blank());
         let rows = rows.zip((block.first_row.0..).map(RowNumber));
         rows.map(|(line, number)| {
-            if skipped.contains(number) {
-                return Ok(DatasetRow::Skipped(refused_again(line, number)));
+            if skipped.rows.contains(number) {
+                let is_repeated = skipped.repeated.contains(number);
+                return refused_again(line, number, is_repeated).map(DatasetRow::Skipped);
             }
             request(line, number).map(DatasetRow::Request)
         })
@@ -141,19 +148,20 @@ fn request(line: &Line, number: RowNumber) -> Result<RequestRead, ReadError> {
 }
 
 /// Why a row was refused: it is bad by itself, or it is one of those that repeat an id.
-fn refused_again(line: &Line, number: RowNumber) -> SkippedRow {
+fn refused_again(line: &Line, number: RowNumber, is_repeated: bool) -> Result<SkippedRow, ReadError> {
     let content = line.content();
     let (custom_id, reason) = match RequestRow::parse(&content) {
         Err(error) => (RequestRow::custom_id_of(&content), error.into()),
-        Ok(row) => {
+        Ok(row) if is_repeated => {
             let custom_id = shortened(row.custom_id.as_str());
             (Some(row.custom_id), InvalidRowReason::RepeatedCustomId { custom_id })
         }
+        Ok(_) => return Err(ReadError::Good { line: line.number }),
     };
-    SkippedRow {
+    Ok(SkippedRow {
         number,
         line: line.number,
         custom_id,
         reason,
-    }
+    })
 }

@@ -2,9 +2,10 @@
 
 use super::{
     inspect::inspect_in_blocks,
-    testing::{StoredFile, models, row, row_with_body, source_of},
+    testing::{StoredFile, gzip, models, row, row_with_body, source_of, zstd},
     *,
 };
+use crate::openai::{RowNumber, RowSet};
 
 const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
 
@@ -22,7 +23,7 @@ async fn read_back(source: &Source, index: &Index) -> Vec<(String, String)> {
     let mut reader = BlockReader::new(source);
     let mut rows = Vec::new();
     for block in &index.blocks {
-        for row in reader.rows(block, &index.skipped.rows).await.unwrap() {
+        for row in reader.rows(block, &index.skipped).await.unwrap() {
             rows.push(match row {
                 DatasetRow::Request(row) => (row.request.custom_id.as_str().to_owned(), String::new()),
                 DatasetRow::Skipped(row) => {
@@ -119,12 +120,40 @@ async fn a_model_that_nothing_serves_is_no_row_to_skip() {
 }
 
 #[tokio::test]
+async fn a_row_is_never_skipped_that_is_good_and_repeats_no_id() {
+    let source = source_of(format!("{}\n[1]\n", row("a"))).await;
+    let mut index = inspect_source(&source).await.unwrap();
+    index.skipped.rows = [RowNumber(0)].into_iter().collect();
+    let mut reader = BlockReader::new(&source);
+    let read = reader.rows(&index.blocks[0], &index.skipped).await;
+    assert!(matches!(read, Err(ReadError::Good { .. })), "{read:?}");
+    index.skipped.rows = RowSet::default();
+    let read = reader.rows(&index.blocks[0], &index.skipped).await;
+    assert!(matches!(read, Err(ReadError::Row { .. })), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_is_too_long_is_skipped_in_compressed_data_sets_too() {
+    let mut content = (row("first") + "\n").into_bytes();
+    content.resize(content.len() + MAX_ROW_BYTES + 1, b' ');
+    content.extend_from_slice(format!("\n{}\n", row("last")).as_bytes());
+    for (name, stored) in [("rows.jsonl.gz", gzip(&content)), ("rows.jsonl.zst", zstd(&content))] {
+        let file = StoredFile::named(name, stored).await;
+        let index = inspect_source(&file.source).await.unwrap();
+        assert_eq!((index.rows, index.skipped.too_long[0].row.0), (3, 1), "{name}");
+        let read = read_back(&file.source, &index).await;
+        let ids: Vec<_> = read.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["first", "last"], "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_skipped_row_that_changed_is_noticed() {
     let file = StoredFile::new(format!("{}\n[1]\n", row("a"))).await;
     let index = inspect_source(&file.source).await.unwrap();
     file.write(format!("{}\n[2]\n", row("a"))).await;
     let read = BlockReader::new(&file.source)
-        .rows(&index.blocks[0], &index.skipped.rows)
+        .rows(&index.blocks[0], &index.skipped)
         .await;
     assert!(
         matches!(read, Err(ReadError::Source(SourceError::Changed { .. }))),

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::InvalidRowReason;
+use super::{InvalidRowReason, findings::DESCRIBED_ROWS};
 use crate::openai::{CustomId, LineNumber, RowNumber, RowSet};
 
 /// The rows of a data set that cannot be sent, and that its job goes on without (`invalidRows: Skip`).
@@ -9,10 +9,23 @@ use crate::openai::{CustomId, LineNumber, RowNumber, RowSet};
 pub struct SkippedRows {
     /// All of them.
     pub rows: RowSet,
+    /// Those that are good by themselves, but have the `custom_id` of an earlier row.
+    pub repeated: RowSet,
     /// Those that are longer than a row may be. They are in no block, as no memory should have to hold them.
     pub too_long: Vec<TooLongRow>,
     /// The first ten in the file, in words.
     pub first: Vec<SkippedLine>,
+}
+
+impl SkippedRows {
+    /// Whether they can be some of `rows` rows, and not all of them.
+    pub(super) fn are_some_of(&self, rows: u64) -> bool {
+        self.rows.len() < rows
+            && self.rows.last().is_none_or(|last| last.0 < rows)
+            && self.repeated.len_shared(&self.rows) == self.repeated.len()
+            && self.too_long.iter().all(|row| self.rows.contains(row.row))
+            && self.first.len() <= DESCRIBED_ROWS
+    }
 }
 
 /// A row that is longer than a row may be.

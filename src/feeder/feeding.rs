@@ -1,4 +1,5 @@
-//! From a data set that is known good to rows that are all finished and durable: sent, or failed because the job was stopped.
+//! From a data set that was inspected to rows that are all finished and durable: answered, or errors as they cannot be sent or
+//! the job was stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::status::FeederStage;
 use crate::dataset::Index;
+use crate::openai::RowSet;
 use crate::results::{Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
 use super::failures::{Failures, Halt};
@@ -84,14 +86,15 @@ impl Feeding<'_> {
     /// Sends rows until all are finished, or the decision stands that no more are sent.
     async fn send_rows(&self) -> Result<Option<Stopped>, Stop> {
         let durable = self.ledger.durable();
-        let most = self.feeder.job.row_policy.failed_rows(self.index.rows);
         // Rows that are skipped were never tried, and are known and agreed to.
-        let failed = durable.errors.len() - durable.errors.len_shared(&self.index.skipped.rows);
-        let failures = Failures::new(most, durable.results.len(), failed);
+        let sent = |rows: &RowSet| rows.len() - rows.len_shared(&self.index.skipped.rows);
+        let (succeeded, failed) = (sent(&durable.results), sent(&durable.errors));
+        let most = self.feeder.job.row_policy.failed_rows(self.index.rows_to_send());
+        let failures = Failures::new(most, succeeded, failed);
         if let Some(halt) = failures.too_many() {
             return self.stop(halt).await.map(Some);
         }
-        let has_rows_to_send = durable.results.len() + failed < self.index.rows_to_send();
+        let has_rows_to_send = succeeded + failed < self.index.rows_to_send();
         self.report_feeding(has_rows_to_send);
         let shutdown = self.feeder.patience.shutdown.clone();
         let fed = on_own_thread(self.plan(failures), shutdown).await;

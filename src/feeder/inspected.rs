@@ -36,9 +36,8 @@ pub fn refused_status(refusal: &Refusal) -> DatasetStatus {
         line: number(model.first_line.0),
         reason: format!("nothing serves the model `{}` ({} rows)", model.name, model.rows),
     });
-    let mut invalid_rows: Vec<_> = invalid_rows.chain(unknown_models).collect();
-    invalid_rows.sort_by_key(|row| row.line);
-    invalid_rows.truncate(10);
+    // Names that nothing serves first: no job goes on without those rows.
+    let invalid_rows = unknown_models.chain(invalid_rows).take(10).collect();
     DatasetStatus {
         rows: number(refusal.rows),
         bytes: number(refusal.bytes),

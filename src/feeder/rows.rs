@@ -110,7 +110,7 @@ impl RowReader {
         // Each try goes on with the same reader, where the one before it failed.
         let reader = Mutex::new(BlockReader::new(&self.source));
         for block in self.index.blocks.iter().filter(|block| !self.is_done(block)) {
-            let read = || async { Ok(reader.lock().await.rows(block, &self.index.skipped.rows).await?) };
+            let read = || async { Ok(reader.lock().await.rows(block, &self.index.skipped).await?) };
             let rows = self.patience.until_done(Place::Dataset, read).await?;
             for row in rows.into_iter().filter(|row| !self.durable.contains(row.number())) {
                 let row = match row {
@@ -135,7 +135,7 @@ impl RowReader {
 
     async fn prepare(&self, row: RequestRead, together: &mut Together<'_>) -> Row {
         let body = row.request.body.with_model(&self.model);
-        let bytes = body.len() + ROW_BYTES;
+        let bytes = body.len() + row.request.custom_id.as_str().len() + ROW_BYTES;
         let memory = if let Some(memory) = self.memory.try_for_request(bytes) {
             memory
         } else {
@@ -172,7 +172,7 @@ impl<'a> Together<'a> {
 
     async fn add(&mut self, row: ReadRow) {
         self.bytes += match &row {
-            ReadRow::ToSend(row) => row.body.len(),
+            ReadRow::ToSend(row) => row.body.len() + row.custom_id.as_str().len(),
             ReadRow::Invalid(row) => row.line.len(),
         };
         self.rows.push(row);
@@ -196,3 +196,7 @@ fn beginning(body: &Bytes) -> u64 {
     body[..body.len().min(BEGINNING)].hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

@@ -82,6 +82,7 @@ impl From<ReadError> for Trouble {
             }
             ReadError::Source(error) => error.into(),
             ReadError::Row { .. } => Self::end(Reason::DatasetInvalid, chain(&error)),
+            ReadError::Good { .. } => Self::end(Reason::DatasetChanged, error.to_string()),
         }
     }
 }

@@ -45,8 +45,14 @@ impl RequestRow {
     #[must_use]
     pub fn custom_id_of(line: &Bytes) -> Option<CustomId> {
         let text = str::from_utf8(line).ok()?;
-        let fields = Fields::parse(text).ok()?;
-        custom_id(text, fields.custom_id?).ok()
+        let (mut found, mut is_doubled) = (None, false);
+        for_each_member(text, |name, value| {
+            if name == "custom_id" {
+                is_doubled |= found.replace(value.get()).is_some();
+            }
+        })
+        .ok()?;
+        custom_id(text, found.filter(|_| !is_doubled)?).ok()
     }
 
     /// Reads a line in one pass over its bytes. `None` when something is wrong with it, and for a few odd ones that are good.
@@ -433,7 +439,10 @@ mod tests {
         let name = |line: &'static str| RequestRow::custom_id_of(&Bytes::from_static(line.as_bytes()));
         let named = name(r#"{"custom_id":"\u0061","method":"GET","body":[]}"#);
         assert_eq!(named.unwrap().as_str(), "a");
+        let named = name(r#"{"custom_id":"a","tag":1,"tag":2}"#);
+        assert_eq!(named.unwrap().as_str(), "a");
         for line in [
+            r#"{"custom_id":"a","custom_id":"a"}"#,
             r#"{"custom_id":"a""#,
             r#"{"custom_id":1}"#,
             r#"{"custom_id":""}"#,

@@ -80,6 +80,24 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_the_engines_are_scanned_in_one_pass() {
+        let answers = [
+            // vLLM 0.11, with text of many kinds.
+            r#"{"id":"chatcmpl-1","object":"chat.completion","created":1764072000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"A \"word\", \u00e9 \ud83d\ude00 é\n","refusal":null,"tool_calls":[]},"logprobs":null,"finish_reason":"stop","stop_reason":null}],"service_tier":null,"usage":{"prompt_tokens":7,"total_tokens":12,"completion_tokens":5,"prompt_tokens_details":null},"kv_transfer_params":null}"#,
+            // llama-server, which writes its timings as numbers of every form.
+            r#"{"choices":[{"finish_reason":"length","index":0,"message":{"role":"assistant","content":""}}],"usage":{"completion_tokens":5,"prompt_tokens":7},"timings":{"prompt_ms":-1.5e-05,"n":[]}}"#,
+            "{\r\n  \"embedding\" : [ 0.1, -2E+3 , {} ],\r\n  \"usage\" : { \"prompt_tokens\" : 7, \"completion_tokens\": 5 }\r\n}\n",
+        ];
+        let expected = Usage {
+            prompt_tokens: 7,
+            completion_tokens: 5,
+        };
+        for answer in answers {
+            assert_eq!(scan(answer), Some(expected), "{answer}");
+        }
+    }
+
+    #[test]
     fn usage_is_read_from_a_chat_answer() {
         let body = answer(r#"{"model":"m","usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12}}"#);
         assert_eq!(

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{
-    CustomId, LineNumber, ResponseBody, Usage,
+    CustomId, INVALID_ROW, LineNumber, ResponseBody, Usage,
     json::{describe, for_each_member},
 };
 
@@ -73,14 +73,18 @@ impl ResultLine {
         })?;
         let [custom_id, response, error] = members(text, ["custom_id", "response", "error"])?;
         let custom_id = required("custom_id", custom_id)?;
-        let (status, usage) = match required("response", response)? {
+        let response = required("response", response)?;
+        let (status, usage) = match response {
             "null" => (None, Usage::default()),
             response => read_response(line, response)?,
         };
         let error = required("error", error)?;
         let succeeded = error == "null" && status.is_some_and(|status| (200..300).contains(&status));
         let name = match invalid_line(error)? {
-            Some(line) => RowName::InvalidLine(line),
+            Some(line) => {
+                check_unsent(custom_id, response)?;
+                RowName::InvalidLine(line)
+            }
             None => RowName::CustomId(parse_custom_id(custom_id)?),
         };
         Ok(Self { name, succeeded, usage })
@@ -101,9 +105,25 @@ fn invalid_line(error: &str) -> Result<Option<LineNumber>, ResultLineError> {
     if !error.starts_with('{') {
         return Ok(None);
     }
-    let [line] = members(error, ["line"])?;
-    let number = line.map(|line| line.parse().map_err(|_| wrong("line", line)));
-    Ok(number.transpose()?.map(LineNumber))
+    let [line, code] = members(error, ["line", "code"])?;
+    let Some(line) = line else { return Ok(None) };
+    let code = required("code", code)?;
+    if serde_json::from_str::<String>(code).ok().as_deref() != Some(INVALID_ROW) {
+        return Err(wrong("code", code));
+    }
+    let number = line.parse().map_err(|_| wrong("line", line))?;
+    Ok(Some(LineNumber(number)))
+}
+
+/// A row that is no good request has no answer, and perhaps an id.
+fn check_unsent(custom_id: &str, response: &str) -> Result<(), ResultLineError> {
+    if response != "null" {
+        return Err(wrong("response", response));
+    }
+    match custom_id {
+        "null" => Ok(()),
+        id => parse_custom_id(id).map(drop),
+    }
 }
 
 /// The values of some members of an object, each at most once there.
@@ -228,8 +248,24 @@ mod tests {
                 "its custom_id is null",
             ),
             (
-                r#"{"custom_id":null,"response":null,"error":{"line":"7"}}"#,
+                r#"{"custom_id":null,"response":null,"error":{"code":"invalid_row","line":"7"}}"#,
                 r#"its line is the string "7""#,
+            ),
+            (
+                r#"{"custom_id":null,"response":null,"error":{"line":7}}"#,
+                "it has no code",
+            ),
+            (
+                r#"{"custom_id":null,"response":null,"error":{"code":"c","line":7}}"#,
+                r#"its code is the string "c""#,
+            ),
+            (
+                r#"{"custom_id":7,"response":null,"error":{"code":"invalid_row","line":7}}"#,
+                "its custom_id is the number 7",
+            ),
+            (
+                r#"{"custom_id":"a","response":{"status_code":200,"body":{}},"error":{"code":"invalid_row","line":7}}"#,
+                "its response is an object",
             ),
             (
                 r#"{"custom_id":"a","response":{"status_code":"200","body":{}},"error":null}"#,

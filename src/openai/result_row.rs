@@ -58,7 +58,11 @@ impl ResultRow<'_> {
         const FRAME: usize = 128;
         let custom_id = self.custom_id.map_or(0, |id| id.as_str().len());
         let outcome = match self.outcome {
-            Outcome::Answered { request_id, body, .. } => request_id.len() + body.as_bytes().len(),
+            Outcome::Answered { request_id, body, .. } => {
+                let body_bytes = body.as_bytes().len();
+                let most = if body.is_json() { body_bytes } else { MAX_MESSAGE_BYTES };
+                request_id.len() + body_bytes.min(most)
+            }
             Outcome::Unanswered { code, message } => code.len() + message.len(),
             Outcome::Invalid { message, .. } => message.len(),
         };

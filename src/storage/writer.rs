@@ -13,8 +13,6 @@ const MOST_PARTS: u64 = 10_000;
 const SMALLEST_PART: u64 = 5 << 20;
 /// Enough to keep a link busy while the next part fills; each costs a part of memory.
 const PARTS_IN_FLIGHT: usize = 1;
-/// From this size on, in bytes, one part is on its way at a time.
-const LARGE_PART: usize = 12 << 20;
 
 /// The size of a part, in bytes, so that an object of `expected` bytes fits the limit of parts. All parts
 /// but the last have it, as some stores demand. An eighth is left for an estimate that is too low.
@@ -86,12 +84,7 @@ impl ObjectWriter {
             Some(upload) => upload,
             None => self.start().await?,
         };
-        let in_flight = if self.part_bytes < LARGE_PART {
-            PARTS_IN_FLIGHT
-        } else {
-            1
-        };
-        let waited = upload.wait_for_capacity(in_flight).await;
+        let waited = upload.wait_for_capacity(PARTS_IN_FLIGHT).await;
         send(&mut upload, &mut self.part);
         self.upload = Some(upload);
         waited.map_err(|source| self.store.write_error(&self.key, source))

@@ -17,14 +17,14 @@ pub enum Difference {
         /// Where it is due.
         file: Kind,
     },
-    /// A line with another `custom_id` stands where a row is due.
+    /// The line of another row stands where a row is due.
     Other {
         /// The row that is due.
         row: RowPlace,
         /// The line.
         at: FilePlace,
-        /// Its `custom_id`.
-        custom_id: String,
+        /// Its [`Name::text`](super::row::Name).
+        name: String,
     },
     /// Something that is no row stands where a row is due.
     NoRowFor {
@@ -46,8 +46,8 @@ pub enum Difference {
     Extra {
         /// The line.
         at: FilePlace,
-        /// Its `custom_id`.
-        custom_id: String,
+        /// Its [`Name::text`](super::row::Name).
+        name: String,
     },
     /// A row is there once more.
     Doubled {
@@ -71,8 +71,8 @@ pub enum Difference {
     WrongFile {
         /// The line.
         at: FilePlace,
-        /// Its `custom_id`.
-        custom_id: String,
+        /// Its [`Name::text`](super::row::Name).
+        name: String,
     },
     /// A line is not what the segments hold.
     Altered {
@@ -80,8 +80,8 @@ pub enum Difference {
         at: FilePlace,
         /// Its row.
         row: RowNumber,
-        /// Its `custom_id`, where the segment's line has one.
-        custom_id: Option<String>,
+        /// Its [`Name::text`](super::row::Name), by the segment.
+        name: Option<String>,
     },
     /// A last line without its line break.
     CutOff {
@@ -129,25 +129,25 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { row, file } => write!(f, "{row} is missing in {}", file_name(*file)),
-            Self::Other { row, at, custom_id } => write!(f, "{at} has custom_id `{custom_id}`, where {row} is due"),
+            Self::Other { row, at, name } => write!(f, "{at} has {name}, where {row} is due"),
             Self::NoRowFor { row, at, reason } => write!(f, "{at} is not a row: {reason}; {row} is due there"),
             Self::NoRow { at, reason } => write!(f, "{at} is not a row: {reason}; nothing is due there"),
-            Self::Extra { at, custom_id } => write!(f, "{at} has custom_id `{custom_id}`, which is not due there"),
+            Self::Extra { at, name } => write!(f, "{at} has {name}, which is not due there"),
             Self::Doubled { row, first, at } => write!(f, "{at} is {row} once more: {first} has it already"),
             Self::Moved { row, due, at } if *due == at.file => write!(f, "{at} is {row}, not in input order"),
             Self::Moved { row, due, at } => write!(f, "{at} is {row}, which is due in {}", file_name(*due)),
-            Self::WrongFile { at, custom_id } => {
+            Self::WrongFile { at, name } => {
                 let what = match at.file {
                     Kind::Result => "not an answer of success",
                     Kind::Error => "an answer of success, and no error",
                 };
-                write!(f, "{at} (custom_id `{custom_id}`) is {what}")
+                write!(f, "{at} ({name}) is {what}")
             }
-            Self::Altered { at, row, custom_id } => {
-                let id = custom_id.as_deref().unwrap_or("none");
+            Self::Altered { at, row, name } => {
+                let name = name.as_deref().unwrap_or("without a name");
                 write!(
                     f,
-                    "{at} (row {row}, custom_id `{id}`) was changed: the segments hold another line"
+                    "{at} (row {row}, {name}) was changed: the segments hold another line"
                 )
             }
             Self::CutOff { at } => write!(f, "{at}, the last, has no line break at its end: the file is cut off"),

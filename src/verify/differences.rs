@@ -109,10 +109,7 @@ impl Differences {
             *described = moved(row, due, at);
             return;
         }
-        let difference = Difference::Extra {
-            at,
-            custom_id: name.text,
-        };
+        let difference = Difference::Extra { at, name: name.text };
         self.push(difference, Some(Open::Extra(name.digest, at)));
     }
 
@@ -123,7 +120,7 @@ impl Differences {
             Ok(name) => Difference::Other {
                 row,
                 at,
-                custom_id: name.text,
+                name: name.text,
             },
             Err(reason) => Difference::NoRowFor { row, at, reason },
         });

@@ -48,9 +48,10 @@ impl Fields<'_> {
 
     fn outcome(&mut self, manifest: &Manifest, counted: &Counted) {
         let (results, errors) = (counted.results.rows, counted.errors.rows);
-        // That a job was stopped is a decision, which files of rows do not tell; but some need a failed row.
+        // That a job was stopped is a decision, which files of rows do not tell; but some need a row that was sent and failed.
+        let has_failed_rows = errors > counted.invalid_rows;
         let decided = manifest.ended.stopped().cloned();
-        let decided = decided.filter(|stopped| errors > 0 || !stopped.reason.needs_errors());
+        let decided = decided.filter(|stopped| has_failed_rows || !stopped.reason.needs_errors());
         let ended = Ended::of(decided, results, errors);
         self.compare("outcome", manifest.ended.outcome(), ended.outcome());
     }

@@ -247,7 +247,7 @@ async fn an_invalid_row_is_matched_by_its_line() {
     assert_eq!(
         job.told_of_lines().await,
         [
-            "line 2 of errors.jsonl has custom_id `invalid line 3`, where row 3 (line 4 of the data set, custom_id `invalid line 4`) \
+            "line 2 of errors.jsonl has error.line 3, where row 3 (line 4 of the data set, error.line 4) \
              is due"
         ]
     );

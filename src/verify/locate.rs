@@ -107,6 +107,6 @@ fn altered(row: &ReplayedRow, at: FilePlace) -> Difference {
     Difference::Altered {
         at,
         row: row.row,
-        custom_id: stored.ok().map(|stored| Name::from(&stored.name).text),
+        name: stored.ok().map(|stored| Name::from(&stored.name).text),
     }
 }

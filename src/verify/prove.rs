@@ -38,6 +38,8 @@ pub struct Proven {
     pub results: u64,
     /// Of them in the errors.
     pub errors: u64,
+    /// Of the errors, those that were no good requests, and never sent.
+    pub invalid_rows: u64,
     /// Tokens of all rows.
     pub usage: Usage,
     /// Of the data set.
@@ -82,6 +84,7 @@ pub async fn verify(dataset: &Store, key: &str, output: &Store) -> Result<Verdic
         rows: counted.dataset.rows,
         results: counted.results.rows,
         errors: counted.errors.rows,
+        invalid_rows: counted.invalid_rows,
         usage: manifest.usage,
         dataset_sha256: counted.dataset.sum.sha256,
         results_sha256: counted.results.sum.sha256,

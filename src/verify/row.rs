@@ -10,7 +10,7 @@ use crate::results::{Checksum, ERRORS, Kind, RESULTS};
 pub struct Name {
     /// Of the whole name.
     pub digest: Checksum,
-    /// For people.
+    /// For people, such as "custom_id `a`".
     pub text: String,
 }
 
@@ -19,7 +19,7 @@ impl Name {
     pub fn of_id(id: &CustomId) -> Self {
         Self {
             digest: Checksum::of(id.as_str().as_bytes()),
-            text: shortened(id.as_str()),
+            text: format!("custom_id `{}`", shortened(id.as_str())),
         }
     }
 
@@ -29,7 +29,7 @@ impl Name {
         let bytes = [&b"\xff"[..], &line.0.to_be_bytes()].concat();
         Self {
             digest: Checksum::of(&bytes),
-            text: format!("invalid line {line}"),
+            text: format!("error.line {line}"),
         }
     }
 }
@@ -60,7 +60,7 @@ impl Row {
         RowPlace {
             number: self.number,
             line: self.line,
-            custom_id: self.name.as_ref().ok().map(|name| name.text.clone()),
+            name: self.name.as_ref().ok().map(|name| name.text.clone()),
         }
     }
 
@@ -91,15 +91,15 @@ pub struct RowPlace {
     pub number: RowNumber,
     /// Counted from 1.
     pub line: LineNumber,
-    /// Shortened; `None` when the line has none.
-    pub custom_id: Option<String>,
+    /// Its [`Name::text`]; `None` when the line has none.
+    pub name: Option<String>,
 }
 
 impl fmt::Display for RowPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "row {} (line {} of the data set", self.number, self.line)?;
-        if let Some(id) = &self.custom_id {
-            write!(f, ", custom_id `{id}`")?;
+        if let Some(name) = &self.name {
+            write!(f, ", {name}")?;
         }
         f.write_str(")")
     }

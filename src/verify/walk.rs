@@ -214,8 +214,8 @@ impl OutputFile {
         self.invalid_rows += u64::from(matches!(row.name, RowName::InvalidLine(_)));
         let name = Name::from(&row.name);
         if row.succeeded != (self.kind == Kind::Result) {
-            let custom_id = name.text.clone();
-            differences.note(Difference::WrongFile { at, custom_id });
+            let name = name.text.clone();
+            differences.note(Difference::WrongFile { at, name });
         }
         self.alignment.find(FoundLine {
             line: at.line,

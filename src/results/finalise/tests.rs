@@ -13,6 +13,7 @@ use super::super::stopped::{StopReason, stop};
 use super::super::testing::{FailingStore, error_row, finished, id, put_segment, row, text};
 use super::super::{ERRORS, RESULTS};
 use super::*;
+use crate::openai::RowNumber;
 
 async fn put_all(store: &Store, segments: &[Segment]) {
     for segment in segments {
@@ -31,7 +32,11 @@ fn three_rows() -> Vec<Segment> {
 async fn rows_become_two_files_in_input_order_and_a_manifest() {
     let store = Store::in_memory();
     put_all(&store, &three_rows()).await;
-    let manifest = finalise(&store, &finished(3)).await.unwrap();
+    let finished = Finished {
+        invalid_rows: [RowNumber(1)].into_iter().collect(),
+        ..finished(3)
+    };
+    let manifest = finalise(&store, &finished).await.unwrap();
 
     let results = "{\"row\":0,\"text\":\"b\"}\n{\"row\":2,\"text\":\"a\"}\n";
     assert_eq!(text(&store, RESULTS).await, results);
