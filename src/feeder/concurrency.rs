@@ -5,11 +5,15 @@
 //! from time to time a little more or less is tried, as rows and servers change. Latency alone does not tell: rows differ a
 //! hundredfold in length, and a batch of many is slower than one of few and still worth it.
 
+mod window;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::engine::EngineLoad;
+
+use self::window::{Pace, Window};
 
 /// The bound of a server of which nothing is known.
 const FIRST_LIMIT: usize = 64;
@@ -29,6 +33,11 @@ const MANY: usize = 512;
 const WORTH_MANY: f64 = 1.15;
 /// Fewer in flight are not worth a loss that the noise may hide.
 const WORTH_LESS: f64 = 1.0;
+/// Up to here, work alone decides: twice the largest batch of the engines that are known.
+const LARGE: usize = 2048;
+/// Beyond, so many times the rows that find a place at the server at once. More would only wait there, and noise could look as if it
+/// were worth it.
+const WORTH_WAITING: f64 = 3.0;
 /// Rounds between two tries, where a round is as many answers as the bound.
 const ROUNDS_HELD: usize = 4;
 /// A try of less costs something when it is in vain: after each such, the next one waits twice as long, up to so many times.
@@ -51,6 +60,10 @@ pub fn work(prompt_tokens: u64, completion_tokens: u64) -> u64 {
 #[derive(Debug)]
 pub struct Concurrency {
     limit: usize,
+    /// The most that answers alone may take the bound to.
+    most: usize,
+    /// How long a row stays at the server when none waits there: the shortest that it was, on average over a window, in seconds.
+    stay: f64,
     search: Search,
     window: Window,
     /// Whether the server has refused a row; then the bound grows by steps.
@@ -103,55 +116,6 @@ struct Trial {
     before: f64,
 }
 
-/// A count of answers over a time.
-#[derive(Debug, Default)]
-struct Window {
-    /// Answers that still belong to what was before.
-    skipped: usize,
-    since: Option<Instant>,
-    answers: usize,
-    work: u64,
-    /// Those that came while all of the bound was used.
-    used: usize,
-    wanted: usize,
-    shortest: Duration,
-}
-
-impl Window {
-    fn new(skipped: usize, since: Option<Instant>, wanted: usize, shortest: Duration) -> Self {
-        Self {
-            skipped,
-            since: since.filter(|_| skipped == 0),
-            wanted,
-            shortest,
-            ..Self::default()
-        }
-    }
-
-    /// Counts an answer; the work per second when there are enough.
-    #[expect(clippy::cast_precision_loss, reason = "a count of tokens is far below 2^52")]
-    fn answered(&mut self, now: Instant, work: u64, used: bool) -> Option<f64> {
-        if self.skipped > 0 {
-            self.skipped -= 1;
-            return None;
-        }
-        let since = *self.since.get_or_insert(now);
-        self.answers += 1;
-        self.work += work;
-        self.used += usize::from(used);
-        if self.answers < self.wanted {
-            return None;
-        }
-        let time = now.saturating_duration_since(since);
-        (time >= self.shortest).then(|| self.work as f64 / time.as_secs_f64())
-    }
-
-    /// Whether the bound was what kept rows back.
-    fn is_of_the_bound(&self) -> bool {
-        self.used * 2 >= self.answers
-    }
-}
-
 impl Default for Concurrency {
     fn default() -> Self {
         Self::new()
@@ -164,6 +128,8 @@ impl Concurrency {
     pub fn new() -> Self {
         Self {
             limit: FIRST_LIMIT,
+            most: LARGE,
+            stay: f64::INFINITY,
             search: Search::Growing {
                 tried: [(0, 0.0); 4],
                 vain: 0,
@@ -188,11 +154,12 @@ impl Concurrency {
     /// Takes that a row was answered, and how much [`work`] it was; `in_flight` counts that row too.
     pub fn answered(&mut self, now: Instant, work: u64, in_flight: usize) {
         let used = in_flight + in_flight / 8 >= self.limit;
-        let Some(rate) = self.window.answered(now, work, used) else {
+        let Some(pace) = self.window.answered(now, work, used) else {
             return;
         };
         if self.window.is_of_the_bound() {
-            self.judge(now, rate);
+            self.find_most(pace);
+            self.judge(now, pace.work);
         } else {
             self.measure(Some(now), 1);
         }
@@ -242,6 +209,18 @@ impl Concurrency {
         self.hold(Some(now), None);
     }
 
+    /// By Little's law, the rows at a server are those that it answers in a second times the seconds that one stays.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rows at a server are far below 2^52, and what is too many saturates"
+    )]
+    fn find_most(&mut self, pace: Pace) {
+        self.stay = self.stay.min(self.limit as f64 / pace.answers);
+        self.most = LARGE.max((pace.answers * self.stay * WORTH_WAITING) as usize);
+    }
+
     fn judge(&mut self, now: Instant, rate: f64) {
         let told = self
             .told
@@ -276,7 +255,7 @@ impl Concurrency {
         tried[0] = (self.limit, rate);
         if vain < VAIN_DOUBLINGS {
             self.search = Search::Growing { tried, vain };
-            self.limit = self.limit.saturating_mul(2);
+            self.limit = self.limit.saturating_mul(2).min(self.most).max(self.limit);
             self.measure(Some(now), 1);
             return;
         }
@@ -289,7 +268,7 @@ impl Concurrency {
         let from = self.limit;
         self.more_next = !self.more_next;
         if self.more_next {
-            self.limit = from + from.div_ceil(2);
+            self.limit = (from + from.div_ceil(2)).min(self.most).max(from);
         } else if self.held > 0 {
             self.held -= 1;
             self.hold(Some(now), None);

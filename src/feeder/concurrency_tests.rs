@@ -1,5 +1,12 @@
 //! What whole servers make of it is in `tests/simulated_engine.rs`.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of a simulation are far below 2^52"
+)]
+
 use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -12,15 +19,29 @@ fn load(running: u64, waiting: u64) -> EngineLoad {
     }
 }
 
+/// From 0 to 1; SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
 /// Answers come at `rate` a second for `seconds`, all of the bound in flight; returns when it is over.
-fn answers(bound: &mut Concurrency, from: Instant, rate: impl Fn(usize) -> usize, seconds: u64) -> Instant {
-    let mut now = from;
+fn answers(bound: &mut Concurrency, from: Instant, mut rate: impl FnMut(usize) -> usize, seconds: u64) -> Instant {
+    let (mut now, mut due) = (from, 0);
     let end = from + Duration::from_secs(seconds);
     while now < end {
         now += MILLISECOND;
-        for _ in 0..rate(bound.limit()) / 1000 {
+        due += rate(bound.limit());
+        for _ in 0..due / 1000 {
             bound.answered(now, 1, bound.limit());
         }
+        due %= 1000;
     }
     now
 }
@@ -40,6 +61,32 @@ fn the_bound_stays_near_where_the_work_stops_growing() {
     let now = Instant::now();
     answers(&mut bound, now, |limit| limit.min(256) * 50, 60);
     assert!((200..=1024).contains(&bound.limit()), "{}", bound.limit());
+}
+
+#[test]
+fn no_bound_is_too_high_for_a_server_that_does_more_with_more() {
+    // Rows take 5 s, however many there are.
+    let mut bound = Concurrency::new();
+    answers(&mut bound, Instant::now(), |limit| limit / 5, 120);
+    assert!(bound.limit() >= 32_768, "{}", bound.limit());
+}
+
+#[test]
+fn an_uneven_server_that_does_no_more_is_not_given_ever_more() {
+    for seed in 1..=20 {
+        let mut random = Random(seed);
+        let (mut unevenness, mut milliseconds) = (1.0, 0);
+        let uneven = |limit: usize| {
+            milliseconds += 1;
+            if milliseconds % 2000 == 0 {
+                unevenness = 0.5 + random.next();
+            }
+            (limit.min(400) as f64 * 50.0 * unevenness) as usize
+        };
+        let mut bound = Concurrency::new();
+        answers(&mut bound, Instant::now(), uneven, 600);
+        assert!((400..=LARGE).contains(&bound.limit()), "seed {seed}: {}", bound.limit());
+    }
 }
 
 #[test]

@@ -21,9 +21,6 @@ const COUNTERS_ARE_FRESH: Duration = Duration::from_secs(30);
 /// A replica that hangs is probed again after this time: it may have been stopped for a while only.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
-/// Twice the largest batch of the engines that are known, and a few MiB of connections.
-const MOST_CONNECTIONS: usize = 2048;
-
 /// Names a replica while it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaId(pub u64);
@@ -82,11 +79,7 @@ impl ReplicaState {
     pub fn limit(&self) -> usize {
         // After a failure, one row at a time finds out whether the server is back.
         let is_doubtful = self.failures > 0 || self.is_reserved;
-        if is_doubtful {
-            1
-        } else {
-            self.concurrency.limit().min(MOST_CONNECTIONS)
-        }
+        if is_doubtful { 1 } else { self.concurrency.limit() }
     }
 
     pub fn may_take(&self, now: Instant) -> bool {
