@@ -46,7 +46,7 @@ pub enum Group {
     LargeRows,
     /// The inspection of a data set.
     Inspection,
-    /// Results from segments; needs the example finalise-figures.
+    /// Results from segments.
     Finalise,
     /// Work that is repeated after SIGKILL.
     Kill,
@@ -66,6 +66,7 @@ impl Arguments {
             Group::Memory,
             Group::LargeRows,
             Group::Inspection,
+            Group::Finalise,
             Group::Kill,
             Group::Million,
         ];
