@@ -3,5 +3,8 @@
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 FROM ${BASE}
 COPY batch-inference-operator /usr/local/bin/batch-inference-operator
+# What was freed goes back at once. Otherwise each thread keeps up to 4 MiB of it (mallopt(3), M_TRIM_THRESHOLD), in sum a quarter of
+# what the feeder takes.
+ENV MALLOC_TRIM_THRESHOLD_=131072
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/batch-inference-operator"]

@@ -145,7 +145,7 @@ impl Job<'_> {
         self.directory.join(name)
     }
 
-    /// Starts a feeder with nothing in its environment but the store's keys.
+    /// Starts a feeder with nothing in its environment but the store's keys and what the image gives it.
     pub fn start(&self, scratch: &Path) -> Feeder<'_> {
         std::fs::create_dir_all(scratch).unwrap();
         let log = std::fs::File::create(self.directory.join("log")).unwrap();
@@ -157,6 +157,7 @@ impl Job<'_> {
             .arg("--scratch")
             .arg(scratch)
             .env_clear()
+            .envs(image_environment())
             .envs(self.world.keys())
             .env("KUBECONFIG", self.directory.join("kubeconfig"))
             .stdin(Stdio::null())
@@ -235,4 +236,12 @@ impl Feeder<'_> {
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The variables that the Dockerfile sets.
+fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let set = include_str!("../../Dockerfile")
+        .lines()
+        .filter_map(|line| line.strip_prefix("ENV "));
+    set.filter_map(|variable| variable.split_once('='))
 }

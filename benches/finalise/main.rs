@@ -2,7 +2,7 @@
 //!
 //!     finalise-figures                              # everything, in a folder and on a SeaweedFS of its own
 //!     finalise-figures make FOLDER SEGMENTS ROWS near|scattered
-//!     finalise-figures finalise|resume|remove FOLDER ROWS
+//!     finalise-figures finalise|resume|remove|copy FOLDER ROWS
 //!     finalise-figures record FOLDER ROWS
 //!
 //! FOLDER is a path or `s3://…`, with the keys in the environment as for `verify`. Each figure is a process of its own, for its peak
@@ -23,7 +23,7 @@ use batch_inference_operator::results::{
     Checksum, DatasetFacts, Durable, Finished, FinishedRow, Identity, JobReference, Kind, Ledger, LedgerWriter,
     Manifest, Segment, SegmentId, Work, finalise, read_manifest, remove_segments, resume,
 };
-use batch_inference_operator::storage::{Side, Store, open_named_folder};
+use batch_inference_operator::storage::{Entry, Side, Store, open_named_folder};
 use futures::{StreamExt, stream};
 use seaweedfs::{BUCKET, SECRET_KEY, SeaweedFs};
 
@@ -57,6 +57,10 @@ async fn main() {
             let bytes = manifest.results.bytes;
             let removal = remove_segments(&store, &manifest).await.unwrap();
             measured(&format!("check the files, {removal:?}"), bytes, number(rows));
+        }
+        ["copy", folder, rows] => {
+            let bytes = copy(&open(folder)).await;
+            measured("read and write as much", bytes, number(rows));
         }
         ["record", folder, rows] => record(open(folder), number(rows)).await,
         _ => panic!("unknown arguments: {arguments:?}"),
@@ -149,6 +153,21 @@ async fn make(store: &Store, segments: u64, rows: u64, scattered: bool) {
             store.create(&segment.header().id.key(), bytes).await.unwrap();
         })
         .await;
+}
+
+/// Reads what a merge reads and writes as much, and nothing else: what the store can do at most.
+async fn copy(store: &Store) -> u64 {
+    const READ_AHEAD: usize = 4;
+    let segments = store.list("segments/").await.unwrap();
+    let bytes = segments.iter().map(|segment| segment.size).sum();
+    let read = |segment: Entry| async move { store.read(&segment.key).await.unwrap().unwrap() };
+    let mut read = stream::iter(segments).map(read).buffered(READ_AHEAD);
+    let mut written = store.overwrite("copied", bytes);
+    while let Some(segment) = read.next().await {
+        written.put(segment).await.unwrap();
+    }
+    written.finish().await.unwrap();
+    bytes
 }
 
 /// What a feeder does with each finished row, as fast as it can: memory bounds it, as it bounds a feeder.

@@ -31,28 +31,56 @@ pub async fn measure(world: &World, rounds: usize) -> Vec<Figure> {
         rows: 20,
         order: "scattered",
     };
-    let (mut rate, mut rate_peak, mut small_peak) = (Sample::default(), Sample::default(), Sample::default());
+    let (mut rate, mut rate_copied, mut rate_on_disk) = (Sample::default(), Sample::default(), Sample::default());
+    let (mut rate_peak, mut small_peak) = (Sample::default(), Sample::default());
+    let disk = tempfile::tempdir().unwrap();
     for round in 0..rounds {
-        let usage = run(world, &large, &format!("large-{round}")).await;
-        rate.push((large.count * large.rows * LINE_BYTES) as f64 / 1e6 / usage.total.wall.as_secs_f64());
+        let folder = World::output(&format!("large-{round}"));
+        make(world, &large, &folder).await;
+        let usage = run(world, "finalise", &large, &folder).await;
+        rate.push(large.rate(&usage));
         rate_peak.push(usage.total.peak_mebibytes());
+        rate_copied.push(large.rate(&run(world, "copy", &large, &folder).await));
+        let folder = format!("{}/{round}/", disk.path().display());
+        make(world, &large, &folder).await;
+        rate_on_disk.push(large.rate(&run(world, "finalise", &large, &folder).await));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
     // Making so many objects takes far longer than merging them.
-    small_peak.push(run(world, &small, "small").await.total.peak_mebibytes());
+    let folder = World::output("small");
+    make(world, &small, &folder).await;
+    small_peak.push(run(world, "finalise", &small, &folder).await.total.peak_mebibytes());
     let what = "finalise, 1.25 M rows in 250 segments";
     let rate = Figure::new("finalise", what, "MB/s", Goal::AtLeast(200.0), rate);
     let what = "peak memory, finalise of 20,000 small segments";
     let memory = Figure::new("finalise-small-segments", what, "MiB", Goal::AtMost(64.0), small_peak);
-    vec![rate.with("MiB at most", rate_peak), memory]
+    let rate = rate
+        .with("SeaweedFS alone, reading and writing as much", rate_copied)
+        .with("in a folder on disk", rate_on_disk)
+        .with("MiB at most", rate_peak);
+    vec![rate, memory]
 }
 
-async fn run(world: &World, segments: &Segments, folder: &str) -> Usage {
-    let folder = World::output(folder);
+impl Segments {
+    fn all_rows(&self) -> u64 {
+        self.count * self.rows
+    }
+
+    /// Bytes of results by the clock, in MB/s.
+    fn rate(&self, usage: &Usage) -> f64 {
+        (self.all_rows() * LINE_BYTES) as f64 / 1e6 / usage.total.wall.as_secs_f64()
+    }
+}
+
+async fn make(world: &World, segments: &Segments, folder: &str) {
     let (count, rows) = (segments.count.to_string(), segments.rows.to_string());
-    let made = start(world, &["make", &folder, &count, &rows, segments.order]);
+    let made = start(world, &["make", folder, &count, &rows, segments.order]);
     succeed(Measured::new(made)).await;
-    let all = (segments.count * segments.rows).to_string();
-    succeed(Measured::new(start(world, &["finalise", &folder, &all]))).await
+}
+
+async fn run(world: &World, what: &str, segments: &Segments, folder: &str) -> Usage {
+    let all = segments.all_rows().to_string();
+    succeed(Measured::new(start(world, &[what, folder, &all]))).await
 }
 
 async fn succeed(process: Measured) -> Usage {
