@@ -186,6 +186,11 @@ impl Job<'_> {
         self.status()["progress"]["completed"].as_u64().unwrap_or_default()
     }
 
+    /// Whether this start of the feeder, counted from 1, has said from where on it sends rows.
+    pub fn is_feeding(&self, attempt: u64) -> bool {
+        self.status()["feeder"]["attempt"] == attempt && self.stage() == "Feeding"
+    }
+
     fn stage(&self) -> String {
         self.status()["feeder"]["state"]
             .as_str()

@@ -200,11 +200,12 @@ impl Feeding<'_> {
     }
 
     fn report_feeding(&self, servers_needed: bool) {
+        let status = self.ledger.status().borrow().clone();
         self.feeder.patience.reporter.update(|report| {
             report.stage = FeederStage::Feeding;
             report.servers_needed = servers_needed;
+            report.set_progress(self.index.rows, &status, None);
         });
-        self.report_progress();
     }
 
     fn free_servers(&self) {

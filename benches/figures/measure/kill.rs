@@ -51,6 +51,7 @@ async fn kill(world: &World, after: Duration) -> Lost {
     let mut next = job.start(&job.scratch("scratch"));
     next.until("it sends rows", async || server.counts().await.received > 0)
         .await;
+    next.until("it says what is durable", async || job.is_feeding(2)).await;
     let durable = job.completed();
     next.kill().await;
     Lost {
