@@ -77,8 +77,15 @@ impl Source {
     ///
     /// The object cannot be looked at.
     pub async fn version(&self) -> Result<SourceVersion, SourceError> {
-        let meta = self.store.head(&self.path).await.map_err(|error| self.error(error))?;
-        Ok(SourceVersion::of(&meta))
+        match self.store.head(&self.path).await {
+            Ok(meta) => Ok(SourceVersion::of(&meta)),
+            Err(error @ object_store::Error::NotFound { .. }) => Err(self.error(error)),
+            // An answer to HEAD has no body to say why.
+            Err(error) => {
+                let said = self.store.get_range(&self.path, 0..1).await;
+                Err(self.error(said.err().unwrap_or(error)))
+            }
+        }
     }
 
     /// Streams the whole object as it was at `version`, in order and in chunks of at most 1 MiB.

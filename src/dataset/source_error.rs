@@ -1,6 +1,7 @@
-use std::{error::Error as StdError, io, sync::Arc};
+use std::sync::Arc;
 
 use super::Undecodable;
+use crate::storage::{is_refused, skewed_clocks};
 
 /// A data set's object cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,16 @@ pub enum SourceError {
         /// What is wrong, and where.
         error: Undecodable,
     },
+    /// The clocks differ by more than the store allows.
+    #[error("the store of the data set `{object}` refuses requests of this clock: {clocks}")]
+    ClockSkew {
+        /// The object, as its owner calls it.
+        object: Arc<str>,
+        /// Both clocks, as far as they are known.
+        clocks: String,
+        /// What the store answered.
+        source: object_store::Error,
+    },
     /// Anything else; trying again may help.
     #[error("the data set `{object}` cannot be read just now")]
     Unavailable {
@@ -64,6 +75,10 @@ impl SourceError {
     pub(super) fn new(object: &Arc<str>, hint: &Arc<str>, source: object_store::Error) -> Self {
         use object_store::Error as E;
         let (object, hint) = (Arc::clone(object), Arc::clone(hint));
+        // A clock is put right while the job waits, though the answer's status is that of a refusal.
+        if let Some(clocks) = skewed_clocks(&source) {
+            return Self::ClockSkew { object, clocks, source };
+        }
         match source {
             E::NotFound { .. } => Self::NotFound { object, source },
             E::PermissionDenied { .. } => Self::PermissionDenied { object, hint, source },
@@ -72,29 +87,16 @@ impl SourceError {
                 object,
                 what: "it was written again".to_owned(),
             },
-            source if is_permission_denied(&source) => Self::PermissionDenied { object, hint, source },
+            source if is_refused(&source) => Self::PermissionDenied { object, hint, source },
             source => Self::Unavailable { object, source },
         }
     }
 }
 
-/// `object_store`'s local files report a refusal of the file system as a generic error (0.14, `local.rs`).
-fn is_permission_denied(error: &object_store::Error) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn message(source: object_store::Error) -> String {
@@ -138,12 +140,14 @@ mod tests {
             })
             .contains("is not permitted")
         );
-        assert!(
+        let generic = |source: &str| {
             message(E::Generic {
                 store: "S3",
-                source: source()
+                source: source.into(),
             })
-            .contains("cannot be read just now")
-        );
+        };
+        assert!(generic("answer").contains("cannot be read just now"));
+        assert!(generic("400: <Code>ExpiredToken</Code>").contains("is not permitted"));
+        assert!(generic("403: <Code>RequestTimeTooSkewed</Code>").contains("of this clock: it is "));
     }
 }

@@ -37,7 +37,7 @@ pub fn refused_status(refusal: &Refusal) -> DatasetStatus {
         reason: format!("nothing serves the model `{}` ({} rows)", model.name, model.rows),
     });
     // Names that nothing serves first: no job goes on without those rows.
-    let invalid_rows = unknown_models.chain(invalid_rows).take(10).collect();
+    let invalid_rows = unknown_models.take(5).chain(invalid_rows).take(10).collect();
     DatasetStatus {
         rows: number(refusal.rows),
         bytes: number(refusal.bytes),

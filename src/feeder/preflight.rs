@@ -1,13 +1,11 @@
 //! The first step: whether the output can do what the job will need.
 
+use crate::results::PROBES;
 use crate::storage::{Preflight, Store, preflight};
 
 use super::patience::Patience;
 use super::report::Place;
 use super::trouble::Stop;
-
-/// The folder of probes.
-const PROBES: &str = "preflight/";
 
 /// What is said of a store that replaces what it is asked to create.
 const IGNORES_CONDITIONS: &str = "the output's store ignores If-None-Match: results stay complete as long as one feeder works \

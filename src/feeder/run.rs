@@ -29,8 +29,8 @@ use super::reporter::{Dismissed, Reporter, WriteError};
 use super::steps::{Feeder, Stop};
 use super::trouble::chain;
 
-/// Of the 30 s that a pod has to end, and of which durable rows may have taken five.
-const RELEASE_WITHIN: Duration = Duration::from_secs(10);
+/// With the five seconds that rows may take to become durable, it is over in ten, of the 30 s that a pod has to end.
+const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 
 /// Which job, and where its pod has what.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
     let exit = tokio::select! {
         exit = async {
             let patience = Patience { reporter: reporter.clone(), shutdown: shutdown.clone() };
-            let worked = work(&arguments, client, &status, patience, Arc::clone(&lease)).await;
+            let worked = Box::pin(work(&arguments, client, &status, patience, Arc::clone(&lease))).await;
             conclude(worked, &reporter, &shutdown).await
         } => exit,
         dismissed = publishing => dismissed.map_or(Exit::Restart, dismiss),

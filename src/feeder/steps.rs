@@ -74,7 +74,7 @@ impl Feeder {
         };
         let lease = self.lease.get_or_init(|| lease);
         tokio::select! {
-            ended = self.work(&index, identity) => ended,
+            ended = self.work(&index, identity) => ended.map_err(keys_may_have_changed),
             stop = keep(lease) => Err(stop),
         }
     }
@@ -298,6 +298,19 @@ impl Feeder {
                 None
             }
         }
+    }
+}
+
+/// A job whose output could be written once does not end for being refused later: the next start has the Secret's keys of
+/// then, tries the output anew, and ends the job if it is refused still.
+fn keys_may_have_changed(stop: Stop) -> Stop {
+    match stop {
+        Stop::Ended(End {
+            reason: Reason::OutputNotWritable,
+            message,
+            ..
+        }) => Stop::Restart(message),
+        other => other,
     }
 }
 

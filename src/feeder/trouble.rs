@@ -64,6 +64,7 @@ impl From<SourceError> for Trouble {
     fn from(error: SourceError) -> Self {
         let reason = match &error {
             SourceError::Unavailable { .. } => return Self::wait(Reason::StoreUnavailable, chain(&error)),
+            SourceError::ClockSkew { .. } => return Self::wait(Reason::ClockSkew, error.to_string()),
             SourceError::NotFound { .. } => Reason::DatasetNotFound,
             SourceError::PermissionDenied { .. } | SourceError::Unauthenticated { .. } => Reason::DatasetAccessDenied,
             SourceError::Changed { .. } => Reason::DatasetChanged,

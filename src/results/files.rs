@@ -61,7 +61,10 @@ impl Files {
 
     /// Makes both files visible, in place of any that are there.
     pub async fn publish(self) -> Result<(), Error> {
-        self.results.publish().await?;
+        if let Err(error) = self.results.publish().await {
+            self.errors.abort().await;
+            return Err(error);
+        }
         self.errors.publish().await
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -181,13 +182,21 @@ async fn read(store: &Store, number: u32) -> Result<Option<Term>, Error> {
         uri: store.uri_of(&key),
         source,
     };
-    let content: Content = serde_json::from_slice(&found.bytes).map_err(unreadable)?;
+    let content = parse(&found.bytes).map_err(unreadable)?;
     Ok(Some(Term {
         number,
         job: content.job,
         released: content.released,
         modified: found.modified,
     }))
+}
+
+fn parse(json: &[u8]) -> serde_json::Result<Content> {
+    let content: Content = serde_json::from_slice(json)?;
+    if content.format != FORMAT {
+        return Err(serde_json::Error::custom(format!("its format is {}", content.format)));
+    }
+    Ok(content)
 }
 
 fn json(store: &Store, number: u32, content: &Content) -> Result<Vec<u8>, Error> {

@@ -62,7 +62,10 @@ use crate::storage::Store;
 /// Removes what feeders that were killed in the middle of a put have left on a volume. Best after other jobs are known to be gone.
 pub async fn remove_leftovers(store: &Store) {
     match store
-        .remove_leftovers(&[JOB, INDEX, RESULTS, ERRORS, STOPPED, MANIFEST], &[SEGMENTS])
+        .remove_leftovers(
+            &[JOB, INDEX, RESULTS, ERRORS, STOPPED, MANIFEST],
+            &[SEGMENTS, LEASES, PROBES],
+        )
         .await
     {
         Ok(0) => {}
@@ -85,5 +88,7 @@ pub const STOPPED: &str = "stopped.json";
 pub const MANIFEST: &str = "manifest.json";
 /// The folder of what the job at work writes again and again.
 pub const LEASES: &str = "leases/";
+/// The folder of what is only tried.
+pub const PROBES: &str = "preflight/";
 /// The folder of segments.
 pub const SEGMENTS: &str = "segments/";

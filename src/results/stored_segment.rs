@@ -107,7 +107,7 @@ async fn open(store: &Store, piece: Piece) -> Result<StoredSegment, Error> {
     if header.id != id {
         return Err(damaged(Damage::Name(header.id)));
     }
-    let expected = end + header.body.bytes;
+    let expected = end.saturating_add(header.body.bytes);
     if expected != size {
         let found = size;
         return Err(damaged(Damage::Size { found, expected }));

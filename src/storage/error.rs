@@ -86,8 +86,7 @@ impl Error {
     pub(super) fn new(uri: StoreUri, hint: &Arc<str>, source: object_store::Error) -> Self {
         let source = Box::new(source);
         // Some of these are answered with a status that means a refusal elsewhere.
-        if chain_says(&source, "<Code>RequestTimeTooSkewed</Code>") {
-            let clocks = clocks(&source, Timestamp::now());
+        if let Some(clocks) = skewed_clocks(&source) {
             return Self::ClockSkew { uri, clocks, source };
         }
         if is_full(&source) {
@@ -96,7 +95,7 @@ impl Error {
         if let Some(what) = missing_ability(&source) {
             return Self::Unsupported { uri, what, source };
         }
-        if is_refusal(&source) {
+        if is_refused(&source) {
             let hint = Arc::clone(hint);
             return Self::AccessDenied { uri, hint, source };
         }
@@ -119,12 +118,20 @@ impl Error {
 /// What answers say that mean a refusal, but for those that `object_store` has a variant for. It has none
 /// for listings, and S3 answers 400, not 403, to a session token that has expired or is none:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
-const REFUSALS: [&str; 4] = [
+/// The last is how `object_store` (0.14, `aws/client.rs`) tells of a key that a bulk delete, answered with 200, did not delete.
+const REFUSALS: [&str; 5] = [
     "status code: 401",
     "status code: 403",
     "<Code>ExpiredToken</Code>",
     "<Code>InvalidToken</Code>",
+    "(code: AccessDenied)",
 ];
+
+/// Both clocks, as far as they are known, when a store refuses requests of this one.
+#[must_use]
+pub fn skewed_clocks(error: &object_store::Error) -> Option<String> {
+    chain_says(error, "<Code>RequestTimeTooSkewed</Code>").then(|| clocks(error, Timestamp::now()))
+}
 
 /// Both clocks. Amazon names its own in the answer, other stores may not:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
@@ -176,7 +183,9 @@ fn io_errors(error: &object_store::Error) -> impl Iterator<Item = &io::Error> {
     chain(error).filter_map(|error| error.downcast_ref::<io::Error>())
 }
 
-fn is_refusal(error: &object_store::Error) -> bool {
+/// Whether a store, or the file system, does not let these keys do it.
+#[must_use]
+pub fn is_refused(error: &object_store::Error) -> bool {
     use object_store::Error as E;
     match error {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,

@@ -99,6 +99,52 @@ async fn a_feeder_that_is_asked_to_stop_keeps_what_was_answered_and_the_next_goe
     assert!(ids(answered).all(|id| counts[&id].received == 1), "{counts:?}");
 }
 
+/// Three blocks of rows, of which the last waits for its answer.
+fn three_blocks() -> String {
+    const ROWS: usize = 9000;
+    let held = |row| held_line(&format!("row-{row}"), "later");
+    let rows = (0..ROWS).map(|row| line(&format!("row-{row}"))).take(ROWS - 1);
+    rows.chain([held(ROWS - 1)]).collect()
+}
+
+#[tokio::test]
+async fn a_restart_reads_nothing_of_the_data_set_but_what_is_left() {
+    let mut world = World::with_server("not-inspected-again", &three_blocks()).await;
+    let proxy = world.put_s3_proxy().await;
+    let feeder = world.start();
+    world.until_received(9000).await;
+    let all_but_one = async || durable(&world.store("out")).await.len() == 8999;
+    until("all rows but one are durable", all_but_one).await;
+    feeder.kill().await;
+    let before = proxy.seen().len();
+    world.server("server").release_all();
+    assert_eq!(world.run().await["feeder"]["attempt"], 2);
+    let seen = proxy.seen();
+    let reads = seen[before..]
+        .iter()
+        .filter(|(request, _)| request.method == "GET" && request.path().ends_with("/rows.jsonl"));
+    assert_eq!(reads.count(), 1, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_block_that_changes_while_the_job_runs_ends_it() {
+    let held: String = ids(100).map(|id| held_line(&id, "later")).collect();
+    let rest = |mark: &str| {
+        (100..40_000)
+            .map(|row| line(&format!("{mark}-{row}")))
+            .collect::<String>()
+    };
+    let mut world = World::with_server("block-changed", &(held.clone() + &rest("row"))).await;
+    let feeder = world.start();
+    world.until_received(50).await;
+    world.replace("rows.jsonl", &(held + &rest("new"))).await;
+    world.server("server").release_all();
+    assert_eq!(feeder.exit_code().await, 0);
+    let status = world.status();
+    assert_eq!(status["feeder"]["reason"], "DatasetChanged", "{status}");
+    assert!(world.counts().keys().all(|id| !id.starts_with("new")));
+}
+
 #[tokio::test]
 async fn a_data_set_that_is_replaced_between_two_starts_ends_the_job() {
     let mut world = World::with_server("replaced", &(line("a") + &held_line("b", "later"))).await;

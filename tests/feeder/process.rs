@@ -50,6 +50,22 @@ impl FeederProcess {
         kibibytes.parse::<u64>().unwrap() / 1024
     }
 
+    /// It stands still, as on a node that is lost for a while.
+    pub async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// It goes on, and does not notice.
+    pub async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.process.id().expect("the feeder runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
     /// Waits for its end, and gives its exit code.
     pub async fn exit_code(self) -> i32 {
         self.exit_code_within(PATIENCE).await

@@ -135,6 +135,52 @@ async fn a_feeder_that_is_killed_while_the_store_is_gone_goes_on_when_it_is_back
 }
 
 #[tokio::test]
+async fn a_store_that_refuses_for_a_while_is_waited_for_by_name() {
+    let dataset: String = ids(2).map(|id| held_line(&id, "later")).collect();
+    for (folder, fault, reason) in [("skewed", SKEWED, "ClockSkew"), ("full", FULL, "OutputFull")] {
+        let mut world = World::with_server(format!("store-{folder}"), &dataset).await;
+        let proxy = world.put_s3_proxy().await;
+        proxy.fail(Which::puts().of("/preflight/"), fault);
+        let feeder = world.start();
+        world.until_waits(reason).await;
+        proxy.heal();
+        world.until_received(2).await;
+        proxy.fail(Which::puts().of("/segments/"), fault);
+        world.server("server").release_all();
+        let status = world.until_waits(reason).await;
+        assert_eq!(status["feeder"]["serversNeeded"], true, "{status}");
+        proxy.heal();
+        assert_eq!(feeder.exit_code().await, 0);
+        world.output().await.prove(&dataset);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_refused_after_rows_were_written_end_the_start_and_not_the_job() {
+    let mut world = World::with_server("keys-expired", &lines(20)).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::puts().of("/results.jsonl"), Fault::Answer(403, "AccessDenied"));
+    assert_eq!(world.start().exit_code().await, 1);
+    assert_eq!(world.status()["feeder"]["state"], "Finalizing");
+    proxy.heal();
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&lines(20));
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
+async fn segments_stay_and_it_is_said_where_s3_refuses_to_delete() {
+    let mut world = World::with_server("no-deletes", &lines(20)).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::deletes(), Fault::DeletesRefused);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(message.contains("segment"), "{message}");
+    assert_eq!(world.store("out").list("segments/").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 #[ignore = "four minutes: make soak"]
 async fn a_store_that_is_gone_for_minutes_is_waited_for() {
     let dataset = half_held();

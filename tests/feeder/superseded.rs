@@ -5,6 +5,30 @@ use crate::until::until;
 use crate::world::{JOB, World};
 
 #[tokio::test]
+async fn a_feeder_that_wakes_up_after_the_job_was_finished_harms_nothing() {
+    let dataset: String = ids(20).map(|id| held_line(&id, "later")).collect();
+    let mut world = World::with_server("woken", &dataset).await;
+    let first = world.start();
+    world.until_received(20).await;
+    first.pause().await;
+    let second = world.start();
+    until("the second has sent all too", async || {
+        world.counts().values().all(|count| count.received == 2)
+    })
+    .await;
+    world.server("server").release_all();
+    assert_eq!(second.exit_code().await, 0);
+    let (status, manifest) = (world.status(), world.output().await.manifest);
+    first.resume().await;
+    // Its rows were answered long ago; it finds the end decided.
+    assert_eq!(first.exit_code().await, 0);
+    assert_eq!(world.status(), status);
+    let output = world.output().await;
+    assert_eq!(output.manifest, manifest);
+    output.prove(&dataset);
+}
+
+#[tokio::test]
 async fn a_feeder_that_was_superseded_writes_no_status_and_its_rows_count_once() {
     let dataset: String = ids(20).map(|id| held_line(&id, "later")).collect();
     let mut world = World::with_server("superseded", &dataset).await;

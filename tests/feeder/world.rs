@@ -209,6 +209,12 @@ impl World {
         until(&format!("{rows} rows are answered"), answered).await;
     }
 
+    /// Waits until the servers have that many rows, answered or not.
+    pub async fn until_received(&self, rows: usize) {
+        let received = async || self.counts().len() >= rows;
+        until(&format!("{rows} rows are received"), received).await;
+    }
+
     /// Starts a feeder for the job as it is.
     pub fn start(&mut self) -> FeederProcess {
         self.starts += 1;

@@ -22,6 +22,7 @@ pub(super) async fn pass(
     let body = request.read_body(client, usize::MAX).await?;
     match fault {
         Some(Fault::Answer(status, code)) => return end(client, error(request, status, code).as_bytes()).await,
+        Some(Fault::DeletesRefused) => return end(client, deletes_refused(&body).as_bytes()).await,
         Some(Fault::Silence) => return std::future::pending().await,
         Some(Fault::Delay(time)) => sleep(time).await,
         Some(Fault::ConditionIgnored) if request.only_if_new => remove(shared, request).await,
@@ -57,6 +58,23 @@ fn error(request: &Request, status: u16, code: &str) -> String {
         request.path()
     );
     let body = if request.method == "HEAD" { String::new() } else { body };
+    xml(status, &body)
+}
+
+/// As S3 answers one who may not delete: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
+fn deletes_refused(asked: &[u8]) -> String {
+    let asked = String::from_utf8_lossy(asked);
+    let keys = asked
+        .split("<Key>")
+        .skip(1)
+        .filter_map(|rest| rest.split("</Key>").next());
+    let errors = keys.fold(String::new(), |errors, key| {
+        errors + "<Error><Key>" + key + "</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    });
+    xml(200, &format!("<DeleteResult>{errors}</DeleteResult>"))
+}
+
+fn xml(status: u16, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} Told\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()

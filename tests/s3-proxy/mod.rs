@@ -41,6 +41,8 @@ pub enum Fault {
     ResetInAnswer,
     /// The store does what it is asked, and nothing of its answer arrives.
     AnswerLost,
+    /// It is to delete objects, and is answered that this is not permitted for any of them.
+    DeletesRefused,
     /// The store takes a put on the condition that there is no such object, and replaces the one that is there.
     ConditionIgnored,
 }
@@ -77,6 +79,15 @@ impl Which {
     pub fn gets() -> Self {
         Self {
             method: Some("GET"),
+            ..Self::all()
+        }
+    }
+
+    /// Requests to delete several objects.
+    pub fn deletes() -> Self {
+        Self {
+            method: Some("POST"),
+            of: "?delete",
             ..Self::all()
         }
     }

@@ -58,6 +58,8 @@ async fn rows_are_there_once_wherever_the_feeder_is_killed() {
         println!("failed: CRASH_FIRST_SEED={seed} CRASH_SEEDS=1 cargo test --test feeder crash_matrix -- --nocapture");
     }
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
+    let kills: usize = witnesses.iter().map(Witness::kills).sum();
+    assert!(kills as u64 >= count, "{kills} kills in {count} seeds show little");
 }
 
 /// Runs seeds until none is left; gives what was seen, and the seeds that failed.

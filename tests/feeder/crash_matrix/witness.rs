@@ -35,6 +35,11 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// How often the feeder was killed.
+    pub fn kills(&self) -> usize {
+        self.kills.len()
+    }
+
     pub fn new(took: Duration, kills: Vec<Kill>, world: &World, servers: [&str; 2]) -> Self {
         let mut answers: BTreeMap<String, Vec<Given>> = BTreeMap::new();
         for given in servers.iter().flat_map(|server| world.server(server).answers()) {
