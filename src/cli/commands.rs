@@ -46,7 +46,11 @@ fn with_runtime<F: Future<Output = anyhow::Result<ExitCode>>>(work: F) -> anyhow
     // reqwest, kube and object_store all use the process's one TLS provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("failed to start the runtime")?.block_on(work)
+    let runtime = runtime.context("failed to start the runtime")?;
+    let outcome = runtime.block_on(work);
+    // Dropping it would wait for calls that hang with a disk or a name server.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn log_to_standard_error() {

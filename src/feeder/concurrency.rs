@@ -217,8 +217,13 @@ impl Concurrency {
         reason = "rows at a server are far below 2^52, and what is too many saturates"
     )]
     fn find_most(&mut self, pace: Pace) {
-        self.stay = self.stay.min(self.limit as f64 / pace.answers);
-        self.most = LARGE.max((pace.answers * self.stay * WORTH_WAITING) as usize);
+        // The first answers may come all at once, as their rows were sent.
+        if self.window.has_known_begin() {
+            self.stay = self.stay.min(self.limit as f64 / pace.answers);
+        }
+        if self.stay.is_finite() {
+            self.most = LARGE.max((pace.answers * self.stay * WORTH_WAITING) as usize);
+        }
     }
 
     fn judge(&mut self, now: Instant, rate: f64) {
@@ -234,7 +239,7 @@ impl Concurrency {
                 self.hold(None, None);
             }
             Search::Holding { .. } if self.refused => {
-                self.limit += self.step;
+                self.limit = self.limit.saturating_add(self.step).min(self.most).max(self.limit);
                 self.step = (self.step * 2).min(self.limit);
                 self.hold(Some(now), None);
             }
@@ -253,9 +258,13 @@ impl Concurrency {
         vain = if rate < best * WORTH_DOUBLING { vain + 1 } else { 0 };
         tried.rotate_right(1);
         tried[0] = (self.limit, rate);
+        if self.limit >= self.most {
+            self.hold(None, None);
+            return;
+        }
         if vain < VAIN_DOUBLINGS {
             self.search = Search::Growing { tried, vain };
-            self.limit = self.limit.saturating_mul(2).min(self.most).max(self.limit);
+            self.limit = self.limit.saturating_mul(2).min(self.most);
             self.measure(Some(now), 1);
             return;
         }
@@ -313,7 +322,9 @@ impl Concurrency {
         let skipped = if since.is_some() { 0 } else { self.limit };
         let growing = matches!(self.search, Search::Growing { .. });
         let shortest = if growing { SHORTEST_WINDOW } else { SHORTEST_HELD };
-        let wanted = self.limit.saturating_mul(rounds).max(FEWEST_ANSWERS);
+        // After a refusal the bound grows whatever the pace.
+        let fewest = if self.refused { 1 } else { FEWEST_ANSWERS };
+        let wanted = self.limit.saturating_mul(rounds).max(fewest);
         self.window = Window::new(skipped, since, wanted, shortest);
     }
 }

@@ -20,6 +20,7 @@ mod job;
 mod job_status;
 mod memory;
 mod open;
+mod open_files;
 mod outcome;
 pub mod patience;
 mod preflight;

@@ -22,6 +22,7 @@ use super::backoff::backoff;
 use super::job::Job;
 use super::job_status::JobStatus;
 use super::open::{open_source, open_store};
+use super::open_files::raise_limit;
 use super::patience::Patience;
 use super::replicas::{Replicas, watch_replicas};
 use super::report::{End, Report};
@@ -75,6 +76,7 @@ impl Exit {
 /// Feeds one job until it has ended, or until `shutdown` is cancelled. The keys of the stores are taken from the process's
 /// environment.
 pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationToken) -> Exit {
+    raise_limit();
     let Arguments {
         namespace, name, uid, ..
     } = &arguments;

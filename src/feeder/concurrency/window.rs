@@ -18,6 +18,8 @@ pub(super) struct Pace {
 pub(super) struct Window {
     /// Answers that still belong to what was before.
     skipped: usize,
+    /// Whether it does not begin with the first answer of all.
+    has_known_begin: bool,
     since: Option<Instant>,
     answers: usize,
     work: u64,
@@ -31,6 +33,7 @@ impl Window {
     pub(super) fn new(skipped: usize, since: Option<Instant>, wanted: usize, shortest: Duration) -> Self {
         Self {
             skipped,
+            has_known_begin: skipped > 0 || since.is_some(),
             since: since.filter(|_| skipped == 0),
             wanted,
             shortest,
@@ -57,6 +60,11 @@ impl Window {
             work: self.work as f64 / time.as_secs_f64(),
             answers: self.answers as f64 / time.as_secs_f64(),
         })
+    }
+
+    /// Whether it was known when it began: at a moment, or after as many answers as may be of what was before.
+    pub(super) fn has_known_begin(&self) -> bool {
+        self.has_known_begin
     }
 
     /// Whether the bound was what kept rows back.

@@ -29,6 +29,8 @@ use waiting::{Tried, Waiting};
 const CRASHES_ALONE: u32 = 2;
 /// New rows that are read ahead while no replica is there to say how many it takes.
 const READ_AHEAD: usize = 64;
+/// So many times more rows may wait to be sent again before no new ones are read.
+const TRIED_ROWS: usize = 16;
 
 /// A row that can say with which others it belongs.
 pub trait Affine: Clone {
@@ -117,11 +119,13 @@ impl<Row: Affine> Dispatch<Row> {
             .add(row, self.replicas.values().map(ReplicaState::candidate));
     }
 
-    /// Whether more new rows are wanted: enough to fill every replica once more, and no more, as rows are memory.
+    /// Whether more new rows are wanted: enough to fill every replica once more, and no more, as rows are memory. None while very
+    /// many wait to be sent again.
     #[must_use]
     pub fn wants_rows(&self) -> bool {
         let limits: usize = self.replicas.values().map(ReplicaState::limit).sum();
-        self.waiting.new_rows() < limits.max(READ_AHEAD)
+        let wanted = limits.max(READ_AHEAD);
+        self.waiting.new_rows() < wanted && self.waiting.tried_rows() < wanted.saturating_mul(TRIED_ROWS)
     }
 
     /// Whether no row is left.
@@ -235,14 +239,18 @@ impl<Row: Affine> Dispatch<Row> {
                 let asked = match reason {
                     RetryReason::Overloaded { retry_after: asked } => {
                         let asked = asked.map(retry_after);
-                        state.refused(now, in_flight, asked);
+                        state.refused(now, in_flight, asked, jitter);
                         asked
                     }
                     RetryReason::ServerError | RetryReason::BadBody => {
                         state.answered(now, work, in_flight);
                         None
                     }
-                    RetryReason::ConnectionLost | RetryReason::TimedOut => None,
+                    RetryReason::ConnectionLost => {
+                        state.lost(now, jitter);
+                        None
+                    }
+                    RetryReason::TimedOut => None,
                 };
                 if !matches!(reason, RetryReason::ConnectionLost) {
                     // The server has outlived the row.

@@ -35,6 +35,8 @@ pub(super) struct ReplicaState {
     concurrency: Concurrency,
     /// Failures in a row, of the server as a whole.
     failures: u32,
+    /// Rows that it had no room for, or lost, since its last answer.
+    vain: u32,
     paused_until: Option<Instant>,
     /// It takes one row only, when all others are finished.
     pub is_reserved: bool,
@@ -63,6 +65,7 @@ impl ReplicaState {
             in_flight: 0,
             concurrency: Concurrency::default(),
             failures: 0,
+            vain: 0,
             paused_until: None,
             is_reserved: false,
             progress_at: now,
@@ -119,17 +122,37 @@ impl ReplicaState {
     /// The server answered. `in_flight` counted the row still.
     pub fn answered(&mut self, now: Instant, work: u64, in_flight: usize) {
         self.failures = 0;
+        self.vain = 0;
         self.progress_at = now;
         self.concurrency.answered(now, work, in_flight);
     }
 
     /// The server has no room. `in_flight` counted the row still.
-    pub fn refused(&mut self, now: Instant, in_flight: usize, retry_after: Option<Duration>) {
+    pub fn refused(&mut self, now: Instant, in_flight: usize, retry_after: Option<Duration>, jitter: f64) {
         self.progress_at = now;
         self.concurrency.refused(now, in_flight);
-        if let Some(pause) = retry_after {
-            self.pause(now, pause);
+        match retry_after {
+            Some(pause) => self.pause(now, pause),
+            // Not even for one row.
+            None if self.concurrency.limit() == 1 => self.in_vain(now, jitter),
+            None => {}
         }
+    }
+
+    /// The connection of a row was lost.
+    pub fn lost(&mut self, now: Instant, jitter: f64) {
+        self.in_vain(now, jitter);
+    }
+
+    /// One row in vain says little. Several without an answer between them say that the next would be, too.
+    fn in_vain(&mut self, now: Instant, jitter: f64) {
+        if self.paused_until.is_some_and(|until| until > now) {
+            return;
+        }
+        if self.vain > 0 {
+            self.pause(now, backoff(self.vain, jitter));
+        }
+        self.vain += 1;
     }
 
     /// The rows in flight fail together: that is one failure.

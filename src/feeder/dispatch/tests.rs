@@ -137,6 +137,56 @@ fn a_replica_never_has_more_than_its_limit() {
 }
 
 #[test]
+fn a_server_that_has_no_room_for_a_single_row_is_asked_more_and_more_seldom() {
+    let refused = Verdict::Retry {
+        reason: RetryReason::Overloaded { retry_after: None },
+        counts_as_attempt: false,
+    };
+    let (mut now, mut asked) = (Instant::now(), 0);
+    let end = now + seconds(300);
+    let mut dispatch = dispatch(5000, &[1]);
+    while now < end {
+        for sent in send_all(&mut dispatch, now) {
+            asked += 1;
+            dispatch.settle(sent.request, refused, 1, now, 1.0);
+        }
+        now += Duration::from_millis(10);
+    }
+    // The first ones together, and then one each time.
+    assert!((64..100).contains(&asked), "{asked}");
+}
+
+#[test]
+fn a_server_that_loses_rows_and_answers_none_is_given_time() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(5000, &[1]);
+    let sent = send_all(&mut dispatch, now);
+    dispatch.settle(sent[0].request, LOST, 1, now, 1.0);
+    assert!(dispatch.next(now).is_some(), "one loss says little");
+    dispatch.settle(sent[1].request, LOST, 1, now, 1.0);
+    assert_eq!(dispatch.next(now), None);
+    let later = dispatch.wakes_at(now).unwrap();
+    assert!(later > now && dispatch.next(later).is_some());
+}
+
+#[test]
+fn no_new_rows_are_wanted_while_very_many_wait_to_be_sent_again() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(0, &[1]);
+    for row in 0..u32::try_from(LIMIT * TRIED_ROWS).unwrap() {
+        assert!(dispatch.wants_rows(), "{row}");
+        dispatch.add(row);
+        let sent = dispatch.next(now).unwrap();
+        dispatch.settle(sent.request, SERVER_ERROR, 1, now, 1.0);
+    }
+    assert!(!dispatch.wants_rows());
+    let later = now + seconds(60);
+    let sent = dispatch.next(later).unwrap();
+    dispatch.settle(sent.request, Verdict::Done, 1, later, 0.0);
+    assert!(dispatch.wants_rows());
+}
+
+#[test]
 fn without_a_replica_rows_wait_and_only_some_are_wanted() {
     let mut dispatch = dispatch(10, &[]);
     assert_eq!(dispatch.next(Instant::now()), None);

@@ -89,6 +89,11 @@ impl<Row: Affine> Waiting<Row> {
         }
     }
 
+    /// How many rows wait that were sent before.
+    pub fn tried_rows(&self) -> usize {
+        self.due_again.len() + self.suspects.len() + self.delayed.len()
+    }
+
     /// Takes a row that may be sent again at once.
     pub fn add_again(&mut self, tried: Tried<Row>) {
         if tried.is_suspect() {
