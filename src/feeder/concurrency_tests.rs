@@ -123,7 +123,7 @@ fn after_one_refusal_the_bound_does_not_grow_for_ever() {
     let mut bound = Concurrency::new();
     let now = answers(&mut bound, Instant::now(), |limit| limit.min(64) * 20, 10);
     bound.refused(now, 64);
-    answers(&mut bound, now, |limit| limit.min(64) * 20, 1800);
+    answers(&mut bound, now, |limit| limit.min(64) * 20, 600);
     assert!(bound.limit() <= LARGE, "{}", bound.limit());
 }
 
