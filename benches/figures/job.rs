@@ -188,7 +188,10 @@ impl Job<'_> {
 
     /// Whether this start of the feeder, counted from 1, has said from where on it sends rows.
     pub fn is_feeding(&self, attempt: u64) -> bool {
-        self.status()["feeder"]["attempt"] == attempt && self.stage() == "Feeding"
+        let status = self.status();
+        // Its first words repeat what the start before has said, with that one's pace.
+        let has_own_progress = status["progress"]["rowsPerSecond"].is_null();
+        status["feeder"]["attempt"] == attempt && self.stage() == "Feeding" && has_own_progress
     }
 
     fn stage(&self) -> String {
