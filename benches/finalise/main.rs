@@ -21,7 +21,7 @@ use std::time::Instant;
 use batch_inference_operator::openai::{RowNumber, RowSet, Usage};
 use batch_inference_operator::results::{
     Checksum, DatasetFacts, Durable, Finished, FinishedRow, Identity, JobReference, Kind, Ledger, LedgerWriter,
-    Manifest, Segment, SegmentId, Work, finalise, read_manifest, remove_segments, resume,
+    Manifest, SEGMENTS, Segment, SegmentId, Work, finalise, read_manifest, remove_segments, resume,
 };
 use batch_inference_operator::storage::{Entry, Side, Store, open_named_folder};
 use futures::{StreamExt, stream};
@@ -158,7 +158,7 @@ async fn make(store: &Store, segments: u64, rows: u64, scattered: bool) {
 /// Reads what a merge reads and writes as much, and nothing else: what the store can do at most.
 async fn copy(store: &Store) -> u64 {
     const READ_AHEAD: usize = 4;
-    let segments = store.list("segments/").await.unwrap();
+    let segments = store.list(SEGMENTS).await.unwrap();
     let bytes = segments.iter().map(|segment| segment.size).sum();
     let read = |segment: Entry| async move { store.read(&segment.key).await.unwrap().unwrap() };
     let mut read = stream::iter(segments).map(read).buffered(READ_AHEAD);

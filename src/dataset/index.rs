@@ -123,13 +123,10 @@ impl Index {
             }
             let follows = block.first_row.0 == row && block.first_line >= line && block.offset >= offset;
             let end = block.offset.checked_add(block.length);
-            let next_line = block.first_line.0.checked_add(block.rows);
-            let (Some(end), Some(next_line), true) = (end, next_line, follows && block.is_possible()) else {
+            let end = end.filter(|end| follows && block.is_possible() && *end <= self.text_bytes);
+            let (Some(end), Some(next_line)) = (end, block.first_line.0.checked_add(block.rows)) else {
                 return Err(IndexError::Inconsistent { row: RowNumber(row) });
             };
-            if end > self.text_bytes {
-                return Err(IndexError::Inconsistent { row: RowNumber(row) });
-            }
             // No overflow: a row is at least one byte of the text.
             row += block.rows;
             line = LineNumber(next_line);

@@ -94,8 +94,7 @@ impl BlockReader {
         let rows = rows.zip((block.first_row.0..).map(RowNumber));
         rows.map(|(line, number)| {
             if skipped.rows.contains(number) {
-                let is_repeated = skipped.repeated.contains(number);
-                return refused_again(line, number, is_repeated).map(DatasetRow::Skipped);
+                return refused_again(line, number, skipped).map(DatasetRow::Skipped);
             }
             request(line, number).map(DatasetRow::Request)
         })
@@ -148,11 +147,11 @@ fn request(line: &Line, number: RowNumber) -> Result<RequestRead, ReadError> {
 }
 
 /// Why a row was refused: it is bad by itself, or it is one of those that repeat an id.
-fn refused_again(line: &Line, number: RowNumber, is_repeated: bool) -> Result<SkippedRow, ReadError> {
+fn refused_again(line: &Line, number: RowNumber, skipped: &SkippedRows) -> Result<SkippedRow, ReadError> {
     let content = line.content();
     let (custom_id, reason) = match RequestRow::parse(&content) {
         Err(error) => (RequestRow::custom_id_of(&content), error.into()),
-        Ok(row) if is_repeated => {
+        Ok(row) if skipped.repeated.contains(number) => {
             let custom_id = shortened(row.custom_id.as_str());
             (Some(row.custom_id), InvalidRowReason::RepeatedCustomId { custom_id })
         }

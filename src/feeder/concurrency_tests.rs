@@ -7,6 +7,9 @@
     reason = "numbers of a simulation are far below 2^52"
 )]
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -16,18 +19,6 @@ fn load(running: u64, waiting: u64) -> EngineLoad {
         running,
         waiting,
         work: 0,
-    }
-}
-
-/// From 0 to 1; SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -74,12 +65,12 @@ fn no_bound_is_too_high_for_a_server_that_does_more_with_more() {
 #[test]
 fn an_uneven_server_that_does_no_more_is_not_given_ever_more() {
     for seed in 1..=20 {
-        let mut random = Random(seed);
+        let mut random = StdRng::seed_from_u64(seed);
         let (mut unevenness, mut milliseconds) = (1.0, 0);
         let uneven = |limit: usize| {
             milliseconds += 1;
             if milliseconds % 2000 == 0 {
-                unevenness = 0.5 + random.next();
+                unevenness = 0.5 + random.random::<f64>();
             }
             (limit.min(400) as f64 * 50.0 * unevenness) as usize
         };

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::{Put, Store, StoreUri};
 
 use super::checksum::{Checksum, Hasher};
 use super::error::Error;
+use super::format;
 use super::{ERRORS, JOB, MANIFEST, RESULTS, SEGMENTS, STOPPED};
 
 const FORMAT: &str = "batchinference.dev/job/v1";
@@ -283,9 +283,7 @@ pub async fn read_claim(store: &Store) -> Result<Option<Claim>, Error> {
 
 fn parse(json: &[u8]) -> serde_json::Result<Claim> {
     let claim: Claim = serde_json::from_slice(json)?;
-    if claim.format != FORMAT {
-        return Err(serde_json::Error::custom(format!("its format is {}", claim.format)));
-    }
+    format::check(&claim.format, FORMAT)?;
     Ok(claim)
 }
 

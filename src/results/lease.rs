@@ -6,7 +6,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use crate::storage::{Put, Store};
 use super::LEASES;
 use super::claim::JobReference;
 use super::error::Error;
+use super::format;
 
 /// A holder writes its term this often.
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(15);
@@ -193,9 +193,7 @@ async fn read(store: &Store, number: u32) -> Result<Option<Term>, Error> {
 
 fn parse(json: &[u8]) -> serde_json::Result<Content> {
     let content: Content = serde_json::from_slice(json)?;
-    if content.format != FORMAT {
-        return Err(serde_json::Error::custom(format!("its format is {}", content.format)));
-    }
+    format::check(&content.format, FORMAT)?;
     Ok(content)
 }
 

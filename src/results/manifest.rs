@@ -1,6 +1,5 @@
 //! `manifest.json`: what a job came to. Whoever creates it has decided the end.
 
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use crate::openai::RowSet;
@@ -11,6 +10,7 @@ use super::checksum::Checksum;
 use super::claim::{Identity, JobReference};
 use super::ended::Ended;
 use super::error::Error;
+use super::format;
 use super::header::Tokens;
 use super::segment_id::SegmentId;
 
@@ -195,10 +195,7 @@ pub async fn read_manifest(store: &Store) -> Result<Option<Manifest>, Error> {
 
 fn parse(json: &[u8]) -> serde_json::Result<Manifest> {
     let manifest: Manifest = serde_json::from_slice(json)?;
-    if manifest.format != FORMAT {
-        let reason = format!("its format is {}, not {FORMAT}", manifest.format);
-        return Err(serde_json::Error::custom(reason));
-    }
+    format::check(&manifest.format, FORMAT)?;
     Ok(manifest)
 }
 

@@ -17,6 +17,7 @@ mod ended;
 mod error;
 mod files;
 mod finalise;
+mod format;
 mod header;
 mod lease;
 mod ledger;

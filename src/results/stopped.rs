@@ -7,6 +7,7 @@ use crate::storage::{Put, Store};
 
 use super::STOPPED;
 use super::error::Error;
+use super::format;
 
 const FORMAT: &str = "batchinference.dev/stopped/v1";
 
@@ -126,10 +127,7 @@ fn encode(stopped: &Stopped) -> serde_json::Result<Vec<u8>> {
 
 fn parse(json: &[u8]) -> serde_json::Result<Stopped> {
     let content: Content = serde_json::from_slice(json)?;
-    if content.format != FORMAT {
-        let reason = format!("its format is {}, not {FORMAT}", content.format);
-        return Err(serde_json::Error::custom(reason));
-    }
+    format::check(&content.format, FORMAT)?;
     with_code(content.outcome, &content.code, content.message, content.at).map_err(serde_json::Error::custom)
 }
 

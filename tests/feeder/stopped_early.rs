@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::rows::{held_line, ids, line, line_with};
+use crate::s3_proxy::{Fault, Which};
 use crate::until::until;
 use crate::world::World;
 
@@ -72,22 +73,26 @@ async fn rows_that_all_fail_alike_stop_the_job_and_the_failure_is_quoted() {
 #[tokio::test]
 async fn a_feeder_killed_while_it_stops_the_job_sends_no_more_rows() {
     let dataset: String = ids(20).map(|id| line(&id)).collect();
-    let mut world = World::new("stopped", &dataset).await;
+    let mut world = World::with_server("stopped", &dataset).await;
     let store = world.store("out");
+    let proxy = world.put_s3_proxy().await;
+    // It gets as far as the claim, and sends nothing.
+    proxy.fail(Which::puts().of("/index.json"), Fault::Silence);
     let feeder = world.start();
     let is_claimed = async || store.size("job.json").await.unwrap().is_some();
     until("the output is claimed", is_claimed).await;
     feeder.kill().await;
+    proxy.heal();
     let stopped = json!({
         "format": "batchinference.dev/stopped/v1", "outcome": "TooManyFailedRows", "code": "batch_failed",
         "message": "enough", "at": "2026-11-25T01:00:00Z",
     });
     store.create("stopped.json", stopped.to_string()).await.unwrap();
-    world.add_server("server");
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "TooManyFailedRows");
     assert_eq!(status["progress"]["failed"], 20);
     assert!(world.counts().is_empty());
+    assert_eq!(world.servers_needed(), [false], "no server was needed");
 }
 
 #[tokio::test]

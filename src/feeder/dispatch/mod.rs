@@ -247,7 +247,7 @@ impl<Row: Affine> Dispatch<Row> {
                         None
                     }
                     RetryReason::ConnectionLost => {
-                        state.lost(now, jitter);
+                        state.in_vain(now, jitter);
                         None
                     }
                     RetryReason::TimedOut => None,

@@ -90,7 +90,11 @@ impl ReplicaState {
     }
 
     pub fn is_usable(&self, now: Instant) -> bool {
-        !self.is_hung() && self.paused_until.is_none_or(|until| until <= now)
+        !self.is_hung() && !self.is_paused(now)
+    }
+
+    fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| until > now)
     }
 
     /// When a pause ends, if that is later than `now`.
@@ -139,14 +143,10 @@ impl ReplicaState {
         }
     }
 
-    /// The connection of a row was lost.
-    pub fn lost(&mut self, now: Instant, jitter: f64) {
-        self.in_vain(now, jitter);
-    }
-
-    /// One row in vain says little. Several without an answer between them say that the next would be, too.
-    fn in_vain(&mut self, now: Instant, jitter: f64) {
-        if self.paused_until.is_some_and(|until| until > now) {
+    /// It had no room for a single row, or lost one. One in vain says little; several without an answer between them say that the
+    /// next would be, too.
+    pub fn in_vain(&mut self, now: Instant, jitter: f64) {
+        if self.is_paused(now) {
             return;
         }
         if self.vain > 0 {
@@ -157,7 +157,7 @@ impl ReplicaState {
 
     /// The rows in flight fail together: that is one failure.
     pub fn failed(&mut self, now: Instant, jitter: f64) {
-        if self.paused_until.is_some_and(|until| until > now) {
+        if self.is_paused(now) {
             return;
         }
         self.failures += 1;
