@@ -20,7 +20,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(30);
 ).message("maxFailedRows is a number of rows from 0 on, or a share of the rows from 0% to 100%"))]
 pub struct RowPolicy {
     /// How often a row is answered with a failure that may pass (a 5xx status, a broken answer, no answer in time) before it has
-    /// failed. Lost connections and lost servers do not count. Default: 5.
+    /// failed. Lost connections, refusals (429, 503) and lost servers do not count, unless they happen to the row where they happen to no
+    /// other. Default: 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_attempts: Option<i32>,

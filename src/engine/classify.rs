@@ -57,12 +57,7 @@ pub enum Verdict {
     /// The answer is the row's error; sending the row again would give the same.
     RowFailed,
     /// Send the row again, to this server or another.
-    Retry {
-        /// Why.
-        reason: RetryReason,
-        /// Whether one of the row's attempts is used up.
-        counts_as_attempt: bool,
-    },
+    Retry(RetryReason),
     /// The row is not to blame: send it to another server, and nothing to this one until its health path answers 200.
     ServerUnhealthy,
     /// The same, and the row was in the server when it failed. One row can be the cause, so who was there is remembered.
@@ -74,18 +69,18 @@ pub enum Verdict {
 /// Why a row is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryReason {
-    /// The server has no room: send less to it.
+    /// The server has no room: send less to it. No attempt is used up, unless the row is refused where no other is.
     Overloaded {
         /// When the server wants to be asked again, where it said so.
         retry_after: Option<Duration>,
     },
-    /// The server failed at this request.
+    /// The server failed at this request. An attempt is used up.
     ServerError,
-    /// The answer says success, and is not JSON.
+    /// The answer says success, and is not JSON. An attempt is used up.
     BadBody,
-    /// [`Fault::ConnectionLost`].
+    /// [`Fault::ConnectionLost`]. No attempt is used up.
     ConnectionLost,
-    /// [`Fault::TimedOut`].
+    /// [`Fault::TimedOut`]. An attempt is used up, unless the server gave no sign of life to any row.
     TimedOut,
 }
 
@@ -118,14 +113,8 @@ fn after_fault(fault: Fault) -> Verdict {
         Fault::ConnectFailed => Verdict::ServerUnhealthy,
         Fault::ServerGone => Verdict::ServerCrashed,
         // Also a kept connection that the server closed as the row was sent: no reason to leave the server.
-        Fault::ConnectionLost => Verdict::Retry {
-            reason: RetryReason::ConnectionLost,
-            counts_as_attempt: false,
-        },
-        Fault::TimedOut => Verdict::Retry {
-            reason: RetryReason::TimedOut,
-            counts_as_attempt: true,
-        },
+        Fault::ConnectionLost => Verdict::Retry(RetryReason::ConnectionLost),
+        Fault::TimedOut => Verdict::Retry(RetryReason::TimedOut),
     }
 }
 
@@ -150,25 +139,15 @@ fn is_loading(engine: Engine, answer: &Answer<'_>) -> bool {
 fn after_answer(answer: &Answer<'_>) -> Verdict {
     match answer.status {
         200..=299 if answer.body.is_json() => Verdict::Done,
-        200..=299 => counted(RetryReason::BadBody),
+        200..=299 => Verdict::Retry(RetryReason::BadBody),
         401 | 403 => Verdict::StopJob(StopReason::AccessDenied { status: answer.status }),
-        429 | 503 => Verdict::Retry {
-            reason: RetryReason::Overloaded {
-                retry_after: answer.retry_after,
-            },
-            counts_as_attempt: false,
-        },
+        429 | 503 => Verdict::Retry(RetryReason::Overloaded {
+            retry_after: answer.retry_after,
+        }),
         // llama-server: the endpoint is not enabled (`--embeddings`).
         501 => Verdict::RowFailed,
-        408 | 500.. => counted(RetryReason::ServerError),
+        408 | 500.. => Verdict::Retry(RetryReason::ServerError),
         _ => Verdict::RowFailed,
-    }
-}
-
-fn counted(reason: RetryReason) -> Verdict {
-    Verdict::Retry {
-        reason,
-        counts_as_attempt: true,
     }
 }
 

@@ -4,18 +4,9 @@ const DONE: Verdict = Verdict::Done;
 const FAILED: Verdict = Verdict::RowFailed;
 const UNHEALTHY: Verdict = Verdict::ServerUnhealthy;
 const CRASHED: Verdict = Verdict::ServerCrashed;
-const SERVER_ERROR: Verdict = Verdict::Retry {
-    reason: RetryReason::ServerError,
-    counts_as_attempt: true,
-};
-const BAD_BODY: Verdict = Verdict::Retry {
-    reason: RetryReason::BadBody,
-    counts_as_attempt: true,
-};
-const OVERLOADED: Verdict = Verdict::Retry {
-    reason: RetryReason::Overloaded { retry_after: None },
-    counts_as_attempt: false,
-};
+const SERVER_ERROR: Verdict = Verdict::Retry(RetryReason::ServerError);
+const BAD_BODY: Verdict = Verdict::Retry(RetryReason::BadBody);
+const OVERLOADED: Verdict = Verdict::Retry(RetryReason::Overloaded { retry_after: None });
 
 fn answered(engine: Engine, status: u16, body: &str) -> Verdict {
     let answer = Answer {
@@ -192,31 +183,19 @@ fn the_wait_that_an_overloaded_server_asks_for_is_kept() {
     };
     assert_eq!(
         classify(Engine::VLLM, Outcome::Answer(answer)),
-        Verdict::Retry {
-            reason: RetryReason::Overloaded { retry_after },
-            counts_as_attempt: false
-        }
+        Verdict::Retry(RetryReason::Overloaded { retry_after })
     );
 }
 
 #[test]
-fn faults_of_the_connection_use_up_no_attempt() {
+fn faults_of_the_connection_say_little_of_the_row() {
     for engine in [Engine::VLLM, Engine::LlamaCpp] {
         let fault = |fault| classify(engine, Outcome::Fault(fault));
         assert_eq!(fault(Fault::ConnectFailed), UNHEALTHY);
         assert_eq!(
             fault(Fault::ConnectionLost),
-            Verdict::Retry {
-                reason: RetryReason::ConnectionLost,
-                counts_as_attempt: false
-            }
+            Verdict::Retry(RetryReason::ConnectionLost)
         );
-        assert_eq!(
-            fault(Fault::TimedOut),
-            Verdict::Retry {
-                reason: RetryReason::TimedOut,
-                counts_as_attempt: true
-            }
-        );
+        assert_eq!(fault(Fault::TimedOut), Verdict::Retry(RetryReason::TimedOut));
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::Fault;
 use crate::openai::Endpoint;
 use crate::results::LedgerWriter;
 
-use super::dispatch::{ReplicaId, Silent};
+use super::dispatch::{ReplicaId, Sign, Silent};
 use super::failures::{Failures, Halt};
 use super::memory::Memory;
 use super::replicas::Replicas;
@@ -65,7 +65,7 @@ struct Feed {
     rows: Rows,
     all_read: bool,
     replicas: watch::Receiver<Replicas>,
-    probes: JoinSet<(ReplicaId, bool)>,
+    probes: JoinSet<(ReplicaId, Sign)>,
     model: Arc<str>,
     memory: Memory,
     reporter: Reporter,
@@ -158,7 +158,7 @@ impl Feed {
                 rows = self.rows.recv(), if outlook.wants_rows && outlook.has_room => self.take(rows)?,
                 () = sleep_until(outlook.wakes_at.unwrap_or_else(Instant::now)), if outlook.wakes_at.is_some() => {}
                 Ok(()) = ledger_status.changed(), if !outlook.has_room => {}
-                Some(Ok((replica, alive))) = self.probes.join_next() => self.take_probe(replica, alive),
+                Some(Ok((replica, sign))) = self.probes.join_next() => self.take_probe(replica, sign),
                 _ = watch.tick() => self.probe_the_silent(),
             }
         }
@@ -218,16 +218,16 @@ impl Feed {
         let endpoint = state.endpoint;
         for silent in state.dispatch.to_probe(Instant::now()) {
             let address = silent.address;
-            tracing::warn!(%address, "a server has rows and shows no progress; it is asked for one token");
+            tracing::warn!(%address, "a server is asked for one token, to see whether it works");
             let body = one_token(endpoint, &self.model);
             self.probes.spawn(probe(silent, endpoint, body, self.memory.clone()));
         }
     }
 
-    fn take_probe(&mut self, replica: ReplicaId, alive: bool) {
+    fn take_probe(&mut self, replica: ReplicaId, sign: Sign) {
         let mut state = self.work.state();
-        let taken_back = state.dispatch.probed(replica, alive, Instant::now());
-        if !alive {
+        let taken_back = state.dispatch.probed(replica, sign, Instant::now(), rand::random());
+        if sign == Sign::None {
             tracing::warn!(
                 requests = taken_back.len(),
                 "a server hangs and its rows are taken back"
@@ -252,21 +252,21 @@ impl Drop for Feed {
     }
 }
 
-/// Whether a server answers a request for one token. Its health path would tell of the process, not of the engine.
-async fn probe(silent: Silent, endpoint: Endpoint, body: Bytes, memory: Memory) -> (ReplicaId, bool) {
+/// What a server says to a request for one token. Its health path would tell of the process, not of the engine.
+async fn probe(silent: Silent, endpoint: Endpoint, body: Bytes, memory: Memory) -> (ReplicaId, Sign) {
     let outgoing = Outgoing {
         endpoint,
         body,
         request_id: "probe",
     };
     let mut connection = Connection::new(silent.address);
-    let reply = connection.send(outgoing, silent.patience, &memory).await;
-    let alive = match reply {
-        Reply::Answered(_) | Reply::TooLarge => true,
-        // It is not silent, and what it is will be found out by rows.
-        Reply::Fault(fault) => fault != Fault::TimedOut,
+    let sign = match connection.send(outgoing, silent.patience, &memory).await {
+        // A refusal of this request is an answer, too.
+        Reply::Answered(answered) if answered.status < 500 && answered.status != 429 => Sign::Answer,
+        Reply::Fault(Fault::TimedOut) => Sign::None,
+        Reply::Answered(_) | Reply::TooLarge | Reply::Fault(_) => Sign::Life,
     };
-    (silent.replica, alive)
+    (silent.replica, sign)
 }
 
 fn one_token(endpoint: Endpoint, model: &str) -> Bytes {

@@ -17,8 +17,11 @@ const OVERHEAD: u64 = 128 << 20;
 const LEAST: u64 = 32 << 20;
 /// Where there is no limit, or none that can be read.
 const DEFAULT_LIMIT: u64 = 1 << 30;
-/// Answers up to this size are not counted: they are most of all, and small in sum.
+/// Answers up to this size are part of what each row in flight has: they are most of all.
 const UNCOUNTED_ANSWER: usize = 16 << 10;
+/// What a row in flight takes besides its request: a small answer, and the buffers of its connection here and in the kernel, which
+/// counts them to the container.
+const ROW_IN_FLIGHT: u64 = 32 << 10;
 /// An answer is there twice while its line is written.
 const COPIES: usize = 2;
 
@@ -27,6 +30,7 @@ const COPIES: usize = 2;
 pub struct Memory {
     requests: Pool,
     answers: Pool,
+    rows_in_flight: usize,
     /// For one answer, when there is nothing left.
     beyond: Arc<Semaphore>,
 }
@@ -74,6 +78,7 @@ impl Memory {
         Self {
             requests: Pool::new(shared / 4),
             answers: Pool::new(shared / 2),
+            rows_in_flight: usize::try_from(shared / 4 / ROW_IN_FLIGHT).unwrap_or(usize::MAX),
             beyond: Arc::new(Semaphore::new(1)),
         }
     }
@@ -89,6 +94,12 @@ impl Memory {
         let mut texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
         let limit = texts.find_map(|text| limit_in(&text));
         Self::new(limit.unwrap_or(DEFAULT_LIMIT))
+    }
+
+    /// How many rows may be in flight.
+    #[must_use]
+    pub fn rows_in_flight(&self) -> usize {
+        self.rows_in_flight
     }
 
     /// Waits until a request of so many bytes may be held.
@@ -189,6 +200,12 @@ mod tests {
         assert_eq!(limit_in("max\n"), None);
         assert_eq!(limit_in("9223372036854771712\n"), None);
         assert_eq!(u64::from(Memory::new(0).requests.units) * UNIT as u64, LEAST / 4);
+    }
+
+    #[test]
+    fn rows_in_flight_have_a_quarter_of_the_memory() {
+        assert_eq!(Memory::new(DEFAULT_LIMIT).rows_in_flight(), 7168);
+        assert_eq!(Memory::new(0).rows_in_flight(), 256);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::dataset::{Block, BlockReader, DatasetRow, Index, RequestRead, SkippedRow, Source};
-use crate::openai::{CustomId, Endpoint, RowNumber};
+use crate::openai::{CustomId, Endpoint, RequestBody, RowNumber};
 use crate::results::{Durable, FinishedRow};
 
 use super::dispatch::Affine;
@@ -25,8 +25,6 @@ const ROWS_TOGETHER: usize = 128;
 const BYTES_TOGETHER: usize = 256 << 10;
 /// Handed over before they are asked for.
 const AHEAD: usize = 2;
-/// As much of a request tells which others it shares its beginning with, in bytes: the settings, and some of a system prompt.
-const BEGINNING: usize = 256;
 
 /// A row that is to be sent. It keeps its memory reserved as long as it lives.
 #[derive(Debug)]
@@ -147,7 +145,7 @@ impl RowReader {
             number: row.number,
             custom_id: row.request.custom_id,
             endpoint: row.request.endpoint,
-            affinity: beginning(&body),
+            affinity: affinity(&row.request.body),
             body,
             _memory: memory,
         }
@@ -191,9 +189,10 @@ impl<'a> Together<'a> {
     }
 }
 
-fn beginning(body: &Bytes) -> u64 {
+/// Rows of the same number share what a server keeps: the weights of an adapter, and the beginning of a prompt.
+fn affinity(body: &RequestBody) -> u64 {
     let mut hasher = DefaultHasher::new();
-    body[..body.len().min(BEGINNING)].hash(&mut hasher);
+    (body.model(), body.beginning()).hash(&mut hasher);
     hasher.finish()
 }
 

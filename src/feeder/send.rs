@@ -1,6 +1,7 @@
 //! Sends one row to one replica, over a connection that is kept for the next.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -13,6 +14,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -81,6 +83,31 @@ struct Open {
     is_over: bool,
 }
 
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotOpen {
+    /// The server takes none, or cannot be reached.
+    Refused,
+    /// There are no ports, files or memory left for one here.
+    Here,
+}
+
+impl NotOpen {
+    fn of(error: &io::Error) -> Self {
+        let of_here = [
+            Errno::ADDRNOTAVAIL,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+        ];
+        match Errno::from_io_error(error) {
+            Some(errno) if of_here.contains(&errno) => Self::Here,
+            _ => Self::Refused,
+        }
+    }
+}
+
 impl Connection {
     /// A connection that is opened when it is used.
     #[must_use]
@@ -126,15 +153,16 @@ impl Connection {
         {
             return Some(open);
         }
-        let mut open = Open::connect(self.address).await?;
+        let mut open = Open::connect(self.address).await.ok()?;
         open.is_ready().await.then_some(open)
     }
 
-    /// A server that ended takes no connection; one that only closed this one does.
+    /// A server that ended takes no connection; one that only closed this one does. Where none can be made from here, nothing is
+    /// known of the server.
     async fn why_lost(&self) -> Fault {
         match Open::connect(self.address).await {
-            Some(_) => Fault::ConnectionLost,
-            None => Fault::ServerGone,
+            Err(NotOpen::Refused) => Fault::ServerGone,
+            Ok(_) | Err(NotOpen::Here) => Fault::ConnectionLost,
         }
     }
 
@@ -153,12 +181,16 @@ impl Connection {
 }
 
 impl Open {
-    async fn connect(address: SocketAddr) -> Option<Self> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.ok()?.ok()?;
+    async fn connect(address: SocketAddr) -> Result<Self, NotOpen> {
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let stream = connected
+            .map_err(|_| NotOpen::Refused)?
+            .map_err(|error| NotOpen::of(&error))?;
         // Without it, a request's last bytes could wait for an acknowledgement. It works all the same.
         let _ = stream.set_nodelay(true);
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-        Some(Self {
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = handshake.map_err(|_| NotOpen::Refused)?;
+        Ok(Self {
             sender,
             driver: Box::pin(driver),
             is_over: false,
@@ -284,5 +316,17 @@ impl Reply {
             }),
         };
         classify(engine, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_ports_or_files_here_says_nothing_of_the_server() {
+        let why = |errno: Errno| NotOpen::of(&errno.into());
+        assert_eq!([Errno::ADDRNOTAVAIL, Errno::MFILE].map(why), [NotOpen::Here; 2]);
+        assert_eq!([Errno::CONNREFUSED, Errno::HOSTUNREACH].map(why), [NotOpen::Refused; 2]);
     }
 }

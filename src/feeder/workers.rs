@@ -32,10 +32,12 @@ pub const UNDURABLE_BYTES: usize = 8 << 20;
 /// seldom sent into one that is about to be closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The error of a row that servers die of.
+/// The error of a row that servers die of, or hang up at.
 const POISON_ROW: &str = "poison_row";
-const POISON_MESSAGE: &str = "the model server crashed each time it was given this row, the last times with no other row in it; \
+const SERVER_CRASHED: &str = "the model server crashed each time it was given this row, the last times with no other row in it; \
     it may be too large for the server's memory";
+const CONNECTION_LOST: &str = "the connection to the model server was lost each time it was given this row, the last times with no \
+    other row in it; the server's log may say why, or what is between ends connections that take long";
 
 /// What a request needs to know.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ impl Work {
     #[must_use]
     pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, max_attempts: u32, failures: Failures) -> Self {
         let state = State {
-            dispatch: Dispatch::new(max_attempts),
+            dispatch: Dispatch::new(max_attempts, requests.memory.rows_in_flight()),
             stop: None,
             halt: None,
             failures,
@@ -194,7 +196,11 @@ impl Work {
             }
             Settled::Poison => {
                 state.count_failed(|| Failure::without_answer(POISON_ROW));
-                let finished = self.requests.lines.unanswered(&row, POISON_ROW, POISON_MESSAGE);
+                let message = match verdict {
+                    Verdict::ServerCrashed => SERVER_CRASHED,
+                    _ => CONNECTION_LOST,
+                };
+                let finished = self.requests.lines.unanswered(&row, POISON_ROW, message);
                 self.ledger.record(finished);
             }
             Settled::Again => self.attention.notify_one(),

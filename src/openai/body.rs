@@ -14,7 +14,14 @@ use super::{
 pub struct RequestBody {
     json: Bytes,
     model: Option<ModelMember>,
+    /// Where the value begins that the model reads.
+    prompt: Option<usize>,
     has_members: bool,
+}
+
+/// Members that the model reads, by endpoint.
+fn is_prompt(key: &str) -> bool {
+    matches!(key, "messages" | "prompt" | "input")
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +31,9 @@ struct ModelMember {
 }
 
 impl RequestBody {
+    /// The most of a prompt that is compared with others, in bytes.
+    const BEGINNING: usize = 256;
+
     /// Reads a body out of its line; `line_offset` is where in the line it begins, for messages.
     pub(super) fn parse(json: Bytes, line_offset: usize) -> Result<Self, RowError> {
         let text = str::from_utf8(&json).map_err(|error| RowError::NotUtf8 {
@@ -34,12 +44,13 @@ impl RequestBody {
         }
         let mut models = Vec::new();
         let mut streams = Vec::new();
-        let mut has_members = false;
+        let (mut prompt, mut has_members) = (None, false);
         for_each_member(text, |key, value| {
             has_members = true;
             match key.as_str() {
                 "model" => models.push(value.get()),
                 "stream" => streams.push(value.get()),
+                key if is_prompt(key) => prompt = Some(offset_in(text, value.get())),
                 _ => {}
             }
         })
@@ -58,13 +69,14 @@ impl RequestBody {
         Ok(Self {
             json,
             model,
+            prompt,
             has_members,
         })
     }
 
     /// Reads a body where `scanner` is in `line`. `None` when something is wrong with it, and for a few odd ones that are good.
     pub(super) fn scan(line: &Bytes, scanner: &mut Scanner<'_>) -> Option<Self> {
-        let (start, mut model, mut has_members) = (scanner.position(), None, false);
+        let (start, mut model, mut prompt, mut has_members) = (scanner.position(), None, None, false);
         scanner.object(|scanner, key| {
             has_members = true;
             match key {
@@ -75,13 +87,19 @@ impl RequestBody {
                     model.replace(ModelMember { name, value }).is_none().then_some(())
                 }
                 "stream" => matches!(scanner.value(0)?, "false" | "null").then_some(()),
-                // The line and its body are two levels.
-                _ => scanner.value(RequestRow::MAX_DEPTH - 2).map(drop),
+                key => {
+                    if is_prompt(key) {
+                        prompt = Some(scanner.position() - start);
+                    }
+                    // The line and its body are two levels.
+                    scanner.value(RequestRow::MAX_DEPTH - 2).map(drop)
+                }
             }
         })?;
         Some(Self {
             json: line.slice(start..scanner.position()),
             model,
+            prompt,
             has_members,
         })
     }
@@ -96,6 +114,15 @@ impl RequestBody {
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.model.as_ref().map(|model| model.name.as_str())
+    }
+
+    /// How what the model reads begins: the first message as far as it is compared, which is often a system prompt that rows share.
+    #[must_use]
+    pub fn beginning(&self) -> &[u8] {
+        let prompt = &self.json[self.prompt.unwrap_or_default()..];
+        let longest = &prompt[..prompt.len().min(Self::BEGINNING)];
+        // The first closing brace ends a message, or a part of it.
+        longest.split(|byte| *byte == b'}').next().unwrap_or(longest)
     }
 
     /// The body as given, byte for byte, but with `name` as the value of the top-level `model`, which becomes the first
@@ -213,6 +240,26 @@ mod tests {
         assert!(refusal(r#"{"stream":1}"#).contains("the number 1"));
         assert_eq!(body(r#"{"stream":false}"#).as_bytes(), br#"{"stream":false}"#);
         assert_eq!(body(r#"{"stream":null}"#).as_bytes(), br#"{"stream":null}"#);
+    }
+
+    #[test]
+    fn rows_of_one_first_message_begin_alike_whatever_stands_before_and_after() {
+        let system = r#"[{"role":"system","content":"Be brief."},"#;
+        let rows = [
+            format!(r#"{{"seed":1,"messages":{system}{{"role":"user","content":"a"}}]}}"#),
+            format!(r#"{{"model":"a","messages":{system}{{"role":"user","content":"b"}}],"seed":2}}"#),
+        ];
+        for row in rows {
+            let row = format!(r#"{{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{row}}}"#);
+            let scanned = RequestRow::parse(&Bytes::from(row)).unwrap().body;
+            let expected = r#"[{"role":"system","content":"Be brief.""#;
+            assert_eq!(scanned.beginning(), expected.as_bytes());
+            assert_eq!(RequestBody::parse(scanned.json.clone(), 0).unwrap(), scanned);
+        }
+        assert_eq!(body(r#"{"prompt": "a b"}"#).beginning(), br#""a b""#);
+        let long = format!(r#"{{"input":"{}"}}"#, "a".repeat(1000));
+        assert_eq!(body(&long).beginning().len(), RequestBody::BEGINNING);
+        assert_eq!(body(r#"{"x":1}"#).beginning(), br#"{"x":1"#);
     }
 
     /// Members of an object whose text is as odd as JSON lets it be.

@@ -99,7 +99,11 @@ async fn a_storm_of_503_costs_no_row_an_attempt() {
 }
 
 fn server_turned_away(world: &World) -> u64 {
-    world.server("server").turned_away()
+    server_turned_away_by(world, "server")
+}
+
+fn server_turned_away_by(world: &World, pod: &str) -> u64 {
+    world.server(pod).turned_away()
 }
 
 #[tokio::test]
@@ -174,4 +178,40 @@ async fn an_answer_that_takes_minutes_is_waited_for_while_its_tokens_come() {
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);
     assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+/// Ten lost connections may be the network's fault, and with the waits between them they take two minutes.
+#[tokio::test]
+#[ignore = "three minutes: make soak"]
+async fn a_row_that_the_server_always_hangs_up_at_fails_and_no_other_does() {
+    let dataset = lines(50) + &line_with("hung-up-at", &json!({"close": "true"}));
+    let mut world = World::with_server("hung-up-at", &dataset).await;
+    let feeder = world.start();
+    assert_eq!(feeder.exit_code_within(Duration::from_mins(6)).await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "SomeRowsFailed");
+    let output = world.output().await;
+    output.prove(&dataset);
+    let failed = output.error_rows();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["custom_id"], "hung-up-at");
+    assert_eq!(failed[0]["error"]["code"], "poison_row");
+    let message = failed[0]["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the connection to the model server was lost each time"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_answers_every_row_with_500_fails_no_row_where_another_works() {
+    let dataset = lines(400);
+    let mut world = World::new("dead-device", &dataset).await;
+    for pod in ["dead", "alive"] {
+        world.add_server_with(pod, |settings| settings.latency = Duration::from_millis(20));
+    }
+    world.server("dead").set_storm(Some(Storm::of_all(500)));
+    let status = run(&mut world, &dataset).await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
+    let asked = server_turned_away_by(&world, "dead");
+    assert!((1..200).contains(&asked), "{asked}");
 }

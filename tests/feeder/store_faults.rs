@@ -136,7 +136,10 @@ async fn a_feeder_that_is_killed_while_the_store_is_gone_goes_on_when_it_is_back
 
 #[tokio::test]
 async fn a_store_that_refuses_for_a_while_is_waited_for_by_name() {
-    let dataset: String = ids(2).map(|id| held_line(&id, "later")).collect();
+    let dataset: String = ids(2)
+        .zip(["first", "last"])
+        .map(|(id, held)| held_line(&id, held))
+        .collect();
     for (folder, fault, reason) in [("skewed", SKEWED, "ClockSkew"), ("full", FULL, "OutputFull")] {
         let mut world = World::with_server(format!("store-{folder}"), &dataset).await;
         let proxy = world.put_s3_proxy().await;
@@ -146,9 +149,10 @@ async fn a_store_that_refuses_for_a_while_is_waited_for_by_name() {
         proxy.heal();
         world.until_received(2).await;
         proxy.fail(Which::puts().of("/segments/"), fault);
-        world.server("server").release_all();
+        world.server("server").release("first");
         let status = world.until_waits(reason).await;
         assert_eq!(status["feeder"]["serversNeeded"], true, "{status}");
+        world.server("server").release_all();
         proxy.heal();
         assert_eq!(feeder.exit_code().await, 0);
         world.output().await.prove(&dataset);

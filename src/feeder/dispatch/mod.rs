@@ -1,13 +1,18 @@
 //! Which row goes where, and when: a state machine without I/O or clock.
 //!
 //! A row *waits* ([`waiting`]) or is *in flight* at one replica ([`replica`]), and is gone when it is finished. A replica that can
-//! take a row asks for the next one: among new rows it gets those that it is the best for ([`affinity`]).
+//! take a row asks for the next one: among new rows it gets those that it is the best for ([`affinity`]). [`settle`] has what
+//! becomes of a row after a verdict.
 //!
-//! A row that was in flight in several crashes of servers is tried alone, at a replica that has finished all else, before it is
-//! given up as the one that crashes them. Rows that only shared a server with it are answered when they are tried alone.
+//! A row that was in flight in several crashes of servers, or lost or refused very often, is a suspect ([`tried`]): it is tried with
+//! few others and then alone, at a replica that has finished all else, before it is given up ([`suspects`]). Rows that only shared
+//! a server with it are answered then.
 
 mod affinity;
 mod replica;
+mod settle;
+mod suspects;
+mod tried;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,17 +21,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::{EngineLoad, RetryReason, Verdict};
+use crate::engine::EngineLoad;
 
-use super::backoff::{backoff, retry_after};
 use super::replicas::Replicas;
 
-pub use replica::ReplicaId;
 use replica::ReplicaState;
-use waiting::{Tried, Waiting};
+pub use replica::{ReplicaId, Sign};
+use tried::{Company, Tried};
+use waiting::{Asking, Waiting};
 
-/// Crashes with a row alone at the server, after which the row has failed. One could still be chance.
-const CRASHES_ALONE: u32 = 2;
 /// New rows that are read ahead while no replica is there to say how many it takes.
 const READ_AHEAD: usize = 64;
 /// So many times more rows may wait to be sent again before no new ones are read.
@@ -60,7 +63,7 @@ pub struct Assignment<Row> {
 pub enum Settled {
     /// The row is done: what this request brought, an answer or a failure, is its end.
     Finished,
-    /// The row is done: it crashes servers, and may not be sent any more.
+    /// The row is done: servers crash or hang up when they get it, and it may not be sent any more.
     Poison,
     /// The row will be sent again.
     Again,
@@ -86,6 +89,7 @@ pub type Aborted = Vec<RequestId>;
 #[derive(Debug)]
 pub struct Dispatch<Row> {
     max_attempts: u32,
+    most_in_flight: usize,
     replicas: BTreeMap<ReplicaId, ReplicaState>,
     waiting: Waiting<Row>,
     in_flight: HashMap<RequestId, InFlight<Row>>,
@@ -95,17 +99,19 @@ pub struct Dispatch<Row> {
 #[derive(Debug)]
 struct InFlight<Row> {
     replica: ReplicaId,
-    /// Whether no other row is at the replica.
-    is_alone: bool,
+    company: Company,
+    sent_at: Instant,
     tried: Tried<Row>,
 }
 
 impl<Row: Affine> Dispatch<Row> {
-    /// A row that was answered with a failure `max_attempts` times has failed. Faults that are no answer do not count.
+    /// A row that was answered with a failure `max_attempts` times has failed. Faults that are no answer do not count. At all
+    /// replicas together there are at most `most_in_flight` rows, or one at each.
     #[must_use]
-    pub fn new(max_attempts: u32) -> Self {
+    pub fn new(max_attempts: u32, most_in_flight: usize) -> Self {
         Self {
             max_attempts,
+            most_in_flight,
             replicas: BTreeMap::new(),
             waiting: Waiting::default(),
             in_flight: HashMap::new(),
@@ -124,7 +130,7 @@ impl<Row: Affine> Dispatch<Row> {
     #[must_use]
     pub fn wants_rows(&self) -> bool {
         let limits: usize = self.replicas.values().map(ReplicaState::limit).sum();
-        let wanted = limits.max(READ_AHEAD);
+        let wanted = limits.min(self.most_in_flight).max(READ_AHEAD);
         self.waiting.new_rows() < wanted && self.waiting.tried_rows() < wanted.saturating_mul(TRIED_ROWS)
     }
 
@@ -160,8 +166,9 @@ impl<Row: Affine> Dispatch<Row> {
 
     /// Gives the next row to a replica that can take one, the one with the most room, if there are both.
     pub fn next(&mut self, now: Instant) -> Option<Assignment<Row>> {
-        self.reserve_for_suspect(now);
-        let able = self.replicas.values().filter(|state| state.may_take(now));
+        self.reserve_for_suspects(now);
+        let share = self.share();
+        let able = self.replicas.values().filter(|state| state.may_take(now, share));
         let mut able: Vec<_> = able.map(|state| (state.in_flight, state.id)).collect();
         able.sort_unstable();
         able.into_iter().find_map(|(_, id)| self.next_for(id, now))
@@ -169,17 +176,24 @@ impl<Row: Affine> Dispatch<Row> {
 
     /// Gives the next row to this replica, if it can take one.
     pub fn next_for(&mut self, id: ReplicaId, now: Instant) -> Option<Assignment<Row>> {
-        self.reserve_for_suspect(now);
-        let state = self.replicas.get_mut(&id)?;
-        if !state.may_take(now) {
-            return None;
-        }
-        let is_alone = state.is_reserved;
-        let tried = if is_alone {
-            self.waiting.take_suspect(now)?
+        self.reserve_for_suspects(now);
+        let share = self.share();
+        let state = self.replicas.get(&id).filter(|state| state.may_take(now, share))?;
+        let (company, tried) = if state.is_reserved() {
+            self.take_suspect(id)?
         } else {
-            self.waiting.take(id, now)?
+            let is_only_one = !self.others(id).any(|other| other.is_usable(now));
+            let asking = Asking {
+                replica: id,
+                is_only_one,
+            };
+            (Company::Any, self.waiting.take(asking, now)?)
         };
+        self.send(id, company, tried, now)
+    }
+
+    fn send(&mut self, id: ReplicaId, company: Company, tried: Tried<Row>, now: Instant) -> Option<Assignment<Row>> {
+        let state = self.replicas.get_mut(&id)?;
         state.sent(now);
         self.next_number += 1;
         let request = RequestId(self.next_number);
@@ -191,11 +205,21 @@ impl<Row: Affine> Dispatch<Row> {
         };
         let flight = InFlight {
             replica: id,
-            is_alone,
+            company,
+            sent_at: now,
             tried,
         };
         self.in_flight.insert(request, flight);
         Some(assignment)
+    }
+
+    /// The most rows that one replica may have: all of them may have as many.
+    fn share(&self) -> usize {
+        (self.most_in_flight / self.replicas.len().max(1)).max(1)
+    }
+
+    fn others(&self, id: ReplicaId) -> impl Iterator<Item = &ReplicaState> {
+        self.replicas.values().filter(move |state| state.id != id)
     }
 
     /// When [`Self::next`] may find something without anything else happening. Only of use right after it found nothing.
@@ -205,79 +229,6 @@ impl<Row: Affine> Dispatch<Row> {
         let resumes = self.replicas.values().filter(|_| has_due);
         let resumes = resumes.filter_map(|state| state.resumes_at(now));
         self.waiting.next_due(now).into_iter().chain(resumes).min()
-    }
-
-    /// Takes the verdict on a request, and how much work the answer was (see [`super::concurrency::work`]). `jitter`, from 0 to 1,
-    /// spreads what is sent again.
-    pub fn settle(&mut self, request: RequestId, verdict: Verdict, work: u64, now: Instant, jitter: f64) -> Settled {
-        let Some(flight) = self.in_flight.remove(&request) else {
-            return Settled::TakenBack;
-        };
-        let InFlight {
-            replica,
-            is_alone,
-            mut tried,
-        } = flight;
-        tried.tries += 1;
-        let pause = backoff(tried.tries, jitter);
-        let Some(state) = self.replicas.get_mut(&replica) else {
-            self.waiting.add_again(tried);
-            return Settled::Again;
-        };
-        let in_flight = state.in_flight;
-        state.over();
-        state.is_reserved &= !is_alone;
-        match verdict {
-            Verdict::Done | Verdict::RowFailed => {
-                state.answered(now, work, in_flight);
-                return Settled::Finished;
-            }
-            Verdict::Retry {
-                reason,
-                counts_as_attempt,
-            } => {
-                let asked = match reason {
-                    RetryReason::Overloaded { retry_after: asked } => {
-                        let asked = asked.map(retry_after);
-                        state.refused(now, in_flight, asked, jitter);
-                        asked
-                    }
-                    RetryReason::ServerError | RetryReason::BadBody => {
-                        state.answered(now, work, in_flight);
-                        None
-                    }
-                    RetryReason::ConnectionLost => {
-                        state.in_vain(now, jitter);
-                        None
-                    }
-                    RetryReason::TimedOut => None,
-                };
-                if !matches!(reason, RetryReason::ConnectionLost) {
-                    // The server has outlived the row.
-                    (tried.crashes, tried.crashes_alone) = (0, 0);
-                }
-                tried.attempts += u32::from(counts_as_attempt);
-                if tried.attempts >= self.max_attempts {
-                    return Settled::Finished;
-                }
-                self.waiting.delay(tried, now + pause.max(asked.unwrap_or_default()));
-            }
-            Verdict::ServerCrashed => {
-                state.failed(now, jitter);
-                tried.crashes += 1;
-                tried.crashes_alone += u32::from(is_alone);
-                if tried.crashes_alone >= CRASHES_ALONE {
-                    return Settled::Poison;
-                }
-                self.waiting.add_again(tried);
-            }
-            Verdict::ServerUnhealthy => {
-                state.failed(now, jitter);
-                self.waiting.add_again(tried);
-            }
-            Verdict::StopJob(_) => self.waiting.add_again(tried),
-        }
-        Settled::Again
     }
 
     /// Takes the replicas that are ready now. Rows at one that is gone may go to another at once, and are not to blame.
@@ -315,17 +266,18 @@ impl<Row: Affine> Dispatch<Row> {
         silent.collect()
     }
 
-    /// Takes what a probe found. Rows at a replica that hangs are taken back, and are not to blame.
+    /// Takes what a probe found. Rows at a replica that hangs are taken back, and are not to blame. `jitter`, from 0 to 1, spreads
+    /// when one is probed again.
     #[must_use]
-    pub fn probed(&mut self, id: ReplicaId, alive: bool, now: Instant) -> Aborted {
+    pub fn probed(&mut self, id: ReplicaId, sign: Sign, now: Instant, jitter: f64) -> Aborted {
         let Some(state) = self.replicas.get_mut(&id) else {
             return Aborted::new();
         };
-        state.probed(alive, now);
-        let aborted = if alive {
-            Aborted::new()
-        } else {
+        state.probed(sign, now, jitter);
+        let aborted = if state.is_hung() {
             self.take_back(|replica| replica == id)
+        } else {
+            Aborted::new()
         };
         self.find_homes();
         aborted
@@ -337,36 +289,32 @@ impl<Row: Affine> Dispatch<Row> {
         lost.sort_unstable_by_key(|(request, _)| *request);
         let mut aborted = Aborted::new();
         for (request, flight) in lost {
-            if let Some(state) = self.replicas.get_mut(&flight.replica) {
-                state.over();
-                state.is_reserved &= !flight.is_alone;
-            }
+            self.release(&flight);
             aborted.push(request);
             self.waiting.add_again(flight.tried);
         }
         aborted
     }
 
+    /// A request is over, however it ended. Returns how many its replica had, with it.
+    fn release(&mut self, flight: &InFlight<Row>) -> usize {
+        let Some(state) = self.replicas.get_mut(&flight.replica) else {
+            return 1;
+        };
+        let counted = state.in_flight;
+        state.over();
+        counted
+    }
+
+    fn with(&mut self, id: ReplicaId, change: impl FnOnce(&mut ReplicaState)) {
+        if let Some(state) = self.replicas.get_mut(&id) {
+            change(state);
+        }
+    }
+
     fn find_homes(&mut self) {
         self.waiting
             .set_candidates(self.replicas.values().map(ReplicaState::candidate));
-    }
-
-    /// One replica at a time is kept for rows that are to be tried alone: the one that will be empty first.
-    fn reserve_for_suspect(&mut self, now: Instant) {
-        if !self.waiting.has_suspects(now) {
-            return;
-        }
-        for state in self.replicas.values_mut() {
-            state.is_reserved &= state.is_usable(now);
-        }
-        if self.replicas.values().any(|state| state.is_reserved) {
-            return;
-        }
-        let usable = self.replicas.values_mut().filter(|state| state.is_usable(now));
-        if let Some(state) = usable.min_by_key(|state| state.in_flight) {
-            state.is_reserved = true;
-        }
     }
 }
 

@@ -11,11 +11,16 @@ use super::super::backoff::backoff;
 use super::super::concurrency::Concurrency;
 use super::super::replicas::Replica;
 use super::affinity::{Candidate, seed};
+use super::suspects::Reserved;
 
 /// Without an answer and without movement in the engine's own counters for this long, a replica with rows in flight is probed.
 const SILENCE: Duration = Duration::from_mins(1);
 /// The same where the engine tells no counters: a long answer, without streaming, looks like silence.
 const SILENCE_WITHOUT_COUNTERS: Duration = Duration::from_mins(10);
+/// The same where it told them, and tells them no more: they may hang with the engine, or wait for a long step of it.
+const SILENCE_SINCE_COUNTERS: Duration = Duration::from_mins(3);
+/// Rows in vain, without an answer between them, after which one row at a time finds out whether the server is back.
+const VAIN_ROWS: u32 = 3;
 /// Counters that were read within this time speak for the engine.
 const COUNTERS_ARE_FRESH: Duration = Duration::from_secs(30);
 /// A replica that hangs is probed again after this time: it may have been stopped for a while only.
@@ -35,14 +40,32 @@ pub(super) struct ReplicaState {
     concurrency: Concurrency,
     /// Failures in a row, of the server as a whole.
     failures: u32,
-    /// Rows that it had no room for, or lost, since its last answer.
+    /// Rows that it answered with a failure of its own since it last answered well.
+    errors: u32,
+    /// Rows that it had no room for, or lost, or failed at while others did not, since its last answer.
     vain: u32,
+    /// Whether it has answered a row since it last failed at one.
+    is_proven: bool,
+    wants_proof: bool,
     paused_until: Option<Instant>,
-    /// It takes one row only, when all others are finished.
-    pub is_reserved: bool,
+    /// It takes no other rows.
+    pub reserved: Option<Reserved>,
     progress_at: Instant,
+    /// A row had no answer in time, and there was no other sign of life: it takes no rows until a probe has found out.
+    is_doubted: bool,
     work: Option<(Instant, u64)>,
     probe: Probe,
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// An answer, as rows get it.
+    Answer,
+    /// A fault or a refusal: it is not silent, and no more is known.
+    Life,
+    /// Nothing.
+    None,
 }
 
 /// Whether a replica still works at all.
@@ -65,10 +88,14 @@ impl ReplicaState {
             in_flight: 0,
             concurrency: Concurrency::default(),
             failures: 0,
+            errors: 0,
             vain: 0,
+            is_proven: false,
+            wants_proof: false,
             paused_until: None,
-            is_reserved: false,
+            reserved: None,
             progress_at: now,
+            is_doubted: false,
             work: None,
             probe: Probe::None,
         }
@@ -80,17 +107,52 @@ impl ReplicaState {
 
     /// How many rows it may have at once.
     pub fn limit(&self) -> usize {
-        // After a failure, one row at a time finds out whether the server is back.
-        let is_doubtful = self.failures > 0 || self.is_reserved;
+        // After failures, one row at a time finds out whether the server is back.
+        let is_doubtful = self.failures > 0 || self.vain >= VAIN_ROWS;
         if is_doubtful { 1 } else { self.concurrency.limit() }
     }
 
-    pub fn may_take(&self, now: Instant) -> bool {
-        self.in_flight < self.limit() && self.is_usable(now)
+    /// Whether it takes a row now, of which it may have no more than `share`.
+    pub fn may_take(&self, now: Instant, share: usize) -> bool {
+        let has_room = match self.reserved {
+            None => self.in_flight < self.limit().min(share),
+            Some(reserved) if reserved.sent == 0 => self.in_flight == 0,
+            Some(reserved) => reserved.sent < reserved.size,
+        };
+        has_room && self.is_usable(now)
     }
 
     pub fn is_usable(&self, now: Instant) -> bool {
-        !self.is_hung() && !self.is_paused(now)
+        !self.is_hung() && !self.is_doubted && !self.is_paused(now)
+    }
+
+    /// Whether it has shown that it works, so that a fault may be put down to a row.
+    pub fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// Whether it works now, and does not only fail.
+    pub fn works(&self, now: Instant) -> bool {
+        self.is_proven && self.vain == 0 && self.errors == 0 && self.is_usable(now)
+    }
+
+    /// Has it probed, unless it shows by itself that it works.
+    pub fn ask_for_proof(&mut self) {
+        self.wants_proof = true;
+    }
+
+    pub fn is_reserved(&self) -> bool {
+        self.reserved.is_some()
+    }
+
+    pub fn reserve(&mut self, reserved: Reserved) {
+        self.reserved = Some(reserved);
+    }
+
+    /// Gives up a reservation of which nothing was sent yet, and that it is not fit for any more.
+    pub fn keep_reserved(&mut self, now: Instant) {
+        let is_fit = self.is_proven && self.is_usable(now);
+        self.reserved = self.reserved.filter(|reserved| reserved.sent > 0 || is_fit);
     }
 
     fn is_paused(&self, now: Instant) -> bool {
@@ -118,22 +180,57 @@ impl ReplicaState {
         self.in_flight += 1;
     }
 
-    /// A request is over, however it ended.
+    /// A request is over, however it ended. With the last of a group of suspects the others may come.
     pub fn over(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        let is_over = |reserved: &Reserved| reserved.sent > 0 && self.in_flight == 0;
+        self.reserved = self.reserved.filter(|reserved| !is_over(reserved));
     }
 
     /// The server answered. `in_flight` counted the row still.
     pub fn answered(&mut self, now: Instant, work: u64, in_flight: usize) {
-        self.failures = 0;
-        self.vain = 0;
-        self.progress_at = now;
+        self.shows_life(now);
+        (self.failures, self.vain, self.errors) = (0, 0, 0);
+        self.is_proven = true;
         self.concurrency.answered(now, work, in_flight);
+    }
+
+    /// The server answered that it failed. That may be the row's fault, but hardly where others work (`jitter` is given then): such
+    /// a server fails fast, and would get most rows.
+    pub fn answered_with_error(&mut self, now: Instant, jitter: Option<f64>) {
+        self.shows_life(now);
+        self.is_proven = false;
+        self.failures = 0;
+        self.errors += 1;
+        match jitter {
+            Some(jitter) => self.in_vain(now, jitter),
+            None => self.vain = 0,
+        }
+    }
+
+    /// The connection was lost.
+    pub fn lost(&mut self, now: Instant, jitter: f64) {
+        self.is_proven = false;
+        self.in_vain(now, jitter);
+    }
+
+    /// Whether a row that was sent then, and had no answer in time, may have no more to do with it than all others: the server showed
+    /// no life for most of that time. It is probed then.
+    pub fn was_silent(&mut self, sent_at: Instant, now: Instant) -> bool {
+        let waited = now.duration_since(sent_at);
+        self.is_doubted |= now.duration_since(self.progress_at) >= waited / 2;
+        self.is_doubted
+    }
+
+    fn shows_life(&mut self, now: Instant) {
+        self.progress_at = now;
+        self.is_doubted = false;
     }
 
     /// The server has no room. `in_flight` counted the row still.
     pub fn refused(&mut self, now: Instant, in_flight: usize, retry_after: Option<Duration>, jitter: f64) {
-        self.progress_at = now;
+        self.shows_life(now);
+        self.is_proven = false;
         self.concurrency.refused(now, in_flight);
         match retry_after {
             Some(pause) => self.pause(now, pause),
@@ -145,7 +242,7 @@ impl ReplicaState {
 
     /// It had no room for a single row, or lost one. One in vain says little; several without an answer between them say that the
     /// next would be, too.
-    pub fn in_vain(&mut self, now: Instant, jitter: f64) {
+    fn in_vain(&mut self, now: Instant, jitter: f64) {
         if self.is_paused(now) {
             return;
         }
@@ -157,6 +254,7 @@ impl ReplicaState {
 
     /// The rows in flight fail together: that is one failure.
     pub fn failed(&mut self, now: Instant, jitter: f64) {
+        self.is_proven = false;
         if self.is_paused(now) {
             return;
         }
@@ -172,7 +270,7 @@ impl ReplicaState {
     pub fn observed(&mut self, now: Instant, load: EngineLoad) {
         self.concurrency.observed(now, load, self.in_flight);
         if self.work.is_none_or(|(_, work)| work != load.work) {
-            self.progress_at = now;
+            self.shows_life(now);
         }
         self.work = Some((now, load.work));
     }
@@ -185,34 +283,48 @@ impl ReplicaState {
     pub fn wants_probe(&mut self, now: Instant) -> bool {
         let hung = match self.probe {
             Probe::Hung { again_at } if again_at <= now => true,
-            Probe::None if self.is_silent(now) => false,
+            Probe::None if self.is_silent(now) || self.is_doubted || self.is_unproven(now) => false,
             Probe::None | Probe::Asked { .. } | Probe::Hung { .. } => return false,
         };
         self.probe = Probe::Asked { hung };
+        self.wants_proof = false;
         true
     }
 
     /// How long a probe has for an answer. One that has to wait for others' long answers first looks like silence too.
     pub fn probe_patience(&self, now: Instant) -> Duration {
-        let counters = self
-            .work
-            .is_some_and(|(at, _)| now.duration_since(at) < COUNTERS_ARE_FRESH);
-        if counters { SILENCE } else { SILENCE_WITHOUT_COUNTERS }
+        match self.work {
+            Some((at, _)) if now.duration_since(at) < COUNTERS_ARE_FRESH => SILENCE,
+            Some(_) => SILENCE_SINCE_COUNTERS,
+            None => SILENCE_WITHOUT_COUNTERS,
+        }
+    }
+
+    fn is_unproven(&self, now: Instant) -> bool {
+        self.wants_proof && !self.is_proven && self.is_usable(now)
     }
 
     fn is_silent(&self, now: Instant) -> bool {
         self.in_flight > 0 && now.duration_since(self.progress_at) >= self.probe_patience(now)
     }
 
-    /// What a probe found.
-    pub fn probed(&mut self, alive: bool, now: Instant) {
-        if alive {
-            self.probe = Probe::None;
-            self.progress_at = now;
-        } else {
-            self.probe = Probe::Hung {
+    /// Takes what a probe found.
+    pub fn probed(&mut self, sign: Sign, now: Instant, jitter: f64) {
+        self.probe = match sign {
+            Sign::Answer | Sign::Life => Probe::None,
+            Sign::None => Probe::Hung {
                 again_at: now + PROBE_AGAIN,
-            };
+            },
+        };
+        if sign != Sign::None {
+            self.shows_life(now);
+        }
+        match sign {
+            Sign::Answer => {
+                (self.failures, self.vain) = (0, 0);
+                self.is_proven = true;
+            }
+            Sign::Life | Sign::None => self.lost(now, jitter),
         }
     }
 }

@@ -3,10 +3,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::StopReason;
+use crate::engine::{RetryReason, StopReason, Verdict};
 use crate::feeder::replicas::Replica;
 
 const MAX_ATTEMPTS: u32 = 5;
+const MOST_IN_FLIGHT: usize = 10_000;
 /// Of a replica that was never heard of.
 const LIMIT: usize = 64;
 
@@ -16,22 +17,13 @@ impl Affine for u32 {
     }
 }
 
-const SERVER_ERROR: Verdict = Verdict::Retry {
-    reason: RetryReason::ServerError,
-    counts_as_attempt: true,
-};
-const LOST: Verdict = Verdict::Retry {
-    reason: RetryReason::ConnectionLost,
-    counts_as_attempt: false,
-};
+const SERVER_ERROR: Verdict = Verdict::Retry(RetryReason::ServerError);
+const LOST: Verdict = Verdict::Retry(RetryReason::ConnectionLost);
 
 fn overloaded(seconds: u64) -> Verdict {
-    Verdict::Retry {
-        reason: RetryReason::Overloaded {
-            retry_after: Some(Duration::from_secs(seconds)),
-        },
-        counts_as_attempt: false,
-    }
+    Verdict::Retry(RetryReason::Overloaded {
+        retry_after: Some(Duration::from_secs(seconds)),
+    })
 }
 
 fn replica(number: u8) -> Replica {
@@ -46,7 +38,7 @@ fn replicas(numbers: &[u8]) -> Replicas {
 }
 
 fn dispatch(rows: u32, ready: &[u8]) -> Dispatch<u32> {
-    let mut dispatch = Dispatch::new(MAX_ATTEMPTS);
+    let mut dispatch = Dispatch::new(MAX_ATTEMPTS, MOST_IN_FLIGHT);
     (0..rows).for_each(|row| dispatch.add(row));
     set_replicas(&mut dispatch, ready);
     dispatch
@@ -138,10 +130,7 @@ fn a_replica_never_has_more_than_its_limit() {
 
 #[test]
 fn a_server_that_has_no_room_for_a_single_row_is_asked_more_and_more_seldom() {
-    let refused = Verdict::Retry {
-        reason: RetryReason::Overloaded { retry_after: None },
-        counts_as_attempt: false,
-    };
+    let refused = Verdict::Retry(RetryReason::Overloaded { retry_after: None });
     let (mut now, mut asked) = (Instant::now(), 0);
     let end = now + seconds(300);
     let mut dispatch = dispatch(5000, &[1]);
@@ -326,85 +315,6 @@ fn new_rows_and_rows_that_are_due_again_take_turns() {
     assert_eq!(order, [10, 0, 11, 1, 12, 2, 13, 3]);
 }
 
-/// Crashes the server under all rows that are in flight, and goes on when it is back.
-fn crash(dispatch: &mut Dispatch<u32>, sent: Vec<Assignment<u32>>, now: &mut Instant) -> Vec<Settled> {
-    let settle = |sent: Assignment<u32>| dispatch.settle(sent.request, Verdict::ServerCrashed, 1, *now, 1.0);
-    let settled = sent.into_iter().map(settle).collect();
-    *now += seconds(60);
-    settled
-}
-
-/// A server that dies of row 3, with 10 rows. Returns what was finished and what was found to be poison.
-fn run_with_poison(ready: &[u8]) -> (Vec<u32>, Vec<u32>) {
-    let mut now = Instant::now();
-    let mut dispatch = dispatch(10, ready);
-    let (mut finished, mut poison) = (Vec::new(), Vec::new());
-    for _ in 0..100 {
-        let sent = send_all(&mut dispatch, now);
-        let of_poison = sent.iter().find(|sent| sent.row == 3).map(|sent| sent.replica);
-        let (crashed, answered): (Vec<_>, Vec<_>) = sent.into_iter().partition(|sent| Some(sent.replica) == of_poison);
-        for sent in answered {
-            dispatch.settle(sent.request, Verdict::Done, 1, now, 0.0);
-            finished.push(sent.row);
-        }
-        let crashed_rows = rows(&crashed);
-        let settled = crash(&mut dispatch, crashed, &mut now);
-        let is_poison = settled
-            .iter()
-            .zip(crashed_rows)
-            .filter(|(settled, _)| **settled == Settled::Poison);
-        poison.extend(is_poison.map(|(_, row)| row));
-    }
-    assert!(dispatch.is_empty());
-    finished.sort_unstable();
-    (finished, poison)
-}
-
-#[test]
-fn a_row_that_crashes_servers_is_found_and_no_other_fails_with_it() {
-    for ready in [&[1][..], &[1, 2], &[1, 2, 3]] {
-        let (finished, poison) = run_with_poison(ready);
-        assert_eq!(finished, [0, 1, 2, 4, 5, 6, 7, 8, 9], "{ready:?}");
-        assert_eq!(poison, [3], "{ready:?}");
-    }
-}
-
-#[test]
-fn a_suspect_is_tried_alone_and_the_others_go_on() {
-    let mut now = Instant::now();
-    let mut dispatch = dispatch(1, &[1]);
-    for _ in 0..2 {
-        let sent = send_all(&mut dispatch, now);
-        crash(&mut dispatch, sent, &mut now);
-    }
-    let sent = dispatch.next(now).unwrap();
-    dispatch.add(8);
-    assert_eq!(dispatch.next(now), None, "the suspect is alone");
-    assert_eq!(dispatch.set_replicas(&replicas(&[1, 2]), now), []);
-    let other = dispatch.next(now).unwrap();
-    assert_eq!((other.row, pod(&dispatch, &other)), (8, "server-2".into()));
-    dispatch.settle(sent.request, Verdict::Done, 1, now, 0.0);
-    dispatch.add(9);
-    let next = dispatch.next(now).unwrap();
-    assert_eq!((next.row, next.replica), (9, sent.replica));
-}
-
-#[test]
-fn a_row_that_a_server_survived_is_no_suspect() {
-    let mut now = Instant::now();
-    let mut dispatch = dispatch(1, &[1]);
-    for verdict in [Verdict::ServerCrashed, SERVER_ERROR, Verdict::ServerCrashed] {
-        let sent = dispatch.next(now).unwrap();
-        dispatch.settle(sent.request, verdict, 1, now, 1.0);
-        now += seconds(60);
-    }
-    dispatch.add(8);
-    let sent = dispatch.next(now).unwrap();
-    dispatch.settle(sent.request, Verdict::Done, 1, now, 0.0);
-    dispatch.add(9);
-    assert_eq!(send_all(&mut dispatch, now).len(), 2, "no replica is kept for it");
-}
-
 fn load(work: u64) -> EngineLoad {
     EngineLoad {
         running: 1,
@@ -447,7 +357,7 @@ fn rows_of_a_hung_replica_go_to_others_and_it_may_come_back() {
     let sent = dispatch.next(start).unwrap();
     let mut now = start + seconds(3600);
     assert_eq!(dispatch.to_probe(now)[0].address, sent.address);
-    assert_eq!(dispatch.probed(sent.replica, false, now), [sent.request]);
+    assert_eq!(dispatch.probed(sent.replica, Sign::None, now, 0.0), [sent.request]);
     assert_eq!(dispatch.hung_pods().collect::<Vec<_>>(), ["server-1"]);
     assert_eq!(dispatch.next(now), None);
     assert_eq!(dispatch.set_replicas(&replicas(&[1, 2]), now), []);
@@ -455,7 +365,7 @@ fn rows_of_a_hung_replica_go_to_others_and_it_may_come_back() {
     assert_eq!((elsewhere.row, pod(&dispatch, &elsewhere)), (0, "server-2".into()));
     now += seconds(30);
     assert_eq!(dispatch.to_probe(now)[0].address, sent.address);
-    assert_eq!(dispatch.probed(sent.replica, true, now), []);
+    assert_eq!(dispatch.probed(sent.replica, Sign::Answer, now, 0.0), []);
     assert_eq!(dispatch.hung_pods().count(), 0);
     dispatch.settle(elsewhere.request, Verdict::Done, 1, now, 0.0);
     (10..200).for_each(|row| dispatch.add(row));
@@ -463,13 +373,133 @@ fn rows_of_a_hung_replica_go_to_others_and_it_may_come_back() {
     assert!(sent_to.iter().any(|it| it.replica == sent.replica));
 }
 
+const TIMED_OUT: Verdict = Verdict::Retry(RetryReason::TimedOut);
+
+#[test]
+fn rows_that_time_out_at_a_silent_server_are_not_to_blame_until_it_has_answered() {
+    let mut now = Instant::now();
+    let mut dispatch = dispatch(2, &[1]);
+    let sent = send_all(&mut dispatch, now);
+    now += seconds(5);
+    for sent in &sent {
+        assert_eq!(dispatch.settle(sent.request, TIMED_OUT, 1, now, 0.0), Settled::Again);
+    }
+    now += seconds(60);
+    assert_eq!(
+        dispatch.next(now),
+        None,
+        "it takes no rows until it is known whether it hangs"
+    );
+    assert_eq!(dispatch.to_probe(now).len(), 1);
+    assert_eq!(dispatch.probed(sent[0].replica, Sign::None, now, 0.0), []);
+    assert_eq!(dispatch.hung_pods().collect::<Vec<_>>(), ["server-1"]);
+    set_replicas(&mut dispatch, &[2]);
+    // It shows life, so that each counts.
+    let other = dispatch.next(now).unwrap();
+    for attempt in 1..=MAX_ATTEMPTS {
+        let sent = dispatch.next(now).unwrap();
+        dispatch.observed(sent.replica, load(attempt.into()), now + seconds(4));
+        let settled = dispatch.settle(sent.request, TIMED_OUT, 1, now + seconds(5), 0.0);
+        let expected = if attempt == MAX_ATTEMPTS {
+            Settled::Finished
+        } else {
+            Settled::Again
+        };
+        assert_eq!(settled, expected, "attempt {attempt}");
+        now += seconds(60);
+    }
+    assert_eq!(
+        dispatch.settle(other.request, Verdict::Done, 1, now, 0.0),
+        Settled::Finished
+    );
+}
+
+#[test]
+fn a_row_that_always_times_out_fails_though_the_server_is_silent_meanwhile() {
+    let mut now = Instant::now();
+    let mut dispatch = dispatch(1, &[1]);
+    for tries in 1.. {
+        let sent = dispatch.next(now).unwrap();
+        now += seconds(5);
+        let settled = dispatch.settle(sent.request, TIMED_OUT, 1, now, 0.0);
+        for silent in dispatch.to_probe(now) {
+            assert_eq!(dispatch.probed(silent.replica, Sign::Answer, now, 0.0), []);
+        }
+        if settled == Settled::Finished {
+            assert_eq!(tries, MAX_ATTEMPTS + 2);
+            return;
+        }
+        now += seconds(60);
+    }
+}
+
+#[test]
+fn a_server_that_stopped_to_tell_its_counters_is_probed_sooner() {
+    let told_at_first = |half_minute| (half_minute < 2).then_some(half_minute);
+    assert_eq!(probes(3, told_at_first), 0);
+    assert_eq!(probes(5, told_at_first), 1);
+}
+
+#[test]
+fn a_replica_that_only_fails_gets_few_rows_where_another_works() {
+    let mut now = Instant::now();
+    let mut dispatch = dispatch(0, &[1, 2]);
+    let (mut at_broken, mut finished) = (0, 0);
+    for row in 0..2000 {
+        dispatch.add(row);
+        for sent in send_all(&mut dispatch, now) {
+            let is_broken = pod(&dispatch, &sent) == "server-1";
+            let verdict = if is_broken { SERVER_ERROR } else { Verdict::Done };
+            at_broken += u32::from(is_broken);
+            let settled = dispatch.settle(sent.request, verdict, 1, now, 1.0);
+            assert!(settled == Settled::Again || !is_broken, "row {} failed", sent.row);
+            finished += u32::from(settled == Settled::Finished);
+        }
+        now += Duration::from_millis(10);
+    }
+    assert!(finished > 1900, "{finished}");
+    // Until the other one has had its first row, after half a second, nothing says that it is not the rows.
+    assert!((50..70).contains(&at_broken), "{at_broken}");
+}
+
+#[test]
+fn a_replica_that_fails_alone_is_not_spared_so_that_its_rows_end_soon() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(100, &[1]);
+    for sent in send_all(&mut dispatch, now) {
+        dispatch.settle(sent.request, SERVER_ERROR, 1, now, 1.0);
+    }
+    assert_eq!(send_all(&mut dispatch, now).len(), 100 - LIMIT);
+}
+
+#[test]
+fn rows_in_flight_are_bounded_and_the_bound_is_shared() {
+    let now = Instant::now();
+    let mut dispatch = Dispatch::new(MAX_ATTEMPTS, 20);
+    (0..100).for_each(|row| dispatch.add(row));
+    set_replicas(&mut dispatch, &[1]);
+    let first = send_all(&mut dispatch, now);
+    assert_eq!(first.len(), 20);
+    set_replicas(&mut dispatch, &[1, 2]);
+    assert_eq!(
+        send_all(&mut dispatch, now).len(),
+        10,
+        "the other has its share at once"
+    );
+    dispatch.settle(first[0].request, Verdict::Done, 1, now, 0.0);
+    assert_eq!(dispatch.next(now), None, "the first one has more than its share");
+}
+
+#[path = "suspects_tests.rs"]
+mod suspects;
+
 #[derive(Clone, Debug)]
 enum Step {
     Add,
     Send,
     Settle(usize, Verdict),
     Replicas(BTreeSet<u8>),
-    Probe(bool),
+    Probe(Sign),
     Pass(u64),
 }
 
@@ -489,7 +519,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Send),
         4 => (0_usize..50, verdict).prop_map(|(which, verdict)| Step::Settle(which, verdict)),
         1 => prop::collection::btree_set(1_u8..4, 0..3).prop_map(Step::Replicas),
-        1 => any::<bool>().prop_map(Step::Probe),
+        1 => prop::sample::select(vec![Sign::Answer, Sign::Life, Sign::None]).prop_map(Step::Probe),
         2 => (0_u64..400_000).prop_map(Step::Pass),
     ]
 }
@@ -498,7 +528,7 @@ proptest! {
     /// Whatever happens, each row is in one place, and all rows finish once servers answer.
     #[test]
     fn no_row_is_lost_or_doubled(steps in prop::collection::vec(step(), 0..200), jitter in 0.0..1.0) {
-        let (mut dispatch, mut now) = (Dispatch::new(MAX_ATTEMPTS), Instant::now());
+        let (mut dispatch, mut now) = (Dispatch::new(MAX_ATTEMPTS, MOST_IN_FLIGHT), Instant::now());
         let (mut added, mut finished) = (0, BTreeSet::new());
         let mut open: Vec<Assignment<u32>> = Vec::new();
         for step in steps {
@@ -523,9 +553,9 @@ proptest! {
                     open.retain(|sent| !aborted.contains(&sent.request));
                     prop_assert!(open.iter().all(|sent| dispatch.replicas.contains_key(&sent.replica)));
                 }
-                Step::Probe(alive) => {
+                Step::Probe(sign) => {
                     for silent in dispatch.to_probe(now) {
-                        let aborted = dispatch.probed(silent.replica, alive, now);
+                        let aborted = dispatch.probed(silent.replica, sign, now, jitter);
                         open.retain(|sent| !aborted.contains(&sent.request));
                     }
                 }
@@ -539,7 +569,12 @@ proptest! {
         open.retain(|sent| !aborted.contains(&sent.request));
         while !dispatch.is_empty() {
             open.extend(std::iter::from_fn(|| dispatch.next(now)));
-            prop_assert!(!open.is_empty() || dispatch.wakes_at(now).is_some(), "nothing would ever happen");
+            let probed = dispatch.to_probe(now);
+            for silent in &probed {
+                prop_assert_eq!(dispatch.probed(silent.replica, Sign::Answer, now, jitter), []);
+            }
+            let goes_on = !open.is_empty() || !probed.is_empty() || dispatch.wakes_at(now).is_some();
+            prop_assert!(goes_on, "nothing would ever happen");
             for sent in open.drain(..) {
                 prop_assert_eq!(dispatch.settle(sent.request, Verdict::Done, 1, now, jitter), Settled::Finished);
                 prop_assert!(finished.insert(sent.row), "row {} finished twice", sent.row);

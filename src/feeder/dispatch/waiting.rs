@@ -7,40 +7,18 @@ use tokio::time::Instant;
 use super::Affine;
 use super::affinity::{Candidate, choose};
 use super::replica::ReplicaId;
+use super::tried::Tried;
 
-/// Crashes of servers after which a row that was in flight in all of them is tried alone.
-pub const CRASHES_OF_A_SUSPECT: u32 = 2;
+/// So many rows are looked through for one that the asking replica did not fail at.
+const LOOKED_THROUGH: usize = 16;
 
-/// A row, and what it has been through.
-#[derive(Debug)]
-pub struct Tried<Row> {
-    /// The row.
-    pub row: Row,
-    /// Attempts that count.
-    pub attempts: u32,
-    /// Requests, whether they count or not.
-    pub tries: u32,
-    /// Crashes of servers with the row in flight, since its last answer.
-    pub crashes: u32,
-    /// Those of them in which it was the only row.
-    pub crashes_alone: u32,
-}
-
-impl<Row> Tried<Row> {
-    fn new(row: Row) -> Self {
-        Self {
-            row,
-            attempts: 0,
-            tries: 0,
-            crashes: 0,
-            crashes_alone: 0,
-        }
-    }
-
-    /// Whether the row may be what crashes servers.
-    pub fn is_suspect(&self) -> bool {
-        self.crashes >= CRASHES_OF_A_SUSPECT
-    }
+/// A replica that asks for a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Whether no other takes rows now: then it gets those that it failed at, too.
+    pub is_only_one: bool,
 }
 
 /// All of them, by what they wait for.
@@ -52,7 +30,8 @@ pub struct Waiting<Row> {
     homeless: VecDeque<Row>,
     new: usize,
     due_again: VecDeque<Tried<Row>>,
-    suspects: VecDeque<Tried<Row>>,
+    /// By how closely they are looked at.
+    suspects: BTreeMap<usize, VecDeque<Tried<Row>>>,
     /// By when they are due; the number tells apart what is due at once.
     delayed: BTreeMap<(Instant, u64), Tried<Row>>,
     next_number: u64,
@@ -66,7 +45,7 @@ impl<Row> Default for Waiting<Row> {
             homeless: VecDeque::new(),
             new: 0,
             due_again: VecDeque::new(),
-            suspects: VecDeque::new(),
+            suspects: BTreeMap::new(),
             delayed: BTreeMap::new(),
             next_number: 0,
             due_ones_turn: false,
@@ -91,15 +70,15 @@ impl<Row: Affine> Waiting<Row> {
 
     /// How many rows wait that were sent before.
     pub fn tried_rows(&self) -> usize {
-        self.due_again.len() + self.suspects.len() + self.delayed.len()
+        let suspects: usize = self.suspects.values().map(VecDeque::len).sum();
+        self.due_again.len() + suspects + self.delayed.len()
     }
 
     /// Takes a row that may be sent again at once.
     pub fn add_again(&mut self, tried: Tried<Row>) {
-        if tried.is_suspect() {
-            self.suspects.push_back(tried);
-        } else {
-            self.due_again.push_back(tried);
+        match tried.suspicion() {
+            Some(suspicion) => self.suspects.entry(suspicion).or_default().push_back(tried),
+            None => self.due_again.push_back(tried),
         }
     }
 
@@ -122,28 +101,38 @@ impl<Row: Affine> Waiting<Row> {
     }
 
     /// The next row for a replica. New rows and rows that are due again take turns, so that neither starves the other.
-    pub fn take(&mut self, replica: ReplicaId, now: Instant) -> Option<Tried<Row>> {
+    pub fn take(&mut self, asking: Asking, now: Instant) -> Option<Tried<Row>> {
         self.wake(now);
         let taken = if self.due_ones_turn {
-            self.due_again.pop_front().or_else(|| self.take_new(replica))
+            self.take_again(asking).or_else(|| self.take_new(asking.replica))
         } else {
-            self.take_new(replica).or_else(|| self.due_again.pop_front())
+            self.take_new(asking.replica).or_else(|| self.take_again(asking))
         };
         // Only a row takes a turn: looking for one in vain does not.
         self.due_ones_turn ^= taken.is_some();
         taken
     }
 
-    /// The next row that is to be tried alone.
-    pub fn take_suspect(&mut self, now: Instant) -> Option<Tried<Row>> {
+    /// How closely those suspects are looked at that are tried next, the most suspect first, and how many they are.
+    pub fn suspects(&mut self, now: Instant) -> Option<(usize, usize)> {
         self.wake(now);
-        self.suspects.pop_front()
+        let (suspicion, rows) = self.suspects.last_key_value()?;
+        Some((*suspicion, rows.len()))
     }
 
-    /// Whether a row is to be tried alone now.
-    pub fn has_suspects(&mut self, now: Instant) -> bool {
-        self.wake(now);
-        !self.suspects.is_empty()
+    /// The next suspect that is looked at so closely.
+    pub fn take_suspect(&mut self, suspicion: usize) -> Option<Tried<Row>> {
+        let rows = self.suspects.get_mut(&suspicion)?;
+        let taken = rows.pop_front();
+        if rows.is_empty() {
+            self.suspects.remove(&suspicion);
+        }
+        taken
+    }
+
+    /// Whether a row that is no suspect could be sent now.
+    pub fn has_ordinary(&self) -> bool {
+        self.new > 0 || !self.due_again.is_empty()
     }
 
     /// How many new rows wait.
@@ -159,7 +148,7 @@ impl<Row: Affine> Waiting<Row> {
     /// Whether a row could be sent now, if a replica took it.
     pub fn has_due(&self, now: Instant) -> bool {
         let delayed_due = self.delayed.keys().next().is_some_and(|(due, _)| *due <= now);
-        self.new > 0 || !self.due_again.is_empty() || !self.suspects.is_empty() || delayed_due
+        self.has_ordinary() || !self.suspects.is_empty() || delayed_due
     }
 
     /// When the next delayed row is due, if that is later than `now`.
@@ -176,6 +165,13 @@ impl<Row: Affine> Waiting<Row> {
             let tried = first.remove();
             self.add_again(tried);
         }
+    }
+
+    fn take_again(&mut self, asking: Asking) -> Option<Tried<Row>> {
+        let is_better_elsewhere = |tried: &Tried<Row>| !asking.is_only_one && tried.failed_at == Some(asking.replica);
+        let mut first = self.due_again.iter().take(LOOKED_THROUGH);
+        let found = first.position(|tried| !is_better_elsewhere(tried))?;
+        self.due_again.remove(found)
     }
 
     /// From its own rows first, then from whoever has most.
