@@ -17,6 +17,8 @@ pub enum ConditionType {
     ServersReady,
     /// No server of this job exists any more: no Deployment, no ReplicaSet, no pod.
     GPUsReleased,
+    /// The job is suspended, and no server of it runs.
+    Suspended,
     /// Results, errors and the manifest are written.
     ResultsAvailable,
     /// The job ended with results.
@@ -37,6 +39,7 @@ impl ConditionType {
             Self::Validated => "Validated",
             Self::ServersReady => "ServersReady",
             Self::GPUsReleased => "GPUsReleased",
+            Self::Suspended => "Suspended",
             Self::ResultsAvailable => "ResultsAvailable",
             Self::Complete => "Complete",
             Self::Failed => "Failed",

@@ -3,11 +3,13 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::dataset::DatasetSpec;
 use super::feeder::FeederSpec;
 use super::output::OutputSpec;
 use super::row_policy::RowPolicy;
 use super::server::{ServerSpec, immutable};
+use super::shutdown::Shutdown;
 use super::status::BatchInferenceJobStatus;
 
 /// The wanted state of a `BatchInferenceJob`.
@@ -90,6 +92,10 @@ use super::status::BatchInferenceJobStatus;
 #[x_kube(validation = immutable("feeder"))]
 #[x_kube(validation = immutable("output"))]
 #[x_kube(validation = immutable("rowPolicy"))]
+#[x_kube(validation = immutable("budget"))]
+#[x_kube(validation = Rule::new(
+    "!has(oldSelf.shutdown) || (has(self.shutdown) && (self.shutdown == oldSelf.shutdown || self.shutdown == 'Terminate'))"
+).message("shutdown cannot be taken back, and only Stop can become Terminate: delete the job and create it again (finished rows are kept in its output)"))]
 pub struct BatchInferenceJobSpec {
     /// The rows to run. Cannot be changed.
     pub dataset: DatasetSpec,
@@ -107,6 +113,31 @@ pub struct BatchInferenceJobSpec {
     /// When a row is given up, and when the job is. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_policy: Option<RowPolicy>,
+
+    /// Gives the GPUs back and keeps every finished row; rows in flight are run again later and lose no attempt. A job that is
+    /// writing its results finishes that first. Default: false. May be changed at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// Ends the job before its last row: Stop lets the rows in flight finish, Terminate aborts them. What is there becomes the
+    /// results. Cannot be taken back, but Stop may become Terminate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<Shutdown>,
+
+    /// How long the job may be active, in seconds, as a batch/v1 Job counts it: from its start, and anew from each time that it is
+    /// resumed. Then no more rows are sent, and what is there becomes the results. May be changed at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub active_deadline_seconds: Option<i64>,
+
+    /// How long the job is kept after its end, in seconds; then it is deleted. Its output stays. May be changed at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub ttl_seconds_after_finished: Option<i32>,
+
+    /// What the job may use up. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 #[cfg(test)]

@@ -214,3 +214,33 @@ fn assert_described(schema: &serde_json::Value, path: &str) {
         assert_described(&property["items"], &path);
     }
 }
+
+#[test]
+fn shutdown_cannot_be_taken_back() {
+    let with = |shutdown: &str| {
+        let mut job = smallest();
+        job.spec.shutdown = serde_json::from_value(serde_json::json!(shutdown)).ok();
+        job
+    };
+    for (before, after, is_allowed) in [
+        ("", "Stop", true),
+        ("Stop", "Terminate", true),
+        ("Stop", "Stop", true),
+        ("Stop", "", false),
+        ("Terminate", "Stop", false),
+        ("Terminate", "", false),
+    ] {
+        let changed = with(after).validate_cel_update(&with(before));
+        assert_eq!(changed.is_ok(), is_allowed, "{before} to {after}: {changed:?}");
+    }
+}
+
+#[test]
+fn what_a_running_job_may_be_told_can_be_changed() {
+    let mut changed = smallest();
+    changed.spec.suspend = Some(true);
+    changed.spec.active_deadline_seconds = Some(60);
+    changed.spec.ttl_seconds_after_finished = Some(0);
+    changed.validate_cel_update(&smallest()).expect("may appear");
+    smallest().validate_cel_update(&changed).expect("may go");
+}

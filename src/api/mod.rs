@@ -6,6 +6,7 @@
 //! every wait and every end; [`phase`] sums them up; [`names`] names child objects; [`crd`] makes the
 //! manifest that is committed under `crds/`.
 
+pub mod budget;
 pub mod condition;
 pub mod crd;
 pub mod dataset;
@@ -19,6 +20,7 @@ pub mod reference;
 pub mod resources;
 pub mod row_policy;
 pub mod server;
+pub mod shutdown;
 pub mod status;
 pub mod wait;
 

@@ -22,6 +22,10 @@ pub enum Phase {
     Finalizing,
     /// Ended, with results.
     Completed,
+    /// Suspended: no server runs, and finished rows are kept.
+    Suspended,
+    /// Ended, as somebody asked for it.
+    Cancelled,
     /// Ended without success; the Failed condition says why.
     Failed,
 }
@@ -32,10 +36,14 @@ impl Phase {
     pub fn of(conditions: &[Condition]) -> Self {
         let holds = |kind| is_true(conditions, kind);
         if holds(ConditionType::Failed) {
-            return Self::Failed;
+            let cancelled = reason_of(conditions, ConditionType::Failed) == Some(Reason::Cancelled.as_str());
+            return if cancelled { Self::Cancelled } else { Self::Failed };
         }
         if holds(ConditionType::Complete) {
             return Self::Completed;
+        }
+        if holds(ConditionType::Suspended) {
+            return Self::Suspended;
         }
         if !holds(ConditionType::Validated) {
             let feeder_ran = !holds(ConditionType::Reconciling);

@@ -95,6 +95,8 @@ reasons! {
     FeederImagePullFailed => "It is the operator's image: have it corrected in the chart's values (image, feeder.image), or give the pod an imagePullSecret by spec.feeder.podTemplate, and create the job again.",
     /// A server keeps ending.
     ServerCrashLooping => "See the server's last words in the message; correct spec.server and create the job again.",
+    /// A server takes rows and answers none.
+    ServerHung => "Nothing to do; its pod is replaced, and its rows go to other servers.",
     /// A server did not become ready in time.
     StartupTimeout => "Raise spec.server.startupTimeoutSeconds, or see the server's last words in the message.",
     /// Servers are still there and needed.
@@ -119,6 +121,20 @@ reasons! {
     TooManyFailedRows => "See errors.jsonl in the output; raise spec.rowPolicy.maxFailedRows and choose another output to run the rows again.",
     /// The first hundred rows all failed the same way.
     RowsFailAlike => "Correct what the message quotes, in the rows or in spec.server, and choose another output.",
+    /// The job used up what it may.
+    BudgetExceeded => "Raise spec.budget and choose another output to run the rows again; those that are done are in the results.",
+    /// The job was active for as long as it may be.
+    DeadlineExceeded => "See errors.jsonl in the output for the rows that were not run (batch_expired).",
+    /// Somebody asked for the job's end.
+    Cancelled => "Nothing to do; rows that were not run are in errors.jsonl (batch_cancelled), if there are results.",
+    /// The job was to end, and no feeder could run to write its results.
+    ResultsNotFinalized => "Create the job again with the same output to go on, without spec.shutdown; batch-inference-operator verify says what is there.",
+    /// The job is suspended.
+    Suspended => "Nothing to do; set spec.suspend to false to go on.",
+    /// The job was suspended, and is not any more.
+    Resumed => "Nothing to do.",
+    /// The job ends before its last row.
+    Stopping => "Nothing to do; what is finished becomes the results.",
     /// The output already held the finished results of exactly this work.
     ResultsReused => "Nothing to do; to run the rows again, choose another output.",
     /// The job has ended.

@@ -12,6 +12,7 @@ use super::job::BatchInferenceJob;
 use super::phase::Phase;
 use super::resources::Resources;
 use super::server::Engine;
+use super::shutdown::Stopping;
 
 /// Field manager of the controller, for children and for its part of the status. It is API: it never changes.
 pub const CONTROLLER_FIELD_MANAGER: &str = "batch-inference-operator";
@@ -41,11 +42,15 @@ pub struct ControllerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 
-    /// What is true of the job, each with a reason: Validated, ServersReady, GPUsReleased, ResultsAvailable, Complete, Failed;
+    /// What is true of the job, each with a reason: Validated, ServersReady, GPUsReleased, Suspended, ResultsAvailable, Complete, Failed;
     /// Reconciling and Stalled for tools that judge readiness (kstatus).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+
+    /// The decision that the job ends before its last row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Stopping>,
 
     /// When the operator first took up the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +145,13 @@ pub struct FeederState {
     pub state: FeederStage,
     /// Whether rows are left that need a model server.
     pub servers_needed: bool,
+    /// How many servers the last rows need, once no other rows are left to be sent. Not set before: then all are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers_wanted: Option<i32>,
+    /// Pods of servers that the last rows do not need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub idle_servers: Vec<String>,
     /// Why the feeder waits or how it ended: one of the reasons of the conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -1,6 +1,6 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
-use super::decide::{End, View};
+use super::decide::{End, Plan, View};
 use super::waiting::{why_pods_are_refused, why_pods_wait};
 use crate::api::condition::{ConditionType, ConditionUpdate};
 use crate::api::names::Component;
@@ -10,29 +10,50 @@ use crate::api::wait::Wait;
 
 impl View<'_> {
     /// What the conditions say from now on. One that is not named stays as it is.
-    pub(super) fn conditions(&self, servers: Option<i32>, end: Option<&End>) -> Vec<ConditionUpdate> {
-        let mut updates = self.progress_conditions(servers, end);
+    pub(super) fn conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
+        let mut updates = self.progress_conditions(plan, end);
+        updates.extend(self.suspended(plan));
         updates.extend(end_conditions(end));
         updates
     }
 
-    fn progress_conditions(&self, servers: Option<i32>, end: Option<&End>) -> Vec<ConditionUpdate> {
-        let mut updates = vec![self.reconciling(end), self.validated(end)];
+    fn progress_conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
+        let mut updates = vec![self.reconciling(plan, end), self.validated(plan, end)];
         // An end may take back that the data set is good; what was said while it was must not stay as it is.
         let was_said = self.condition(ConditionType::ServersReady).is_some();
         if self.is_validated(end) || (end.is_some() && was_said) {
-            updates.push(self.servers_ready(servers));
-            updates.push(self.results_available(end));
+            updates.push(self.servers_ready(plan));
+            updates.push(self.results_available(plan, end));
         }
         // An end is written before it is carried out, and a job whose GPUs are said to be released is not looked at again.
         let is_carried_out = !end.is_some_and(|end| end.is_new);
         if is_carried_out && (self.is_validated(end) || end.is_some()) {
-            updates.push(self.gpus_released(servers));
+            updates.push(self.gpus_released(plan.servers));
         }
         updates
     }
 
-    fn reconciling(&self, end: Option<&End>) -> ConditionUpdate {
+    /// Said once the job was suspended, and from then on.
+    fn suspended(&self, plan: &Plan) -> Option<ConditionUpdate> {
+        if plan.is_suspended {
+            let message = "spec.suspend is true: no server runs, and finished rows are kept";
+            return Some(ConditionUpdate::new(
+                ConditionType::Suspended,
+                true,
+                Reason::Suspended,
+                message,
+            ));
+        }
+        self.condition(ConditionType::Suspended)?;
+        Some(ConditionUpdate::new(
+            ConditionType::Suspended,
+            false,
+            Reason::Resumed,
+            "the job is not suspended",
+        ))
+    }
+
+    fn reconciling(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
         if let Some(end) = end {
             return ConditionUpdate::new(ConditionType::Reconciling, false, Reason::Ended, end.reason.as_str());
         }
@@ -42,6 +63,15 @@ impl View<'_> {
                 false,
                 Reason::FeederRunning,
                 "the feeder has run",
+            );
+        }
+        if plan.is_suspended {
+            // Nothing is under way, as with a batch/v1 Job that is suspended (kstatus).
+            return ConditionUpdate::new(
+                ConditionType::Reconciling,
+                false,
+                Reason::Suspended,
+                "the job is suspended",
             );
         }
         let wait = self.feeder_wait();
@@ -90,16 +120,20 @@ impl View<'_> {
                     Reason::AllRowsFailed
                         | Reason::TooManyFailedRows
                         | Reason::RowsFailAlike
+                        | Reason::BudgetExceeded
                         | Reason::ServerRefusesRequests
                 )
         });
+        let by_end = by_end
+            || end
+                .is_some_and(|end| end.by_feeder && matches!(end.reason, Reason::Cancelled | Reason::DeadlineExceeded));
         let feeding = self
             .feeder()
             .is_some_and(|feeder| matches!(feeder.state, FeederStage::Feeding | FeederStage::Finalizing));
         !taken_back && (before || by_end || feeding)
     }
 
-    fn validated(&self, end: Option<&End>) -> ConditionUpdate {
+    fn validated(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
         let update =
             |status, reason, message: String| ConditionUpdate::new(ConditionType::Validated, status, reason, message);
         if self.is_validated(end) {
@@ -113,6 +147,9 @@ impl View<'_> {
                 Reason::DatasetValid,
                 dataset.map_or_else(String::new, what_can_be_run),
             );
+        }
+        if end.is_none() && plan.is_suspended {
+            return update(false, Reason::Suspended, "the job is suspended".into());
         }
         match (end, self.feeder()) {
             (Some(end), _) => update(false, end.reason, end.message.clone()),
@@ -136,11 +173,14 @@ impl View<'_> {
         }
     }
 
-    fn servers_ready(&self, servers: Option<i32>) -> ConditionUpdate {
+    fn servers_ready(&self, plan: &Plan) -> ConditionUpdate {
         let update = |status, reason, message: String| {
             ConditionUpdate::new(ConditionType::ServersReady, status, reason, message)
         };
-        let Some(wanted) = servers else {
+        if plan.is_suspended {
+            return update(false, Reason::Suspended, "the job is suspended".into());
+        }
+        let Some(wanted) = plan.servers else {
             return update(
                 false,
                 Reason::ServersNotNeeded,
@@ -148,6 +188,12 @@ impl View<'_> {
             );
         };
         let ready = self.servers_status().ready;
+        let hung = self.feeder().map_or(&[][..], |feeder| &feeder.hung_servers);
+        if let Some(first) = hung.first() {
+            let works = ready > i32::try_from(hung.len()).unwrap_or(i32::MAX);
+            let message = format!("server {first} takes rows and answers none, and its pod is replaced");
+            return update(works, Reason::ServerHung, message);
+        }
         if ready > 0 {
             return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready"));
         }
@@ -175,7 +221,7 @@ impl View<'_> {
     }
 
     /// Once the data set is good, this is where it is told when the feeder or its pod waits: without it there are no results.
-    fn results_available(&self, end: Option<&End>) -> ConditionUpdate {
+    fn results_available(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
         let update = |status, reason, message: String| {
             ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
         };
@@ -183,7 +229,14 @@ impl View<'_> {
         if let Some(results) = reported.and_then(|reported| reported.results.as_ref()) {
             return update(true, Reason::ResultsWritten, format!("see {}", results.manifest_uri));
         }
-        let wait = self.feeder_pod_wait().or_else(|| self.reported_wait());
+        let stopping = || {
+            let stopping = plan.stopping.as_ref()?;
+            Some(Wait::new(Reason::Stopping, stopping.message.clone()))
+        };
+        let wait = self
+            .feeder_pod_wait()
+            .or_else(|| self.reported_wait())
+            .or_else(stopping);
         match wait.filter(|_| end.is_none()) {
             Some(wait) => update(false, wait.reason, wait.explain()),
             None => update(

@@ -8,12 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::dereference::Observed;
+use super::server_pods::{PodChange, What, pod_changes};
 use super::validate::ValidatedJob;
 use super::waiting::why_pods_wait;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::names::Component;
 use crate::api::reason::Reason;
+use crate::api::shutdown::{Shutdown, Stopping};
 use crate::api::status::{FeederStage, FeederState, ServersStatus};
 use crate::api::wait::Wait;
 
@@ -25,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub enum FeederWanted {
     /// It should run.
     Run,
+    /// It should be there and not run, if it is there.
+    Suspend,
     /// It has ended by itself; its Job stays for its log.
     Leave,
     /// The job ended without it.
@@ -36,8 +40,12 @@ pub enum FeederWanted {
 pub struct Decision {
     /// The feeder and what it needs.
     pub feeder: FeederWanted,
+    /// That the job ends before its last row.
+    pub stopping: Option<Stopping>,
     /// How many servers should exist; none means that nothing of them should be left.
     pub servers: Option<i32>,
+    /// Which of their pods go first, and which are replaced.
+    pub pod_changes: Vec<PodChange>,
     /// What the conditions say from now on.
     pub conditions: Vec<ConditionUpdate>,
     /// The servers of this moment.
@@ -58,31 +66,51 @@ pub fn decide(
 ) -> Decision {
     let view = View { job, observed };
     let servers_status = view.servers_status();
-    let deadline = view.startup_deadline();
-    let end = view
-        .written_end()
-        .or_else(|| view.reported_end())
-        .or_else(|| view.new_end(validated.err(), deadline, now));
-    let servers = (end.is_none() && view.servers_needed()).then_some(job.spec.server.replicas.unwrap_or(1));
-    let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
-    let until_deadline = deadline
-        .filter(|_| servers.is_some())
-        .map(|deadline| until(deadline, now));
+    let told = view.written_end().or_else(|| view.reported_end());
+    let stopping = match &told {
+        None => view.stopping(now),
+        Some(_) => job
+            .status
+            .as_ref()
+            .and_then(|status| status.controller.stopping.clone()),
+    };
+    let is_suspended = view.is_suspended(stopping.as_ref());
+    let startup_deadline = view.startup_deadline().filter(|_| !is_suspended);
+    let end = told.or_else(|| view.new_end(validated.err(), stopping.as_ref(), startup_deadline, now));
+    let plan = Plan {
+        servers: view
+            .servers(stopping.as_ref())
+            .filter(|_| end.is_none() && !is_suspended),
+        is_suspended: is_suspended && end.is_none(),
+        stopping,
+    };
+    let look_again = view.look_again(&plan, startup_deadline, now).filter(|_| end.is_none());
     Decision {
         feeder: match &end {
+            None if plan.is_suspended => FeederWanted::Suspend,
             None => FeederWanted::Run,
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
-        servers,
-        conditions: view.conditions(servers, end.as_ref()),
+        conditions: view.conditions(&plan, end.as_ref()),
+        servers: plan.servers,
+        pod_changes: pod_changes(view.feeder(), &observed.server_pods),
+        stopping: plan.stopping,
         servers_status,
         ends_now: end.is_some_and(|end| end.is_new),
-        look_again: waits_for_config_map.then_some(LOOK_AGAIN).or(until_deadline),
+        look_again,
     }
 }
 
-fn until(deadline: Timestamp, now: Timestamp) -> Duration {
+/// What a job that has not ended is to have.
+pub(super) struct Plan {
+    pub(super) servers: Option<i32>,
+    pub(super) is_suspended: bool,
+    pub(super) stopping: Option<Stopping>,
+}
+
+/// How long it is until a deadline has passed for certain.
+pub(super) fn until(deadline: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(deadline.duration_since(now)).unwrap_or_default() + Duration::from_secs(1)
 }
 
@@ -90,7 +118,7 @@ fn until(deadline: Timestamp, now: Timestamp) -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     /// The feeder ended it, and not the controller.
-    by_feeder: bool,
+    pub(super) by_feeder: bool,
     /// Nothing but this decision tells of it: neither a condition nor the feeder's report.
     pub(super) is_new: bool,
     pub(super) reason: Reason,
@@ -122,6 +150,49 @@ impl View<'_> {
 
     fn servers_needed(&self) -> bool {
         self.feeder().is_some_and(|feeder| feeder.servers_needed)
+    }
+
+    /// How many servers the rows need. No new ones for the last rows of a job that is stopped.
+    fn servers(&self, stopping: Option<&Stopping>) -> Option<i32> {
+        let are_there = self.observed.children.servers.is_some();
+        let may_be = match stopping.map(|stopping| stopping.mode) {
+            None => true,
+            Some(Shutdown::Stop) => are_there,
+            Some(Shutdown::Terminate) => false,
+        };
+        let replicas = self.job.spec.server.replicas.unwrap_or(1);
+        let wanted = self
+            .feeder()
+            .and_then(|feeder| feeder.servers_wanted)
+            .unwrap_or(replicas);
+        (self.servers_needed() && may_be).then(|| self.not_fewer_than_marked(replicas.min(wanted.max(1))))
+    }
+
+    /// Fewer only when the pods that are to go are marked: else a ReplicaSet could let a busy one go.
+    fn not_fewer_than_marked(&self, wanted: i32) -> i32 {
+        let changes = pod_changes(self.feeder(), &self.observed.server_pods);
+        let there = self.observed.children.servers.as_ref();
+        let there = there.and_then(|servers| servers.spec.replicas).unwrap_or(wanted);
+        let are_marked = changes.iter().all(|change| change.what != What::LetGoFirst);
+        if are_marked { wanted } else { wanted.max(there) }
+    }
+
+    /// When something is due that no watch tells of.
+    fn look_again(&self, plan: &Plan, startup_deadline: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+        let deadlines = [
+            startup_deadline.filter(|_| plan.servers.is_some()),
+            self.active_deadline().filter(|_| plan.stopping.is_none()),
+            plan.stopping
+                .as_ref()
+                .and_then(|stopping| self.feeder_deadline(stopping, now)),
+        ];
+        let next = deadlines
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|deadline| until(deadline, now));
+        let waits_for_config_map = self.observed.missing_config_map.is_some();
+        waits_for_config_map.then_some(LOOK_AGAIN).into_iter().chain(next).min()
     }
 
     /// The condition, when it is there.
@@ -158,12 +229,21 @@ impl View<'_> {
     }
 
     /// An end that the controller comes to itself.
-    fn new_end(&self, refusal: Option<&Wait>, deadline: Option<Timestamp>, now: Timestamp) -> Option<End> {
-        let refusal = refusal.filter(|_| !self.has_what_it_needs());
-        let is_too_late = deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline);
-        refusal
-            .map(End::by_controller)
-            .or_else(|| is_too_late.then(|| End::by_controller(&self.startup_timeout())))
+    fn new_end(
+        &self,
+        refusal: Option<&Wait>,
+        stopping: Option<&Stopping>,
+        startup_deadline: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<End> {
+        if let Some(refusal) = refusal.filter(|_| !self.has_what_it_needs()) {
+            return Some(End::by_controller(refusal));
+        }
+        if let Some(stopping) = stopping {
+            return self.end_without_feeder(stopping, now).as_ref().map(End::by_controller);
+        }
+        let is_too_late = startup_deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline);
+        is_too_late.then(|| End::by_controller(&self.startup_timeout()))
     }
 
     /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;

@@ -105,8 +105,9 @@ fn headline(
             ConditionType::ResultsAvailable
         }
         Phase::Provisioning | Phase::Running | Phase::Finalizing => ConditionType::ServersReady,
+        Phase::Suspended => ConditionType::Suspended,
         Phase::Completed => ConditionType::Complete,
-        Phase::Failed => ConditionType::Failed,
+        Phase::Cancelled | Phase::Failed => ConditionType::Failed,
     };
     find(&status.conditions, kind)
 }

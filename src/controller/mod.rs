@@ -1,8 +1,8 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
-//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`conditions` has what is said of it) and [`build`] builds (all pure),
-//! [`apply`] writes children, [`update_status`] writes the status. [`run`] wires it to the API server.
+//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`stopping` has what ends or holds up a job, `conditions` what is said of it) and [`build`] builds (all pure),
+//! [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API server.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
@@ -12,11 +12,14 @@ mod conditions;
 pub mod decide;
 pub mod dereference;
 pub mod events;
+pub mod expiry;
 pub mod pod_template;
 pub mod reconcile;
 pub mod run;
 pub mod serve;
+pub mod server_pods;
 pub mod settings;
+mod stopping;
 pub mod unchanged;
 pub mod update_status;
 pub mod validate;

@@ -11,10 +11,12 @@ use rand::RngExt;
 
 use super::apply::{Obstacle, apply, rehearse};
 use super::build::{build, servers};
-use super::decide::{Decision, FeederWanted, decide};
+use super::decide::{Decision, FeederWanted, decide, until};
 use super::dereference::{Observed, dereference};
 use super::events;
+use super::expiry::{self, expires_at};
 use super::serve::Metrics;
+use super::server_pods::change_pods;
 use super::settings::Settings;
 use super::update_status::{Written, current_status, next_status, update_status};
 use super::validate::{ValidatedJob, validate};
@@ -48,6 +50,12 @@ pub enum ReconcileError {
     /// Writing children.
     #[error(transparent)]
     Apply(#[from] super::apply::ApplyError),
+    /// Marking or replacing a server's pod.
+    #[error(transparent)]
+    ServerPod(#[from] super::server_pods::ServerPodError),
+    /// Deleting a job that is over.
+    #[error(transparent)]
+    Expiry(#[from] super::expiry::ExpiryError),
     /// Writing the status.
     #[error(transparent)]
     UpdateStatus(#[from] super::update_status::UpdateStatusError),
@@ -82,11 +90,20 @@ pub async fn reconcile(
 }
 
 async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Action, ReconcileError> {
-    if job.metadata.deletion_timestamp.is_some() || is_finished(job) {
+    if job.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let client = &context.client;
     let now = Timestamp::now();
+    let expiry = expires_at(job);
+    if expiry.is_some_and(|expiry| expiry <= now) {
+        expiry::delete(client, job).await?;
+        return Ok(Action::await_change());
+    }
+    let until_expiry = expiry.map(|expiry| until(expiry, now));
+    if is_finished(job) {
+        return Ok(until_expiry.map_or_else(Action::await_change, Action::requeue));
+    }
     let observed = dereference(client, job).await?;
     let validated = validate(job, &context.settings);
     let decision = decide(job, validated.as_ref(), &observed, now);
@@ -97,6 +114,9 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         Ok(validated) => make(validated, &decision, &observed, context).await?,
         Err(_) => apply(client, job, &super::children::Children::default(), &decision, &observed).await?,
     };
+    if decision.servers.is_some() {
+        change_pods(client, job, &decision.pod_changes).await?;
+    }
     let before = current_status(job);
     let after = next_status(job, validated.as_ref().ok(), &decision, obstacle.as_ref(), now);
     if before != after {
@@ -108,7 +128,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             events::publish(client, &event).await;
         }
     }
-    Ok(next_look(&decision, obstacle.as_ref()))
+    Ok(next_look(&decision, obstacle.as_ref(), until_expiry))
 }
 
 /// A job that cannot be read has no status to write to, so an event tells of it.
@@ -154,12 +174,12 @@ fn is_finished(job: &BatchInferenceJob) -> bool {
     (holds(ConditionType::Complete) || holds(ConditionType::Failed)) && holds(ConditionType::GPUsReleased)
 }
 
-fn next_look(decision: &Decision, obstacle: Option<&Obstacle>) -> Action {
-    match (obstacle, decision.look_again) {
-        (Some(_), _) => Action::requeue(with_jitter(RETRY)),
-        (None, Some(after)) => Action::requeue(with_jitter(after)),
-        (None, None) => Action::await_change(),
-    }
+fn next_look(decision: &Decision, obstacle: Option<&Obstacle>, until_expiry: Option<Duration>) -> Action {
+    let retry = obstacle.map(|_| with_jitter(RETRY));
+    let looks = [retry, decision.look_again, until_expiry];
+    let jitter = Duration::from_millis(rand::rng().random_range(0..500));
+    let next = looks.into_iter().flatten().min().map(|next| next + jitter);
+    next.map_or_else(Action::await_change, Action::requeue)
 }
 
 /// What follows a failed reconcile: nothing for an object that cannot be read, another try for all else.

@@ -63,6 +63,8 @@ impl Metrics {
             None => "done",
             Some(ReconcileError::Dereference(_)) => "dereference_failed",
             Some(ReconcileError::Apply(_)) => "apply_failed",
+            Some(ReconcileError::ServerPod(_)) => "change_pods_failed",
+            Some(ReconcileError::Expiry(_)) => "delete_failed",
             Some(ReconcileError::UpdateStatus(_)) => "update_status_failed",
             Some(ReconcileError::Unreadable { .. }) => "unreadable",
         };

@@ -53,6 +53,7 @@ pub fn next_status(
         observed_generation: Some(generation),
         phase: Some(Phase::of(&conditions)),
         conditions,
+        stopping: decision.stopping.clone(),
         start_time: current.start_time.or(Some(Time(now))),
         completion_time: current.completion_time.or(ended.then_some(Time(now))),
         resolved: current
@@ -162,6 +163,8 @@ mod tests {
         .expect("a job");
         let decision = Decision {
             feeder: FeederWanted::Leave,
+            stopping: None,
+            pod_changes: Vec::new(),
             servers: None,
             conditions: vec![condition],
             servers_status: ServersStatus::default(),

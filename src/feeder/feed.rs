@@ -9,19 +9,21 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::shutdown::{Shutdown, Stopping};
 use crate::engine::Fault;
 use crate::openai::Endpoint;
-use crate::results::LedgerWriter;
+use crate::results::{LedgerWriter, StopReason};
 
 use super::dispatch::{ReplicaId, Sign, Silent};
-use super::failures::{Failures, Halt};
+use super::failures::Halt;
 use super::memory::Memory;
 use super::replicas::Replicas;
 use super::reporter::Reporter;
 use super::rows::{ReadRow, Rows};
 use super::send::{Connection, Outgoing, Reply};
+use super::stopping::halt;
 use super::trouble::Stop;
-use super::workers::{Requests, State, Work};
+use super::workers::{Limits, Requests, State, Work};
 
 /// How often it is looked whether replicas make progress.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
@@ -65,6 +67,7 @@ struct Feed {
     rows: Rows,
     all_read: bool,
     replicas: watch::Receiver<Replicas>,
+    stopping: watch::Receiver<Option<Stopping>>,
     probes: JoinSet<(ReplicaId, Sign)>,
     model: Arc<str>,
     memory: Memory,
@@ -84,10 +87,10 @@ pub struct Plan {
     pub replicas: watch::Receiver<Replicas>,
     /// Takes what is finished.
     pub ledger: Arc<LedgerWriter>,
-    /// Failures that a row may have.
-    pub max_attempts: u32,
-    /// Failed rows so far, and how many there may be.
-    pub failures: Failures,
+    /// The decision that the job ends before its last row.
+    pub stopping: watch::Receiver<Option<Stopping>>,
+    /// Beyond what a row, or the job, has failed.
+    pub limits: Limits,
     /// The name that rows are sent with.
     pub model: Arc<str>,
     /// Is told which replicas hang.
@@ -111,8 +114,8 @@ impl Feed {
             rows,
             mut replicas,
             ledger,
-            max_attempts,
-            failures,
+            stopping,
+            limits,
             model,
             reporter,
         } = plan;
@@ -124,11 +127,12 @@ impl Feed {
             .build()?;
         Ok(Self {
             memory: requests.memory.clone(),
-            work: Arc::new(Work::new(requests, Arc::clone(&ledger), max_attempts, failures)),
+            work: Arc::new(Work::new(requests, Arc::clone(&ledger), limits)),
             ledger,
             rows,
             all_read: false,
             replicas,
+            stopping,
             probes: JoinSet::new(),
             model,
             reporter,
@@ -151,9 +155,14 @@ impl Feed {
             if outlook.is_done || outlook.halt.is_some() {
                 return Ok(outlook.halt);
             }
+            if let Some(halt) = self.heed_stopping() {
+                return Ok(Some(halt));
+            }
+            self.give_back();
             tokio::select! {
                 () = shutdown.cancelled() => return Err(Stop::Interrupted),
                 () = work.attention.notified() => {}
+                Ok(()) = self.stopping.changed() => {}
                 Ok(()) = self.replicas.changed() => self.follow_replicas(),
                 rows = self.rows.recv(), if outlook.wants_rows && outlook.has_room => self.take(rows)?,
                 () = sleep_until(outlook.wakes_at.unwrap_or_else(Instant::now)), if outlook.wakes_at.is_some() => {}
@@ -171,18 +180,48 @@ impl Feed {
         if let Some(stop) = state.stop.take() {
             return Err(stop);
         }
-        if has_room && state.halt.is_none() {
+        if has_room && state.may_send() {
             self.work.send_what_can_be_sent(&mut state);
         }
         let wants_rows = !self.all_read && state.dispatch.wants_rows();
         state.rows_are_asked_for = wants_rows || self.all_read;
+        state.all_are_read = self.all_read;
+        let is_done = self.all_read && state.dispatch.is_empty();
+        let halt = state.halt.take();
         Ok(Outlook {
-            halt: state.halt.take(),
-            is_done: self.all_read && state.dispatch.is_empty(),
+            // A budget that the last row used up keeps nothing from being sent.
+            halt: halt.filter(|halt| !is_done || halt.reason != StopReason::BudgetExceeded),
+            is_done,
             wants_rows,
             has_room,
             wakes_at: state.dispatch.wakes_at(Instant::now()).filter(|_| has_room),
         })
+    }
+
+    /// Says how many servers the last rows need, once there are no others.
+    fn give_back(&self) {
+        if !self.all_read {
+            return;
+        }
+        let Some(rest) = self.work.state().dispatch.give_back() else {
+            return;
+        };
+        self.reporter.update(|report| {
+            report.servers_wanted = i32::try_from(rest.replicas).ok();
+            report.idle_servers = rest.given_back;
+        });
+    }
+
+    /// Whether it is time to end before the last row: at once, or when nothing is in flight any more. From then on nothing is sent.
+    fn heed_stopping(&self) -> Option<Halt> {
+        let stopping = self.stopping.borrow().clone()?;
+        let mut state = self.work.state();
+        state.is_draining = true;
+        let is_time = match stopping.mode {
+            Shutdown::Terminate => true,
+            Shutdown::Stop => state.dispatch.in_flight() == 0,
+        };
+        is_time.then(|| halt(&stopping))
     }
 
     fn take(&mut self, rows: Option<Result<Vec<ReadRow>, Stop>>) -> Result<(), Stop> {

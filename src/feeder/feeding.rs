@@ -9,9 +9,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::status::FeederStage;
 use crate::dataset::Index;
-use crate::openai::RowSet;
+use crate::openai::{RowSet, Usage};
 use crate::results::{Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
+use super::budget::Spending;
 use super::failures::{Failures, Halt};
 use super::feed::{Plan, on_own_thread};
 use super::finished::Lines;
@@ -20,8 +21,9 @@ use super::memory::Memory;
 use super::report::Place;
 use super::rows::{ReadRow, RowReader, Rows};
 use super::steps::{Feeder, to_the_second};
+use super::stopping::halt;
 use super::trouble::Stop;
-use super::workers::{Requests, UNDURABLE_BYTES};
+use super::workers::{Limits, Requests, UNDURABLE_BYTES};
 
 /// A store that is away at the end keeps the servers for this long: the answers are in, only their proof is missing.
 const KEEP_SERVERS: Duration = Duration::from_secs(30);
@@ -90,21 +92,42 @@ impl Feeding<'_> {
         let sent = |rows: &RowSet| rows.len() - rows.len_shared(&self.index.skipped.rows);
         let (succeeded, failed) = (sent(&durable.results), sent(&durable.errors));
         let most = self.feeder.job.row_policy.failed_rows(self.index.rows_to_send());
-        let failures = Failures::new(most, succeeded, failed);
-        if let Some(halt) = failures.too_many() {
+        let limits = Limits {
+            max_attempts: self.feeder.job.row_policy.attempts(),
+            failures: Failures::new(most, succeeded, failed),
+            spending: self.spending(),
+        };
+        let has_rows_to_send = succeeded + failed < self.index.rows_to_send();
+        let over_budget = limits.spending.too_much().filter(|_| has_rows_to_send);
+        let stopping = self
+            .feeder
+            .stopping
+            .borrow()
+            .as_ref()
+            .filter(|_| has_rows_to_send)
+            .map(halt);
+        if let Some(halt) = limits.failures.too_many().or(over_budget).or(stopping) {
             return self.stop(halt).await.map(Some);
         }
-        let has_rows_to_send = succeeded + failed < self.index.rows_to_send();
         self.report_feeding(has_rows_to_send);
         let shutdown = self.feeder.patience.shutdown.clone();
-        let fed = on_own_thread(self.plan(failures), shutdown).await;
+        let fed = on_own_thread(self.plan(limits), shutdown).await;
         match self.settle(fed).await? {
             Some(halt) => self.stop(halt).await.map(Some),
             None => Ok(None),
         }
     }
 
-    fn plan(&self, failures: Failures) -> Plan {
+    fn spending(&self) -> Spending {
+        let used = self.ledger.status().borrow().usage;
+        let used = Usage {
+            prompt_tokens: used.prompt_tokens,
+            completion_tokens: used.completion_tokens,
+        };
+        Spending::new(self.feeder.job.max_total_tokens, used)
+    }
+
+    fn plan(&self, limits: Limits) -> Plan {
         let job = &self.feeder.job;
         Plan {
             requests: Requests {
@@ -117,8 +140,8 @@ impl Feeding<'_> {
             rows: self.rows_left(),
             replicas: self.feeder.replicas.clone(),
             ledger: Arc::clone(&self.ledger),
-            max_attempts: job.row_policy.attempts(),
-            failures,
+            stopping: self.feeder.stopping.clone(),
+            limits,
             model: job.served_model_name.as_str().into(),
             reporter: self.feeder.patience.reporter.clone(),
         }

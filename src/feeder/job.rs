@@ -36,6 +36,8 @@ pub struct Job {
     pub quantization: Option<String>,
     /// When a row is given up, and when the job is.
     pub row_policy: RowPolicy,
+    /// `spec.budget.maxTotalTokens`.
+    pub max_total_tokens: Option<u64>,
     /// `spec.dataset.invalidRows`.
     pub invalid_rows: InvalidRows,
     /// `spec.output.ifExists`.
@@ -80,6 +82,7 @@ impl Job {
             accepted_names,
             quantization: server.quantization.clone(),
             row_policy: job.spec.row_policy.clone().unwrap_or_default(),
+            max_total_tokens: max_total_tokens(job),
             invalid_rows: job.spec.dataset.invalid_rows,
             if_exists: job.spec.output.if_exists,
             started_at: started.map_or_else(Timestamp::now, |time| time.0),
@@ -103,6 +106,11 @@ impl Job {
             adapters: Vec::new(),
         }
     }
+}
+
+fn max_total_tokens(job: &BatchInferenceJob) -> Option<u64> {
+    let most = job.spec.budget.as_ref()?.max_total_tokens?;
+    u64::try_from(most).ok()
 }
 
 /// The data set's place as messages and the manifest name it.

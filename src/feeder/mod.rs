@@ -7,6 +7,7 @@
 //! has at once; `reporter` says in the status what happens.
 
 mod backoff;
+mod budget;
 pub mod concurrency;
 pub mod dispatch;
 pub mod engine_load;
@@ -32,6 +33,7 @@ mod rows;
 mod run;
 mod send;
 pub mod steps;
+mod stopping;
 mod trouble;
 mod turn;
 mod workers;

@@ -51,12 +51,13 @@ pub fn end_of(manifest: &Manifest, job: &JobReference, store: &Store) -> End {
     }
 }
 
-/// The reasons that nothing asks for yet are those of a newer operator.
 fn reason_of(stop: StopReason) -> Reason {
     match stop {
         StopReason::TooManyFailedRows => Reason::TooManyFailedRows,
         StopReason::RowsFailAlike => Reason::RowsFailAlike,
-        StopReason::BudgetExceeded | StopReason::DeadlineExceeded | StopReason::Cancelled => Reason::AllRowsFailed,
+        StopReason::BudgetExceeded => Reason::BudgetExceeded,
+        StopReason::DeadlineExceeded => Reason::DeadlineExceeded,
+        StopReason::Cancelled => Reason::Cancelled,
     }
 }
 

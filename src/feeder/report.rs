@@ -12,6 +12,8 @@ use crate::results::LedgerStatus;
 
 /// As many hung servers are named, by the schema.
 const MOST_HUNG_SERVERS: usize = 100;
+/// As many idle servers are named, by the schema.
+const MOST_IDLE_SERVERS: usize = 1000;
 
 /// Something that the feeder waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,10 @@ pub struct Report {
     pub stage: FeederStage,
     /// Whether rows are left that need a model server.
     pub servers_needed: bool,
+    /// How many servers the last rows need, when that is known.
+    pub servers_wanted: Option<i32>,
+    /// Pods of servers that they do not need.
+    pub idle_servers: Vec<String>,
     /// What it waits for.
     pub waits: BTreeMap<Place, Wait>,
     /// What is not as it should be, though the work goes on.
@@ -85,6 +91,8 @@ impl Report {
             attempt: attempt.saturating_add(1),
             stage: feeder.map_or(FeederStage::Inspecting, |feeder| feeder.state),
             servers_needed: feeder.is_some_and(|feeder| feeder.servers_needed),
+            servers_wanted: feeder.and_then(|feeder| feeder.servers_wanted),
+            idle_servers: Vec::new(),
             waits: BTreeMap::new(),
             warnings: Vec::new(),
             end: None,
@@ -106,6 +114,8 @@ impl Report {
     pub fn set_end(&mut self, end: End) {
         self.stage = FeederStage::Ended;
         self.servers_needed = false;
+        self.servers_wanted = None;
+        self.idle_servers.clear();
         self.hung_servers.clear();
         self.waits.clear();
         if let Some(progress) = &mut self.progress {
@@ -125,6 +135,8 @@ impl Report {
                 attempt: self.attempt.into(),
                 state: self.stage,
                 servers_needed: self.servers_needed,
+                servers_wanted: self.servers_wanted.filter(|_| self.servers_needed),
+                idle_servers: self.idle_servers.iter().take(MOST_IDLE_SERVERS).cloned().collect(),
                 reason: end
                     .map(|end| end.reason)
                     .or(wait.map(|wait| wait.reason))

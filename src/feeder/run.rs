@@ -28,10 +28,13 @@ use super::replicas::{Replicas, watch_replicas};
 use super::report::{End, Report};
 use super::reporter::{Dismissed, Reporter, WriteError};
 use super::steps::{Feeder, Stop};
+use super::stopping::watch_stopping;
 use super::trouble::chain;
 
-/// With the five seconds that rows may take to become durable, it is over in ten, of the 30 s that a pod has to end.
-const RELEASE_WITHIN: Duration = Duration::from_secs(4);
+/// What has changed is said within this time when the feeder is asked to stop.
+const LAST_WORD: Duration = Duration::from_secs(1);
+/// With that, and the five seconds that rows may take to become durable, it is over in ten, of the 30 s that a pod has to end.
+const RELEASE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Which job, and where its pod has what.
 #[derive(Clone, Debug)]
@@ -170,6 +173,7 @@ async fn work(
     let Arguments {
         namespace,
         name,
+        uid,
         dataset_directory,
         output_directory,
         scratch,
@@ -187,18 +191,26 @@ async fn work(
         .map_err(Stop::Ended)?;
     let store = open_store(&job, output_directory, environment()).map_err(Stop::Ended)?;
     let (ready, replicas) = watch::channel(Replicas::new());
+    let decided = job
+        .status
+        .as_ref()
+        .and_then(|status| status.controller.stopping.clone());
+    let (tell, stopping) = watch::channel(decided);
     let feeder = Feeder {
         job: Job::new(&job, &resolved).map_err(Stop::Ended)?,
         source,
         store,
         scratch: scratch.clone(),
         replicas,
+        stopping,
         patience,
         lease,
     };
     let watching = Box::pin(watch_replicas(client, namespace, name, ready));
+    let following = Box::pin(watch_stopping(jobs, name, uid, tell));
     tokio::select! {
         ended = feeder.run() => ended,
+        () = following => Err(Stop::Restart("the watch of the job ended".into())),
         () = watching => Err(Stop::Restart("the watch of the servers ended".into())),
     }
 }
@@ -234,7 +246,11 @@ async fn conclude(worked: Result<End, Stop>, reporter: &Reporter, shutdown: &Can
             tracing::error!(%why, "the feeder starts anew");
             return Exit::Restart;
         }
-        Err(Stop::Interrupted) => return Exit::Interrupted,
+        Err(Stop::Interrupted) => {
+            // A job that does not run has no rate; whoever comes next says the rest.
+            let _ = timeout(LAST_WORD, reporter.flush()).await;
+            return Exit::Interrupted;
+        }
     };
     tracing::info!(reason = %end.reason, message = %end.message, "the job has ended");
     reporter.update(|report| report.set_end(end));

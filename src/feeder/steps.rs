@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
+use crate::api::shutdown::Stopping;
 use crate::api::status::FeederStage;
 use crate::dataset::{Index, InspectError, Inspection, Scratch, Source, inspect};
 use crate::results::{
@@ -26,6 +27,7 @@ use super::patience::Patience;
 use super::preflight::try_output;
 use super::replicas::Replicas;
 use super::report::{End, Place, progress, usage};
+use super::stopping::end_without_turn;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
 use super::turn::{Turn, keep};
@@ -43,6 +45,8 @@ pub struct Feeder {
     pub scratch: PathBuf,
     /// The servers that are ready.
     pub replicas: watch::Receiver<Replicas>,
+    /// The decision that the job ends before its last row.
+    pub stopping: watch::Receiver<Option<Stopping>>,
     /// Whom to tell, and when to stop.
     pub patience: Patience,
     /// What keeps other jobs from working in the output, once it is held. Whoever ends the job releases it.
@@ -87,6 +91,10 @@ impl Feeder {
             }
             if let Some(lease) = turn.take().await? {
                 return Ok(Taken::Ours(lease));
+            }
+            let decided = self.stopping.borrow().clone();
+            if let Some(stopping) = decided {
+                return Err(Stop::Ended(end_without_turn(&stopping)));
             }
             self.patience.unless_stopped(sleep(LEASE_LOOKED_AT_EVERY)).await?;
         }

@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout};
 use crate::api::reason::Reason;
 use crate::engine::metrics::METRICS_PATH;
 use crate::engine::{Engine, Verdict};
-use crate::openai::Endpoint;
+use crate::openai::{Endpoint, Usage};
 use crate::results::LedgerWriter;
 
+use super::budget::Spending;
 use super::dispatch::{Assignment, Dispatch, ReplicaId, Settled};
 use super::engine_load::follow_engine_load;
 use super::failures::{Failure, Failures, Halt};
@@ -54,6 +55,17 @@ pub struct Requests {
     pub memory: Memory,
 }
 
+/// Beyond what a row, or the job, has failed.
+#[derive(Debug)]
+pub struct Limits {
+    /// Failures that a row may have.
+    pub max_attempts: u32,
+    /// Failed rows so far, and how many there may be.
+    pub failures: Failures,
+    /// Tokens so far, and how many there may be.
+    pub spending: Spending,
+}
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Work {
@@ -74,10 +86,15 @@ pub struct State {
     /// Why the job is to be stopped, with what is there.
     pub halt: Option<Halt>,
     failures: Failures,
+    spending: Spending,
+    /// The job ends before its last row, and what is in flight is waited for.
+    pub is_draining: bool,
     /// The path of the last row.
     pub endpoint: Endpoint,
     /// Whether the feed knows that more rows are wanted.
     pub rows_are_asked_for: bool,
+    /// Whether no new rows come.
+    pub all_are_read: bool,
     crews: HashMap<ReplicaId, Crew>,
 }
 
@@ -92,14 +109,17 @@ struct Crew {
 impl Work {
     /// Nothing is sent yet.
     #[must_use]
-    pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, max_attempts: u32, failures: Failures) -> Self {
+    pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, limits: Limits) -> Self {
         let state = State {
-            dispatch: Dispatch::new(max_attempts, requests.memory.rows_in_flight()),
+            dispatch: Dispatch::new(limits.max_attempts, requests.memory.rows_in_flight()),
             stop: None,
             halt: None,
-            failures,
+            failures: limits.failures,
+            spending: limits.spending,
+            is_draining: false,
             endpoint: Endpoint::ChatCompletions,
             rows_are_asked_for: false,
+            all_are_read: false,
             crews: HashMap::new(),
         };
         Self {
@@ -192,6 +212,7 @@ impl Work {
             Settled::Finished => {
                 state.count(verdict, &reply);
                 let finished = self.requests.lines.finish(&row, request_id, reply, verdict);
+                state.spend(finished.usage);
                 self.ledger.record(finished);
             }
             Settled::Poison => {
@@ -213,7 +234,7 @@ impl Work {
     }
 
     fn next(self: &Arc<Self>, state: &mut State, replica: ReplicaId, now: Instant) -> Next {
-        let may_send = state.stop.is_none() && state.halt.is_none() && self.has_room();
+        let may_send = state.may_send() && self.has_room();
         let next = if may_send {
             state.dispatch.next_for(replica, now)
         } else {
@@ -224,6 +245,10 @@ impl Work {
             self.attention.notify_one();
         }
         let Some(next) = next else {
+            if state.all_are_read {
+                // The replica may not be needed any more.
+                self.attention.notify_one();
+            }
             let (sender, receiver) = oneshot::channel();
             if let Some(crew) = state.crews.get_mut(&replica) {
                 crew.idle.push(sender);
@@ -250,6 +275,16 @@ impl State {
                 crew
             });
         }
+    }
+
+    /// Whether anything may be sent.
+    pub fn may_send(&self) -> bool {
+        self.stop.is_none() && self.halt.is_none() && !self.is_draining
+    }
+
+    fn spend(&mut self, usage: Usage) {
+        let halt = self.spending.spend(usage);
+        self.halt = self.halt.take().or(halt);
     }
 
     fn count(&mut self, verdict: Verdict, reply: &Reply) {

@@ -38,6 +38,7 @@ mod poison_row;
 mod same_output;
 mod server_faults;
 mod servers_leave;
+mod shutdown;
 mod stopped_early;
 mod store_faults;
 mod store_without_conditions;

@@ -105,5 +105,7 @@ async fn attempts_and_their_time_are_those_of_the_job() {
     assert_eq!(errors[0]["error"]["message"], "no answer within 1 s");
     assert_eq!(errors[1]["response"]["status_code"], 500);
     let counts = world.counts();
-    assert_eq!((counts["slow"].received, counts["failing"].received), (2, 2));
+    assert_eq!(counts["failing"].received, 2);
+    // While the server shows no life at all, a time without an answer is not put down to the row: at most twice.
+    assert!((2..=4).contains(&counts["slow"].received), "{counts:?}");
 }

@@ -141,6 +141,12 @@ impl World {
         rival
     }
 
+    /// Writes the controller's decision that the job ends before its last row.
+    pub fn tell_stopping(&self, stopping: Value) {
+        self.kubernetes
+            .change_job(JOB, |job| job["status"]["stopping"] = stopping);
+    }
+
     /// Waits until the feeder says that it waits for this reason.
     pub async fn until_waits(&self, reason: &str) -> Value {
         let waits = async || self.status()["feeder"]["reason"] == reason;

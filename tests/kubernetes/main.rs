@@ -11,6 +11,7 @@ mod commands;
 mod deletion;
 mod feeder_killed;
 mod job;
+mod lifecycle;
 mod llama_server_help;
 mod messages;
 mod missing;

@@ -235,7 +235,12 @@ impl Tenant {
     /// The pod of a job's feeder, once it is there.
     pub async fn feeder_pod(&self, job: &BatchInferenceJob) -> Pod {
         let what = format!("a pod of the feeder of {}", job.name_any());
-        until(&what, PATIENCE, async || self.pods(job, "feeder").await.pop()).await
+        until(&what, PATIENCE, async || self.feeder_pods(job).await.pop()).await
+    }
+
+    /// The pods of a job's feeder.
+    pub async fn feeder_pods(&self, job: &BatchInferenceJob) -> Vec<Pod> {
+        self.pods(job, "feeder").await
     }
 
     async fn pods(&self, job: &BatchInferenceJob, component: &str) -> Vec<Pod> {

@@ -17,6 +17,7 @@ use crate::api::names::{
 };
 use crate::api::reference::LocalReference;
 use crate::api::resources::{ComputeDefaults, Resources};
+use crate::controller::decide::FeederWanted;
 use crate::controller::pod_template;
 use crate::controller::settings::Settings;
 use crate::controller::validate::ValidatedJob;
@@ -28,7 +29,12 @@ const DATASET_VOLUME: &str = "dataset";
 const OUTPUT_VOLUME: &str = "output";
 const DEFAULT_SCRATCH: &str = "2Gi";
 
-pub(super) fn job(validated: &ValidatedJob, settings: &Settings, decided: Option<PodTemplateSpec>) -> Job {
+pub(super) fn job(
+    validated: &ValidatedJob,
+    settings: &Settings,
+    wanted: FeederWanted,
+    decided: Option<PodTemplateSpec>,
+) -> Job {
     let job = &validated.job;
     let template = decided.unwrap_or_else(|| template(validated, settings));
     Job {
@@ -37,6 +43,7 @@ pub(super) fn job(validated: &ValidatedJob, settings: &Settings, decided: Option
             backoff_limit: Some(NO_BACKOFF_LIMIT),
             completions: Some(1),
             parallelism: Some(1),
+            suspend: Some(wanted == FeederWanted::Suspend),
             template,
             ..JobSpec::default()
         }),

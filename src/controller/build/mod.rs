@@ -28,7 +28,12 @@ const UNPRIVILEGED_ID: i64 = 65532;
 /// so that a newer operator restarts no running pod.
 #[must_use]
 pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings, found: &Children) -> Children {
-    if decision.feeder != FeederWanted::Run {
+    let is_wanted = match decision.feeder {
+        FeederWanted::Run => true,
+        FeederWanted::Suspend => found.feeder.is_some(),
+        FeederWanted::Leave | FeederWanted::Remove => false,
+    };
+    if !is_wanted {
         return Children::default();
     }
     let job = &validated.job;
@@ -46,6 +51,7 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
         feeder: Some(feeder::job(
             validated,
             settings,
+            decision.feeder,
             found.feeder.as_ref().and_then(decided_template),
         )),
         servers: decision.servers.map(|replicas| {

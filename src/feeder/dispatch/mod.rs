@@ -10,6 +10,7 @@
 
 mod affinity;
 mod replica;
+mod rest;
 mod settle;
 mod suspects;
 mod tried;
@@ -27,6 +28,7 @@ use super::replicas::Replicas;
 
 use replica::ReplicaState;
 pub use replica::{ReplicaId, Sign};
+pub use rest::Rest;
 use tried::{Company, Tried};
 use waiting::{Asking, Waiting};
 
@@ -94,6 +96,8 @@ pub struct Dispatch<Row> {
     waiting: Waiting<Row>,
     in_flight: HashMap<RequestId, InFlight<Row>>,
     next_number: u64,
+    /// Whether nothing was left to be sent, so that what comes again is all that comes.
+    is_at_the_rest: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +120,7 @@ impl<Row: Affine> Dispatch<Row> {
             waiting: Waiting::default(),
             in_flight: HashMap::new(),
             next_number: 0,
+            is_at_the_rest: false,
         }
     }
 

@@ -44,17 +44,28 @@ pub(super) struct ReplicaState {
     errors: u32,
     /// Rows that it had no room for, or lost, or failed at while others did not, since its last answer.
     vain: u32,
-    /// Whether it has answered a row since it last failed at one.
-    is_proven: bool,
-    wants_proof: bool,
+    proof: Proof,
     paused_until: Option<Instant>,
     /// It takes no other rows.
     pub reserved: Option<Reserved>,
+    /// It gets no more rows, as the last ones do not need it.
+    pub is_given_back: bool,
     progress_at: Instant,
     /// A row had no answer in time, and there was no other sign of life: it takes no rows until a probe has found out.
     is_doubted: bool,
     work: Option<(Instant, u64)>,
     probe: Probe,
+}
+
+/// Whether a replica has answered a row since it last failed at one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// It has not.
+    None,
+    /// It has not, and is to be asked.
+    Wanted,
+    /// It has.
+    Given,
 }
 
 /// What a probe found.
@@ -90,10 +101,10 @@ impl ReplicaState {
             failures: 0,
             errors: 0,
             vain: 0,
-            is_proven: false,
-            wants_proof: false,
+            proof: Proof::None,
             paused_until: None,
             reserved: None,
+            is_given_back: false,
             progress_at: now,
             is_doubted: false,
             work: None,
@@ -122,23 +133,28 @@ impl ReplicaState {
         has_room && self.is_usable(now)
     }
 
+    /// How many more rows it may have at once.
+    pub fn room(&self) -> usize {
+        self.limit().saturating_sub(self.in_flight)
+    }
+
     pub fn is_usable(&self, now: Instant) -> bool {
-        !self.is_hung() && !self.is_doubted && !self.is_paused(now)
+        !self.is_given_back && !self.is_hung() && !self.is_doubted && !self.is_paused(now)
     }
 
     /// Whether it has shown that it works, so that a fault may be put down to a row.
     pub fn is_proven(&self) -> bool {
-        self.is_proven
+        self.proof == Proof::Given
     }
 
     /// Whether it works now, and does not only fail.
     pub fn works(&self, now: Instant) -> bool {
-        self.is_proven && self.vain == 0 && self.errors == 0 && self.is_usable(now)
+        self.is_proven() && self.vain == 0 && self.errors == 0 && self.is_usable(now)
     }
 
     /// Has it probed, unless it shows by itself that it works.
     pub fn ask_for_proof(&mut self) {
-        self.wants_proof = true;
+        self.proof = Proof::Wanted;
     }
 
     pub fn is_reserved(&self) -> bool {
@@ -151,7 +167,7 @@ impl ReplicaState {
 
     /// Gives up a reservation of which nothing was sent yet, and that it is not fit for any more.
     pub fn keep_reserved(&mut self, now: Instant) {
-        let is_fit = self.is_proven && self.is_usable(now);
+        let is_fit = self.is_proven() && self.is_usable(now);
         self.reserved = self.reserved.filter(|reserved| reserved.sent > 0 || is_fit);
     }
 
@@ -169,7 +185,11 @@ impl ReplicaState {
             id: self.id,
             seed: self.seed,
             rows: self.in_flight,
-            limit: if self.is_hung() { 0 } else { self.concurrency.limit() },
+            limit: if self.is_hung() || self.is_given_back {
+                0
+            } else {
+                self.concurrency.limit()
+            },
         }
     }
 
@@ -191,7 +211,7 @@ impl ReplicaState {
     pub fn answered(&mut self, now: Instant, work: u64, in_flight: usize) {
         self.shows_life(now);
         (self.failures, self.vain, self.errors) = (0, 0, 0);
-        self.is_proven = true;
+        self.proof = Proof::Given;
         self.concurrency.answered(now, work, in_flight);
     }
 
@@ -199,7 +219,7 @@ impl ReplicaState {
     /// a server fails fast, and would get most rows.
     pub fn answered_with_error(&mut self, now: Instant, jitter: Option<f64>) {
         self.shows_life(now);
-        self.is_proven = false;
+        self.proof = Proof::None;
         self.failures = 0;
         self.errors += 1;
         match jitter {
@@ -210,7 +230,7 @@ impl ReplicaState {
 
     /// The connection was lost.
     pub fn lost(&mut self, now: Instant, jitter: f64) {
-        self.is_proven = false;
+        self.proof = Proof::None;
         self.in_vain(now, jitter);
     }
 
@@ -230,7 +250,7 @@ impl ReplicaState {
     /// The server has no room. `in_flight` counted the row still.
     pub fn refused(&mut self, now: Instant, in_flight: usize, retry_after: Option<Duration>, jitter: f64) {
         self.shows_life(now);
-        self.is_proven = false;
+        self.proof = Proof::None;
         self.concurrency.refused(now, in_flight);
         match retry_after {
             Some(pause) => self.pause(now, pause),
@@ -254,7 +274,7 @@ impl ReplicaState {
 
     /// The rows in flight fail together: that is one failure.
     pub fn failed(&mut self, now: Instant, jitter: f64) {
-        self.is_proven = false;
+        self.proof = Proof::None;
         if self.is_paused(now) {
             return;
         }
@@ -287,7 +307,9 @@ impl ReplicaState {
             Probe::None | Probe::Asked { .. } | Probe::Hung { .. } => return false,
         };
         self.probe = Probe::Asked { hung };
-        self.wants_proof = false;
+        if self.proof == Proof::Wanted {
+            self.proof = Proof::None;
+        }
         true
     }
 
@@ -301,7 +323,7 @@ impl ReplicaState {
     }
 
     fn is_unproven(&self, now: Instant) -> bool {
-        self.wants_proof && !self.is_proven && self.is_usable(now)
+        self.proof == Proof::Wanted && self.is_usable(now)
     }
 
     fn is_silent(&self, now: Instant) -> bool {
@@ -322,7 +344,7 @@ impl ReplicaState {
         match sign {
             Sign::Answer => {
                 (self.failures, self.vain) = (0, 0);
-                self.is_proven = true;
+                self.proof = Proof::Given;
             }
             Sign::Life | Sign::None => self.lost(now, jitter),
         }

@@ -584,3 +584,42 @@ proptest! {
         prop_assert_eq!(finished, (0..added).collect());
     }
 }
+
+#[test]
+fn replicas_without_a_row_are_given_back_when_no_new_rows_come() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(8, &[1, 2, 3]);
+    let sent = send_all(&mut dispatch, now);
+    let rest = dispatch.give_back().unwrap();
+    assert_eq!((rest.replicas, rest.given_back.len()), (3, 0), "all are busy");
+    let (last, others) = sent.split_last().unwrap();
+    for sent in others {
+        dispatch.settle(sent.request, Verdict::Done, 1, now, 0.0);
+    }
+    let busy = pod(&dispatch, last);
+    let rest = dispatch.give_back().unwrap();
+    assert_eq!(rest.replicas, 1);
+    assert_eq!(rest.given_back.len(), 2);
+    assert!(!rest.given_back.contains(&busy), "{rest:?}");
+
+    // The row that is sent again finds no way to a server that may be gone at any moment.
+    dispatch.settle(last.request, LOST, 1, now, 0.0);
+    assert_eq!(dispatch.give_back().unwrap().replicas, 1);
+    let again = dispatch.next(now + seconds(60)).unwrap();
+    dispatch.settle(again.request, Verdict::Done, 1, now, 0.0);
+    assert_eq!(dispatch.give_back().unwrap().replicas, 0);
+}
+
+#[test]
+fn rows_that_wait_keep_the_replicas() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(300, &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(dispatch.give_back(), None, "there are rows to be sent");
+    assert_eq!(send_all(&mut dispatch, now).len(), 300);
+    assert_eq!(dispatch.give_back().unwrap().replicas, 6);
+    assert!(!dispatch.set_replicas(&replicas(&[1, 2, 3]), now).is_empty());
+    assert!(
+        dispatch.give_back().unwrap().replicas > 3,
+        "there are rows for more than there are"
+    );
+}

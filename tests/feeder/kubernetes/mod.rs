@@ -87,6 +87,15 @@ impl Kubernetes {
         self.shared.change(|objects| objects.put(Kind::Job, job));
     }
 
+    /// Changes a job that is there.
+    pub fn change_job(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        self.shared.change(|objects| {
+            let mut job = objects.get(Kind::Job, name).expect("the job is there");
+            change(&mut job);
+            objects.put(Kind::Job, job);
+        });
+    }
+
     /// A job as it is now.
     pub fn job(&self, name: &str) -> Value {
         self.shared.objects().get(Kind::Job, name).expect("the job is there")

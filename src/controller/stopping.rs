@@ -1,0 +1,152 @@
+//! Jobs that are suspended, or end before their last row: pure, a part of [`super::decide`].
+//!
+//! An end before the last row is decided once, in `status.stopping`, and carried out by the feeder: it sends no more rows and writes
+//! what is there as results. Only where the data set is not even checked yet, or where no feeder can run, the controller ends the
+//! job itself.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::decide::View;
+use crate::api::condition::ConditionType;
+use crate::api::reason::Reason;
+use crate::api::shutdown::{Shutdown, Stopping, StoppingReason};
+use crate::api::status::FeederStage;
+use crate::api::wait::Wait;
+
+/// A job that ends before its last row has so long for a feeder to run that writes its results.
+const FEEDER_RUNS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+impl View<'_> {
+    /// Whether the job is to hold still. What is about to end, ends first.
+    pub(super) fn is_suspended(&self, stopping: Option<&Stopping>) -> bool {
+        self.job.spec.suspend == Some(true) && stopping.is_none() && !self.is_finalizing()
+    }
+
+    /// The decision that the job ends before its last row: the one that stands, or a new one.
+    pub(super) fn stopping(&self, now: Timestamp) -> Option<Stopping> {
+        let status = self.job.status.as_ref();
+        if let Some(stopping) = status.and_then(|status| status.controller.stopping.clone()) {
+            let mode = match self.job.spec.shutdown {
+                Some(Shutdown::Terminate) => Shutdown::Terminate,
+                _ => stopping.mode,
+            };
+            return Some(Stopping { mode, ..stopping });
+        }
+        if self.is_finalizing() {
+            return None;
+        }
+        let decided = |reason, mode, message| Stopping {
+            reason,
+            mode,
+            message,
+            since: Time(now),
+        };
+        if let Some(mode) = self.job.spec.shutdown {
+            let message = format!("spec.shutdown is {mode:?}");
+            return Some(decided(StoppingReason::Cancelled, mode, message));
+        }
+        self.active_deadline().filter(|deadline| now >= *deadline)?;
+        let seconds = self.job.spec.active_deadline_seconds.unwrap_or_default();
+        let message = format!("the job was active for the {seconds} s of spec.activeDeadlineSeconds");
+        Some(decided(StoppingReason::DeadlineExceeded, Shutdown::Terminate, message))
+    }
+
+    /// When the job has been active for as long as it may be: the clock starts anew when it is resumed, as that of a batch/v1 Job does
+    /// (`pkg/controller/job/job_controller.go` of Kubernetes 1.34, `syncJob`).
+    pub(super) fn active_deadline(&self) -> Option<Timestamp> {
+        let allowed = SignedDuration::from_secs(self.job.spec.active_deadline_seconds?);
+        if self.job.spec.suspend == Some(true) {
+            return None;
+        }
+        let started = self.job.status.as_ref()?.controller.start_time.as_ref()?.0;
+        let suspended = self.condition(ConditionType::Suspended);
+        if suspended.is_some_and(|condition| condition.status == "True") {
+            // It is resumed by this very decision.
+            return None;
+        }
+        let resumed = suspended.map_or(started, |condition| condition.last_transition_time.0);
+        started.max(resumed).checked_add(allowed).ok()
+    }
+
+    /// The end of a job that is to end before its last row, where no feeder will write results.
+    pub(super) fn end_without_feeder(&self, stopping: &Stopping, now: Timestamp) -> Option<Wait> {
+        if self.is_finalizing() {
+            return None;
+        }
+        if !self.was_validated() {
+            let message = format!("{}, before a row was sent; there are no results", stopping.message);
+            return Some(Wait::new(reason_of(stopping.reason), message));
+        }
+        let deadline = self.feeder_deadline(stopping, now)?;
+        (now >= deadline).then(|| {
+            let message = format!(
+                "{}, and no feeder could run for ten minutes to write the results: finished rows are kept as segments in the output",
+                stopping.message
+            );
+            Wait::new(Reason::ResultsNotFinalized, message)
+        })
+    }
+
+    /// Until when a feeder has to run that writes results; none while one runs.
+    pub(super) fn feeder_deadline(&self, stopping: &Stopping, now: Timestamp) -> Option<Timestamp> {
+        let mut since = stopping.since.0;
+        for pod in &self.observed.feeder_pods {
+            since = since.max(last_seen_running(pod, now)?);
+        }
+        since.checked_add(FEEDER_RUNS_WITHIN).ok()
+    }
+
+    /// Whether the data set was once known to be good, so that there may be rows.
+    fn was_validated(&self) -> bool {
+        let is_said =
+            |condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| condition.status == "True";
+        let feeding = |stage| matches!(stage, FeederStage::Feeding | FeederStage::Finalizing);
+        self.condition(ConditionType::Validated).is_some_and(is_said)
+            || self.feeder().is_some_and(|feeder| feeding(feeder.state))
+    }
+
+    /// Whether every row has its end, and only files are left to be written.
+    fn is_finalizing(&self) -> bool {
+        self.feeder()
+            .is_some_and(|feeder| matches!(feeder.state, FeederStage::Finalizing | FeederStage::Ended))
+    }
+}
+
+/// The reason of the end that a decision leads to.
+pub(super) fn reason_of(stopping: StoppingReason) -> Reason {
+    match stopping {
+        StoppingReason::Cancelled => Reason::Cancelled,
+        StoppingReason::DeadlineExceeded => Reason::DeadlineExceeded,
+    }
+}
+
+/// When a pod's containers last ran, or the pod was made; none while one runs.
+fn last_seen_running(pod: &Pod, now: Timestamp) -> Option<Timestamp> {
+    let made = pod.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|status| status.container_statuses.as_deref());
+    let mut last = made;
+    for container in containers.unwrap_or_default() {
+        let state = container.state.as_ref();
+        if state.is_some_and(|state| state.running.is_some()) {
+            return None;
+        }
+        last = last.max(ended_at(container).unwrap_or(last));
+    }
+    Some(last)
+}
+
+fn ended_at(container: &ContainerStatus) -> Option<Timestamp> {
+    let states = [container.state.as_ref(), container.last_state.as_ref()];
+    let ended = states
+        .into_iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref());
+    ended.filter_map(|ended| Some(ended.finished_at.as_ref()?.0)).max()
+}
+
+#[cfg(test)]
+#[path = "stopping_tests.rs"]
+mod tests;

@@ -1,0 +1,253 @@
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::BatchInferenceJob;
+use crate::api::condition::{find, is_true, reason_of};
+use crate::api::phase::Phase;
+use crate::api::status::ControllerStatus;
+use crate::controller::decide::{Decision, FeederWanted, decide};
+use crate::controller::dereference::Observed;
+use crate::controller::settings::Settings;
+use crate::controller::update_status::next_status;
+use crate::controller::validate::validate;
+
+const NOW: i64 = 1_800_000_000;
+
+fn ago(seconds: i64) -> Timestamp {
+    Timestamp::from_second(NOW - seconds).expect("in range")
+}
+
+/// What a test knows of a job.
+#[derive(Clone)]
+struct Known {
+    spec: Value,
+    status: Value,
+    observed: Observed,
+}
+
+impl Known {
+    /// A job that was taken up a minute ago, with this in its spec, and a feeder in that state.
+    fn new(spec: &Value, state: &str, servers_needed: bool) -> Self {
+        let mut status = json!({"startTime": ago(60).to_string()});
+        if !state.is_empty() {
+            status["feeder"] = json!({"attempt": 1, "state": state, "serversNeeded": servers_needed});
+        }
+        Self {
+            spec: spec.clone(),
+            status,
+            observed: Observed::default(),
+        }
+    }
+
+    fn job(&self) -> BatchInferenceJob {
+        let mut spec = json!({
+            "dataset": {"uri": "s3://bucket/rows.jsonl"},
+            "server": {"baseModel": "Qwen/Qwen3-8B", "replicas": 2},
+            "output": {"uri": "s3://bucket/out/"},
+        });
+        let given = self.spec.as_object().cloned().unwrap_or_default();
+        spec.as_object_mut().expect("an object").extend(given);
+        serde_json::from_value(json!({
+            "apiVersion": "batchinference.dev/v1alpha1", "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles", "namespace": "geometry", "uid": "u-1", "generation": 3},
+            "spec": spec, "status": self.status,
+        }))
+        .expect("a job")
+    }
+
+    /// With a Deployment of servers and the feeder's Job there.
+    fn with_children(mut self) -> Self {
+        self.observed.children.servers = Some(Deployment::default());
+        self.observed.children.feeder = Some(Job::default());
+        self
+    }
+
+    /// With a feeder's pod in that state since so many seconds.
+    fn with_feeder_pod(mut self, state: &str, since: i64) -> Self {
+        let pod = json!({"metadata": {"name": "f", "creationTimestamp": ago(since)},
+                         "status": {"containerStatuses": [{"name": "feeder", "image": "", "imageID": "", "ready": true,
+                                                           "restartCount": 0, "state": {state: {}}}]}});
+        self.observed.feeder_pods = vec![serde_json::from_value(pod).expect("a pod")];
+        self
+    }
+
+    /// With the decision to end before the last row, taken so many seconds ago.
+    fn stopping(mut self, mode: &str, since: i64) -> Self {
+        self.status["stopping"] =
+            json!({"reason": "Cancelled", "mode": mode, "message": "as asked", "since": ago(since).to_string()});
+        self
+    }
+
+    fn with_condition(mut self, kind: &str, status: &str, since: i64) -> Self {
+        let condition = json!({"type": kind, "status": status, "reason": "Resumed", "message": "",
+                               "lastTransitionTime": ago(since).to_string()});
+        let mut conditions = self.status["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.push(condition);
+        self.status["conditions"] = conditions.into();
+        self
+    }
+
+    fn decide(&self) -> (Decision, ControllerStatus) {
+        let job = self.job();
+        let settings = Settings {
+            feeder_image: "operator:1".into(),
+            engine_images: [].into(),
+        };
+        let validated = validate(&job, &settings);
+        let decision = decide(&job, validated.as_ref(), &self.observed, ago(0));
+        let status = next_status(&job, validated.as_ref().ok(), &decision, None, ago(0));
+        (decision, status)
+    }
+}
+
+#[test]
+fn a_job_that_is_made_suspended_takes_nothing() {
+    let (decision, status) = Known::new(&json!({"suspend": true}), "", false).decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Suspend, None));
+    assert_eq!(status.phase, Some(Phase::Suspended));
+    assert!(!is_true(&status.conditions, ConditionType::Reconciling));
+    assert_eq!(
+        reason_of(&status.conditions, ConditionType::Validated),
+        Some("Suspended")
+    );
+}
+
+#[test]
+fn a_suspended_job_has_neither_servers_nor_a_running_feeder_and_goes_on_when_resumed() {
+    let suspended = Known::new(&json!({"suspend": true}), "Feeding", true).with_children();
+    let (decision, status) = suspended.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Suspend, None));
+    assert_eq!(status.phase, Some(Phase::Suspended));
+    assert_eq!(
+        reason_of(&status.conditions, ConditionType::GPUsReleased),
+        Some("ServersTerminating")
+    );
+
+    let resumed = Known {
+        spec: json!({"suspend": false}),
+        ..suspended.with_condition("Suspended", "True", 30)
+    };
+    let (decision, status) = resumed.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, Some(2)));
+    assert_eq!(reason_of(&status.conditions, ConditionType::Suspended), Some("Resumed"));
+    assert_eq!(status.phase, Some(Phase::Provisioning));
+}
+
+#[test]
+fn a_job_that_writes_its_results_is_neither_suspended_nor_stopped() {
+    let spec = json!({"suspend": true, "shutdown": "Terminate", "activeDeadlineSeconds": 1});
+    let (decision, status) = Known::new(&spec, "Finalizing", false).decide();
+    assert_eq!((decision.feeder, decision.stopping), (FeederWanted::Run, None));
+    assert_eq!(status.phase, Some(Phase::Finalizing));
+}
+
+#[test]
+fn stop_keeps_the_servers_that_are_there_and_terminate_none() {
+    let shutdown = |mode: &str| Known::new(&json!({"shutdown": mode}), "Feeding", true);
+    let servers = |known: Known| {
+        let (decision, _) = known.decide();
+        assert_eq!(decision.feeder, FeederWanted::Run, "it writes the results");
+        (decision.servers, decision.stopping.map(|stopping| stopping.mode))
+    };
+    assert_eq!(
+        servers(shutdown("Stop").with_children()),
+        (Some(2), Some(Shutdown::Stop))
+    );
+    assert_eq!(
+        servers(shutdown("Stop")),
+        (None, Some(Shutdown::Stop)),
+        "none are started for it"
+    );
+    let terminate = (None, Some(Shutdown::Terminate));
+    assert_eq!(servers(shutdown("Terminate").with_children()), terminate);
+    let first_stop = shutdown("Terminate").stopping("Stop", 5).with_children();
+    assert_eq!(servers(first_stop), terminate, "Stop becomes Terminate");
+}
+
+#[test]
+fn a_job_that_is_stopped_before_its_data_set_is_checked_ends_at_once() {
+    for state in ["", "Inspecting"] {
+        let (decision, status) = Known::new(&json!({"shutdown": "Stop"}), state, false).decide();
+        assert!(decision.ends_now);
+        assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+        assert_eq!(status.phase, Some(Phase::Cancelled));
+        let failed = find(&status.conditions, ConditionType::Failed).expect("it failed");
+        assert!(failed.message.contains("there are no results"), "{}", failed.message);
+    }
+}
+
+#[test]
+fn a_suspended_job_that_is_stopped_gets_a_feeder_and_no_server() {
+    let spec = json!({"suspend": true, "shutdown": "Stop"});
+    let mut known = Known::new(&spec, "Feeding", true).with_children();
+    known.observed.children.servers = None;
+    let (decision, status) = known.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, None));
+    assert_ne!(status.phase, Some(Phase::Suspended));
+}
+
+#[test]
+fn a_job_ends_without_results_when_no_feeder_runs_for_ten_minutes() {
+    let stopping = |since| Known::new(&json!({"shutdown": "Stop"}), "Feeding", true).stopping("Stop", since);
+    let ends = |known: Known| known.decide().0.ends_now;
+    assert!(!ends(stopping(599)));
+    assert!(ends(stopping(600)));
+    assert!(
+        !ends(stopping(6000).with_feeder_pod("running", 5000)),
+        "it may wait for the store"
+    );
+    assert!(!ends(stopping(6000).with_feeder_pod("waiting", 5)), "its pod is new");
+    let (decision, status) = stopping(6000).with_feeder_pod("waiting", 700).decide();
+    assert!(decision.ends_now);
+    assert_eq!(
+        reason_of(&status.conditions, ConditionType::Failed),
+        Some("ResultsNotFinalized")
+    );
+    let (decision, _) = stopping(100).with_feeder_pod("waiting", 200).decide();
+    assert_eq!(decision.look_again, Some(std::time::Duration::from_secs(501)));
+}
+
+#[test]
+fn the_deadline_counts_from_the_start_and_anew_from_each_time_that_the_job_is_resumed() {
+    let spec = json!({"activeDeadlineSeconds": 50});
+    let started = Known::new(&spec, "Feeding", true);
+    let reason = |known: &Known| {
+        known
+            .decide()
+            .0
+            .stopping
+            .map(|stopping| (stopping.reason, stopping.mode))
+    };
+    let exceeded = Some((StoppingReason::DeadlineExceeded, Shutdown::Terminate));
+    assert_eq!(reason(&started), exceeded);
+    assert_eq!(
+        reason(&started.clone().with_condition("Suspended", "False", 51)),
+        exceeded
+    );
+    let resumed = started.clone().with_condition("Suspended", "False", 20);
+    assert_eq!(reason(&resumed), None);
+    assert_eq!(resumed.decide().0.look_again, Some(std::time::Duration::from_secs(31)));
+    let suspended = Known {
+        spec: json!({"activeDeadlineSeconds": 50, "suspend": true}),
+        ..started
+    };
+    assert_eq!(reason(&suspended), None);
+    let longer = Known::new(&json!({"activeDeadlineSeconds": 100}), "Feeding", true);
+    assert_eq!(
+        (reason(&longer), longer.decide().0.look_again),
+        (None, Some(std::time::Duration::from_secs(41)))
+    );
+}
+
+#[test]
+fn the_first_decision_stays() {
+    let spec = json!({"activeDeadlineSeconds": 1});
+    let (decision, _) = Known::new(&spec, "Feeding", true).stopping("Stop", 5).decide();
+    let stopping = decision.stopping.expect("it stands");
+    assert_eq!(
+        (stopping.reason, stopping.mode),
+        (StoppingReason::Cancelled, Shutdown::Stop)
+    );
+}

@@ -1,0 +1,211 @@
+//! Jobs that are suspended, shut down, or out of time, and jobs that are over.
+
+use std::time::Duration;
+
+use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::condition::ConditionType;
+use batch_inference_operator::api::phase::Phase;
+use serde_json::{Value, json};
+
+use super::job::Job;
+use super::rows::{chat, chats};
+use super::tenant::{PATIENCE, Tenant, condition, end_of};
+use super::until::until;
+
+/// Twenty rows that are answered, and one that is held.
+fn twenty_and_one() -> String {
+    chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}))
+}
+
+/// A job that has twenty rows done and one in flight.
+async fn in_flight(tenant: &Tenant, job: Job, name: &str) -> String {
+    let rows = twenty_and_one();
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&job).await;
+    let twenty_durable = |job: &BatchInferenceJob| {
+        let progress = job.status.as_ref().and_then(|status| status.reported.progress.as_ref());
+        progress.is_some_and(|progress| progress.completed == 20)
+    };
+    tenant.until_job(name, "20 rows", twenty_durable).await;
+    rows
+}
+
+async fn patch(tenant: &Tenant, name: &str, spec: &Value) {
+    let patch = json!({"spec": spec}).to_string();
+    let patched = tenant
+        .kubectl(&["patch", "bij", name, "--type", "merge", "--patch", &patch])
+        .await;
+    patched.expect("a patch");
+}
+
+fn phase(job: &BatchInferenceJob) -> Option<Phase> {
+    job.status.as_ref()?.controller.phase
+}
+
+/// How often each `error.code` is in the errors.
+fn count_codes(errors: &str, code: &str) -> usize {
+    let rows = errors
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a row of JSON"));
+    rows.filter(|row| row["error"]["code"] == code).count()
+}
+
+#[tokio::test]
+async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
+    let tenant = Tenant::start("suspended").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "suspended"), "suspended").await;
+
+    patch(&tenant, "suspended", &json!({"suspend": true})).await;
+    tenant
+        .until_reason("suspended", ConditionType::GPUsReleased, "ServersGone")
+        .await;
+    let job = tenant.job("suspended").await;
+    assert_eq!(phase(&job), Some(Phase::Suspended));
+    until("no pod of the feeder is left", PATIENCE, async || {
+        tenant.feeder_pods(&job).await.is_empty().then_some(())
+    })
+    .await;
+    let progress = tenant
+        .job("suspended")
+        .await
+        .status
+        .and_then(|status| status.reported.progress);
+    let progress = progress.expect("progress");
+    assert_eq!((progress.completed, progress.rows_per_second), (20, None));
+
+    patch(&tenant, "suspended", &json!({"suspend": false})).await;
+    until("the held row again", PATIENCE, async || {
+        (tenant.received().get("held") == Some(&2)).then_some(())
+    })
+    .await;
+    tenant.release("suspended", "held").await;
+    tenant.complete("suspended", &rows).await;
+    let again = tenant.received().into_iter().filter(|(_, received)| *received > 1);
+    assert_eq!(again.map(|(id, _)| id).collect::<Vec<_>>(), ["held"]);
+}
+
+#[tokio::test]
+async fn a_job_that_is_made_suspended_takes_nothing() {
+    let tenant = Tenant::start("made-suspended").await;
+    tenant.put("rows.jsonl", &chats(3, &json!({}))).await;
+    tenant
+        .submit(&Job::new(&tenant, "later").set("/suspend", json!(true)))
+        .await;
+    tenant
+        .until_reason("later", ConditionType::Suspended, "Suspended")
+        .await;
+    let children = tenant
+        .kubectl(&["get", "jobs,deployments,pods,roles", "--output", "name"])
+        .await;
+    assert_eq!(children.expect("a listing"), "");
+
+    patch(&tenant, "later", &json!({"suspend": null})).await;
+    tenant.complete("later", &chats(3, &json!({}))).await;
+}
+
+#[tokio::test]
+async fn terminate_ends_a_job_with_what_is_there() {
+    let tenant = Tenant::start("terminated").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "terminated"), "terminated").await;
+    patch(&tenant, "terminated", &json!({"shutdown": "Terminate"})).await;
+    let job = tenant.end("terminated").await;
+    assert_eq!(
+        (end_of(&job).as_str(), phase(&job)),
+        ("Failed: Cancelled", Some(Phase::Cancelled))
+    );
+    let available = condition(&job, ConditionType::ResultsAvailable).expect("a condition");
+    assert_eq!(available.status, "True");
+    let output = tenant.output("terminated").await;
+    output.prove(&rows);
+    assert_eq!(output.results.lines().count(), 20);
+    assert_eq!(count_codes(&output.errors, "batch_cancelled"), 1);
+    let refusal = tenant
+        .kubectl(&[
+            "patch",
+            "bij",
+            "terminated",
+            "--type",
+            "merge",
+            "--patch",
+            r#"{"spec":{"shutdown":"Stop"}}"#,
+        ])
+        .await;
+    assert!(
+        refusal
+            .expect_err("a refusal")
+            .contains("shutdown cannot be taken back")
+    );
+}
+
+#[tokio::test]
+async fn stop_waits_for_the_rows_in_flight() {
+    let tenant = Tenant::start("stopped").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "stopped"), "stopped").await;
+    patch(&tenant, "stopped", &json!({"shutdown": "Stop"})).await;
+    let is_stopping = |job: &BatchInferenceJob| {
+        let status = job.status.as_ref();
+        status.is_some_and(|status| status.controller.stopping.is_some())
+    };
+    tenant.until_job("stopped", "it stops", is_stopping).await;
+    tenant.release("stopped", "held").await;
+    tenant.complete("stopped", &rows).await;
+}
+
+#[tokio::test]
+async fn a_suspended_job_that_is_shut_down_writes_its_results_without_servers() {
+    let tenant = Tenant::start("suspended-stopped").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "both"), "both").await;
+    patch(&tenant, "both", &json!({"suspend": true})).await;
+    tenant
+        .until_reason("both", ConditionType::GPUsReleased, "ServersGone")
+        .await;
+    let sent = tenant.received();
+    patch(&tenant, "both", &json!({"shutdown": "Stop"})).await;
+    let job = tenant.end("both").await;
+    assert_eq!(end_of(&job), "Failed: Cancelled");
+    let output = tenant.output("both").await;
+    output.prove(&rows);
+    assert_eq!(output.results.lines().count(), 20);
+    assert_eq!(tenant.received(), sent, "no row was sent for it");
+}
+
+#[tokio::test]
+async fn a_job_that_is_shut_down_before_its_data_is_checked_ends_at_once_and_writes_nothing() {
+    let tenant = Tenant::without_keys("early").await;
+    tenant.submit(&Job::new(&tenant, "early")).await;
+    tenant
+        .until_reason("early", ConditionType::Validated, "SecretMissing")
+        .await;
+    patch(&tenant, "early", &json!({"shutdown": "Stop"})).await;
+    let job = tenant.end("early").await;
+    assert_eq!(end_of(&job), "Failed: Cancelled");
+    assert!(tenant.list("early/").await.is_empty());
+    until("no pod of the feeder is left", PATIENCE, async || {
+        tenant.feeder_pods(&job).await.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_out_of_time_ends_with_what_is_there_and_is_deleted_after_a_while() {
+    let tenant = Tenant::start("deadline").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "late"), "late").await;
+    patch(&tenant, "late", &json!({"activeDeadlineSeconds": 1})).await;
+    let job = tenant.end("late").await;
+    assert_eq!(
+        (end_of(&job).as_str(), phase(&job)),
+        ("Failed: DeadlineExceeded", Some(Phase::Failed))
+    );
+    let output = tenant.output("late").await;
+    output.prove(&rows);
+    assert_eq!(count_codes(&output.errors, "batch_expired"), 1);
+
+    let before = tenant.list("late/").await;
+    patch(&tenant, "late", &json!({"ttlSecondsAfterFinished": 1})).await;
+    until("the job is gone", Duration::from_mins(1), async || {
+        let left = tenant.kubectl(&["get", "bij,jobs,pods", "--output", "name"]).await;
+        left.expect("a listing").is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(tenant.list("late/").await, before);
+}
