@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::openai::LineNumber;
 
-/// The longest row, in bytes without its line break.
+/// The longest row, in bytes without its line break (a line feed, or a carriage return and a line feed).
 pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -27,7 +27,7 @@ pub struct Line {
 pub struct LineTooLong {
     /// Its place among the lines.
     pub number: LineNumber,
-    /// In bytes, without the line feed.
+    /// In bytes, without the line break.
     pub length: u64,
 }
 
@@ -64,12 +64,14 @@ pub struct LineSplitter {
     offset: u64,
     /// How much of the line has come.
     length: u64,
+    /// Whether that ends in a carriage return, which is the line break's if a line feed comes next.
+    ends_in_return: bool,
     /// What has come of the line, as long as that is within the limit.
     unfinished: BytesMut,
 }
 
 impl LineSplitter {
-    /// Splits a file from its start; `limit` bounds a line, in bytes without its line feed.
+    /// Splits a file from its start; `limit` bounds a line, in bytes without its line break.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self::starting_at(LineNumber::FIRST, 0, limit)
@@ -83,6 +85,7 @@ impl LineSplitter {
             number,
             offset,
             length: 0,
+            ends_in_return: false,
             unfinished: BytesMut::new(),
         }
     }
@@ -95,9 +98,9 @@ impl LineSplitter {
             return None;
         };
         let end = chunk.split_to(line_feed + 1);
-        let length = self.length + line_feed as u64;
-        if self.is_too_long(length) {
-            return Some(self.complete_too_long(length, 1));
+        self.count(&end[..line_feed]);
+        if self.is_too_long() {
+            return Some(self.complete_too_long(1));
         }
         Some(Ok(self.complete(end)))
     }
@@ -108,19 +111,31 @@ impl LineSplitter {
         if self.length == 0 {
             return None;
         }
-        if self.is_too_long(self.length) {
-            return Some(self.complete_too_long(self.length, 0));
+        if self.is_too_long() {
+            return Some(self.complete_too_long(0));
         }
         Some(Ok(self.complete(Bytes::new())))
     }
 
-    fn is_too_long(&self, length: u64) -> bool {
-        length > self.limit as u64
+    /// What has come of the line, without its line break.
+    fn content_length(&self) -> u64 {
+        self.length - u64::from(self.ends_in_return)
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.content_length() > self.limit as u64
+    }
+
+    fn count(&mut self, part: &[u8]) {
+        self.length += part.len() as u64;
+        if let Some(last) = part.last() {
+            self.ends_in_return = *last == b'\r';
+        }
     }
 
     fn keep(&mut self, part: &[u8]) {
-        self.length += part.len() as u64;
-        if !self.is_too_long(self.length) {
+        self.count(part);
+        if !self.is_too_long() {
             self.unfinished.extend_from_slice(part);
         }
     }
@@ -141,10 +156,10 @@ impl LineSplitter {
         line
     }
 
-    fn complete_too_long(&mut self, length: u64, line_feed: u64) -> Result<Line, LineTooLong> {
-        let number = self.number;
+    fn complete_too_long(&mut self, line_feed: u64) -> Result<Line, LineTooLong> {
+        let (number, length) = (self.number, self.content_length());
         self.unfinished = BytesMut::new();
-        self.go_to_next_line(length + line_feed);
+        self.go_to_next_line(self.length + line_feed);
         Err(LineTooLong { number, length })
     }
 
@@ -152,6 +167,7 @@ impl LineSplitter {
         self.number = self.number.next();
         self.offset += raw_length;
         self.length = 0;
+        self.ends_in_return = false;
     }
 }
 
@@ -238,6 +254,33 @@ mod tests {
                 length: 5
             })
         );
+    }
+
+    #[test]
+    fn the_limit_is_of_a_line_without_its_line_break() {
+        for line_break in ["\n", "\r\n", ""] {
+            for (length, fits) in [(MAX_ROW_BYTES, true), (MAX_ROW_BYTES + 1, false)] {
+                let file = "x".repeat(length) + line_break;
+                let lines = split(&[file.as_bytes()], MAX_ROW_BYTES);
+                let lengths: Vec<_> = lines
+                    .into_iter()
+                    .map(|line| line.map(|line| line.content().len()).map_err(|line| line.length))
+                    .collect();
+                let expected = if fits { Ok(length) } else { Err(length as u64) };
+                assert_eq!(lengths, [expected], "{length} bytes and {line_break:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_within_a_line_counts() {
+        let file: [&[u8]; 3] = [b"123\r", b"\r", b"\n1234\r\n"];
+        let lines = split(&file, 3);
+        let too_long = |number, length| {
+            let number = LineNumber(number);
+            Err(LineTooLong { number, length })
+        };
+        assert_eq!(lines, [too_long(1, 4), too_long(2, 4)]);
     }
 
     #[test]
