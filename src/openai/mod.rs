@@ -8,6 +8,8 @@
 mod body;
 mod custom_id;
 mod endpoint;
+#[cfg(test)]
+mod golden_tests;
 mod json;
 mod position;
 mod request;
