@@ -18,6 +18,8 @@ mod inspect;
 mod inspect_tests;
 mod lines;
 mod model_names;
+#[cfg(test)]
+mod outage_tests;
 mod read;
 mod refusal;
 mod rows_again;

@@ -5,6 +5,7 @@ use futures::{Stream, StreamExt};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{Compression, SourceError, Undecodable};
+use crate::storage::is_outage;
 
 /// Bytes of one request of a streaming read. Many short requests instead of a long one: each can be retried, and no
 /// connection idles while its rows are looked at.
@@ -80,6 +81,7 @@ impl Source {
         match self.store.head(&self.path).await {
             Ok(meta) => Ok(SourceVersion::of(&meta)),
             Err(error @ object_store::Error::NotFound { .. }) => Err(self.error(error)),
+            Err(error) if is_outage(&error) => Err(self.error(error)),
             // An answer to HEAD has no body to say why.
             Err(error) => {
                 let said = self.store.get_range(&self.path, 0..1).await;
@@ -136,10 +138,12 @@ impl Source {
             Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
             Ok(bytes) => Err(self.too_short(range.start + bytes.len() as u64, range.end)),
             // A range that begins behind the end has no error of its own in `object_store`.
-            Err(error @ object_store::Error::Generic { .. }) => match self.version().await?.size {
-                size if size < range.end => Err(self.too_short(size, range.end)),
-                _ => Err(self.error(error)),
-            },
+            Err(error @ object_store::Error::Generic { .. }) if !is_outage(&error) => {
+                match self.version().await?.size {
+                    size if size < range.end => Err(self.too_short(size, range.end)),
+                    _ => Err(self.error(error)),
+                }
+            }
             Err(error) => Err(self.error(error)),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use object_store::client::HttpError;
 
 use super::uri::StoreUri;
 
@@ -195,6 +196,17 @@ pub fn is_refused(error: &object_store::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// What `object_store` (0.14, `client/retry.rs`) says of answers by which a store refuses nothing but to be asked now.
+const BUSY: [&str; 3] = ["status code: 5", "status code: 408", "status code: 429"];
+
+/// Whether the store was asked over a network and did not answer, or only that it cannot now. To ask it something else would not tell
+/// more, and would wait as long again.
+#[must_use]
+pub fn is_outage(error: &object_store::Error) -> bool {
+    let unanswered = chain(error).any(<dyn StdError>::is::<HttpError>);
+    unanswered || BUSY.iter().any(|text| chain_says(error, text))
 }
 
 /// The store's error codes reach us only as the XML text of its answer.

@@ -17,7 +17,7 @@ mod uri;
 mod writer;
 
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
-pub use error::{Error, is_refused, skewed_clocks};
+pub use error::{Error, is_outage, is_refused, skewed_clocks};
 pub use named::{NamedError, open_named_folder, open_named_object};
 pub use open::{Dataset, OpenError, open_dataset, open_output};
 pub use preflight::{Preflight, preflight};
