@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
-use super::{Compression, SourceError, Undecodable};
+use super::{Compression, Sha256Digest, SourceError, Undecodable};
 use crate::storage::is_outage;
 
 /// Bytes of one request of a streaming read. Many short requests instead of a long one: each can be retried, and no
@@ -22,6 +22,7 @@ pub struct Source {
     object: Arc<str>,
     hint: Arc<str>,
     read_bytes: u64,
+    checksum: Option<Sha256Digest>,
 }
 
 /// What an object was when it was looked at.
@@ -48,6 +49,7 @@ impl Source {
             object: object.into(),
             hint: hint.into(),
             read_bytes: READ_BYTES,
+            checksum: None,
         }
     }
 
@@ -56,6 +58,15 @@ impl Source {
     pub fn with_read_bytes(self, bytes: u64) -> Self {
         Self {
             read_bytes: bytes.max(1),
+            ..self
+        }
+    }
+
+    /// Tells versions apart by this checksum of the content, instead of by what the store says: memory says when it was filled.
+    #[must_use]
+    pub fn with_checksum(self, checksum: Sha256Digest) -> Self {
+        Self {
+            checksum: Some(checksum),
             ..self
         }
     }
@@ -79,7 +90,7 @@ impl Source {
     /// The object cannot be looked at.
     pub async fn version(&self) -> Result<SourceVersion, SourceError> {
         match self.store.head(&self.path).await {
-            Ok(meta) => Ok(SourceVersion::of(&meta)),
+            Ok(meta) => Ok(SourceVersion::of(&meta, self.checksum)),
             Err(error @ object_store::Error::NotFound { .. }) => Err(self.error(error)),
             Err(error) if is_outage(&error) => Err(self.error(error)),
             // An answer to HEAD has no body to say why.
@@ -182,13 +193,15 @@ impl fmt::Debug for Source {
 }
 
 impl SourceVersion {
-    fn of(meta: &ObjectMeta) -> Self {
-        let mut parts = vec![
-            format!("size={}", meta.size),
-            format!("modified={}", meta.last_modified.to_rfc3339()),
-        ];
-        parts.extend(meta.e_tag.iter().map(|etag| format!("etag={etag}")));
-        parts.extend(meta.version.iter().map(|version| format!("version={version}")));
+    fn of(meta: &ObjectMeta, checksum: Option<Sha256Digest>) -> Self {
+        let mut parts = vec![format!("size={}", meta.size)];
+        if let Some(checksum) = checksum {
+            parts.push(format!("sha256={checksum}"));
+        } else {
+            parts.push(format!("modified={}", meta.last_modified.to_rfc3339()));
+            parts.extend(meta.e_tag.iter().map(|etag| format!("etag={etag}")));
+            parts.extend(meta.version.iter().map(|version| format!("version={version}")));
+        }
         // A weak tag never matches (RFC 9110, section 13.1.1).
         let etag = meta.e_tag.clone().filter(|etag| !etag.starts_with("W/"));
         Self {

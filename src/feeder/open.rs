@@ -10,7 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path as Key};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::reference::LocalKeyReference;
-use crate::dataset::Source;
+use crate::dataset::{Sha256Digest, Source};
 use crate::storage::{Credentials, Side, Store, StoreUri, open_dataset, open_output};
 
 use super::job::dataset_uri;
@@ -69,10 +69,11 @@ pub fn open_store(
 /// A data set that Kubernetes itself holds is at most a mebibyte. The end of its key says how it is stored.
 async fn in_memory(content: Bytes, key: &str, name: &str) -> Result<Source, End> {
     let (store, key) = (InMemory::new(), Key::from(key));
+    let checksum = Sha256Digest::of(&content);
     // Memory takes every put.
     let put = store.put(&key, content.into()).await;
     put.map_err(|error| End::new(Reason::DatasetNotFound, chain(&error)))?;
-    Ok(Source::new(Arc::new(store) as Arc<dyn ObjectStore>, key, name, ""))
+    Ok(Source::new(Arc::new(store) as Arc<dyn ObjectStore>, key, name, "").with_checksum(checksum))
 }
 
 async fn read_key(directory: &Path, reference: &LocalKeyReference) -> Result<Bytes, End> {
@@ -162,6 +163,21 @@ mod tests {
         std::fs::write(directory.path().join("d.jsonl.gz"), "{}").unwrap();
         let source = open(&of_config_map("d.jsonl.gz"), directory.path(), &[]).await.unwrap();
         assert_eq!(source.compression(), Compression::Gzip);
+    }
+
+    #[tokio::test]
+    async fn the_version_of_what_kubernetes_holds_is_its_content() {
+        let inline = async |text: &str| {
+            let dataset = DatasetSpec {
+                inline: Some(text.to_owned()),
+                ..DatasetSpec::default()
+            };
+            let source = open(&job(dataset), Path::new("/none"), &[]).await.unwrap();
+            source.version().await.unwrap().to_string()
+        };
+        let version = inline("{}").await;
+        assert_eq!(version, inline("{}").await, "a restart would inspect it again");
+        assert_ne!(version, inline("[]").await);
     }
 
     #[tokio::test]
