@@ -6,18 +6,19 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval};
 
+use crate::api::reason::Reason;
 use crate::results::LedgerStatus;
 use crate::storage;
 
 use super::rate::Rate;
-use super::report::Place;
+use super::report::{End, Place};
 use super::reporter::Reporter;
 use super::trouble::{Stop, chain, wait_for_output};
 
 /// The rate falls also while nothing happens.
 const TICK: Duration = Duration::from_secs(5);
-/// A store that refuses keys which it took before is asked for this long; then the feeder starts anew, and reads keys that
-/// may have been changed.
+/// A store that refuses keys which it took before is asked for this long; then this start of the feeder ends, as the next one may have
+/// keys that were changed.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// Reports progress and trouble of a ledger of `total` rows, until the store has refused its keys for too long.
@@ -32,7 +33,7 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
         }
         let status = ledger.borrow_and_update().clone();
         if let Some(why) = refused_too_long(&status) {
-            return Stop::Restart(why);
+            return Stop::Ended(End::new(Reason::OutputNotWritable, why));
         }
         let now_durable = finished(&status);
         let grown = now_durable > durable;

@@ -1,10 +1,10 @@
-//! The first step: whether the output can do what the job will need.
+//! The first step: whether the output can do what the job will need; and what it means when it refuses something later.
 
 use crate::results::PROBES;
 use crate::storage::{Preflight, Store, preflight};
 
 use super::patience::Patience;
-use super::report::Place;
+use super::report::{End, Place};
 use super::trouble::Stop;
 
 /// What is said of a store that replaces what it is asked to create.
@@ -18,7 +18,7 @@ const IGNORES_CONDITIONS: &str = "the output's store ignores If-None-Match: resu
 ///
 /// [`Stop`].
 pub async fn try_output(store: &Store, job_uid: &str, patience: &Patience) -> Result<Preflight, Stop> {
-    let key = format!("{PROBES}{job_uid}");
+    let key = probe(job_uid);
     let attempt = || async { Ok(preflight(store, &key).await?) };
     let found = patience.until_done(Place::Output, attempt).await?;
     if !found.creates_once {
@@ -28,4 +28,25 @@ pub async fn try_output(store: &Store, job_uid: &str, patience: &Patience) -> Re
             .update(|report| report.warnings.push(IGNORES_CONDITIONS.to_owned()));
     }
     Ok(found)
+}
+
+/// What becomes of a start whose output could be tried, and was refused later. The keys may have expired or been changed: the next start
+/// has the Secret's keys of then, tries the output anew, and ends the job if it is refused still. But keys that the output still takes
+/// would be refused in each start at the same place, and a start that has got nothing done is the last.
+pub async fn refused_later(store: &Store, job_uid: &str, end: End, made_progress: bool) -> Stop {
+    let key = probe(job_uid);
+    if made_progress || preflight(store, &key).await.is_err() {
+        return Stop::Restart(end.message);
+    }
+    let message = format!(
+        "{}; `{}` can be written with the same keys, so let them read, list and write everything in `{}`",
+        end.message,
+        store.uri_of(&key),
+        store.uri_of("")
+    );
+    Stop::Ended(End { message, ..end })
+}
+
+fn probe(job_uid: &str) -> String {
+    format!("{PROBES}{job_uid}")
 }

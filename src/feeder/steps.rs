@@ -24,7 +24,7 @@ use super::inspected;
 use super::job::Job;
 use super::outcome::{already_claimed, end_of};
 use super::patience::Patience;
-use super::preflight::try_output;
+use super::preflight::{refused_later, try_output};
 use super::replicas::Replicas;
 use super::report::{End, Place, progress, usage};
 use super::stopping::end_without_turn;
@@ -77,9 +77,18 @@ impl Feeder {
             Taken::Finished(end) => return Ok(end),
         };
         let lease = self.lease.get_or_init(|| lease);
-        tokio::select! {
-            ended = self.work(&index, identity) => ended.map_err(keys_may_have_changed),
+        let durable_before = OnceLock::new();
+        let ended = tokio::select! {
+            ended = self.work(&index, identity, &durable_before) => ended,
             stop = keep(lease) => Err(stop),
+        };
+        match ended {
+            Err(Stop::Ended(end)) if end.reason == Reason::OutputNotWritable => {
+                let made_progress = durable_before.get().is_some_and(|rows| self.durable_rows() > *rows);
+                let judged = refused_later(&self.store, &self.job.reference.uid, end, made_progress);
+                Err(self.patience.unless_stopped(judged).await?)
+            }
+            ended => ended,
         }
     }
 
@@ -101,15 +110,23 @@ impl Feeder {
     }
 
     /// What is left, when no other job does it.
-    async fn work(&self, index: &Arc<Index>, identity: Identity) -> Result<End, Stop> {
+    async fn work(&self, index: &Arc<Index>, identity: Identity, durable_before: &OnceLock<u64>) -> Result<End, Stop> {
         // Not before, as another job may have gone on until now.
         let attempt = self.raise_attempt().await?;
         remove_leftovers(&self.store).await;
         let ledger = self.resume(attempt).await?;
+        durable_before.get_or_init(|| ledger.durable().rows());
         if ledger.durable().rows() < index.rows {
             self.finish_rows(index, identity, attempt, ledger).await?;
         }
         self.finalise(index, identity).await
+    }
+
+    /// As far as the status tells.
+    fn durable_rows(&self) -> u64 {
+        let progress = self.patience.reporter.latest().progress;
+        let rows = progress.map_or(0, |progress| progress.completed + progress.failed);
+        u64::try_from(rows).unwrap_or(0)
     }
 
     /// An attempt higher than any that left its mark in the output, also that of a job of another uid.
@@ -306,19 +323,6 @@ impl Feeder {
                 None
             }
         }
-    }
-}
-
-/// A job whose output could be written once does not end for being refused later: the next start has the Secret's keys of
-/// then, tries the output anew, and ends the job if it is refused still.
-fn keys_may_have_changed(stop: Stop) -> Stop {
-    match stop {
-        Stop::Ended(End {
-            reason: Reason::OutputNotWritable,
-            message,
-            ..
-        }) => Stop::Restart(message),
-        other => other,
     }
 }
 

@@ -173,6 +173,27 @@ async fn keys_that_are_refused_after_rows_were_written_end_the_start_and_not_the
 }
 
 #[tokio::test]
+async fn an_output_that_refuses_one_object_for_good_ends_the_job_when_a_start_gets_nothing_done() {
+    let mut world = World::with_server("one-object-refused", &lines(20)).await;
+    let proxy = world.put_s3_proxy().await;
+    let denied = Fault::Answer(403, "AccessDenied");
+    proxy.fail(Which::puts().of("/results.jsonl"), denied);
+    assert_eq!(world.start().exit_code().await, 1, "rows have become durable");
+    // Of each preflight, both puts that come first.
+    proxy.fail(Which::puts().of("/preflight/").after(2), denied);
+    assert_eq!(world.start().exit_code().await, 1, "the keys have expired");
+    proxy.heal();
+    proxy.fail(Which::puts().of("/results.jsonl"), denied);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "OutputNotWritable");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    for named in ["out/results.jsonl` was refused", "out/preflight/1` can be written"] {
+        assert!(message.contains(named), "{message}");
+    }
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
 async fn segments_stay_and_it_is_said_where_s3_refuses_to_delete() {
     let mut world = World::with_server("no-deletes", &lines(20)).await;
     let proxy = world.put_s3_proxy().await;
