@@ -1,6 +1,6 @@
 //! A store that fails, is silent, or is gone: rows are kept meanwhile, and every one comes out once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -12,6 +12,8 @@ use crate::world::World;
 
 /// Longer than rows wait for their segment.
 const OUTAGE: Duration = Duration::from_secs(5);
+/// Of the 30 s that a pod has to end.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 const SKEWED: Fault = Fault::Answer(403, "RequestTimeTooSkewed");
 const FULL: Fault = Fault::Answer(507, "InsufficientStorage");
 
@@ -132,6 +134,31 @@ async fn a_feeder_that_is_killed_while_the_store_is_gone_goes_on_when_it_is_back
         world.status()["progress"],
         json!({"total": 60, "completed": 60, "failed": 0, "percent": 100})
     );
+}
+
+#[tokio::test]
+async fn a_feeder_that_is_asked_to_stop_while_the_store_is_gone_does_not_wait_for_it() {
+    for silent in [false, true] {
+        let (mut world, proxy, feeder) = half_done(&format!("store-gone-terminated-{silent}"), &half_held()).await;
+        if silent {
+            proxy.fail(Which::all(), Fault::Silence);
+        } else {
+            proxy.go_away().await;
+        }
+        world.server("server").release_all();
+        world.until_answered(60).await;
+        let asked = Instant::now();
+        assert_eq!(feeder.terminate().await, 143);
+        assert!(asked.elapsed() < GONE_WITHIN, "silent: {silent}, {:?}", asked.elapsed());
+        assert_eq!(world.status()["progress"]["completed"], 30);
+
+        proxy.heal();
+        proxy.come_back();
+        assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+        world.output().await.prove(&half_held());
+        let counts = world.counts();
+        assert!(ids(30).all(|id| counts[&id].received == 1), "{counts:?}");
+    }
 }
 
 #[tokio::test]
