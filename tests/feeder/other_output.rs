@@ -1,19 +1,12 @@
 //! Outputs that are not a healthy bucket: claims, stores that are away, and no scratch disk to begin with.
 
-use serde_json::json;
-
-use batch_inference_operator::storage::{Credentials, Side, StoreUri, open_output};
-
-use crate::output::{Output, durable};
 use crate::rows::{held_line, ids, lines};
-use crate::until::until;
 use crate::world::World;
 
 /// The job of a world with its output on a claim.
 async fn on_claim(folder: &'static str, dataset: &str) -> World {
     let mut world = World::with_server(folder, dataset).await;
-    world.output_spec = json!({"uri": "pvc://results/runs/first"});
-    world.create_again("1", "rows.jsonl");
+    world.put_output_on_claim();
     world
 }
 
@@ -21,11 +14,8 @@ async fn on_claim(folder: &'static str, dataset: &str) -> World {
 async fn an_output_on_a_claim_survives_a_kill_and_what_it_left_half_written_is_removed() {
     let dataset = lines(20) + &ids(30).skip(20).map(|id| held_line(&id, "later")).collect::<String>();
     let mut world = on_claim("claim", &dataset).await;
-    let uri = StoreUri::parse_prefix("pvc://results/runs/first").unwrap();
-    let credentials = Credentials::from_env(Side::Output, []).unwrap();
-    let store = open_output(&uri, &credentials, Some(world.claim.path())).unwrap();
     let feeder = world.start();
-    until("twenty rows are durable", async || durable(&store).await.len() == 20).await;
+    world.until_durable(&ids(20).collect::<Vec<_>>()).await;
     feeder.kill().await;
     let folder = world.claim.path().join("runs/first");
     for leftover in ["results.jsonl#1", "segments/a000001-00000009.seg#1"] {
@@ -37,7 +27,7 @@ async fn an_output_on_a_claim_survives_a_kill_and_what_it_left_half_written_is_r
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
     assert_eq!(status["feeder"].get("warnings"), None);
     assert_eq!(status["results"]["uri"], "pvc://results/runs/first/results.jsonl");
-    Output::read(&store).await.prove(&dataset);
+    world.output().await.prove(&dataset);
     assert!(
         ids(20).all(|id| world.counts()[&id].received == 1),
         "a durable row was sent again"

@@ -72,6 +72,12 @@ impl World {
         world
     }
 
+    /// Moves the output to a claim, for feeders that start from now on.
+    pub fn put_output_on_claim(&mut self) {
+        self.output_spec = json!({"uri": "pvc://results/runs/first"});
+        self.kubernetes.put_job(self.job("rows.jsonl"));
+    }
+
     /// A job with a ready server, in the same way.
     pub async fn with_server(folder: impl Into<String>, dataset: &str) -> Self {
         let mut world = Self::new(folder, dataset).await;
@@ -285,7 +291,7 @@ impl World {
 
     /// The files of the finished job, proven by the operator's own check.
     pub async fn output(&self) -> Output {
-        let store = self.store("out");
+        let store = self.output_store();
         let output = Output::read(&store).await;
         let dataset = output.manifest["dataset"]["uri"].as_str().unwrap();
         let key = dataset.rsplit('/').next().unwrap();
@@ -296,7 +302,7 @@ impl World {
 
     /// Waits until rows are in segments.
     pub async fn until_durable(&self, ids: &[String]) {
-        let store = self.store("out");
+        let store = self.output_store();
         let all_are = async || {
             let durable = output::durable(&store).await;
             ids.iter().all(|id| durable.contains(id))
@@ -304,9 +310,19 @@ impl World {
         until("the rows are durable", all_are).await;
     }
 
+    /// The job's output, wherever it is.
+    pub fn output_store(&self) -> Store {
+        self.open(self.output_spec["uri"].as_str().unwrap())
+    }
+
     /// A folder of the job's own folder.
     pub fn store(&self, folder: &str) -> Store {
-        let uri = StoreUri::parse_prefix(&format!("s3://{BUCKET}/{}/{folder}", self.folder)).unwrap();
-        open_output(&uri, &self.s3.credentials(Side::Output, SECRET_KEY), None).unwrap()
+        self.open(&format!("s3://{BUCKET}/{}/{folder}", self.folder))
+    }
+
+    fn open(&self, uri: &str) -> Store {
+        let uri = StoreUri::parse_prefix(uri).unwrap();
+        let credentials = self.s3.credentials(Side::Output, SECRET_KEY);
+        open_output(&uri, &credentials, Some(self.claim.path())).unwrap()
     }
 }

@@ -1,6 +1,7 @@
 //! A job of 20,000 rows whose feeder is killed at random points, again and again, until the job ends: seeded, and proven each time.
 //!
-//! `CRASH_SEEDS` is how many seeds are run, `CRASH_FIRST_SEED` the first of them (unset: any). A seed that fails prints the command
+//! `CRASH_SEEDS` is how many seeds are run with the output in a bucket, `CRASH_FIRST_SEED` the first of them (unset: any); of each
+//! seven, the first ones are run with the output on a claim too. A seed that fails prints the command
 //! that runs it again: the same rows, and kills at the same points, though not to the same microsecond.
 //!
 //! `points` is where a feeder is killed, `witness` what a run must have kept to.
@@ -9,6 +10,7 @@ mod points;
 mod witness;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,8 @@ use witness::{Kill, Witness};
 
 const ROWS: usize = 20_000;
 const SEEDS: u64 = 20;
+/// Runs with the output in a bucket for each one with it on a claim.
+const BUCKETS_A_CLAIM: u64 = 7;
 /// Runs at a time: more would make each so slow that its clock means nothing.
 const LANES: usize = 4;
 /// The longest that a run without further kills may take, on a busy machine too.
@@ -33,6 +37,24 @@ const RUN_WITHIN: Duration = Duration::from_mins(5);
 const LATENCY: Duration = Duration::from_millis(40);
 const SLOTS: usize = 64;
 const SERVERS: [&str; 2] = ["server-a", "server-b"];
+
+/// A seed, and where the output is.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    seed: u64,
+    on_claim: bool,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            self.seed,
+            if self.on_claim { "on a claim" } else { "in a bucket" }
+        )
+    }
+}
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -43,9 +65,12 @@ fn number(name: &str) -> Option<u64> {
 async fn rows_are_there_once_wherever_the_feeder_is_killed() {
     let count = number("CRASH_SEEDS").unwrap_or(SEEDS);
     let first = number("CRASH_FIRST_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    println!("crash matrix: {count} seeds from {first}");
-    let seeds: Arc<Mutex<VecDeque<u64>>> = Arc::new(Mutex::new((first..first + count).collect()));
-    let lanes = [(); LANES].map(|()| tokio::spawn(lane(Arc::clone(&seeds))));
+    let claims = count.div_ceil(BUCKETS_A_CLAIM);
+    println!("crash matrix: {count} seeds from {first}, {claims} of them on a claim too");
+    let runs = |on_claim, count| (first..first + count).map(move |seed| Run { seed, on_claim });
+    let runs: VecDeque<Run> = runs(true, claims).chain(runs(false, count)).collect();
+    let runs = Arc::new(Mutex::new(runs));
+    let lanes = [(); LANES].map(|()| tokio::spawn(lane(Arc::clone(&runs))));
     let mut witnesses = Vec::new();
     let mut failed = Vec::new();
     for lane in lanes {
@@ -54,29 +79,32 @@ async fn rows_are_there_once_wherever_the_feeder_is_killed() {
         failed.extend(broken);
     }
     println!("{}", witness::summary(&witnesses));
-    for seed in &failed {
-        println!("failed: CRASH_FIRST_SEED={seed} CRASH_SEEDS=1 cargo test --test feeder crash_matrix -- --nocapture");
+    for run in &failed {
+        let Run { seed, .. } = run;
+        println!(
+            "failed, seed {run}: CRASH_FIRST_SEED={seed} CRASH_SEEDS=1 cargo test --test feeder crash_matrix -- --nocapture"
+        );
     }
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
     let kills: usize = witnesses.iter().map(Witness::kills).sum();
     assert!(kills as u64 >= count, "{kills} kills in {count} seeds show little");
 }
 
-/// Runs seeds until none is left; gives what was seen, and the seeds that failed.
-async fn lane(seeds: Arc<Mutex<VecDeque<u64>>>) -> (Vec<Witness>, Vec<u64>) {
+/// Does runs until none is left; gives what was seen, and those that failed.
+async fn lane(runs: Arc<Mutex<VecDeque<Run>>>) -> (Vec<Witness>, Vec<Run>) {
     let (mut witnesses, mut failed) = (Vec::new(), Vec::new());
     loop {
-        let next = seeds.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(seed) = next else {
+        let next = runs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(next) = next else {
             return (witnesses, failed);
         };
         // A runtime of its own, as a failed assertion must not end the others.
-        match tokio::task::spawn_blocking(move || in_a_runtime(run(seed))).await {
+        match tokio::task::spawn_blocking(move || in_a_runtime(run(next))).await {
             Ok(witness) => {
-                println!("seed {seed}: {witness}");
+                println!("seed {next}: {witness}");
                 witnesses.push(witness);
             }
-            Err(_) => failed.push(seed),
+            Err(_) => failed.push(next),
         }
     }
 }
@@ -104,17 +132,21 @@ fn id(number: usize) -> String {
     format!("row-{number:05}")
 }
 
-async fn run(seed: u64) -> Witness {
+async fn run(Run { seed, on_claim }: Run) -> Witness {
     let mut random = StdRng::seed_from_u64(seed);
     let dataset = dataset(&mut random);
-    let mut world = World::new(format!("crash-{seed}"), &dataset).await;
+    let place = if on_claim { "claim" } else { "bucket" };
+    let mut world = World::new(format!("crash-{seed}-{place}"), &dataset).await;
+    if on_claim {
+        world.put_output_on_claim();
+    }
     for server in SERVERS {
         world.add_server_with(server, |settings| {
             settings.latency = LATENCY;
             settings.slots = SLOTS;
         });
     }
-    let store = world.store("out");
+    let store = world.output_store();
     let mut points: VecDeque<KillPoint> = KillPoint::draw(seed, &mut random).into();
     let begun = Instant::now();
     let mut kills = Vec::new();
