@@ -1,9 +1,12 @@
 //! Data sets with bad rows that their jobs go on without: `invalidRows: Skip`.
 
 use batch_inference_operator::dataset::MAX_ROW_BYTES;
+use batch_inference_operator::results::SEGMENTS;
 use serde_json::{Value, json};
 
 use crate::rows::{held_line, line, line_with};
+use crate::s3_proxy::{Fault, Which};
+use crate::until::until;
 use crate::world::World;
 
 /// A world whose job skips invalid rows, and has that `rowPolicy`.
@@ -90,6 +93,31 @@ async fn a_restarted_feeder_skips_the_same_rows_and_reports_them_again() {
     assert_eq!(status["dataset"]["skippedRows"], 1);
     assert_eq!(status["dataset"]["invalidRows"][0]["line"], 2);
     assert_eq!(lines_and_names(&world.output().await.error_rows()), [(2, Value::Null)]);
+}
+
+#[tokio::test]
+async fn a_restart_that_finds_only_skipped_rows_left_needs_no_server() {
+    let dataset = held_line("a", "later") + "[]\n" + &held_line("b", "later");
+    let mut world = skipping("skip-left", &dataset, &json!({})).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::puts().of("/results.jsonl"), Fault::Answer(403, "AccessDenied"));
+    let feeder = world.start();
+    let store = world.output_store();
+    let segments = async || store.list(SEGMENTS).await.unwrap();
+    until("the skipped row is durable", async || segments().await.len() == 1).await;
+    let skipped = segments().await.remove(0).key;
+    world.server("server").release_all();
+    assert_eq!(feeder.exit_code().await, 1, "the results are refused");
+    assert_eq!(segments().await.len(), 2);
+    store.delete([skipped].into_iter()).await.unwrap();
+
+    proxy.heal();
+    world.crash_server("server");
+    assert_eq!(world.run().await["feeder"]["reason"], "SomeRowsFailed");
+    assert_eq!(world.servers_needed(), [false, true, false]);
+    let output = world.output().await;
+    assert_eq!(output.results.lines().count(), 2);
+    assert_eq!(lines_and_names(&output.error_rows()), [(2, Value::Null)]);
 }
 
 #[tokio::test]
