@@ -28,6 +28,7 @@ mod bytes_kept;
 mod compressed;
 mod crash_matrix;
 mod failures;
+mod full_disk;
 mod hung_replica;
 mod invalid_rows;
 mod killed;
