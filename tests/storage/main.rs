@@ -6,6 +6,7 @@ mod contract;
 mod limited;
 mod seaweedfs;
 mod verify;
+mod without_hard_links;
 
 use batch_inference_operator::storage::{Credentials, Error, Root, Side, Store, StoreUri, open_dataset, open_output};
 use object_store::ObjectStoreExt;
