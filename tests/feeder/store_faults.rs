@@ -221,6 +221,21 @@ async fn an_output_that_refuses_one_object_for_good_ends_the_job_when_a_start_ge
 }
 
 #[tokio::test]
+async fn an_output_that_refuses_every_segment_ends_the_job_in_its_first_start() {
+    let mut world = World::with_server("segments-refused", &lines(20)).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::puts().of("/segments/"), Fault::Answer(403, "AccessDenied"));
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "OutputNotWritable");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("out/segments/a000001-00000000.seg` was refused"),
+        "{message}"
+    );
+    assert_eq!(status["progress"]["completed"], 0);
+}
+
+#[tokio::test]
 async fn segments_stay_and_it_is_said_where_s3_refuses_to_delete() {
     let mut world = World::with_server("no-deletes", &lines(20)).await;
     let proxy = world.put_s3_proxy().await;
