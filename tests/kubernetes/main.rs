@@ -23,6 +23,7 @@ mod quickstart;
 mod rows;
 mod server_deleted;
 mod spec_changes;
+mod tail;
 mod tenant;
 mod until;
 

@@ -7,8 +7,16 @@ use super::commands::must;
 use super::job::Job;
 use super::tenant::Tenant;
 
-/// Namespaces of tests that edit children, scale a job or create it anew, so that children are written again.
-const REWRITTEN: [&str; 4] = ["test-edited", "test-deletion", "test-spec-changes", "test-upgrade"];
+/// Namespaces of tests that edit children, scale or suspend a job or create it anew, so that children are written again.
+const REWRITTEN: [&str; 7] = [
+    "test-edited",
+    "test-deletion",
+    "test-spec-changes",
+    "test-upgrade",
+    "test-suspended",
+    "test-made-suspended",
+    "test-tail",
+];
 const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
 
 #[tokio::test]

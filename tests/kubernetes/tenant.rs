@@ -275,6 +275,15 @@ impl Tenant {
         }
     }
 
+    /// Lets a server take rows, answer none, and be healthy all the same.
+    pub async fn hang(&self, pod: &Pod) {
+        let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+        let url = format!("http://{}:8080/control/hang", address.expect("an address"));
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let told = client.put(url).send().await.expect("a fake server that answers");
+        assert!(told.status().is_success(), "{told:?}");
+    }
+
     /// How often each row was received, over all servers that ever were.
     pub fn received(&self) -> BTreeMap<String, u64> {
         let counts = self.recorder.counts();
