@@ -131,6 +131,7 @@ fn has_every_field(read: &serde_json::Value, written: &serde_json::Value) -> boo
 fn every_published_job_is_accepted() {
     let settings = Settings {
         feeder_image: "batch-inference-operator:1".into(),
+        feeder_lost_timeout: std::time::Duration::from_mins(15),
         engine_images: [].into(),
     };
     for (file, written) in published_jobs() {

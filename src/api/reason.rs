@@ -35,6 +35,8 @@ reasons! {
     FeederRunning => "Nothing to do.",
     /// A container cannot be started.
     ContainerNotStarting => "See kubelet's words in the message, and the events of the pod.",
+    /// No feeder could run for so long that the servers were given back.
+    FeederLost => "See why the feeder's pod does not run, in ResultsAvailable; servers are started again when it does.",
     /// The feeder's container keeps ending.
     FeederCrashLooping => "Read the feeder's log (kubectl logs job/NAME-feeder); it goes on by itself when the cause is gone.",
     /// The data set is being read and checked.

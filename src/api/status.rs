@@ -52,6 +52,10 @@ pub struct ControllerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<Stopping>,
 
+    /// Since when no feeder runs, while one should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feeder_gone_since: Option<Time>,
+
     /// When the operator first took up the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,

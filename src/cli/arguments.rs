@@ -52,6 +52,9 @@ pub struct ControllerArguments {
     /// Another default image for an engine, such as `VLLM=registry.example/vllm:v1`. May be given more than once.
     #[arg(long = "engine-image", value_name = "ENGINE=IMAGE", value_parser = engine_image)]
     pub engine_images: Vec<(Engine, String)>,
+    /// A feeder that is gone for so many seconds gives its servers back until it runs again.
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    pub feeder_lost_timeout_seconds: u32,
     /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

@@ -1,6 +1,7 @@
 //! What each command does.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -67,6 +68,7 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
     let client = api_client().await?;
     let settings = Settings {
         feeder_image: arguments.feeder_image,
+        feeder_lost_timeout: Duration::from_secs(arguments.feeder_lost_timeout_seconds.into()),
         engine_images: arguments.engine_images.into_iter().collect(),
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;

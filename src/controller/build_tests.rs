@@ -19,6 +19,7 @@ fn job(spec: serde_json::Value) -> BatchInferenceJob {
 fn settings(version: &str) -> Settings {
     Settings {
         feeder_image: format!("batch-inference-operator:{version}"),
+        feeder_lost_timeout: std::time::Duration::from_mins(15),
         engine_images: [].into(),
     }
 }
@@ -28,7 +29,7 @@ fn built(job: &BatchInferenceJob, settings: &Settings, observed: &Observed) -> C
     let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
     build(
         &validated,
-        &decide(job, Ok(&validated), observed, now),
+        &decide(job, Ok(&validated), observed, settings, now),
         settings,
         &observed.children,
     )

@@ -180,6 +180,11 @@ impl View<'_> {
         if plan.is_suspended {
             return update(false, Reason::Suspended, "the job is suspended".into());
         }
+        if plan.is_feeder_lost {
+            let message = "no feeder runs, and the servers are given back until one does";
+            let wait = Wait::new(Reason::FeederLost, message);
+            return update(false, wait.reason, wait.explain());
+        }
         let Some(wanted) = plan.servers else {
             return update(
                 false,

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::dereference::Observed;
 use super::server_pods::{PodChange, What, pod_changes};
+use super::settings::Settings;
 use super::validate::ValidatedJob;
 use super::waiting::why_pods_wait;
 use crate::api::BatchInferenceJob;
@@ -42,6 +43,8 @@ pub struct Decision {
     pub feeder: FeederWanted,
     /// That the job ends before its last row.
     pub stopping: Option<Stopping>,
+    /// Since when no feeder runs, while one should.
+    pub feeder_gone_since: Option<Timestamp>,
     /// How many servers should exist; none means that nothing of them should be left.
     pub servers: Option<i32>,
     /// Which of their pods go first, and which are replaced.
@@ -62,6 +65,7 @@ pub fn decide(
     job: &BatchInferenceJob,
     validated: Result<&ValidatedJob, &Wait>,
     observed: &Observed,
+    settings: &Settings,
     now: Timestamp,
 ) -> Decision {
     let view = View { job, observed };
@@ -77,13 +81,20 @@ pub fn decide(
     let is_suspended = view.is_suspended(stopping.as_ref());
     let startup_deadline = view.startup_deadline().filter(|_| !is_suspended);
     let end = told.or_else(|| view.new_end(validated.err(), stopping.as_ref(), startup_deadline, now));
+    let feeder_gone_since = view.feeder_gone_since(now).filter(|_| end.is_none() && !is_suspended);
+    let lost_at = feeder_gone_since.map(|since| since + settings.feeder_lost_timeout);
+    let is_feeder_lost = lost_at.is_some_and(|lost_at| now >= lost_at);
     let plan = Plan {
         servers: view
             .servers(stopping.as_ref())
-            .filter(|_| end.is_none() && !is_suspended),
+            .filter(|_| end.is_none() && !is_suspended && !is_feeder_lost),
+        is_feeder_lost,
         is_suspended: is_suspended && end.is_none(),
         stopping,
     };
+    let until_lost = lost_at
+        .filter(|_| plan.servers.is_some())
+        .map(|lost_at| until(lost_at, now));
     let look_again = view.look_again(&plan, startup_deadline, now).filter(|_| end.is_none());
     Decision {
         feeder: match &end {
@@ -97,14 +108,16 @@ pub fn decide(
         pod_changes: pod_changes(view.feeder(), &observed.server_pods),
         stopping: plan.stopping,
         servers_status,
+        feeder_gone_since,
         ends_now: end.is_some_and(|end| end.is_new),
-        look_again,
+        look_again: look_again.into_iter().chain(until_lost).min(),
     }
 }
 
 /// What a job that has not ended is to have.
 pub(super) struct Plan {
     pub(super) servers: Option<i32>,
+    pub(super) is_feeder_lost: bool,
     pub(super) is_suspended: bool,
     pub(super) stopping: Option<Stopping>,
 }

@@ -41,6 +41,7 @@ fn ended(reason: &str) -> serde_json::Value {
 fn settings() -> Settings {
     Settings {
         feeder_image: "operator:1".into(),
+        feeder_lost_timeout: std::time::Duration::from_mins(15),
         engine_images: [].into(),
     }
 }
@@ -51,7 +52,7 @@ fn decided(
     observed: &Observed,
 ) -> (Decision, Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>) {
     let validated = validate(job, &settings());
-    let decision = decide(job, validated.as_ref(), observed, now());
+    let decision = decide(job, validated.as_ref(), observed, &settings(), now());
     let status = next_status(job, validated.as_ref().ok(), &decision, None, now());
     (decision, status.conditions)
 }
@@ -66,6 +67,11 @@ fn server_pod(scheduled_ago: i64, ready: bool) -> Pod {
         ]},
     }))
     .expect("a pod")
+}
+
+fn running_feeder() -> Pod {
+    let container = json!({"name": "feeder", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}});
+    serde_json::from_value(json!({"status": {"containerStatuses": [container]}})).expect("a pod")
 }
 
 #[test]
@@ -236,7 +242,7 @@ fn a_status_that_is_already_so_is_not_written_again() {
     let first = job(feeder("Feeding", true));
     let validated = validate(&first, &settings()).expect("valid");
     let status_of = |job: &BatchInferenceJob, at: i64| {
-        let decision = decide(job, Ok(&validated), &Observed::default(), now());
+        let decision = decide(job, Ok(&validated), &Observed::default(), &settings(), now());
         let at = Timestamp::from_second(at).expect("in range");
         next_status(job, Some(&validated), &decision, None, at)
     };
@@ -399,6 +405,7 @@ fn a_server_pod_that_was_evicted_is_not_one_that_starts() {
         evicted.status.get_or_insert_default().phase = Some(phase.into());
         let observed = Observed {
             server_pods: vec![evicted, server_pod(5, true)],
+            feeder_pods: vec![running_feeder()],
             ..Observed::default()
         };
         let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed);

@@ -2,10 +2,13 @@
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
 //! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`stopping` has what ends or holds up a job, `conditions` what is said of it) and [`build`] builds (all pure),
-//! [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API server.
+//! [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API server, [`leader`] sees that one
+//! controller works at a time, [`audit`] that no server is left
+//! without a job.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
+pub mod audit;
 pub mod build;
 pub mod children;
 mod conditions;
@@ -13,6 +16,8 @@ pub mod decide;
 pub mod dereference;
 pub mod events;
 pub mod expiry;
+mod feeder_lost;
+pub mod leader;
 pub mod pod_template;
 pub mod reconcile;
 pub mod run;

@@ -106,7 +106,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
     }
     let observed = dereference(client, job).await?;
     let validated = validate(job, &context.settings);
-    let decision = decide(job, validated.as_ref(), &observed, now);
+    let decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
     let obstacle = match &validated {
         // An end comes first into the status, and that brings the job back to be carried out: an end that got lost when all was
         // deleted already would be GPU time spent anew.
@@ -168,7 +168,8 @@ async fn make(
 }
 
 /// Ended, and every GPU proven to be released: nothing is left to do.
-fn is_finished(job: &BatchInferenceJob) -> bool {
+#[must_use]
+pub fn is_finished(job: &BatchInferenceJob) -> bool {
     let conditions = current_status(job).conditions;
     let holds = |kind| is_true(&conditions, kind);
     (holds(ConditionType::Complete) || holds(ConditionType::Failed)) && holds(ConditionType::GPUsReleased)

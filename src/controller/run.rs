@@ -19,6 +19,8 @@ use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
+use super::audit::audit;
+use super::leader::Candidate;
 use super::reconcile::{Context, error_policy, reconcile};
 use super::serve::{Metrics, Readiness, serve};
 use super::settings::Settings;
@@ -39,6 +41,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// The Lease could not be renewed.
+    #[error("the Lease could not be renewed in time, and another controller may work by now")]
+    LeaseLost,
 }
 
 /// Runs the controller until `shutdown`; the reconciles in hand are finished first.
@@ -66,11 +71,9 @@ pub async fn run(
             () = definition_is_installed(&client) => {}
             () = stopped.cancelled() => return Ok(()),
         }
+        // Whoever stands by is ready to take over.
         readiness.set_ready();
-        tracing::info!("controller started");
-        watch(&client, context, shutdown.clone()).await;
-        tracing::info!("controller stopped");
-        Ok(())
+        lead(&client, context, shutdown.clone()).await
     };
     let stop_serving = shutdown.clone();
     let served = serve(address, metrics, readiness.clone(), async move {
@@ -78,6 +81,25 @@ pub async fn run(
     });
     let served = async { served.await.map_err(|source| RunError::Serve { address, source }) };
     tokio::try_join!(controller, served).map(|_| ())
+}
+
+/// Waits to be the one that works, and works until `shutdown`.
+async fn lead(client: &Client, context: Arc<Context>, shutdown: CancellationToken) -> Result<(), RunError> {
+    let identity = format!("{}_{:08x}", context.reporter, rand::random::<u32>());
+    let candidate = Candidate::new(client.clone(), identity);
+    if shutdown.run_until_cancelled(candidate.elected()).await.is_none() {
+        return Ok(());
+    }
+    tracing::info!("controller started");
+    tokio::select! {
+        () = watch(client, Arc::clone(&context), shutdown) => {}
+        () = audit(client.clone(), context.metrics.clone()) => {}
+        // Another may work by now: whatever is in hand is dropped.
+        () = candidate.hold() => return Err(RunError::LeaseLost),
+    }
+    candidate.release().await;
+    tracing::info!("controller stopped");
+    Ok(())
 }
 
 /// Waits until the definition is there, so that operator and definition may be installed in any order.

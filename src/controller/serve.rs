@@ -27,11 +27,19 @@ struct Outcome {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stray {
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
 /// The controller's counters.
 #[derive(Clone)]
 pub struct Metrics {
     reconciles: Family<Outcome, Counter>,
     duration: Histogram,
+    strays: Family<Stray, Counter>,
     registry: Arc<Registry>,
 }
 
@@ -42,6 +50,12 @@ impl Metrics {
         let mut registry = Registry::with_prefix("batch_inference");
         let reconciles = Family::<Outcome, Counter>::default();
         registry.register("reconciles", "Reconciles by outcome", reconciles.clone());
+        let strays = Family::<Stray, Counter>::default();
+        registry.register(
+            "servers_without_job_removed",
+            "Servers that had no living job and were removed",
+            strays.clone(),
+        );
         // From a reconcile that changes nothing (milliseconds) to one that waits for a slow API server.
         let duration = Histogram::new(exponential_buckets(0.001, 2.0, 14));
         registry.register_with_unit(
@@ -53,8 +67,19 @@ impl Metrics {
         Self {
             reconciles,
             duration,
+            strays,
             registry: Arc::new(registry),
         }
+    }
+
+    /// Names a server that had no living job.
+    pub fn stray_removed(&self, kind: &str, namespace: &str, name: &str) {
+        let stray = Stray {
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.strays.get_or_create(&stray).inc();
     }
 
     /// Counts a reconcile.

@@ -1,6 +1,7 @@
 //! What whoever installs the operator decides.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::api::Engine;
 
@@ -9,6 +10,8 @@ use crate::api::Engine;
 pub struct Settings {
     /// The image of the feeder: the operator's own.
     pub feeder_image: String,
+    /// A feeder that is gone for longer gives its servers back until it runs again.
+    pub feeder_lost_timeout: Duration,
     /// Images to use for an engine in place of the built-in ones, as `REPOSITORY:TAG`.
     pub engine_images: BTreeMap<Engine, String>,
 }

@@ -4,7 +4,6 @@
 //! what is there as results. Only where the data set is not even checked yet, or where no feeder can run, the controller ends the
 //! job itself.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -91,10 +90,7 @@ impl View<'_> {
 
     /// Until when a feeder has to run that writes results; none while one runs.
     pub(super) fn feeder_deadline(&self, stopping: &Stopping, now: Timestamp) -> Option<Timestamp> {
-        let mut since = stopping.since.0;
-        for pod in &self.observed.feeder_pods {
-            since = since.max(last_seen_running(pod, now)?);
-        }
+        let since = self.feeder_gone_since(now)?.max(stopping.since.0);
         since.checked_add(FEEDER_RUNS_WITHIN).ok()
     }
 
@@ -120,31 +116,6 @@ pub(super) fn reason_of(stopping: StoppingReason) -> Reason {
         StoppingReason::Cancelled => Reason::Cancelled,
         StoppingReason::DeadlineExceeded => Reason::DeadlineExceeded,
     }
-}
-
-/// When a pod's containers last ran, or the pod was made; none while one runs.
-fn last_seen_running(pod: &Pod, now: Timestamp) -> Option<Timestamp> {
-    let made = pod.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
-    let status = pod.status.as_ref();
-    let containers = status.and_then(|status| status.container_statuses.as_deref());
-    let mut last = made;
-    for container in containers.unwrap_or_default() {
-        let state = container.state.as_ref();
-        if state.is_some_and(|state| state.running.is_some()) {
-            return None;
-        }
-        last = last.max(ended_at(container).unwrap_or(last));
-    }
-    Some(last)
-}
-
-fn ended_at(container: &ContainerStatus) -> Option<Timestamp> {
-    let states = [container.state.as_ref(), container.last_state.as_ref()];
-    let ended = states
-        .into_iter()
-        .flatten()
-        .filter_map(|state| state.terminated.as_ref());
-    ended.filter_map(|ended| Some(ended.finished_at.as_ref()?.0)).max()
 }
 
 #[cfg(test)]

@@ -64,12 +64,18 @@ impl Known {
         self
     }
 
-    /// With a feeder's pod in that state since so many seconds.
-    fn with_feeder_pod(mut self, state: &str, since: i64) -> Self {
-        let pod = json!({"metadata": {"name": "f", "creationTimestamp": ago(since)},
+    /// With a feeder's pod that runs.
+    fn with_feeder_pod(mut self) -> Self {
+        let pod = json!({"metadata": {"name": "f"},
                          "status": {"containerStatuses": [{"name": "feeder", "image": "", "imageID": "", "ready": true,
-                                                           "restartCount": 0, "state": {state: {}}}]}});
+                                                           "restartCount": 0, "state": {"running": {}}}]}});
         self.observed.feeder_pods = vec![serde_json::from_value(pod).expect("a pod")];
+        self
+    }
+
+    /// With no feeder since so many seconds.
+    fn without_feeder(mut self, since: i64) -> Self {
+        self.status["feederGoneSince"] = json!(ago(since).to_string());
         self
     }
 
@@ -93,10 +99,11 @@ impl Known {
         let job = self.job();
         let settings = Settings {
             feeder_image: "operator:1".into(),
+            feeder_lost_timeout: std::time::Duration::from_mins(15),
             engine_images: [].into(),
         };
         let validated = validate(&job, &settings);
-        let decision = decide(&job, validated.as_ref(), &self.observed, ago(0));
+        let decision = decide(&job, validated.as_ref(), &self.observed, &settings, ago(0));
         let status = next_status(&job, validated.as_ref().ok(), &decision, None, ago(0));
         (decision, status)
     }
@@ -192,21 +199,40 @@ fn a_suspended_job_that_is_stopped_gets_a_feeder_and_no_server() {
 fn a_job_ends_without_results_when_no_feeder_runs_for_ten_minutes() {
     let stopping = |since| Known::new(&json!({"shutdown": "Stop"}), "Feeding", true).stopping("Stop", since);
     let ends = |known: Known| known.decide().0.ends_now;
-    assert!(!ends(stopping(599)));
-    assert!(ends(stopping(600)));
-    assert!(
-        !ends(stopping(6000).with_feeder_pod("running", 5000)),
-        "it may wait for the store"
-    );
-    assert!(!ends(stopping(6000).with_feeder_pod("waiting", 5)), "its pod is new");
-    let (decision, status) = stopping(6000).with_feeder_pod("waiting", 700).decide();
-    assert!(decision.ends_now);
+    assert!(!ends(stopping(599).without_feeder(6000)));
+    assert!(ends(stopping(600).without_feeder(6000)));
+    assert!(!ends(stopping(6000).without_feeder(599)));
+    assert!(!ends(stopping(6000)), "it has only just been noticed");
+    let waits_for_the_store = stopping(6000).without_feeder(5000).with_feeder_pod();
+    assert!(!ends(waits_for_the_store));
+    let (_, status) = stopping(6000).without_feeder(600).decide();
     assert_eq!(
         reason_of(&status.conditions, ConditionType::Failed),
         Some("ResultsNotFinalized")
     );
-    let (decision, _) = stopping(100).with_feeder_pod("waiting", 200).decide();
+    let (decision, _) = stopping(100).without_feeder(200).decide();
     assert_eq!(decision.look_again, Some(std::time::Duration::from_secs(501)));
+}
+
+#[test]
+fn a_feeder_that_is_gone_for_long_gives_its_servers_back_until_it_runs_again() {
+    let feeding = || Known::new(&json!({}), "Feeding", true).with_children();
+    let (decision, status) = feeding().decide();
+    assert_eq!(
+        (decision.servers, decision.look_again),
+        (Some(2), Some(std::time::Duration::from_secs(901)))
+    );
+    assert_eq!(status.feeder_gone_since.map(|time| time.0), Some(ago(0)));
+    let (decision, status) = feeding().without_feeder(900).decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, None));
+    assert_eq!(
+        reason_of(&status.conditions, ConditionType::ServersReady),
+        Some("FeederLost")
+    );
+    assert_eq!(status.feeder_gone_since.map(|time| time.0), Some(ago(900)));
+    let (decision, status) = feeding().without_feeder(900).with_feeder_pod().decide();
+    assert_eq!((decision.servers, decision.look_again), (Some(2), None));
+    assert_eq!(status.feeder_gone_since, None);
 }
 
 #[test]
@@ -226,7 +252,10 @@ fn the_deadline_counts_from_the_start_and_anew_from_each_time_that_the_job_is_re
         reason(&started.clone().with_condition("Suspended", "False", 51)),
         exceeded
     );
-    let resumed = started.clone().with_condition("Suspended", "False", 20);
+    let resumed = started
+        .clone()
+        .with_condition("Suspended", "False", 20)
+        .with_feeder_pod();
     assert_eq!(reason(&resumed), None);
     assert_eq!(resumed.decide().0.look_again, Some(std::time::Duration::from_secs(31)));
     let suspended = Known {
@@ -234,7 +263,7 @@ fn the_deadline_counts_from_the_start_and_anew_from_each_time_that_the_job_is_re
         ..started
     };
     assert_eq!(reason(&suspended), None);
-    let longer = Known::new(&json!({"activeDeadlineSeconds": 100}), "Feeding", true);
+    let longer = Known::new(&json!({"activeDeadlineSeconds": 100}), "Feeding", true).with_feeder_pod();
     assert_eq!(
         (reason(&longer), longer.decide().0.look_again),
         (None, Some(std::time::Duration::from_secs(41)))

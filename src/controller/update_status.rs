@@ -45,7 +45,7 @@ pub fn next_status(
         tell_obstacle(&mut updates, obstacle);
     }
     // Times are kept in whole seconds, as the API server keeps them: a finer one would differ from itself when read back.
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let now = to_the_second(now);
     let generation = job.meta().generation.unwrap_or_default();
     let conditions = merge(&current.conditions, &updates, generation, now);
     let ended = is_true(&conditions, ConditionType::Complete) || is_true(&conditions, ConditionType::Failed);
@@ -54,6 +54,7 @@ pub fn next_status(
         phase: Some(Phase::of(&conditions)),
         conditions,
         stopping: decision.stopping.clone(),
+        feeder_gone_since: decision.feeder_gone_since.map(to_the_second).map(Time),
         start_time: current.start_time.or(Some(Time(now))),
         completion_time: current.completion_time.or(ended.then_some(Time(now))),
         resolved: current
@@ -61,6 +62,10 @@ pub fn next_status(
             .or_else(|| validated.map(|validated| validated.resolved.clone())),
         servers: Some(decision.servers_status),
     }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// The controller's part of the status as it is.
@@ -164,6 +169,7 @@ mod tests {
         let decision = Decision {
             feeder: FeederWanted::Leave,
             stopping: None,
+            feeder_gone_since: None,
             pod_changes: Vec::new(),
             servers: None,
             conditions: vec![condition],

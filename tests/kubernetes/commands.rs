@@ -60,6 +60,11 @@ pub async fn pause_container(id: &str) {
     must("tests/cluster/ctr", &["task", "pause", id]).await;
 }
 
+/// Lets the processes of a paused container go on.
+pub async fn resume_container(id: &str) {
+    must("tests/cluster/ctr", &["task", "resume", id]).await;
+}
+
 /// Kills a container that is paused: the signal is delivered when it goes on.
 pub async fn kill_paused_container(id: &str) {
     kill_container(id).await;

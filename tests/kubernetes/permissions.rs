@@ -38,7 +38,17 @@ async fn the_cluster_roles_hold_exactly_what_the_operator_uses_and_gives_to_feed
         .collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
 
-    let role_of_operator = allowed(&["clusterrole", "batch-inference-operator"]).await;
+    let mut role_of_operator = allowed(&["clusterrole", "batch-inference-operator"]).await;
+    // The Lease is in its own namespace.
+    role_of_operator.extend(
+        allowed(&[
+            "--namespace",
+            "batch-inference-system",
+            "role",
+            "batch-inference-operator",
+        ])
+        .await,
+    );
     assert_eq!(
         role_of_operator,
         permissions(&by_operator),

@@ -3,6 +3,8 @@
 mod controller_killed;
 mod installation;
 mod process;
+mod standby;
+mod strays;
 mod upgrade;
 
 use std::time::Duration;
@@ -11,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::commands::{kill_container, kill_paused_container, must, pause_container};
+use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container};
 use super::tenant::container_id;
 use super::until::until;
 
@@ -49,6 +51,21 @@ impl Controller {
                 })
         })
         .await
+    }
+
+    /// The controller of a pod that is ready.
+    pub async fn of_pod(client: &Client, name: &str) -> Self {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+        let pod = pods.get(name).await.expect("the controller's pod");
+        Self {
+            pod: name.to_owned(),
+            container: container_id(&pod, "controller").expect("a container that runs"),
+        }
+    }
+
+    /// Lets its processes go on after [`Self::pause`].
+    pub async fn resume(&self) {
+        resume_container(&self.container).await;
     }
 
     /// Stops its processes where they are.

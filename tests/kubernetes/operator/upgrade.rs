@@ -14,7 +14,8 @@ use crate::tenant::Tenant;
 #[tokio::test]
 async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod() {
     let tenant = Tenant::start("upgrade").await;
-    let rows = chats(3, &json!({"hold": "held"}));
+    // More than one server takes at once, or a second would not be needed.
+    let rows = chats(300, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
     // The job takes the engine's image from the operator's settings, which the upgrade changes.
     upgrade(CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
@@ -34,7 +35,9 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     assert!(field.contains("comes with the next version"), "{field}");
     Controller::running(&tenant.client).await;
     // A job that is new shows that the new controller has taken up its work; it gets the new feeder, which does not exist.
-    tenant.submit(&Job::new(&tenant, "new").inline(&rows)).await;
+    tenant
+        .submit(&Job::new(&tenant, "new").inline(&chats(3, &json!({}))))
+        .await;
     let new = tenant.job("new").await;
     let feeder = tenant.feeder_pod(&new).await;
     let image = feeder.spec.and_then(|spec| spec.containers[0].image.clone());

@@ -1,0 +1,97 @@
+//! A second controller takes over when the first is lost.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Controller, RELEASE, STARTED_WITHIN, SYSTEM};
+use crate::commands::must;
+use crate::job::Job;
+use crate::rows::chats;
+use crate::tenant::Tenant;
+use crate::until::until;
+
+const TAKES_OVER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Scales the operator back when dropped, also when a test fails.
+struct TwoControllers;
+
+impl TwoControllers {
+    async fn start(client: &Client) -> Self {
+        scale(2).await;
+        until("two controllers that are ready", STARTED_WITHIN, async || {
+            (ready_controllers(client).await == 2).then_some(())
+        })
+        .await;
+        Self
+    }
+}
+
+impl Drop for TwoControllers {
+    fn drop(&mut self) {
+        let deployment = format!("deployment/{RELEASE}");
+        let scaled = std::process::Command::new("kubectl")
+            .args(["--namespace", SYSTEM, "scale", &deployment, "--replicas=1"])
+            .status();
+        assert!(scaled.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+async fn scale(replicas: u32) {
+    let (deployment, replicas) = (format!("deployment/{RELEASE}"), format!("--replicas={replicas}"));
+    must("kubectl", &["--namespace", SYSTEM, "scale", &deployment, &replicas]).await;
+}
+
+async fn ready_controllers(client: &Client) -> usize {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    let labels = format!("app.kubernetes.io/instance={RELEASE}");
+    let listed = pods.list(&ListParams::default().labels(&labels)).await;
+    let is_ready = |pod: &&Pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let ready = conditions.into_iter().flatten();
+        let mut ready = ready.filter(|condition| condition.type_ == "Ready" && condition.status == "True");
+        pod.metadata.deletion_timestamp.is_none() && ready.next().is_some()
+    };
+    listed.map_or(0, |listed| listed.items.iter().filter(is_ready).count())
+}
+
+/// The pod of the controller that holds the Lease.
+async fn leader(client: &Client) -> String {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM);
+    let lease = leases.get(RELEASE).await.expect("the Lease");
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).expect("a holder");
+    let (pod, _) = holder.rsplit_once('_').expect("a pod's name and a number");
+    pod.to_owned()
+}
+
+#[tokio::test]
+async fn the_standby_takes_over_when_the_leader_stands_still_and_the_leader_ends() {
+    let tenant = Tenant::start("standby").await;
+    let _two = TwoControllers::start(&tenant.client).await;
+    let first = leader(&tenant.client).await;
+    let controller = Controller::of_pod(&tenant.client, &first).await;
+    controller.pause().await;
+    let stood_still = Instant::now();
+    let rows = chats(3, &json!({}));
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    let job = tenant.job("job").await;
+    tenant.feeder_pod(&job).await;
+    assert!(stood_still.elapsed() < TAKES_OVER_WITHIN, "{:?}", stood_still.elapsed());
+    assert_ne!(leader(&tenant.client).await, first);
+    controller.resume().await;
+    let pods: Api<Pod> = Api::namespaced(tenant.client.clone(), SYSTEM);
+    until("the old leader has ended", STARTED_WITHIN, async || {
+        let pod = pods.get_opt(&first).await.ok()??;
+        let restarts = pod.status?.container_statuses?.first()?.restart_count;
+        (restarts > 0).then_some(())
+    })
+    .await;
+    tenant.complete("job", &rows).await;
+    assert_eq!(job.name_any(), "job");
+}
