@@ -103,7 +103,12 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
             let worked = Box::pin(work(&arguments, client, &status, patience, Arc::clone(&lease))).await;
             conclude(worked, &reporter, &shutdown).await
         } => exit,
-        dismissed = publishing => dismissed.map_or(Exit::Restart, dismiss),
+        dismissed = publishing => match dismissed {
+            // The last word of a feeder that was asked to stop may be for a job that is gone.
+            Ok(_) if shutdown.is_cancelled() => Exit::Interrupted,
+            Ok(dismissed) => dismiss(dismissed),
+            Err(_) => Exit::Restart,
+        },
     };
     if exit != Exit::Restart {
         // What is not released in time expires by itself.
