@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::dereference::Observed;
-use super::server_pods::{PodChange, What, pod_changes};
+use super::server_pods::{PodChange, goes_first, pod_changes};
 use super::settings::Settings;
 use super::validate::ValidatedJob;
 use super::waiting::why_pods_wait;
@@ -178,16 +178,14 @@ impl View<'_> {
             .feeder()
             .and_then(|feeder| feeder.servers_wanted)
             .unwrap_or(replicas);
-        (self.servers_needed() && may_be).then(|| self.not_fewer_than_marked(replicas.min(wanted.max(1))))
+        (self.servers_needed() && may_be).then(|| wanted.max(1).max(self.servers_to_keep()).min(replicas))
     }
 
-    /// Fewer only when the pods that are to go are marked: else a ReplicaSet could let a busy one go.
-    fn not_fewer_than_marked(&self, wanted: i32) -> i32 {
-        let changes = pod_changes(self.feeder(), &self.observed.server_pods);
-        let there = self.observed.children.servers.as_ref();
-        let there = there.and_then(|servers| servers.spec.replicas).unwrap_or(wanted);
-        let are_marked = changes.iter().all(|change| change.what != What::LetGoFirst);
-        if are_marked { wanted } else { wanted.max(there) }
+    /// Ready servers that are not marked to go first: with fewer, a ReplicaSet could let a busy one go.
+    fn servers_to_keep(&self) -> i32 {
+        let ready = self.live_servers().filter(|pod| is_ready(pod) && !is_ending(pod));
+        let kept = ready.filter(|pod| !self.feeder().is_some_and(|feeder| goes_first(feeder, pod)));
+        i32::try_from(kept.count()).unwrap_or(i32::MAX)
     }
 
     /// When something is due that no watch tells of.

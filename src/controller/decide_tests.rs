@@ -476,3 +476,52 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
     ends(refused(json!({}), false), Observed::default());
     ends(refused(feeder("Feeding", true), true), running(None));
 }
+
+#[test]
+fn servers_that_the_last_rows_do_not_need_go_once_they_are_marked_and_no_others() {
+    let pod = |name: &str, is_marked: bool| {
+        let mut pod = server_pod(5, true);
+        pod.metadata.name = Some(name.into());
+        if is_marked {
+            let mark = ("controller.kubernetes.io/pod-deletion-cost".to_owned(), "-1".to_owned());
+            pod.metadata.annotations = Some([mark].into());
+        }
+        pod
+    };
+    let servers = |idle: &[&str], pods: Vec<Pod>| {
+        let mut status = feeder("Feeding", true);
+        status["feeder"]["serversWanted"] = 1.into();
+        status["feeder"]["idleServers"] = json!(idle);
+        let observed = Observed {
+            server_pods: pods,
+            ..Observed::default()
+        };
+        decided(&job(status), &observed).0.servers
+    };
+    assert_eq!(
+        servers(&["a"], vec![pod("a", false), pod("b", false)]),
+        Some(2),
+        "not marked yet"
+    );
+    assert_eq!(servers(&["a"], vec![pod("a", true), pod("b", false)]), Some(1));
+    assert_eq!(
+        servers(&[], vec![pod("a", true), pod("b", false)]),
+        Some(2),
+        "it is busy again"
+    );
+    assert_eq!(
+        servers(&[], vec![pod("a", false), pod("b", false)]),
+        Some(2),
+        "the feeder does not know it yet"
+    );
+    assert_eq!(
+        servers(&[], vec![pod("a", false), server_pod(5, false)]),
+        Some(1),
+        "one is starting"
+    );
+    assert_eq!(
+        servers(&[], (0..5).map(|_| server_pod(5, true)).collect()),
+        Some(2),
+        "as many as the job has"
+    );
+}

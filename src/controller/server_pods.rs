@@ -56,10 +56,7 @@ pub fn pod_changes(feeder: Option<&FeederState>, pods: &[Pod]) -> Vec<PodChange>
     let alive = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
     let changes = alive.filter_map(|pod| {
         let name = pod.name_any();
-        let is_marked = pod
-            .annotations()
-            .get(DELETION_COST)
-            .is_some_and(|cost| cost == IDLE_COST);
+        let is_marked = is_marked(pod);
         let what = if feeder.hung_servers.contains(&name) {
             What::Replace
         } else {
@@ -76,6 +73,17 @@ pub fn pod_changes(feeder: Option<&FeederState>, pods: &[Pod]) -> Vec<PodChange>
         })
     });
     changes.collect()
+}
+
+/// Whether a pod has nothing to do, and is marked to go before all others.
+#[must_use]
+pub fn goes_first(feeder: &FeederState, pod: &Pod) -> bool {
+    is_marked(pod) && feeder.idle_servers.contains(&pod.name_any())
+}
+
+fn is_marked(pod: &Pod) -> bool {
+    let cost = pod.annotations().get(DELETION_COST);
+    cost.is_some_and(|cost| cost == IDLE_COST)
 }
 
 /// Does it.

@@ -264,7 +264,8 @@ impl Tenant {
     /// Lets the answers go that the servers of a job hold under this name.
     pub async fn release(&self, job: &str, hold: &str) {
         let job = self.job(job).await;
-        for pod in self.server_pods(&job).await {
+        let pods = self.server_pods(&job).await.into_iter();
+        for pod in pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
             let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else {
                 continue;
             };
