@@ -63,8 +63,11 @@ async fn ready_controllers(client: &Client) -> usize {
 /// The pod of the controller that holds the Lease.
 async fn leader(client: &Client) -> String {
     let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM);
-    let lease = leases.get(RELEASE).await.expect("the Lease");
-    let holder = lease.spec.and_then(|spec| spec.holder_identity).expect("a holder");
+    let holder = until("a controller holds the Lease", STARTED_WITHIN, async || {
+        let lease = leases.get_opt(RELEASE).await.ok()??;
+        lease.spec?.holder_identity
+    })
+    .await;
     let (pod, _) = holder.rsplit_once('_').expect("a pod's name and a number");
     pod.to_owned()
 }
