@@ -132,6 +132,7 @@ fn every_published_job_is_accepted() {
     let settings = Settings {
         feeder_image: "batch-inference-operator:1".into(),
         feeder_lost_timeout: std::time::Duration::from_mins(15),
+        extra_ingress: Vec::new(),
         engine_images: [].into(),
     };
     for (file, written) in published_jobs() {

@@ -78,6 +78,13 @@ use super::status::BatchInferenceJobStatus;
         priority = 1
     ),
     printcolumn(
+        name = "Completion",
+        type_ = "date",
+        json_path = ".status.progress.estimatedCompletionTime",
+        priority = 1,
+        description = "When the last row will be finished, at this pace"
+    ),
+    printcolumn(
         name = "Servers",
         type_ = "integer",
         json_path = ".status.servers.ready",

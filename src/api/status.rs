@@ -3,6 +3,8 @@
 //! The controller owns [`ControllerStatus`], the feeder [`FeederStatus`]: two structs without a shared field, applied with
 //! two field managers, so that neither can overwrite the other.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{KubeSchema, Resource};
 use schemars::JsonSchema;
@@ -68,6 +70,10 @@ pub struct ControllerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Resolved>,
 
+    /// When what happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+
     /// The model servers of this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub servers: Option<ServersStatus>,
@@ -92,13 +98,66 @@ pub struct Resolved {
 }
 
 /// The model servers of this moment.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServersStatus {
     /// Server pods that exist.
     pub replicas: i32,
     /// Server pods that are ready for rows.
     pub ready: i32,
+    /// How long devices were held, in seconds by resource name, from when each pod was scheduled to when it was gone: two pods of
+    /// four GPUs each hold eight GPU seconds a second. As of `countedAt`; exact once all pods are gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub device_seconds: BTreeMap<String, i64>,
+    /// When the devices were last counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_at: Option<Time>,
+    /// Those of `deviceSeconds` whose pods are gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ended_device_seconds: BTreeMap<String, i64>,
+    /// The pods that hold devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub held: Vec<HeldDevices>,
+}
+
+/// A pod and the devices that it holds.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldDevices {
+    /// The pod's uid.
+    pub uid: String,
+    /// Since when.
+    pub since: Time,
+    /// How many, by resource name.
+    pub devices: BTreeMap<String, i64>,
+}
+
+/// When what happened first; of the last row, when it happened last.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeline {
+    /// The data set was known to be good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validated_at: Option<Time>,
+    /// A server had a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<Time>,
+    /// A server had its image, and ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pulled_at: Option<Time>,
+    /// A server was ready for rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers_ready_at: Option<Time>,
+    /// A row was durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_row_at: Option<Time>,
+    /// The last row was durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_row_at: Option<Time>,
+    /// Nothing of the servers was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus_released_at: Option<Time>,
 }
 
 /// The part of the status that the feeder writes.
@@ -236,6 +295,9 @@ pub struct Progress {
     /// Rows finished per second of late, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_second: Option<String>,
+    /// When the last row will be finished, at this pace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_completion_time: Option<Time>,
 }
 
 /// Tokens of the finished rows, as the servers counted them.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
+
 use clap::{Parser, Subcommand};
 
 use crate::api::Engine;
@@ -55,6 +57,9 @@ pub struct ControllerArguments {
     /// A feeder that is gone for so many seconds gives its servers back until it runs again.
     #[arg(long, default_value_t = 900, value_name = "SECONDS")]
     pub feeder_lost_timeout_seconds: u32,
+    /// Who may talk to the servers besides their own feeder, as a JSON list of `NetworkPolicy` ingress rules.
+    #[arg(long, default_value = "[]", value_name = "JSON", value_parser = ingress_rules)]
+    pub network_policy_extra_ingress: IngressRules,
     /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
@@ -83,6 +88,17 @@ pub struct FeedArguments {
     pub scratch: PathBuf,
 }
 
+/// Rules of one argument.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IngressRules(pub Vec<NetworkPolicyIngressRule>);
+
+fn ingress_rules(text: &str) -> Result<IngressRules, String> {
+    let rules = serde_json::from_str(text).map_err(|error| {
+        format!("write it as a JSON list of NetworkPolicy ingress rules, such as [{{\"from\":[...]}}]: {error}")
+    })?;
+    Ok(IngressRules(rules))
+}
+
 fn engine_image(text: &str) -> Result<(Engine, String), String> {
     let (engine, image) = text
         .split_once('=')
@@ -95,6 +111,14 @@ fn engine_image(text: &str) -> Result<(Engine, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ingress_rules_are_a_list() {
+        assert_eq!(ingress_rules("[]"), Ok(IngressRules::default()));
+        let rules = ingress_rules(r#"[{"from":[{"namespaceSelector":{}}]}]"#).expect("rules");
+        assert!(rules.0[0].from.is_some());
+        assert!(ingress_rules("{}").is_err());
+    }
 
     #[test]
     fn an_engine_image_names_a_known_engine() {

@@ -20,6 +20,7 @@ fn settings(version: &str) -> Settings {
     Settings {
         feeder_image: format!("batch-inference-operator:{version}"),
         feeder_lost_timeout: std::time::Duration::from_mins(15),
+        extra_ingress: Vec::new(),
         engine_images: [].into(),
     }
 }
@@ -218,4 +219,28 @@ fn the_feeder_waits_for_each_variable_of_the_servers_once() {
 #[test]
 fn no_child_blocks_the_deletion_of_its_job() {
     assert!(!snapshot(&built(&job(smallest()), &settings("1"), &Observed::default())).contains("blockOwnerDeletion"));
+}
+
+#[test]
+fn the_job_s_labels_for_kueue_are_on_its_servers_and_a_mesh_can_be_let_in() {
+    let mut job = job(smallest());
+    job.metadata.labels = Some(
+        [("kueue.x-k8s.io/queue-name", "gpus"), ("team", "geometry")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    );
+    job.spec.server.pod_template =
+        serde_json::from_value(serde_json::json!({"metadata": {"annotations": {"linkerd.io/inject": "enabled"}}})).ok();
+    let children = built(&job, &settings("1"), &Observed::default());
+    let template = children.servers.expect("servers").spec.template;
+    let metadata = template.metadata.expect("metadata");
+    let labels = metadata.labels.expect("labels");
+    assert_eq!(
+        labels.get("kueue.x-k8s.io/queue-name").map(String::as_str),
+        Some("gpus")
+    );
+    assert_eq!(labels.get("team"), None);
+    let annotations = metadata.annotations.expect("annotations");
+    assert_eq!(annotations["linkerd.io/inject"], "enabled");
+    assert_eq!(annotations["sidecar.istio.io/inject"], "false");
 }

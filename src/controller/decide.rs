@@ -10,6 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::dereference::Observed;
 use super::server_pods::{PodChange, goes_first, pod_changes};
 use super::settings::Settings;
+use super::timeline::{PodTimes, count_devices};
 use super::validate::ValidatedJob;
 use super::waiting::why_pods_wait;
 use crate::api::BatchInferenceJob;
@@ -51,6 +52,8 @@ pub struct Decision {
     pub pod_changes: Vec<PodChange>,
     /// What the conditions say from now on.
     pub conditions: Vec<ConditionUpdate>,
+    /// How far the servers' pods have come.
+    pub pod_times: PodTimes,
     /// The servers of this moment.
     pub servers_status: ServersStatus,
     /// The controller ends the job by this decision, and nothing tells of it yet: it is to be written before anything is deleted.
@@ -69,7 +72,13 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let view = View { job, observed };
-    let servers_status = view.servers_status();
+    let before = job.status.as_ref().and_then(|status| status.controller.servers.clone());
+    let servers_status = count_devices(
+        &before.unwrap_or_default(),
+        view.servers_status(),
+        &observed.server_pods,
+        now,
+    );
     let told = view.written_end().or_else(|| view.reported_end());
     let stopping = match &told {
         None => view.stopping(now),
@@ -108,6 +117,7 @@ pub fn decide(
         pod_changes: pod_changes(view.feeder(), &observed.server_pods),
         stopping: plan.stopping,
         servers_status,
+        pod_times: PodTimes::of(&observed.server_pods),
         feeder_gone_since,
         ends_now: end.is_some_and(|end| end.is_new),
         look_again: look_again.into_iter().chain(until_lost).min(),
@@ -290,6 +300,7 @@ impl View<'_> {
         ServersStatus {
             replicas: count(self.live_servers().count()),
             ready: count(ready.count()),
+            ..ServersStatus::default()
         }
     }
 

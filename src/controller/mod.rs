@@ -25,6 +25,7 @@ pub mod serve;
 pub mod server_pods;
 pub mod settings;
 mod stopping;
+mod timeline;
 pub mod unchanged;
 pub mod update_status;
 pub mod validate;

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
+
 use crate::api::Engine;
 
 /// The operator's settings, from its command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The image of the feeder: the operator's own.
     pub feeder_image: String,
     /// A feeder that is gone for longer gives its servers back until it runs again.
     pub feeder_lost_timeout: Duration,
+    /// Who else may talk to the servers: scrapers of metrics.
+    pub extra_ingress: Vec<NetworkPolicyIngressRule>,
     /// Images to use for an engine in place of the built-in ones, as `REPOSITORY:TAG`.
     pub engine_images: BTreeMap<Engine, String>,
 }

@@ -7,6 +7,7 @@ use kube::{Client, Resource, ResourceExt};
 
 use super::apply::Obstacle;
 use super::decide::Decision;
+use super::timeline::timeline;
 use super::validate::ValidatedJob;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, is_true, merge};
@@ -52,7 +53,6 @@ pub fn next_status(
     ControllerStatus {
         observed_generation: Some(generation),
         phase: Some(Phase::of(&conditions)),
-        conditions,
         stopping: decision.stopping.clone(),
         feeder_gone_since: decision.feeder_gone_since.map(to_the_second).map(Time),
         start_time: current.start_time.or(Some(Time(now))),
@@ -60,7 +60,14 @@ pub fn next_status(
         resolved: current
             .resolved
             .or_else(|| validated.map(|validated| validated.resolved.clone())),
-        servers: Some(decision.servers_status),
+        timeline: Some(timeline(
+            current.timeline.as_ref(),
+            &conditions,
+            &decision.pod_times,
+            job.status.as_ref().map(|status| &status.reported),
+        )),
+        conditions,
+        servers: Some(decision.servers_status.clone()),
     }
 }
 
@@ -157,6 +164,7 @@ mod tests {
     use crate::api::reason::Reason;
     use crate::api::status::ServersStatus;
     use crate::controller::decide::FeederWanted;
+    use crate::controller::timeline::PodTimes;
 
     fn status_after(condition: ConditionUpdate, obstacle: &Obstacle) -> ControllerStatus {
         let job: BatchInferenceJob = serde_json::from_value(serde_json::json!({
@@ -174,6 +182,7 @@ mod tests {
             servers: None,
             conditions: vec![condition],
             servers_status: ServersStatus::default(),
+            pod_times: PodTimes::default(),
             ends_now: false,
             look_again: None,
         };

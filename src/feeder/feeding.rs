@@ -18,7 +18,7 @@ use super::feed::{Plan, on_own_thread};
 use super::finished::Lines;
 use super::follow::follow_ledger;
 use super::memory::Memory;
-use super::report::Place;
+use super::report::{Pace, Place};
 use super::rows::{ReadRow, RowReader, Rows};
 use super::steps::{Feeder, to_the_second};
 use super::stopping::halt;
@@ -227,7 +227,7 @@ impl Feeding<'_> {
         self.feeder.patience.reporter.update(|report| {
             report.stage = FeederStage::Feeding;
             report.servers_needed = servers_needed;
-            report.set_progress(self.index.rows, &status, None);
+            report.set_progress(self.index.rows, &status, Pace::default());
         });
     }
 
@@ -239,6 +239,6 @@ impl Feeding<'_> {
     fn report_progress(&self) {
         let status = self.ledger.status().borrow().clone();
         let reporter = &self.feeder.patience.reporter;
-        reporter.update(|report| report.set_progress(self.index.rows, &status, None));
+        reporter.update(|report| report.set_progress(self.index.rows, &status, Pace::default()));
     }
 }

@@ -10,8 +10,9 @@ use crate::api::reason::Reason;
 use crate::results::LedgerStatus;
 use crate::storage;
 
+use super::estimate::Estimate;
 use super::rate::Rate;
-use super::report::{End, Place};
+use super::report::{End, Pace, Place};
 use super::reporter::Reporter;
 use super::trouble::{Stop, chain, wait_for_output};
 
@@ -26,6 +27,7 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
     let mut ticks = interval(TICK);
     let mut durable = finished(&ledger.borrow());
     let mut rate = Rate::new(Instant::now(), durable);
+    let mut estimate = Estimate::new(durable);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -38,9 +40,15 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
         let now_durable = finished(&status);
         let grown = now_durable > durable;
         durable = now_durable;
-        rate.sample(Instant::now(), durable);
+        let now = Instant::now();
+        rate.sample(now, durable);
+        estimate.sample(now, durable);
+        let pace = Pace {
+            rows_per_second: rate.per_second(),
+            ends_at: estimate.left(now, durable, total).and_then(from_now),
+        };
         reporter.update(|report| {
-            report.set_progress(total, &status, rate.per_second());
+            report.set_progress(total, &status, pace);
             if grown {
                 report.last_durable_at = Some(Timestamp::now());
             }
@@ -50,6 +58,11 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
             }
         });
     }
+}
+
+fn from_now(left: Duration) -> Option<Timestamp> {
+    let at = Timestamp::now().checked_add(left).ok()?;
+    Timestamp::from_second(at.as_second()).ok()
 }
 
 fn finished(status: &LedgerStatus) -> u64 {

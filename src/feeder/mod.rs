@@ -11,6 +11,7 @@ mod budget;
 pub mod concurrency;
 pub mod dispatch;
 pub mod engine_load;
+mod estimate;
 mod failures;
 mod feed;
 mod feeding;

@@ -26,6 +26,15 @@ pub enum Place {
     Turn,
 }
 
+/// How fast rows are finished; nothing while that is not known, or none are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Rows per second of late, as a decimal number.
+    pub rows_per_second: Option<String>,
+    /// When the last row will be finished.
+    pub ends_at: Option<Timestamp>,
+}
+
 /// How the job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
@@ -105,8 +114,8 @@ impl Report {
     }
 
     /// Takes what the store has acknowledged of `total` rows.
-    pub fn set_progress(&mut self, total: u64, ledger: &LedgerStatus, rows_per_second: Option<String>) {
-        self.progress = Some(progress(total, ledger.results, ledger.errors, rows_per_second));
+    pub fn set_progress(&mut self, total: u64, ledger: &LedgerStatus, pace: Pace) {
+        self.progress = Some(progress(total, ledger.results, ledger.errors, pace));
         self.usage = Some(usage(ledger.usage.prompt_tokens, ledger.usage.completion_tokens));
     }
 
@@ -120,6 +129,7 @@ impl Report {
         self.waits.clear();
         if let Some(progress) = &mut self.progress {
             progress.rows_per_second = None;
+            progress.estimated_completion_time = None;
         }
         self.end = Some(end);
     }
@@ -176,7 +186,7 @@ fn without_progress(status: &FeederStatus) -> FeederStatus {
 
 /// The progress of so many finished rows of `total`.
 #[must_use]
-pub fn progress(total: u64, results: u64, errors: u64, rows_per_second: Option<String>) -> Progress {
+pub fn progress(total: u64, results: u64, errors: u64, pace: Pace) -> Progress {
     let finished = u128::from(results) + u128::from(errors);
     let percent = (finished * 100).checked_div(total.into()).unwrap_or(100);
     Progress {
@@ -184,7 +194,8 @@ pub fn progress(total: u64, results: u64, errors: u64, rows_per_second: Option<S
         completed: number(results),
         failed: number(errors),
         percent: i64::try_from(percent).unwrap_or(100),
-        rows_per_second,
+        rows_per_second: pace.rows_per_second,
+        estimated_completion_time: pace.ends_at.map(Time),
     }
 }
 
@@ -224,7 +235,11 @@ mod tests {
         let mut report = Report::first(None);
         report.stage = FeederStage::Feeding;
         report.servers_needed = true;
-        report.set_progress(300, &ledger(298, 1), Some("2.5".into()));
+        let pace = Pace {
+            rows_per_second: Some("2.5".into()),
+            ends_at: None,
+        };
+        report.set_progress(300, &ledger(298, 1), pace);
         report.last_durable_at = Some(Timestamp::UNIX_EPOCH);
         report
     }
@@ -251,7 +266,7 @@ mod tests {
                 "usage": {"promptTokens": 70, "completionTokens": 7, "totalTokens": 77},
             })
         );
-        assert_eq!(progress(u64::MAX, u64::MAX, 0, None).percent, 100);
+        assert_eq!(progress(u64::MAX, u64::MAX, 0, Pace::default()).percent, 100);
     }
 
     #[test]
@@ -296,7 +311,10 @@ mod tests {
     fn progress_alone_may_wait_and_nothing_else() {
         let before = feeding();
         let changes: [(Change, bool); 5] = [
-            (|report| report.set_progress(300, &ledger(299, 1), None), false),
+            (
+                |report| report.set_progress(300, &ledger(299, 1), Pace::default()),
+                false,
+            ),
             (|report| report.last_durable_at = None, false),
             (|report| report.servers_needed = false, true),
             (|report| report.stage = FeederStage::Finalizing, true),

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::api::status::FeederStage;
-use crate::feeder::report::progress;
+use crate::feeder::report::{Pace, progress};
 
 /// Remembers what was written and when, and fails while it is told to.
 #[derive(Clone, Default)]
@@ -52,7 +52,7 @@ fn start() -> (Reporter, Recorder, tokio::task::JoinHandle<Dismissed>) {
 }
 
 fn finished(report: &mut Report, rows: u64) {
-    report.progress = Some(progress(1000, rows, 0, None));
+    report.progress = Some(progress(1000, rows, 0, Pace::default()));
 }
 
 #[tokio::test(start_paused = true)]

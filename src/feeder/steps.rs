@@ -26,7 +26,7 @@ use super::outcome::{already_claimed, end_of};
 use super::patience::Patience;
 use super::preflight::{refused_later, try_output};
 use super::replicas::Replicas;
-use super::report::{End, Place, progress, usage};
+use super::report::{End, Pace, Place, progress, usage};
 use super::stopping::end_without_turn;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
@@ -265,7 +265,7 @@ impl Feeder {
     fn end(&self, manifest: &Manifest) -> End {
         let (results, errors) = (manifest.results.rows, manifest.errors.rows);
         self.patience.reporter.update(|report| {
-            report.progress = Some(progress(manifest.dataset.rows, results, errors, None));
+            report.progress = Some(progress(manifest.dataset.rows, results, errors, Pace::default()));
             report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
         });
         end_of(manifest, &self.job.reference, &self.store)

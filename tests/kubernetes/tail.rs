@@ -17,7 +17,7 @@ async fn of_three_servers_the_one_with_the_last_row_stays() {
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&Job::new(&tenant, "tail").replicas(3)).await;
     let three_ready = |job: &batch_inference_operator::api::BatchInferenceJob| {
-        let servers = job.status.as_ref().and_then(|status| status.controller.servers);
+        let servers = job.status.as_ref().and_then(|status| status.controller.servers.clone());
         servers.is_some_and(|servers| servers.ready == 3)
     };
     let job = tenant.until_job("tail", "three servers", three_ready).await;

@@ -71,29 +71,30 @@ pub(super) fn role_binding(job: &BatchInferenceJob) -> RoleBinding {
     }
 }
 
-/// Only the job's feeder reaches its servers. Kubelet's probes are not affected (Kubernetes, "Network Policies": traffic between a
+/// Only the job's feeder reaches its servers, and whoever the chart names. Kubelet's probes are not affected (Kubernetes, "Network Policies": traffic between a
 /// pod and its node is always allowed).
-pub(super) fn network_policy(job: &BatchInferenceJob, port: u16) -> NetworkPolicy {
+pub(super) fn network_policy(job: &BatchInferenceJob, port: u16, extra: &[NetworkPolicyIngressRule]) -> NetworkPolicy {
     let pods_of = |component| LabelSelector {
         match_labels: Some(selector(job, component)),
         match_expressions: None,
+    };
+    let from_feeder = NetworkPolicyIngressRule {
+        from: Some(vec![NetworkPolicyPeer {
+            pod_selector: Some(pods_of(Component::Feeder)),
+            ..NetworkPolicyPeer::default()
+        }]),
+        ports: Some(vec![NetworkPolicyPort {
+            port: Some(IntOrString::Int(port.into())),
+            protocol: Some("TCP".into()),
+            end_port: None,
+        }]),
     };
     NetworkPolicy {
         metadata: metadata(job, Component::Server),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(pods_of(Component::Server)),
             policy_types: Some(vec!["Ingress".into()]),
-            ingress: Some(vec![NetworkPolicyIngressRule {
-                from: Some(vec![NetworkPolicyPeer {
-                    pod_selector: Some(pods_of(Component::Feeder)),
-                    ..NetworkPolicyPeer::default()
-                }]),
-                ports: Some(vec![NetworkPolicyPort {
-                    port: Some(IntOrString::Int(port.into())),
-                    protocol: Some("TCP".into()),
-                    end_port: None,
-                }]),
-            }]),
+            ingress: Some([vec![from_feeder], extra.to_vec()].concat()),
             egress: None,
         }),
     }

@@ -46,7 +46,11 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
         service_account: own_account.is_none().then(|| access::service_account(job)),
         role: Some(access::role(job)),
         role_binding: Some(access::role_binding(job)),
-        network_policy: Some(access::network_policy(job, validated.launch.port)),
+        network_policy: Some(access::network_policy(
+            job,
+            validated.launch.port,
+            &settings.extra_ingress,
+        )),
         service: Some(servers::service(job, validated.launch.port)),
         feeder: Some(feeder::job(
             validated,
@@ -86,14 +90,38 @@ fn decided_template<K: Resource>(workload: &K) -> Option<PodTemplateSpec> {
     serde_json::from_str(written).ok()
 }
 
+/// Service meshes stay out: a sidecar would end connections that take long, and keep a feeder's pod alive that is done. A person's
+/// template may let one in. Istio, Linkerd, Kuma and Consul, each in the words of its documentation.
+const WITHOUT_MESH: [(&str, &str); 4] = [
+    ("sidecar.istio.io/inject", "false"),
+    ("linkerd.io/inject", "disabled"),
+    ("kuma.io/sidecar-injection", "disabled"),
+    ("consul.hashicorp.com/connect-inject", "false"),
+];
+
+/// Labels of a job that are for Kueue, and that it looks for on pods
+/// (<https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/>).
+const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
+
+/// Metadata of a server's pod: Kueue's labels are the job's.
+fn server_pod_metadata(job: &BatchInferenceJob, given: Option<ObjectMeta>) -> ObjectMeta {
+    let mut metadata = pod_metadata(job, Component::Server, given);
+    let labels = metadata.labels.get_or_insert_default();
+    for (name, value) in job.labels().iter().filter(|(name, _)| name.starts_with(KUEUE_PREFIX)) {
+        labels.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    metadata
+}
+
 /// Metadata of a pod. Our labels are set last: whatever a person's template says, the pod must be found.
 fn pod_metadata(job: &BatchInferenceJob, component: Component, given: Option<ObjectMeta>) -> ObjectMeta {
     let mut metadata = given.unwrap_or_default();
     metadata.labels.get_or_insert_default().extend(labels(job, component));
-    metadata
-        .annotations
-        .get_or_insert_default()
-        .insert(ANNOTATION_JOB.into(), job.name_any());
+    let annotations = metadata.annotations.get_or_insert_default();
+    for (name, value) in WITHOUT_MESH {
+        annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    annotations.insert(ANNOTATION_JOB.into(), job.name_any());
     metadata
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{empty_dir, metadata, mount, pod_metadata, quantity, restricted, workload_metadata};
+use super::{empty_dir, metadata, mount, quantity, restricted, server_pod_metadata, workload_metadata};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
 use crate::api::resources::Resources;
@@ -71,7 +71,7 @@ fn template(validated: &ValidatedJob) -> PodTemplateSpec {
         spec: Some(pod(validated)),
     };
     let mut merged = pod_template::merge(base, validated.server_template.as_ref());
-    merged.metadata = Some(pod_metadata(&validated.job, Component::Server, merged.metadata));
+    merged.metadata = Some(server_pod_metadata(&validated.job, merged.metadata));
     merged
 }
 

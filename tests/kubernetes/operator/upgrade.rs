@@ -49,9 +49,13 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
         .await
         .expect("scaling");
     let is_seen = |job: &batch_inference_operator::api::BatchInferenceJob| {
-        job.status
-            .as_ref()
-            .is_some_and(|status| status.controller.servers.is_some_and(|servers| servers.ready == 2))
+        job.status.as_ref().is_some_and(|status| {
+            status
+                .controller
+                .servers
+                .as_ref()
+                .is_some_and(|servers| servers.ready == 2)
+        })
     };
     tenant.until_job("running", "two servers are ready", is_seen).await;
     let after = pods(&tenant).await;

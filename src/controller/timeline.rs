@@ -1,0 +1,169 @@
+//! When what happened, and how long devices were held: pure, from the pods and from what was known before.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::validate::is_device;
+use crate::api::condition::{ConditionType, find};
+use crate::api::status::{FeederStatus, HeldDevices, ServersStatus, Timeline};
+
+/// Devices are counted anew this often while nothing else changes, in seconds: each time is a write.
+const COUNTED_EVERY: i64 = 60;
+
+/// When the first of some pods came how far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodTimes {
+    scheduled: Option<Timestamp>,
+    image_pulled: Option<Timestamp>,
+    ready: Option<Timestamp>,
+}
+
+impl PodTimes {
+    /// Of the pods of this moment.
+    #[must_use]
+    pub fn of(pods: &[Pod]) -> Self {
+        let first = |time: fn(&Pod) -> Option<Timestamp>| pods.iter().filter_map(time).min();
+        Self {
+            scheduled: first(scheduled_at),
+            image_pulled: first(started_at),
+            ready: first(ready_at),
+        }
+    }
+}
+
+/// The timeline after this look; what was once known stays.
+#[must_use]
+pub fn timeline(
+    before: Option<&Timeline>,
+    conditions: &[Condition],
+    pods: &PodTimes,
+    reported: Option<&FeederStatus>,
+) -> Timeline {
+    let before = before.cloned().unwrap_or_default();
+    let became_true = |kind| {
+        let condition = find(conditions, kind).filter(|condition| condition.status == "True")?;
+        Some(condition.last_transition_time.clone())
+    };
+    let feeder = reported.and_then(|reported| reported.feeder.as_ref());
+    let durable = feeder.and_then(|feeder| feeder.last_durable_at.clone());
+    let is_last = feeder.is_some_and(|feeder| !feeder.servers_needed);
+    Timeline {
+        validated_at: before.validated_at.or_else(|| became_true(ConditionType::Validated)),
+        scheduled_at: before.scheduled_at.or_else(|| pods.scheduled.map(Time)),
+        image_pulled_at: before.image_pulled_at.or_else(|| pods.image_pulled.map(Time)),
+        servers_ready_at: before.servers_ready_at.or_else(|| pods.ready.map(Time)),
+        first_row_at: before.first_row_at.or_else(|| durable.clone()),
+        last_row_at: durable.filter(|_| is_last).or(before.last_row_at),
+        gpus_released_at: became_true(ConditionType::GPUsReleased).or(before.gpus_released_at),
+    }
+}
+
+/// The servers' devices after this look, from the pods' real lives: from when each is scheduled to when it has ended or is gone.
+#[must_use]
+pub fn count_devices(before: &ServersStatus, now: ServersStatus, pods: &[Pod], at: Timestamp) -> ServersStatus {
+    let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    let mut ended = before.ended_device_seconds.clone();
+    let mut held = Vec::new();
+    for pod in pods {
+        let Some(since) = scheduled_at(pod) else { continue };
+        let uid = pod.uid().unwrap_or_default();
+        let was_counted = before.held.iter().any(|held| held.uid == uid);
+        match ended_at(pod) {
+            None => held.push(HeldDevices {
+                uid,
+                since: Time(since),
+                devices: devices(pod),
+            }),
+            Some(until) if was_counted => add(&mut ended, &devices(pod), since, until),
+            Some(_) => {}
+        }
+    }
+    let is_there = |uid: &str| pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid));
+    for gone in before.held.iter().filter(|held| !is_there(&held.uid)) {
+        add(&mut ended, &gone.devices, gone.since.0, at);
+    }
+    let mut counted = ServersStatus {
+        ended_device_seconds: ended,
+        held,
+        device_seconds: before.device_seconds.clone(),
+        counted_at: before.counted_at.clone(),
+        ..now
+    };
+    let age = before
+        .counted_at
+        .as_ref()
+        .map(|time| at.as_second() - time.0.as_second());
+    let is_due = age.is_none_or(|age| age >= COUNTED_EVERY);
+    if (is_due && !counted.held.is_empty()) || counted.held != before.held {
+        counted.device_seconds = counted.ended_device_seconds.clone();
+        for held in &counted.held {
+            add(&mut counted.device_seconds, &held.devices, held.since.0, at);
+        }
+        counted.counted_at = Some(Time(at));
+    }
+    counted
+}
+
+fn add(sum: &mut BTreeMap<String, i64>, devices: &BTreeMap<String, i64>, since: Timestamp, until: Timestamp) {
+    let seconds = until.as_second().saturating_sub(since.as_second()).max(0);
+    for (name, count) in devices {
+        *sum.entry(name.clone()).or_default() += count.saturating_mul(seconds);
+    }
+}
+
+/// A pod's devices by resource name: what its containers are limited to.
+fn devices(pod: &Pod) -> BTreeMap<String, i64> {
+    let mut devices = BTreeMap::new();
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    for limits in containers.filter_map(|container| container.resources.as_ref()?.limits.as_ref()) {
+        for (name, quantity) in limits.iter().filter(|(name, _)| is_device(name)) {
+            // Devices are whole numbers.
+            *devices.entry(name.clone()).or_default() += quantity.0.parse::<i64>().unwrap_or(0);
+        }
+    }
+    devices
+}
+
+fn scheduled_at(pod: &Pod) -> Option<Timestamp> {
+    condition_at(pod, "PodScheduled")
+}
+
+fn ready_at(pod: &Pod) -> Option<Timestamp> {
+    condition_at(pod, "Ready")
+}
+
+fn condition_at(pod: &Pod, kind: &str) -> Option<Timestamp> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions
+        .iter()
+        .find(|condition| condition.type_ == kind && condition.status == "True")?;
+    condition.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// When the first container runs, its image is there.
+fn started_at(pod: &Pod) -> Option<Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let running = statuses
+        .iter()
+        .filter_map(|status| status.state.as_ref()?.running.as_ref());
+    running.filter_map(|running| Some(running.started_at.as_ref()?.0)).min()
+}
+
+/// When a pod that will never run again ended.
+fn ended_at(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref()?;
+    if !matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+        return None;
+    }
+    let containers = status.container_statuses.iter().flatten();
+    let ended = containers.filter_map(|status| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
+    ended.map(|time| time.0).max()
+}
+
+#[cfg(test)]
+#[path = "timeline_tests.rs"]
+mod tests;
