@@ -49,13 +49,42 @@ impl ConditionType {
     }
 }
 
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The condition's `status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for ConditionStatus {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
 /// What a condition should say from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionUpdate {
     /// Which condition.
     pub kind: ConditionType,
     /// Whether it holds.
-    pub status: bool,
+    pub status: ConditionStatus,
     /// Why.
     pub reason: Reason,
     /// Why in words, with what to do.
@@ -64,14 +93,19 @@ pub struct ConditionUpdate {
 
 impl ConditionUpdate {
     /// An update; the message is cut to what the API allows.
-    pub fn new(kind: ConditionType, status: bool, reason: Reason, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: ConditionType,
+        status: impl Into<ConditionStatus>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
         let mut message = message.into();
         if message.len() > MESSAGE_LIMIT {
             message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
         }
         Self {
             kind,
-            status,
+            status: status.into(),
             reason,
             message,
         }
@@ -86,7 +120,7 @@ pub fn merge(current: &[Condition], updates: &[ConditionUpdate], generation: i64
     for update in updates {
         let next = Condition {
             type_: update.kind.as_str().to_owned(),
-            status: if update.status { "True" } else { "False" }.to_owned(),
+            status: update.status.as_str().to_owned(),
             reason: update.reason.as_str().to_owned(),
             message: update.message.clone(),
             observed_generation: Some(generation),
@@ -132,7 +166,7 @@ mod tests {
     #[test]
     fn transition_time_moves_only_with_the_status() {
         let at = |seconds| Timestamp::from_second(seconds).expect("in range");
-        let update = |status, reason| [ConditionUpdate::new(ConditionType::Validated, status, reason, "")];
+        let update = |status: bool, reason| [ConditionUpdate::new(ConditionType::Validated, status, reason, "")];
         let first = merge(&[], &update(false, Reason::SecretMissing), 1, at(10));
         let same = merge(&first, &update(false, Reason::ClaimMissing), 2, at(20));
         assert_eq!(same[0].last_transition_time, Time(at(10)));

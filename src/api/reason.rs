@@ -67,8 +67,8 @@ reasons! {
     OutputNotEmpty => "Choose another spec.output.uri, or empty this one.",
     /// The spec asks for something that cannot be done.
     SpecInvalid => "Correct what the message names and create the job again.",
-    /// The engine cannot quantize like that.
-    QuantizationUnsupported => "Choose one of the values that the message lists, or another engine.",
+    /// The engine, or its GPU, cannot quantize like that.
+    QuantizationUnsupported => "Choose another spec.server.quantization (the message may list them), another engine or another GPU, and create the job again.",
     /// A pod template has a field that does not exist or a value that Kubernetes refuses.
     PodTemplateInvalid => "Correct the field that the message names and create the job again.",
     /// A Secret that the job refers to is not there.
@@ -77,12 +77,16 @@ reasons! {
     ConfigMapMissing => "Create the ConfigMap; the job goes on by itself.",
     /// A PersistentVolumeClaim that the job refers to is not there.
     ClaimMissing => "Create the PersistentVolumeClaim; the job goes on by itself.",
+    /// A PersistentVolumeClaim that the job refers to has no volume yet.
+    ClaimPending => "See the events of the PersistentVolumeClaim (kubectl describe pvc): its storage class must make a volume, or one must be there; the job goes on by itself.",
     /// A child of a deleted job of the same name is still there.
     WaitingForOldChild => "Nothing to do; the job goes on when the old object is gone.",
     /// An object that this job needs to create belongs to someone else.
     ChildNameTaken => "Rename or delete the object that the message names, or choose another name for the job.",
     /// Kubernetes refused an object of the job.
-    AdmissionRefused => "See the message: a quota, a policy or an admission webhook refused the object.",
+    AdmissionRefused => "See the message: a policy or an admission webhook refused the object.",
+    /// A quota of the namespace is used up.
+    QuotaExceeded => "Have the quota that the message names raised, or wait until something else in the namespace ends; the job goes on by itself.",
     /// Model servers are starting.
     ServersStarting => "Nothing to do; a server becomes ready when its model is loaded.",
     /// At least one model server is ready.
@@ -93,10 +97,24 @@ reasons! {
     Unschedulable => "See the scheduler's words in the message; the job goes on when a node has room.",
     /// The servers' image cannot be pulled.
     ImagePullFailed => "Correct spec.server.image or imageTag, or give the pod an imagePullSecret by spec.server.podTemplate.",
+    /// The registry of an image does not answer.
+    RegistryUnavailable => "Nothing is wrong with the job if the image's registry is right: kubelet tries again, and the job goes on by itself.",
     /// The image of the feeder's pod cannot be pulled.
     FeederImagePullFailed => "It is the operator's image: have it corrected in the chart's values (image, feeder.image), or give the pod an imagePullSecret by spec.feeder.podTemplate, and create the job again.",
     /// A server keeps ending.
-    ServerCrashLooping => "See the server's last words in the message; correct spec.server and create the job again.",
+    ServerCrashLooping => "See the server's last words in the message, and its log while it is there (kubectl logs); correct spec.server and create the job again.",
+    /// The Hugging Face Hub does not let the server have the model.
+    ModelAccessDenied => "Ask for access to the model at its page on huggingface.co, name a token that has it by spec.server.hfTokenSecretRef, and create the job again.",
+    /// There is no such model.
+    ModelNotFound => "Correct spec.server.baseModel and create the job again; of a private model the Hub also says that it is not there, and then a token is missing (spec.server.hfTokenSecretRef).",
+    /// The model does not fit the GPU.
+    OutOfGPUMemory => "Use a GPU with more memory, more GPUs for one server, a smaller model, quantization, or a shorter context (--max-model-len or -c in spec.server.args), and create the job again.",
+    /// The engine does not know this kind of model.
+    UnsupportedArchitecture => "Use a newer spec.server.imageTag, another engine or another model, and create the job again.",
+    /// The server does not take an argument.
+    InvalidServerArguments => "Correct spec.server.args or env and create the job again.",
+    /// The node of a server does not answer.
+    NodeLost => "Repair or delete the Node: until then nobody knows whether its GPUs are free. The job does not wait for it.",
     /// A server takes rows and answers none.
     ServerHung => "Nothing to do; its pod is replaced, and its rows go to other servers.",
     /// A server did not become ready in time.

@@ -13,6 +13,7 @@ use super::children::Children;
 use super::decide::{Decision, FeederWanted};
 use super::dereference::Observed;
 use super::unchanged::is_unchanged;
+use super::waiting::why_refused;
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::status::CONTROLLER_FIELD_MANAGER;
@@ -263,7 +264,7 @@ fn refusal(error: &kube::Error, object: &str) -> Option<Obstacle> {
     let kube::Error::Api(status) = error else { return None };
     let words = format!("Kubernetes refused {object}: {}", status.message);
     match status.code {
-        FORBIDDEN => Some(Obstacle::Waits(Wait::new(Reason::AdmissionRefused, words))),
+        FORBIDDEN => Some(Obstacle::Waits(Wait::new(why_refused(&status.message), words))),
         BAD_REQUEST | UNPROCESSABLE => Some(Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words))),
         INTERNAL_ERROR if status.message.starts_with(NOT_AS_THE_SCHEMA) => {
             Some(Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words)))
@@ -299,7 +300,22 @@ mod tests {
             assert_eq!(wait.reason, Reason::PodTemplateInvalid);
             assert_eq!(wait.message, format!("Kubernetes refused Deployment d: {message}"));
         }
-        assert!(matches!(refusal_of(403, "exceeded quota"), Some(Obstacle::Waits(_))));
+        // apiserver, pkg/admission/plugin/resourcequota/controller.go, and policy/validating, of Kubernetes 1.34.
+        for (message, reason) in [
+            (
+                "jobs.batch \"a-feeder\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1, used: count/jobs.batch=2, limited: count/jobs.batch=2",
+                Reason::QuotaExceeded,
+            ),
+            (
+                "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+                Reason::AdmissionRefused,
+            ),
+        ] {
+            let Some(Obstacle::Waits(wait)) = refusal_of(403, message) else {
+                panic!("{message} is waited for")
+            };
+            assert_eq!(wait.reason, reason);
+        }
         for (code, message) in [(500, "etcdserver: request timed out"), (409, words), (503, "")] {
             assert_eq!(refusal_of(code, message), None, "{code} {message}");
         }

@@ -1,34 +1,37 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
 use super::decide::{End, Plan, View};
-use super::waiting::{why_pods_are_refused, why_pods_wait};
-use crate::api::condition::{ConditionType, ConditionUpdate};
-use crate::api::names::Component;
+use super::lost::lost_since;
+use super::waiting::{Program, why_pods_are_refused, why_pods_wait};
+use crate::api::condition::{ConditionStatus, ConditionType, ConditionUpdate};
 use crate::api::reason::Reason;
 use crate::api::status::{DatasetStatus, FeederStage};
 use crate::api::wait::Wait;
 
 impl View<'_> {
     /// What the conditions say from now on. One that is not named stays as it is.
-    pub(super) fn conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
-        let mut updates = self.progress_conditions(plan, end);
+    pub(super) fn conditions(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> Vec<ConditionUpdate> {
+        let mut updates = self.progress_conditions(plan, end, now);
         updates.extend(self.suspended(plan));
         updates.extend(end_conditions(end));
         updates
     }
 
-    fn progress_conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
+    fn progress_conditions(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> Vec<ConditionUpdate> {
         let mut updates = vec![self.reconciling(plan, end), self.validated(plan, end)];
         // An end may take back that the data set is good; what was said while it was must not stay as it is.
         let was_said = self.condition(ConditionType::ServersReady).is_some();
         if self.is_validated(end) || (end.is_some() && was_said) {
-            updates.push(self.servers_ready(plan));
+            updates.push(self.servers_ready(plan, now));
             updates.push(self.results_available(plan, end));
         }
         // An end is written before it is carried out, and a job whose GPUs are said to be released is not looked at again.
         let is_carried_out = !end.is_some_and(|end| end.is_new);
         if is_carried_out && (self.is_validated(end) || end.is_some()) {
-            updates.push(self.gpus_released(plan.servers));
+            updates.push(self.gpus_released(plan.servers, now));
         }
         updates
     }
@@ -80,7 +83,7 @@ impl View<'_> {
 
     /// Why the feeder's pod does not run.
     fn feeder_pod_wait(&self) -> Option<Wait> {
-        why_pods_wait(Component::Feeder, &self.observed.feeder_pods)
+        why_pods_wait(Program::Feeder, &self.observed.feeder_pods)
     }
 
     /// What the feeder says that it waits for.
@@ -134,8 +137,9 @@ impl View<'_> {
     }
 
     fn validated(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
-        let update =
-            |status, reason, message: String| ConditionUpdate::new(ConditionType::Validated, status, reason, message);
+        let update = |status: bool, reason, message: String| {
+            ConditionUpdate::new(ConditionType::Validated, status, reason, message)
+        };
         if self.is_validated(end) {
             let dataset = self
                 .job
@@ -173,8 +177,8 @@ impl View<'_> {
         }
     }
 
-    fn servers_ready(&self, plan: &Plan) -> ConditionUpdate {
-        let update = |status, reason, message: String| {
+    fn servers_ready(&self, plan: &Plan, now: Timestamp) -> ConditionUpdate {
+        let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::ServersReady, status, reason, message)
         };
         if plan.is_suspended {
@@ -203,17 +207,36 @@ impl View<'_> {
             return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready"));
         }
         let deployment = self.observed.children.servers.as_ref();
-        let wait = why_pods_wait(Component::Server, &self.observed.server_pods)
+        let wait = why_pods_wait(self.server(), &self.observed.server_pods)
             .or_else(|| deployment.and_then(why_pods_are_refused))
+            .or_else(|| self.node_lost(now))
             .unwrap_or_else(|| Wait::new(Reason::ServersStarting, format!("0 of {wanted} ready")));
         update(false, wait.reason, wait.explain())
     }
 
-    fn gpus_released(&self, servers: Option<i32>) -> ConditionUpdate {
-        let update =
-            |status, reason, message: &str| ConditionUpdate::new(ConditionType::GPUsReleased, status, reason, message);
+    /// That a node with a server does not answer.
+    fn node_lost(&self, now: Timestamp) -> Option<Wait> {
+        let is_lost = |pod: &&k8s_openapi::api::core::v1::Pod| lost_since(pod).is_some_and(|since| since <= now);
+        let pod = self.observed.server_pods.iter().find(is_lost)?;
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        let message = format!(
+            "node {} does not answer, and pod {} is still on it",
+            node.unwrap_or("(unknown)"),
+            pod.name_any()
+        );
+        Some(Wait::new(Reason::NodeLost, message))
+    }
+
+    fn gpus_released(&self, servers: Option<i32>, now: Timestamp) -> ConditionUpdate {
+        let update = |status: bool, reason, message: &str| {
+            ConditionUpdate::new(ConditionType::GPUsReleased, status, reason, message)
+        };
         if servers.is_some() {
             return update(false, Reason::ServersRunning, "servers are needed for rows");
+        }
+        if let Some(wait) = self.node_lost(now) {
+            let kind = ConditionType::GPUsReleased;
+            return ConditionUpdate::new(kind, ConditionStatus::Unknown, wait.reason, wait.explain());
         }
         if self.observed.servers_left() {
             return update(false, Reason::ServersTerminating, "servers are ending");
@@ -227,7 +250,7 @@ impl View<'_> {
 
     /// Once the data set is good, this is where it is told when the feeder or its pod waits: without it there are no results.
     fn results_available(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
-        let update = |status, reason, message: String| {
+        let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
         };
         let reported = self.job.status.as_ref().map(|status| &status.reported);

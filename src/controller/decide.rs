@@ -8,14 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::dereference::Observed;
-use super::server_pods::{PodChange, goes_first, pod_changes};
+use super::failing::{ConfigurationFailure, configuration_failure};
+use super::lost::{is_taken_away, lost_since};
+use super::server_pods::{PodChange, condition, goes_first, is_ending, is_ready, pod_changes};
 use super::settings::Settings;
 use super::timeline::{PodTimes, count_devices};
 use super::validate::ValidatedJob;
-use super::waiting::why_pods_wait;
+use super::waiting::{Program, has_run, why_pods_wait};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
-use crate::api::names::Component;
 use crate::api::reason::Reason;
 use crate::api::shutdown::{Shutdown, Stopping};
 use crate::api::status::{FeederStage, FeederState, ServersStatus};
@@ -88,8 +89,8 @@ pub fn decide(
             .and_then(|status| status.controller.stopping.clone()),
     };
     let is_suspended = view.is_suspended(stopping.as_ref());
-    let startup_deadline = view.startup_deadline().filter(|_| !is_suspended);
-    let end = told.or_else(|| view.new_end(validated.err(), stopping.as_ref(), startup_deadline, now));
+    let starting = view.starting(is_suspended);
+    let end = told.or_else(|| view.new_end(validated.err(), stopping.as_ref(), &starting, now));
     let feeder_gone_since = view.feeder_gone_since(now).filter(|_| end.is_none() && !is_suspended);
     let lost_at = feeder_gone_since.map(|since| since + settings.feeder_lost_timeout);
     let is_feeder_lost = lost_at.is_some_and(|lost_at| now >= lost_at);
@@ -104,7 +105,8 @@ pub fn decide(
     let until_lost = lost_at
         .filter(|_| plan.servers.is_some())
         .map(|lost_at| until(lost_at, now));
-    let look_again = view.look_again(&plan, startup_deadline, now).filter(|_| end.is_none());
+    let look_again = view.look_again(&plan, &starting, now).filter(|_| end.is_none());
+    let look_again = look_again.into_iter().chain(view.next_loss(now)).min();
     Decision {
         feeder: match &end {
             None if plan.is_suspended => FeederWanted::Suspend,
@@ -112,7 +114,7 @@ pub fn decide(
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
-        conditions: view.conditions(&plan, end.as_ref()),
+        conditions: view.conditions(&plan, end.as_ref(), now),
         servers: plan.servers,
         pod_changes: pod_changes(view.feeder(), &observed.server_pods),
         stopping: plan.stopping,
@@ -130,6 +132,15 @@ pub(super) struct Plan {
     pub(super) is_feeder_lost: bool,
     pub(super) is_suspended: bool,
     pub(super) stopping: Option<Stopping>,
+}
+
+/// What becomes of servers that are not ready, if nothing changes.
+#[derive(Default)]
+struct Starting {
+    /// When the first has had its time.
+    deadline: Option<Timestamp>,
+    /// Why they never will be.
+    failure: Option<ConfigurationFailure>,
 }
 
 /// How long it is until a deadline has passed for certain.
@@ -199,9 +210,11 @@ impl View<'_> {
     }
 
     /// When something is due that no watch tells of.
-    fn look_again(&self, plan: &Plan, startup_deadline: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    fn look_again(&self, plan: &Plan, starting: &Starting, now: Timestamp) -> Option<Duration> {
+        let failure_due = starting.failure.as_ref().map(|failure| failure.due);
         let deadlines = [
-            startup_deadline.filter(|_| plan.servers.is_some()),
+            starting.deadline.filter(|_| plan.servers.is_some()),
+            failure_due.filter(|_| plan.servers.is_some()),
             self.active_deadline().filter(|_| plan.stopping.is_none()),
             plan.stopping
                 .as_ref()
@@ -254,7 +267,7 @@ impl View<'_> {
         &self,
         refusal: Option<&Wait>,
         stopping: Option<&Stopping>,
-        startup_deadline: Option<Timestamp>,
+        starting: &Starting,
         now: Timestamp,
     ) -> Option<End> {
         if let Some(refusal) = refusal.filter(|_| !self.has_what_it_needs()) {
@@ -263,8 +276,35 @@ impl View<'_> {
         if let Some(stopping) = stopping {
             return self.end_without_feeder(stopping, now).as_ref().map(End::by_controller);
         }
-        let is_too_late = startup_deadline.is_some_and(|deadline| self.servers_needed() && now >= deadline);
+        if !self.servers_needed() {
+            return None;
+        }
+        if let Some(failure) = starting.failure.as_ref().filter(|failure| now >= failure.due) {
+            return Some(End::by_controller(&failure.wait));
+        }
+        let is_too_late = starting.deadline.is_some_and(|deadline| now >= deadline);
         is_too_late.then(|| End::by_controller(&self.startup_timeout()))
+    }
+
+    fn starting(&self, is_suspended: bool) -> Starting {
+        if is_suspended {
+            return Starting::default();
+        }
+        Starting {
+            deadline: self.startup_deadline(),
+            failure: configuration_failure(self.server(), &self.observed.server_pods),
+        }
+    }
+
+    /// What runs in the servers' pods.
+    pub(super) fn server(&self) -> Program {
+        Program::Server(self.job.spec.server.engine)
+    }
+
+    /// When the next pod that is ending would be on a lost node: it is then said, and nothing else tells of it.
+    fn next_loss(&self, now: Timestamp) -> Option<Duration> {
+        let losses = self.observed.server_pods.iter().filter_map(lost_since);
+        losses.filter(|loss| *loss > now).min().map(|loss| until(loss, now))
     }
 
     /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
@@ -279,7 +319,7 @@ impl View<'_> {
 
     fn startup_timeout(&self) -> Wait {
         let seconds = self.job.spec.server.startup_timeout_seconds;
-        let cause = why_pods_wait(Component::Server, &self.observed.server_pods);
+        let cause = why_pods_wait(self.server(), &self.observed.server_pods);
         let cause = cause.map_or_else(|| "it is still loading".to_owned(), |wait| wait.message);
         Wait::new(
             Reason::StartupTimeout,
@@ -290,7 +330,8 @@ impl View<'_> {
     /// When the first of the servers that are not ready has had its time: from when it was scheduled, or from when it was last ready.
     fn startup_deadline(&self) -> Option<Timestamp> {
         let allowed = SignedDuration::from_secs(self.job.spec.server.startup_timeout_seconds.into());
-        let pods = self.live_servers().filter(|pod| !is_ready(pod) && !is_ending(pod));
+        let is_starting = |pod: &&Pod| !is_ready(pod) && !is_ending(pod) && !is_taken_away(pod);
+        let pods = self.live_servers().filter(is_starting);
         pods.filter_map(starting_since).map(|since| since + allowed).min()
     }
 
@@ -309,21 +350,6 @@ impl View<'_> {
     }
 }
 
-/// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment
-/// has made others in their place.
-fn has_run(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
-}
-
-fn is_ending(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_some()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    condition_time(pod, "Ready", "True").is_some()
-}
-
 /// Since when a pod has had nothing to wait for but its own start.
 fn starting_since(pod: &Pod) -> Option<Timestamp> {
     let scheduled = condition_time(pod, "PodScheduled", "True")?;
@@ -332,10 +358,7 @@ fn starting_since(pod: &Pod) -> Option<Timestamp> {
 }
 
 fn condition_time(pod: &Pod, kind: &str, status: &str) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let condition = conditions
-        .iter()
-        .find(|condition| condition.type_ == kind && condition.status == status)?;
+    let condition = condition(pod, kind, status)?;
     condition.last_transition_time.as_ref().map(|time| time.0)
 }
 

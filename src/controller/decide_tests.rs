@@ -344,7 +344,7 @@ fn refused_server_pods_are_told_in_the_words_of_the_api_server() {
     let ready = find(&conditions, ConditionType::ServersReady).expect("a condition");
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
-        ("False", "AdmissionRefused")
+        ("False", "QuotaExceeded")
     );
     assert!(ready.message.contains(words), "{}", ready.message);
     let (_, conditions) = decided(&job(feeder("Feeding", true)), &servers("FailedDelete"));
@@ -532,3 +532,6 @@ fn servers_that_the_last_rows_do_not_need_go_once_they_are_marked_and_no_others(
         "as many as the job has"
     );
 }
+
+#[path = "decide_failing_tests.rs"]
+mod failing;

@@ -1,10 +1,11 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
-//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`stopping` has what ends or holds up a job, `conditions` what is said of it) and [`build`] builds (all pure),
-//! [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API server, [`leader`] sees that one
-//! controller works at a time, [`audit`] that no server is left
-//! without a job.
+//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`stopping` has what ends or holds up a job,
+//! `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `lost` which pods do not
+//! count) and [`build`] builds (all pure), [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`]
+//! writes the status. [`run`] wires it to the API server, [`leader`] sees that one controller works at a time, [`audit`] that no
+//! server is left without a job.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
@@ -16,11 +17,15 @@ pub mod decide;
 pub mod dereference;
 pub mod events;
 pub mod expiry;
+mod failing;
 mod feeder_lost;
 pub mod leader;
+mod lost;
 pub mod pod_template;
+mod pulling;
 pub mod reconcile;
 pub mod run;
+mod scheduling;
 pub mod serve;
 pub mod server_pods;
 pub mod settings;

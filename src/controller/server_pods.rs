@@ -2,7 +2,7 @@
 //!
 //! The feeder tells which have nothing to do and which hang; all else is the Deployment's business.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt};
 
@@ -47,6 +47,22 @@ pub enum What {
     Keep,
     /// It hangs: another takes its place.
     Replace,
+}
+
+/// The condition of a pod that has this status.
+pub(super) fn condition<'a>(pod: &'a Pod, kind: &str, status: &str) -> Option<&'a PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == kind && condition.status == status)
+}
+
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    condition(pod, "Ready", "True").is_some()
+}
+
+pub(super) fn is_ending(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
 }
 
 /// What is to be done with the servers' pods.

@@ -10,7 +10,7 @@ use super::decide::Decision;
 use super::timeline::timeline;
 use super::validate::ValidatedJob;
 use crate::api::BatchInferenceJob;
-use crate::api::condition::{ConditionType, ConditionUpdate, is_true, merge};
+use crate::api::condition::{ConditionStatus, ConditionType, ConditionUpdate, is_true, merge};
 use crate::api::phase::Phase;
 use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus};
 use crate::api::wait::Wait;
@@ -103,7 +103,7 @@ fn tell_obstacle(updates: &mut Vec<ConditionUpdate>, obstacle: &Obstacle) {
         Obstacle::Waits(wait) => {
             let before_feeder = updates
                 .iter()
-                .any(|update| update.kind == ConditionType::Reconciling && update.status);
+                .any(|update| update.kind == ConditionType::Reconciling && update.status == ConditionStatus::True);
             if before_feeder {
                 replace(updates, says(ConditionType::Reconciling, true, wait));
                 replace(updates, says(ConditionType::Validated, false, wait));

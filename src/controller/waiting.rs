@@ -1,18 +1,33 @@
-//! Why pods do not run, or do not even exist, in the words of kubelet, scheduler and API server.
+//! Why pods do not run, or do not even exist, in the words of kubelet, scheduler, API server and the servers themselves.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 
-use crate::api::names::Component;
+use super::lost::is_taken_away;
+use super::pulling::{Pull, pull};
+use super::scheduling::why_not_scheduled;
+use super::server_pods::{condition, is_ending};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
+use crate::engine::last_words::telling_line;
+use crate::engine::{Engine, LastWords, Mistake, last_words};
 
-/// The first reason among these pods of a component for not running; none when all run or have only just begun.
+/// What runs in a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The feeder.
+    Feeder,
+    /// A model server.
+    Server(Engine),
+}
+
+/// The first reason among these pods of a program for not running; none when all run or have only just begun. Pods that were taken
+/// away have nothing to say: others are made in their place.
 #[must_use]
-pub fn why_pods_wait(component: Component, pods: &[Pod]) -> Option<Wait> {
+pub fn why_pods_wait(program: Program, pods: &[Pod]) -> Option<Wait> {
     pods.iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .find_map(|pod| why_pod_waits(component, pod))
+        .filter(|pod| !is_ending(pod) && !has_run(pod) && !is_taken_away(pod))
+        .find_map(|pod| why_pod_waits(program, pod))
 }
 
 /// Why a Deployment's pods are not even made: a quota or a policy that lets a Deployment pass may refuse its pods.
@@ -27,66 +42,64 @@ pub fn why_pods_are_refused(deployment: &Deployment) -> Option<Wait> {
     })?;
     let words = refused.message.as_deref().unwrap_or_default();
     Some(Wait::new(
-        Reason::AdmissionRefused,
+        why_refused(words),
         format!("Kubernetes refused a server's pod: {words}"),
     ))
 }
 
-fn why_pod_waits(component: Component, pod: &Pod) -> Option<Wait> {
+/// What an object that Kubernetes forbids is refused for. "exceeded quota: NAME, requested: ...": apiserver,
+/// `pkg/admission/plugin/resourcequota/controller.go`, of Kubernetes 1.34.
+#[must_use]
+pub(super) fn why_refused(words: &str) -> Reason {
+    if words.contains("exceeded quota: ") {
+        Reason::QuotaExceeded
+    } else {
+        Reason::AdmissionRefused
+    }
+}
+
+/// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment
+/// has made others in their place.
+pub(super) fn has_run(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+fn why_pod_waits(program: Program, pod: &Pod) -> Option<Wait> {
     let status = pod.status.as_ref()?;
-    let scheduled = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled");
-    if let Some(wait) = scheduled.and_then(why_not_scheduled) {
+    if let Some(wait) = condition(pod, "PodScheduled", "False").and_then(why_not_scheduled) {
         return Some(wait);
     }
     let init = status.init_container_statuses.iter().flatten();
     let main = status.container_statuses.iter().flatten();
     init.chain(main)
-        .find_map(|container| why_container_waits(component, container))
+        .find_map(|container| why_container_waits(program, container))
 }
 
-fn why_not_scheduled(condition: &PodCondition) -> Option<Wait> {
-    if condition.status != "False" {
-        return None;
-    }
-    let words = condition.message.clone().unwrap_or_default();
-    // "persistentvolumeclaim "NAME" not found": kube-scheduler, plugins/volumebinding.
-    if words.contains("persistentvolumeclaim") && words.contains("not found") {
-        return Some(Wait::new(Reason::ClaimMissing, words));
-    }
-    Some(Wait::new(Reason::Unschedulable, format!("the scheduler says: {words}")))
-}
-
-fn why_container_waits(component: Component, container: &ContainerStatus) -> Option<Wait> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let words = waiting.message.clone().unwrap_or_default();
+pub(super) fn why_container_waits(program: Program, container: &ContainerStatus) -> Option<Wait> {
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let reason = waiting
+        .and_then(|waiting| waiting.reason.as_deref())
+        .unwrap_or_default();
+    let words = waiting
+        .and_then(|waiting| waiting.message.as_deref())
+        .unwrap_or_default();
     let name = &container.name;
-    // The reasons are kubelet's: pkg/kubelet/kuberuntime and pkg/kubelet/images of Kubernetes 1.34.
-    match waiting.reason.as_deref()? {
-        "CreateContainerConfigError" => Some(config_error(&words)),
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => Some(Wait::new(
-            image_pull_failed_of(component),
-            format!(
-                "image {} of container {name} cannot be pulled: {words}",
-                container.image
-            ),
-        )),
-        "CrashLoopBackOff" => Some(Wait::new(
-            crash_loop_of(component),
-            format!(
-                "container {name} ended {} times; its last words: {}",
-                container.restart_count,
-                last_words(container)
-            ),
-        )),
+    if let Some(meaning) = pull(reason, words) {
+        let message = format!(
+            "image {} of container {name} cannot be pulled: {words}",
+            container.image
+        );
+        return Some(Wait::new(pull_reason(program, meaning), message));
+    }
+    // The reasons are kubelet's: pkg/kubelet/kuberuntime of Kubernetes 1.34.
+    match reason {
+        "CreateContainerConfigError" => Some(config_error(words)),
         "CreateContainerError" | "RunContainerError" => Some(Wait::new(
             Reason::ContainerNotStarting,
             format!("container {name} cannot be started: {words}"),
         )),
-        _ => None,
+        _ => why_container_ended(program, container),
     }
 }
 
@@ -108,129 +121,99 @@ fn config_error(words: &str) -> Wait {
     Wait::new(reason, words)
 }
 
-fn image_pull_failed_of(component: Component) -> Reason {
-    match component {
-        Component::Feeder => Reason::FeederImagePullFailed,
-        Component::Server => Reason::ImagePullFailed,
+fn pull_reason(program: Program, meaning: Pull) -> Reason {
+    match (meaning, program) {
+        (Pull::NoAnswer, _) => Reason::RegistryUnavailable,
+        (_, Program::Feeder) => Reason::FeederImagePullFailed,
+        (_, Program::Server(_)) => Reason::ImagePullFailed,
     }
 }
 
-fn crash_loop_of(component: Component) -> Reason {
-    match component {
-        Component::Feeder => Reason::FeederCrashLooping,
-        Component::Server => Reason::ServerCrashLooping,
-    }
-}
-
-fn last_words(container: &ContainerStatus) -> String {
-    let terminated = container
+/// Why a container ended that is not ready again. While it waits to be started anew, any end is told; once it runs again, only a
+/// mistake that it will make again.
+fn why_container_ended(program: Program, container: &ContainerStatus) -> Option<Wait> {
+    let state = container.state.as_ref()?;
+    let (engine, crash_loop) = match program {
+        Program::Feeder => (None, Reason::FeederCrashLooping),
+        Program::Server(engine) => (Some(engine), Reason::ServerCrashLooping),
+    };
+    let waits = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref()) == Some("CrashLoopBackOff");
+    // The feeder ends for reasons of its own, and says them itself.
+    let has_failed = |ended: &&ContainerStateTerminated| engine.is_some() && ended.exit_code != 0;
+    let ended_now = state.terminated.as_ref().filter(has_failed);
+    let last = container
         .last_state
         .as_ref()
         .and_then(|state| state.terminated.as_ref());
-    let Some(terminated) = terminated else {
-        return "none".into();
-    };
-    match terminated.message.as_deref().map(str::trim) {
-        Some(words) if !words.is_empty() => words.to_owned(),
-        _ => format!("none (exit code {})", terminated.exit_code),
+    let ended = ended_now.or_else(|| last.filter(|ended| waits || (has_failed(ended) && !container.ready)));
+    if ended.is_none() && !waits {
+        return None;
+    }
+    let name = &container.name;
+    let times = times(container.restart_count + i32::from(state.running.is_none()));
+    let words = ended.and_then(|ended| ended.message.as_deref()).unwrap_or_default();
+    let LastWords { mistake, line } = engine.map_or_else(
+        || LastWords {
+            mistake: None,
+            line: telling_line(words),
+        },
+        |engine| last_words(engine, words),
+    );
+    if let Some(mistake) = mistake {
+        let message = format!("container {name} ended {times}: {line}");
+        return Some(Wait::new(reason_of(mistake), message));
+    }
+    if !waits && ended_now.is_none() {
+        return None;
+    }
+    // Kubelet's reasons of a container that the runtime could not start.
+    if let Some(ended) =
+        ended.filter(|ended| matches!(ended.reason.as_deref(), Some("StartError" | "ContainerCannotRun")))
+    {
+        let words = ended.message.as_deref().unwrap_or_default().trim();
+        return Some(Wait::new(
+            Reason::ContainerNotStarting,
+            format!("container {name} cannot be started: {words}"),
+        ));
+    }
+    Some(Wait::new(
+        crash_loop,
+        format!("container {name} ended {times}{}", how(ended, line)),
+    ))
+}
+
+fn times(ends: i32) -> String {
+    if ends == 1 {
+        "once".into()
+    } else {
+        format!("{ends} times")
+    }
+}
+
+/// How a container ended whose words are not recognised.
+fn how(ended: Option<&ContainerStateTerminated>, line: &str) -> String {
+    let last_words = if line.is_empty() { "none" } else { line };
+    match ended {
+        None => "; its last words: none".into(),
+        Some(ended) if ended.reason.as_deref() == Some("OOMKilled") => {
+            "; the kernel killed it as it used more memory than its limit (OOMKilled): raise resources.limits.memory"
+                .into()
+        }
+        Some(ended) => format!(" (exit code {}); its last words: {last_words}", ended.exit_code),
+    }
+}
+
+fn reason_of(mistake: Mistake) -> Reason {
+    match mistake {
+        Mistake::ModelAccessDenied => Reason::ModelAccessDenied,
+        Mistake::ModelNotFound => Reason::ModelNotFound,
+        Mistake::OutOfGPUMemory => Reason::OutOfGPUMemory,
+        Mistake::QuantizationUnsupported => Reason::QuantizationUnsupported,
+        Mistake::UnsupportedArchitecture => Reason::UnsupportedArchitecture,
+        Mistake::InvalidServerArguments => Reason::InvalidServerArguments,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn pod(status: serde_json::Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).expect("a pod")
-    }
-
-    fn waiting(reason: &str, message: &str) -> Pod {
-        pod(json!({"containerStatuses": [{
-            "name": "feeder", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
-            "state": {"waiting": {"reason": reason, "message": message}},
-            "lastState": {"terminated": {"exitCode": 1, "message": "out of memory\n"}},
-        }]}))
-    }
-
-    #[test]
-    fn the_words_of_kubelet_and_scheduler_become_reasons() {
-        let unscheduled = |message: &str| {
-            pod(
-                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]}),
-            )
-        };
-        let cases = vec![
-            (
-                waiting("CreateContainerConfigError", "secret \"keys\" not found"),
-                Reason::SecretMissing,
-                "secret \"keys\" not found",
-            ),
-            (
-                waiting("CreateContainerConfigError", "couldn't find key token in Secret ns/hf"),
-                Reason::SecretMissing,
-                "key token",
-            ),
-            (
-                waiting("CreateContainerConfigError", "configmap \"c\" not found"),
-                Reason::ConfigMapMissing,
-                "\"c\"",
-            ),
-            (
-                waiting("CreateContainerConfigError", "configmap \"no-secrets\" not found"),
-                Reason::ConfigMapMissing,
-                "\"no-secrets\"",
-            ),
-            (
-                waiting(
-                    "CreateContainerConfigError",
-                    "couldn't find key secret in ConfigMap ns/secret",
-                ),
-                Reason::ConfigMapMissing,
-                "key secret",
-            ),
-            (
-                waiting("ImagePullBackOff", "Back-off pulling image"),
-                Reason::ImagePullFailed,
-                "cannot be pulled",
-            ),
-            (
-                waiting("CrashLoopBackOff", "back-off 10s"),
-                Reason::ServerCrashLooping,
-                "out of memory",
-            ),
-            (
-                unscheduled("0/1 nodes are available: persistentvolumeclaim \"data\" not found. not found"),
-                Reason::ClaimMissing,
-                "\"data\" not found",
-            ),
-            (
-                unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."),
-                Reason::Unschedulable,
-                "Insufficient",
-            ),
-        ];
-        for (pod, reason, words) in cases {
-            let wait = why_pods_wait(Component::Server, &[pod]).expect("waits");
-            assert_eq!(wait.reason, reason);
-            assert!(wait.message.contains(words), "{}", wait.message);
-        }
-    }
-
-    #[test]
-    fn a_pod_that_is_being_created_gives_no_reason() {
-        assert_eq!(
-            why_pods_wait(Component::Server, &[waiting("ContainerCreating", "")]),
-            None
-        );
-        assert_eq!(why_pods_wait(Component::Server, &[pod(json!({}))]), None);
-    }
-
-    #[test]
-    fn the_feeder_s_image_is_not_that_of_the_servers() {
-        let wait = why_pods_wait(Component::Feeder, &[waiting("ErrImagePull", "not found")]).expect("waits");
-        assert_eq!(wait.reason.as_str(), "FeederImagePullFailed");
-        assert!(!wait.explain().contains("spec.server"), "{}", wait.explain());
-    }
-}
+#[path = "waiting_tests.rs"]
+mod tests;

@@ -87,13 +87,14 @@ async fn a_wrong_template_key_and_image_are_explained_by_kubectl_describe() {
         describes(&tenant, name, reason, says).await;
     }
     tenant
-        .until_reason("image", ConditionType::ServersReady, "ImagePullFailed")
+        // Nothing listens there, so nobody says that the image is not there.
+        .until_reason("image", ConditionType::ServersReady, "RegistryUnavailable")
         .await;
     describes(
         &tenant,
         "image",
-        "ImagePullFailed",
-        &["localhost/no-such-image:1", "Correct spec.server.image"],
+        "RegistryUnavailable",
+        &["localhost/no-such-image:1", "kubelet tries again"],
     )
     .await;
 }
@@ -139,7 +140,7 @@ async fn a_quota_that_refuses_the_servers_is_quoted_and_waited_for() {
     tenant.submit(&Job::new(&tenant, "refused").on_vllm()).await;
 
     let waits = tenant
-        .until_reason("refused", ConditionType::ServersReady, "AdmissionRefused")
+        .until_reason("refused", ConditionType::ServersReady, "QuotaExceeded")
         .await;
 
     assert!(waits.message.contains("exceeded quota: no-gpus"), "{}", waits.message);

@@ -1,0 +1,171 @@
+//! Servers that fail, and nodes that are lost.
+
+use super::*;
+
+fn at(seconds_ago: i64) -> Timestamp {
+    Timestamp::from_second(NOW - seconds_ago).expect("in range")
+}
+
+/// A server's pod that kubelet took up so long ago.
+fn pod(started_ago: i64, container: serde_json::Value) -> Pod {
+    let mut container = container;
+    for (field, value) in [
+        ("name", json!("server")),
+        ("image", json!("registry.example/vllm:1")),
+        ("imageID", json!("")),
+        ("ready", json!(false)),
+        ("restartCount", json!(0)),
+    ] {
+        container[field] = value;
+    }
+    serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": "n", "containers": []},
+        "status": {
+            "startTime": at(started_ago),
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": at(started_ago)},
+                {"type": "Initialized", "status": "True", "lastTransitionTime": at(started_ago)},
+                {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": at(started_ago)},
+            ],
+            "containerStatuses": [container],
+        },
+    }))
+    .expect("a pod")
+}
+
+fn observed(pod: Pod) -> Observed {
+    Observed {
+        server_pods: vec![pod],
+        ..Observed::default()
+    }
+}
+
+fn out_of_memory(started_ago: i64) -> Pod {
+    let message = "(APIServer pid=1) torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB.";
+    pod(
+        started_ago,
+        json!({"state": {"terminated": {"exitCode": 1, "reason": "Error", "message": message}}}),
+    )
+}
+
+fn refused_image(started_ago: i64) -> Pod {
+    let message = "failed to resolve reference \"registry.example/vllm:1\": registry.example/vllm:1: not found";
+    pod(
+        started_ago,
+        json!({"state": {"waiting": {"reason": "ErrImagePull", "message": message}}}),
+    )
+}
+
+#[test]
+fn a_server_that_says_what_is_wrong_ends_the_job_at_its_first_end() {
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed(out_of_memory(20)));
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+    assert!(decision.ends_now);
+    let failed = find(&conditions, ConditionType::Failed).expect("a condition");
+    assert_eq!(failed.reason, "OutOfGPUMemory");
+    assert!(
+        failed.message.starts_with(
+            "container server ended once: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB. Use a GPU"
+        ),
+        "{}",
+        failed.message
+    );
+}
+
+#[test]
+fn servers_that_are_not_needed_or_suspended_end_nothing() {
+    let (_, conditions) = decided(&job(feeder("Finalizing", false)), &observed(out_of_memory(20)));
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    let mut suspended = job(feeder("Feeding", true));
+    suspended.spec.suspend = Some(true);
+    let (_, conditions) = decided(&suspended, &observed(out_of_memory(20)));
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+}
+
+#[test]
+fn an_image_that_is_refused_ends_the_job_after_three_pulls() {
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed(refused_image(50)));
+    assert_eq!(
+        reason_of(&conditions, ConditionType::ServersReady),
+        Some("ImagePullFailed")
+    );
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    assert_eq!(
+        decision.look_again,
+        Some(Duration::from_secs(11)),
+        "looked at again when it is certain"
+    );
+    let (_, conditions) = decided(&job(feeder("Feeding", true)), &observed(refused_image(60)));
+    assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("ImagePullFailed"));
+}
+
+/// A pod whose node does not answer: its node's controller made it unready and left the rest as it was.
+fn silent(unready_ago: i64) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": "n", "containers": []},
+        "status": {
+            "startTime": at(5000),
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": at(5000)},
+                {"type": "Ready", "status": "False", "lastTransitionTime": at(unready_ago)},
+            ],
+            "containerStatuses": [{
+                "name": "server", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                "state": {"running": {}},
+            }],
+        },
+    }))
+    .expect("a pod")
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_told_and_is_no_late_start() {
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed(silent(900)));
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    assert_eq!(decision.servers, Some(2));
+    let ready = find(&conditions, ConditionType::ServersReady).expect("a condition");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NodeLost"));
+    assert!(
+        ready
+            .message
+            .starts_with("node n does not answer, and pod p is still on it"),
+        "{}",
+        ready.message
+    );
+}
+
+#[test]
+fn whether_gpus_on_a_lost_node_are_free_is_unknown_and_the_end_does_not_wait() {
+    let told = |pods: Vec<Pod>| {
+        let gone = Observed {
+            server_pods: pods,
+            ..Observed::default()
+        };
+        let (decision, conditions) = decided(&job(ended("AllRowsSucceeded")), &gone);
+        assert!(is_true(&conditions, ConditionType::Complete));
+        let released = find(&conditions, ConditionType::GPUsReleased).expect("a condition");
+        (released.status.clone(), released.reason.clone(), decision.look_again)
+    };
+    let says = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    let deleted = |ago: i64| {
+        let mut pod = server_pod(900, false);
+        pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(ago)));
+        pod
+    };
+    let (status, reason, look_again) = told(vec![deleted(10)]);
+    assert_eq!((status, reason), says("False", "ServersTerminating"));
+    assert_eq!(
+        look_again,
+        Some(Duration::from_secs(21)),
+        "looked at again when it should be gone"
+    );
+    for lost in [deleted(30), silent(1)] {
+        let (status, reason, look_again) = told(vec![lost]);
+        assert_eq!((status, reason), says("Unknown", "NodeLost"));
+        assert_eq!(look_again, None, "the pod's end is told by the watch");
+    }
+    let (status, reason, _) = told(Vec::new());
+    assert_eq!((status, reason), says("True", "ServersGone"));
+}

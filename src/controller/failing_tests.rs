@@ -1,0 +1,220 @@
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
+
+use super::*;
+use crate::engine::Engine;
+
+const STARTED: i64 = 1_800_000_000;
+
+fn at(seconds_after_start: i64) -> Timestamp {
+    Timestamp::from_second(STARTED + seconds_after_start).expect("in range")
+}
+
+/// A pod that started at [`STARTED`], became unready so much later, and has this container.
+fn pod_unready_at(unready: i64, container: serde_json::Value) -> Pod {
+    let mut container = container;
+    for (field, value) in [
+        ("name", json!("server")),
+        ("image", json!("i")),
+        ("imageID", json!("")),
+        ("ready", json!(false)),
+    ] {
+        container[field] = value;
+    }
+    serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "status": {
+            "startTime": at(0),
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": at(0)},
+                {"type": "Initialized", "status": "True", "lastTransitionTime": at(0)},
+                {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": at(unready)},
+            ],
+            "containerStatuses": [container],
+        },
+    }))
+    .expect("a pod")
+}
+
+fn pod(container: serde_json::Value) -> Pod {
+    pod_unready_at(0, container)
+}
+
+fn waiting(reason: &str, message: &str) -> serde_json::Value {
+    json!({"restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}})
+}
+
+/// A container that ended with these words, and was started anew so often.
+fn ended(restarts: i32, exit_code: i32, words: &str) -> serde_json::Value {
+    json!({"restartCount": restarts, "state": {"terminated": {"exitCode": exit_code, "reason": "Error", "message": words}}})
+}
+
+fn crash_loop(restarts: i32, words: &str) -> serde_json::Value {
+    json!({
+        "restartCount": restarts,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=server pod=p_ns(u)"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": words}},
+    })
+}
+
+fn failure(pods: &[Pod]) -> Option<(Reason, i64)> {
+    let failure = configuration_failure(Program::Server(Engine::VLLM), pods)?;
+    let due = failure.due.as_second() - STARTED;
+    Some((failure.wait.reason, due))
+}
+
+const OUT_OF_MEMORY: &str = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB.";
+const NO_MODEL: &str = "Invalid repository ID or local directory specified: 'x'.";
+const NOT_FOUND: &str = "failed to resolve reference \"ghcr.io/me/app:1\": ghcr.io/me/app:1: not found";
+const NO_ANSWER: &str = "failed to do request: Head \"https://r/v2/\": dial tcp 10.0.0.1:443: i/o timeout";
+
+#[test]
+fn what_ends_a_job_and_when() {
+    let running_again = json!({
+        "restartCount": 1,
+        "state": {"running": {}},
+        "lastState": {"terminated": {"exitCode": 1, "message": OUT_OF_MEMORY}},
+    });
+    let table = [
+        (
+            "last words",
+            ended(0, 1, OUT_OF_MEMORY),
+            Some((Reason::OutOfGPUMemory, 0)),
+        ),
+        (
+            "last words in the back-off",
+            crash_loop(1, OUT_OF_MEMORY),
+            Some((Reason::OutOfGPUMemory, 0)),
+        ),
+        (
+            "last words of one that runs again",
+            running_again,
+            Some((Reason::OutOfGPUMemory, 0)),
+        ),
+        (
+            "arguments",
+            ended(0, 2, "vllm serve: error: unrecognized arguments: --x"),
+            Some((Reason::InvalidServerArguments, 0)),
+        ),
+        ("no model, said once", ended(0, 1, NO_MODEL), None),
+        (
+            "no model, said three times",
+            ended(2, 1, NO_MODEL),
+            Some((Reason::ModelNotFound, 0)),
+        ),
+        ("an end by itself", ended(0, 0, OUT_OF_MEMORY), None),
+        ("unknown words", crash_loop(4, "Segmentation fault"), None),
+        (
+            "unknown words, often",
+            crash_loop(5, "Segmentation fault"),
+            Some((Reason::ServerCrashLooping, 0)),
+        ),
+        (
+            "no image",
+            waiting("ErrImagePull", NOT_FOUND),
+            Some((Reason::ImagePullFailed, 60)),
+        ),
+        (
+            "no image, in the back-off",
+            waiting(
+                "ImagePullBackOff",
+                &format!("Back-off pulling image \"ghcr.io/me/app:1\": ErrImagePull: {NOT_FOUND}"),
+            ),
+            Some((Reason::ImagePullFailed, 60)),
+        ),
+        (
+            "an image for an unknown reason",
+            waiting("ImagePullBackOff", "Back-off pulling image \"i\""),
+            None,
+        ),
+        ("a registry", waiting("ErrImagePull", NO_ANSWER), None),
+        (
+            "an image's name",
+            waiting("InvalidImageName", "couldn't parse image name"),
+            Some((Reason::ImagePullFailed, 0)),
+        ),
+        // pkg/kubelet/kuberuntime, and runc's words as containerd passes them on.
+        (
+            "no such program",
+            waiting(
+                "RunContainerError",
+                "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"vllm\": executable file not found in $PATH: unknown",
+            ),
+            Some((Reason::ContainerNotStarting, 60)),
+        ),
+        (
+            "a Secret",
+            waiting("CreateContainerConfigError", "secret \"hf\" not found"),
+            None,
+        ),
+        (
+            "a ConfigMap",
+            waiting("CreateContainerConfigError", "configmap \"c\" not found"),
+            None,
+        ),
+        ("a start", waiting("ContainerCreating", ""), None),
+    ];
+    for (what, container, expected) in table {
+        assert_eq!(failure(&[pod(container)]), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_worked_is_no_mistake() {
+    assert_eq!(
+        failure(&[pod_unready_at(90, crash_loop(9, OUT_OF_MEMORY))]),
+        None,
+        "it was ready"
+    );
+    let ready: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "other"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }))
+    .expect("a pod");
+    assert_eq!(
+        failure(&[pod(crash_loop(9, OUT_OF_MEMORY)), ready]),
+        None,
+        "another one is ready"
+    );
+}
+
+#[test]
+fn what_was_taken_away_or_has_no_node_ends_nothing() {
+    let failed = || pod(ended(0, 137, OUT_OF_MEMORY));
+    let with = |change: fn(&mut Pod)| {
+        let mut pod = failed();
+        change(&mut pod);
+        failure(&[pod])
+    };
+    assert!(failure(&[failed()]).is_some());
+    assert_eq!(
+        with(|pod| pod.status.get_or_insert_default().reason = Some("Evicted".into())),
+        None
+    );
+    assert_eq!(
+        with(|pod| pod.status.get_or_insert_default().phase = Some("Failed".into())),
+        None
+    );
+    assert_eq!(
+        with(|pod| pod.metadata.deletion_timestamp = pod.status.as_ref().and_then(|status| status.start_time.clone())),
+        None
+    );
+    let preempted = |pod: &mut Pod| {
+        let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"});
+        let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+        conditions.push(serde_json::from_value(condition).expect("a condition"));
+    };
+    assert_eq!(with(preempted), None);
+    for words in [
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
+        "0/1 nodes are available: persistentvolumeclaim \"data\" not found. not found",
+    ] {
+        let unscheduled: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p"},
+            "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": words}]},
+        }))
+        .expect("a pod");
+        assert_eq!(failure(&[unscheduled]), None, "{words}");
+    }
+}
