@@ -77,7 +77,9 @@ fn every_reason_is_on_the_page_of_conditions_once() {
 
 /// All Rust files below a folder, as one text.
 fn sources(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let entries = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
     let texts = entries.map(|path| match path.extension() {
         _ if path.is_dir() => sources(&path),
         Some(extension) if extension == "rs" => fs::read_to_string(&path).expect("a file"),
@@ -92,7 +94,9 @@ fn every_test_that_the_page_of_reliability_names_is_there() {
     let page = fs::read_to_string(root.join("docs/reliability.md")).expect("the page");
     let sources = sources(&root.join("src")) + &sources(&root.join("tests"));
     let quoted = page.split('`').skip(1).step_by(2);
-    let names: Vec<_> = quoted.filter(|name| name.matches('_').count() > 2 && !name.contains('/')).collect();
+    let names: Vec<_> = quoted
+        .filter(|name| name.matches('_').count() > 2 && !name.contains('/'))
+        .collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
         assert!(sources.contains(&format!("fn {name}()")), "there is no test {name}");
