@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reason::Reason;
+
 /// How a job is ended before its last row. What it has by then becomes its results.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 pub enum Shutdown {
@@ -20,6 +22,17 @@ pub enum StoppingReason {
     Cancelled,
     /// `spec.activeDeadlineSeconds` are over.
     DeadlineExceeded,
+}
+
+impl StoppingReason {
+    /// The reason of the end that it leads to.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Cancelled => Reason::Cancelled,
+            Self::DeadlineExceeded => Reason::DeadlineExceeded,
+        }
+    }
 }
 
 /// The decision that a job ends before its last row. It is not taken back.

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
-
 use clap::{Parser, Subcommand};
+use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 
 use crate::api::Engine;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};

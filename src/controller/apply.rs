@@ -4,7 +4,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::children::Children;
 use super::decide::{Decision, FeederWanted};
 use super::dereference::Observed;
+use super::exactly::{delete_exactly, of_uid};
 use super::unchanged::is_unchanged;
 use super::waiting::why_refused;
 use crate::api::BatchInferenceJob;
@@ -28,8 +29,6 @@ const FORBIDDEN: u16 = 403;
 const INTERNAL_ERROR: u16 = 500;
 /// How the message of the latter begins (apiserver, `managedfields/internal/structuredmerge.go` of Kubernetes 1.34).
 const NOT_AS_THE_SCHEMA: &str = "failed to create typed patch object";
-const NOT_FOUND: u16 = 404;
-const CONFLICT: u16 = 409;
 
 /// A write that failed for a reason that may pass.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +65,11 @@ pub async fn apply(
     let found = &observed.children;
     if decision.servers.is_none() {
         writer
-            .remove(found.servers.as_ref(), &DeleteParams::foreground())
+            .remove(found.servers.as_ref(), DeleteParams::foreground())
             .await?;
     }
     if decision.feeder == FeederWanted::Remove {
-        writer
-            .remove(found.feeder.as_ref(), &DeleteParams::background())
-            .await?;
+        writer.remove(found.feeder.as_ref(), DeleteParams::background()).await?;
     }
     match writer.make(wanted, found).await {
         Ok(()) => Ok(None),
@@ -213,27 +210,16 @@ impl Writer<'_> {
     }
 
     /// Deletes a child of this job; one that is gone or going is left alone.
-    async fn remove<K>(&self, found: Option<&K>, params: &DeleteParams) -> Result<(), ApplyError>
+    async fn remove<K>(&self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
         let Some(found) = found.filter(|found| self.in_the_way::<K>(found.meta()).is_none()) else {
             return Ok(());
         };
-        let exactly = Preconditions {
-            uid: found.uid(),
-            resource_version: None,
-        };
         let name = found.name_any();
-        match self
-            .api::<K>()
-            .delete(&name, &params.clone().preconditions(exactly))
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if [NOT_FOUND, CONFLICT].contains(&status.code) => Ok(()),
-            Err(source) => Err(self.error::<K>("delete", name, source)),
-        }
+        let deleted = delete_exactly(&self.api::<K>(), &name, params, of_uid(found.uid())).await;
+        deleted.map_err(|source| self.error::<K>("delete", name, source))
     }
 
     fn api<K>(&self) -> Api<K>

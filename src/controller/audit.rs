@@ -11,12 +11,13 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, ListParams, Preconditions};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::api::{Api, DeleteParams, ListParams};
+use kube::core::{DeserializeGuard, ObjectList, PartialObjectMeta};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
+use super::exactly::{delete_exactly, of_uid};
 use super::reconcile::is_finished;
 use super::serve::Metrics;
 use crate::api::BatchInferenceJob;
@@ -29,8 +30,6 @@ const PERIOD: Duration = Duration::from_mins(10);
 const RETRY: Duration = Duration::from_secs(10);
 /// Objects of one answer of the API server.
 const PAGE: u32 = 500;
-const NOT_FOUND: u16 = 404;
-const CONFLICT: u16 = 409;
 
 /// Looks now and then, for ever.
 pub async fn audit(client: Client, metrics: Metrics) {
@@ -60,17 +59,11 @@ async fn look(client: &Client, metrics: &Metrics) -> kube::Result<()> {
 async fn living_jobs(client: &Client) -> kube::Result<BTreeSet<String>> {
     let jobs: Api<DeserializeGuard<BatchInferenceJob>> = Api::all(client.clone());
     let mut living = BTreeSet::new();
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let listed = jobs.list(&page).await?;
-        let next = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
-        // A job that cannot be read may live.
-        let may_live =
-            |job: &&DeserializeGuard<BatchInferenceJob>| job.0.as_ref().map_or(true, |job| !is_finished(job));
-        living.extend(listed.items.iter().filter(may_live).filter_map(ResourceExt::uid));
-        let Some(next) = next else { return Ok(living) };
-        page = page.continue_token(&next);
-    }
+    // A job that cannot be read may live.
+    let may_live = |job: &&DeserializeGuard<BatchInferenceJob>| job.0.as_ref().map_or(true, |job| !is_finished(job));
+    let take = |page: Vec<_>| living.extend(page.iter().filter(may_live).filter_map(ResourceExt::uid));
+    each_page(ListParams::default(), async |params| jobs.list(params).await, take).await?;
+    Ok(living)
 }
 
 async fn list<K>(client: &Client) -> kube::Result<Vec<PartialObjectMeta<K>>>
@@ -83,12 +76,29 @@ where
         Component::Server.as_str()
     );
     let mut all = Vec::new();
-    let mut page = ListParams::default().labels(&labels).limit(PAGE);
+    let labelled = ListParams::default().labels(&labels);
+    each_page(
+        labelled,
+        async |params| api.list_metadata(params).await,
+        |page| all.extend(page),
+    )
+    .await?;
+    Ok(all)
+}
+
+/// Takes what is listed, page by page.
+async fn each_page<T: Clone>(
+    selection: ListParams,
+    list: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<T>>,
+    mut take: impl FnMut(Vec<T>),
+) -> kube::Result<()> {
+    let mut page = selection.limit(PAGE);
     loop {
-        let listed = api.list_metadata(&page).await?;
-        let next = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
-        all.extend(listed.items);
-        let Some(next) = next else { return Ok(all) };
+        let listed = list(&page).await?;
+        take(listed.items);
+        let Some(next) = listed.metadata.continue_.filter(|token| !token.is_empty()) else {
+            return Ok(());
+        };
         page = page.continue_token(&next);
     }
 }
@@ -106,17 +116,8 @@ where
         let (kind, namespace, name) = (K::kind(&()), stray.namespace().unwrap_or_default(), stray.name_any());
         tracing::warn!(%kind, %namespace, %name, "a server has no living job, and is removed");
         metrics.stray_removed(&kind, &namespace, &name);
-        let exactly = Preconditions {
-            uid: stray.uid(),
-            resource_version: None,
-        };
-        let parameters = DeleteParams::foreground().preconditions(exactly);
         let api: Api<K> = Api::namespaced(client.clone(), &namespace);
-        match api.delete(&name, &parameters).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if [NOT_FOUND, CONFLICT].contains(&status.code) => {}
-            Err(error) => return Err(error),
-        }
+        delete_exactly(&api, &name, DeleteParams::foreground(), of_uid(stray.uid())).await?;
     }
     Ok(())
 }

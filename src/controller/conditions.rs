@@ -116,20 +116,16 @@ impl View<'_> {
         let before = self
             .condition(ConditionType::Validated)
             .is_some_and(|condition| condition.status == "True");
-        let by_end = end.is_some_and(|end| {
-            end.reason.is_success()
-                || matches!(
-                    end.reason,
-                    Reason::AllRowsFailed
-                        | Reason::TooManyFailedRows
-                        | Reason::RowsFailAlike
-                        | Reason::BudgetExceeded
-                        | Reason::ServerRefusesRequests
-                )
+        let by_end = end.is_some_and(|end| match end.reason {
+            Reason::AllRowsFailed
+            | Reason::TooManyFailedRows
+            | Reason::RowsFailAlike
+            | Reason::BudgetExceeded
+            | Reason::ServerRefusesRequests => true,
+            // The controller ends a job so whose data set is not checked yet.
+            Reason::Cancelled | Reason::DeadlineExceeded => end.by_feeder,
+            reason => reason.is_success(),
         });
-        let by_end = by_end
-            || end
-                .is_some_and(|end| end.by_feeder && matches!(end.reason, Reason::Cancelled | Reason::DeadlineExceeded));
         let feeding = self
             .feeder()
             .is_some_and(|feeder| matches!(feeder.state, FeederStage::Feeding | FeederStage::Finalizing));

@@ -10,11 +10,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::dereference::Observed;
 use super::failing::{ConfigurationFailure, configuration_failure};
 use super::lost::{is_taken_away, lost_since};
-use super::server_pods::{PodChange, condition, goes_first, is_ending, is_ready, pod_changes};
+use super::pod_state::{condition_time, has_run, is_ending, is_ready};
+use super::server_pods::{PodChange, goes_first, pod_changes};
 use super::settings::Settings;
 use super::timeline::{PodTimes, count_devices};
 use super::validate::ValidatedJob;
-use super::waiting::{Program, has_run, why_pods_wait};
+use super::waiting::{Program, why_pods_wait};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::reason::Reason;
@@ -102,11 +103,13 @@ pub fn decide(
         is_suspended: is_suspended && end.is_none(),
         stopping,
     };
-    let until_lost = lost_at
-        .filter(|_| plan.servers.is_some())
-        .map(|lost_at| until(lost_at, now));
-    let look_again = view.look_again(&plan, &starting, now).filter(|_| end.is_none());
-    let look_again = look_again.into_iter().chain(view.next_loss(now)).min();
+    let deadline = view.deadline(&plan, &starting, lost_at, now).filter(|_| end.is_none());
+    let deadline = deadline.into_iter().chain(view.next_loss(now)).min();
+    let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
+    let looks = [
+        waits_for_config_map.then_some(LOOK_AGAIN),
+        deadline.map(|deadline| until(deadline, now)),
+    ];
     Decision {
         feeder: match &end {
             None if plan.is_suspended => FeederWanted::Suspend,
@@ -122,7 +125,7 @@ pub fn decide(
         pod_times: PodTimes::of(&observed.server_pods),
         feeder_gone_since,
         ends_now: end.is_some_and(|end| end.is_new),
-        look_again: look_again.into_iter().chain(until_lost).min(),
+        look_again: looks.into_iter().flatten().min(),
     }
 }
 
@@ -204,29 +207,29 @@ impl View<'_> {
 
     /// Ready servers that are not marked to go first: with fewer, a ReplicaSet could let a busy one go.
     fn servers_to_keep(&self) -> i32 {
-        let ready = self.live_servers().filter(|pod| is_ready(pod) && !is_ending(pod));
-        let kept = ready.filter(|pod| !self.feeder().is_some_and(|feeder| goes_first(feeder, pod)));
+        let kept = self
+            .ready_servers()
+            .filter(|pod| !self.feeder().is_some_and(|feeder| goes_first(feeder, pod)));
         i32::try_from(kept.count()).unwrap_or(i32::MAX)
     }
 
-    /// When something is due that no watch tells of.
-    fn look_again(&self, plan: &Plan, starting: &Starting, now: Timestamp) -> Option<Duration> {
+    /// When something is due that no watch tells of; a feeder that is gone is lost at `lost_at`.
+    fn deadline(
+        &self,
+        plan: &Plan,
+        starting: &Starting,
+        lost_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let failure_due = starting.failure.as_ref().map(|failure| failure.due);
-        let deadlines = [
-            starting.deadline.filter(|_| plan.servers.is_some()),
-            failure_due.filter(|_| plan.servers.is_some()),
+        let of_servers = [starting.deadline, failure_due, lost_at].map(|at| at.filter(|_| plan.servers.is_some()));
+        let of_the_job = [
             self.active_deadline().filter(|_| plan.stopping.is_none()),
             plan.stopping
                 .as_ref()
                 .and_then(|stopping| self.feeder_deadline(stopping, now)),
         ];
-        let next = deadlines
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|deadline| until(deadline, now));
-        let waits_for_config_map = self.observed.missing_config_map.is_some();
-        waits_for_config_map.then_some(LOOK_AGAIN).into_iter().chain(next).min()
+        of_servers.into_iter().chain(of_the_job).flatten().min()
     }
 
     /// The condition, when it is there.
@@ -302,9 +305,9 @@ impl View<'_> {
     }
 
     /// When the next pod that is ending would be on a lost node: it is then said, and nothing else tells of it.
-    fn next_loss(&self, now: Timestamp) -> Option<Duration> {
+    fn next_loss(&self, now: Timestamp) -> Option<Timestamp> {
         let losses = self.observed.server_pods.iter().filter_map(lost_since);
-        losses.filter(|loss| *loss > now).min().map(|loss| until(loss, now))
+        losses.filter(|loss| *loss > now).min()
     }
 
     /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
@@ -337,12 +340,15 @@ impl View<'_> {
 
     pub(super) fn servers_status(&self) -> ServersStatus {
         let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
-        let ready = self.live_servers().filter(|pod| is_ready(pod) && !is_ending(pod));
         ServersStatus {
             replicas: count(self.live_servers().count()),
-            ready: count(ready.count()),
+            ready: count(self.ready_servers().count()),
             ..ServersStatus::default()
         }
+    }
+
+    fn ready_servers(&self) -> impl Iterator<Item = &Pod> {
+        self.live_servers().filter(|pod| is_ready(pod) && !is_ending(pod))
     }
 
     fn live_servers(&self) -> impl Iterator<Item = &Pod> {
@@ -355,11 +361,6 @@ fn starting_since(pod: &Pod) -> Option<Timestamp> {
     let scheduled = condition_time(pod, "PodScheduled", "True")?;
     let lost_readiness = condition_time(pod, "Ready", "False").unwrap_or(scheduled);
     Some(scheduled.max(lost_readiness))
-}
-
-fn condition_time(pod: &Pod, kind: &str, status: &str) -> Option<Timestamp> {
-    let condition = condition(pod, kind, status)?;
-    condition.last_transition_time.as_ref().map(|time| time.0)
 }
 
 #[cfg(test)]

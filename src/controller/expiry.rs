@@ -4,12 +4,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, DeleteParams, Preconditions};
 use kube::{Client, ResourceExt};
 
+use super::exactly::delete_exactly;
 use crate::api::BatchInferenceJob;
-
-/// HTTP status of a job that is gone.
-const NOT_FOUND: u16 = 404;
-/// HTTP status of a job that changed meanwhile: its time may be another one now.
-const CONFLICT: u16 = 409;
 
 /// A job that could not be deleted.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +25,7 @@ pub fn expires_at(job: &BatchInferenceJob) -> Option<Timestamp> {
     ended.checked_add(kept).ok()
 }
 
-/// Deletes a job exactly as it is known, and its children with it.
+/// Deletes a job exactly as it is known, and its children with it. Of one that changed meanwhile the time may be another one now.
 ///
 /// # Errors
 /// When the API server cannot be asked.
@@ -40,19 +36,12 @@ pub async fn delete(client: &Client, job: &BatchInferenceJob) -> Result<(), Expi
         uid: job.uid(),
         resource_version: job.resource_version(),
     };
-    match api
-        .delete(&name, &DeleteParams::background().preconditions(exactly))
-        .await
-    {
-        Ok(_) => Ok(()),
-        // The watch brings what it is now.
-        Err(kube::Error::Api(status)) if [NOT_FOUND, CONFLICT].contains(&status.code) => Ok(()),
-        Err(source) => Err(ExpiryError {
-            namespace,
-            job: name,
-            source,
-        }),
-    }
+    let deleted = delete_exactly(&api, &name, DeleteParams::background(), exactly).await;
+    deleted.map_err(|source| ExpiryError {
+        namespace,
+        job: name,
+        source,
+    })
 }
 
 #[cfg(test)]

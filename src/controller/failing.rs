@@ -7,10 +7,10 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::lost::is_taken_away;
+use super::lost::counts;
+use super::pod_state::{condition_time, is_ready};
 use super::pulling::{Pull, pull};
-use super::server_pods::{condition, is_ending, is_ready};
-use super::waiting::{Program, has_run, why_container_waits};
+use super::waiting::{Program, why_container_waits};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 
@@ -38,10 +38,7 @@ pub(super) struct ConfigurationFailure {
 
 /// The failure among the servers' pods that is certain first.
 pub(super) fn configuration_failure(program: Program, pods: &[Pod]) -> Option<ConfigurationFailure> {
-    let alive = || {
-        pods.iter()
-            .filter(|pod| !has_run(pod) && !is_ending(pod) && !is_taken_away(pod))
-    };
+    let alive = || pods.iter().filter(|pod| counts(pod));
     if alive().any(is_ready) {
         return None;
     }
@@ -54,9 +51,7 @@ pub(super) fn configuration_failure(program: Program, pods: &[Pod]) -> Option<Co
 fn failures_of(program: Program, pod: &Pod) -> Vec<ConfigurationFailure> {
     let Some(status) = &pod.status else { return Vec::new() };
     let started = status.start_time.as_ref().map(|time| time.0);
-    let transition =
-        condition(pod, "Initialized", "True").and_then(|condition| condition.last_transition_time.as_ref());
-    let initialized = transition.map(|time| time.0).or(started);
+    let initialized = condition_time(pod, "Initialized", "True").or(started);
     let init = status.init_container_statuses.iter().flatten();
     let main = status.container_statuses.iter().flatten();
     let containers = init
@@ -103,9 +98,8 @@ fn meaning_of_pull(container: &ContainerStatus) -> Option<Pull> {
 /// Whether a pod that is not ready was ready before.
 fn was_ready(pod: &Pod) -> bool {
     let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-    let unready = condition(pod, "Ready", "False").and_then(|ready| ready.last_transition_time.as_ref());
-    match (started, unready) {
-        (Some(started), Some(unready)) => unready.0.duration_since(started.0) > FIRST_WORDS,
+    match (started, condition_time(pod, "Ready", "False")) {
+        (Some(started), Some(unready)) => unready.duration_since(started.0) > FIRST_WORDS,
         _ => false,
     }
 }

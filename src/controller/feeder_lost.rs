@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 
 use super::decide::View;
+use super::pod_state::condition;
 
 impl View<'_> {
     /// Since when no feeder runs that once ran; none while one runs.
@@ -21,11 +22,9 @@ impl View<'_> {
 /// ready (node lifecycle controller, `pkg/controller/nodelifecycle` of Kubernetes 1.34).
 fn runs(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
-    let is_unready = status
-        .conditions
+    let is_unready = ["False", "Unknown"]
         .iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status != "True");
+        .any(|status| condition(pod, "Ready", status).is_some());
     let mut containers = status.container_statuses.iter().flatten();
     let has_running = containers.any(|container| {
         let state = container.state.as_ref();

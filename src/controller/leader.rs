@@ -12,6 +12,7 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::exactly::is_outdated;
 use crate::api::names::MANAGED_BY;
 
 /// A term that is not renewed for so long is over.
@@ -20,8 +21,6 @@ const TERM: Duration = Duration::from_secs(15);
 const RENEW_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(2);
-const NOT_FOUND: u16 = 404;
-const CONFLICT: u16 = 409;
 
 /// A candidate.
 pub struct Candidate {
@@ -136,7 +135,7 @@ impl Candidate {
         };
         match written {
             Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if [NOT_FOUND, CONFLICT].contains(&status.code) => Ok(false),
+            Err(error) if is_outdated(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::server_pods::condition;
+use super::pod_state::{condition, condition_time, has_run, is_ending};
 
 /// How long a pod may still be there after its grace period: kubelet then kills it at once.
 const GONE_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -29,11 +29,15 @@ pub(super) fn is_taken_away(pod: &Pod) -> bool {
     has_reason(pod, POD_REASONS) || condition(pod, "DisruptionTarget", "True").is_some() || is_silent(pod)
 }
 
+/// Whether a pod tells of the program in it: it is to stay, and nothing has happened to it from outside.
+pub(super) fn counts(pod: &Pod) -> bool {
+    !has_run(pod) && !is_ending(pod) && !is_taken_away(pod)
+}
+
 /// Since when a pod is known to be on a node that does not answer: nobody knows what still runs there.
 pub(super) fn lost_since(pod: &Pod) -> Option<Timestamp> {
     if is_silent(pod) || has_reason(pod, &[NODE_LOST]) {
-        let not_ready = condition(pod, "Ready", "False").and_then(|ready| ready.last_transition_time.as_ref());
-        return Some(not_ready.map_or(Timestamp::UNIX_EPOCH, |time| time.0));
+        return Some(condition_time(pod, "Ready", "False").unwrap_or(Timestamp::UNIX_EPOCH));
     }
     // The time of deletion has the grace period in it already.
     let deleted = pod.metadata.deletion_timestamp.as_ref()?.0;

@@ -6,6 +6,7 @@
 //! count) and [`build`] builds (all pure), [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`]
 //! writes the status. [`run`] wires it to the API server, [`leader`] sees that one controller works at a time, [`audit`] that no
 //! server is left without a job.
+//! Several of them share `pod_state`, what a pod's status says, and `exactly`, writes to an object just as it is known.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
@@ -16,11 +17,13 @@ mod conditions;
 pub mod decide;
 pub mod dereference;
 pub mod events;
+mod exactly;
 pub mod expiry;
 mod failing;
 mod feeder_lost;
 pub mod leader;
 mod lost;
+mod pod_state;
 pub mod pod_template;
 mod pulling;
 pub mod reconcile;

@@ -2,10 +2,12 @@
 //!
 //! The feeder tells which have nothing to do and which hang; all else is the Deployment's business.
 
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 
+use super::exactly::{delete_exactly, is_outdated, of_uid};
+use super::pod_state::is_ending;
 use crate::api::BatchInferenceJob;
 use crate::api::status::FeederState;
 
@@ -14,8 +16,6 @@ use crate::api::status::FeederState;
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The cost of a pod that has nothing to do; that of all others is 0.
 const IDLE_COST: &str = "-1";
-const NOT_FOUND: u16 = 404;
-const CONFLICT: u16 = 409;
 
 /// A change of a pod that failed.
 #[derive(Debug, thiserror::Error)]
@@ -49,27 +49,11 @@ pub enum What {
     Replace,
 }
 
-/// The condition of a pod that has this status.
-pub(super) fn condition<'a>(pod: &'a Pod, kind: &str, status: &str) -> Option<&'a PodCondition> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions
-        .iter()
-        .find(|condition| condition.type_ == kind && condition.status == status)
-}
-
-pub(super) fn is_ready(pod: &Pod) -> bool {
-    condition(pod, "Ready", "True").is_some()
-}
-
-pub(super) fn is_ending(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_some()
-}
-
 /// What is to be done with the servers' pods.
 #[must_use]
 pub fn pod_changes(feeder: Option<&FeederState>, pods: &[Pod]) -> Vec<PodChange> {
     let Some(feeder) = feeder else { return Vec::new() };
-    let alive = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let alive = pods.iter().filter(|pod| !is_ending(pod));
     let changes = alive.filter_map(|pod| {
         let name = pod.name_any();
         let is_marked = is_marked(pod);
@@ -119,17 +103,13 @@ pub async fn change_pods(
             What::Keep => ("mark", set_cost(&api, change, None).await),
             What::Replace => ("delete", delete(&api, change).await),
         };
-        match done {
-            Ok(()) => {}
-            Err(kube::Error::Api(status)) if [NOT_FOUND, CONFLICT].contains(&status.code) => {}
-            Err(source) => {
-                return Err(ServerPodError {
-                    verb,
-                    namespace,
-                    pod: change.pod.clone(),
-                    source,
-                });
-            }
+        if let Err(source) = done {
+            return Err(ServerPodError {
+                verb,
+                namespace,
+                pod: change.pod.clone(),
+                source,
+            });
         }
     }
     Ok(())
@@ -138,18 +118,15 @@ pub async fn change_pods(
 async fn set_cost(api: &Api<Pod>, change: &PodChange, cost: Option<&str>) -> kube::Result<()> {
     let patch = serde_json::json!({"metadata": {"uid": change.uid, "annotations": {DELETION_COST: cost}}});
     let parameters = PatchParams::default();
-    let patched = api.patch_metadata(&change.pod, &parameters, &Patch::Merge(patch)).await;
-    patched.map(|_| ())
+    match api.patch_metadata(&change.pod, &parameters, &Patch::Merge(patch)).await {
+        Err(error) if !is_outdated(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn delete(api: &Api<Pod>, change: &PodChange) -> kube::Result<()> {
     tracing::warn!(pod = %change.pod, "a server hangs and its pod is replaced");
-    let exactly = Preconditions {
-        uid: change.uid.clone(),
-        resource_version: None,
-    };
-    let parameters = DeleteParams::default().preconditions(exactly);
-    api.delete(&change.pod, &parameters).await.map(|_| ())
+    delete_exactly(api, &change.pod, DeleteParams::default(), of_uid(change.uid.clone())).await
 }
 
 #[cfg(test)]

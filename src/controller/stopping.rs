@@ -76,7 +76,7 @@ impl View<'_> {
         }
         if !self.was_validated() {
             let message = format!("{}, before a row was sent; there are no results", stopping.message);
-            return Some(Wait::new(reason_of(stopping.reason), message));
+            return Some(Wait::new(stopping.reason.reason(), message));
         }
         let deadline = self.feeder_deadline(stopping, now)?;
         (now >= deadline).then(|| {
@@ -96,10 +96,9 @@ impl View<'_> {
 
     /// Whether the data set was once known to be good, so that there may be rows.
     fn was_validated(&self) -> bool {
-        let is_said =
-            |condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| condition.status == "True";
         let feeding = |stage| matches!(stage, FeederStage::Feeding | FeederStage::Finalizing);
-        self.condition(ConditionType::Validated).is_some_and(is_said)
+        self.condition(ConditionType::Validated)
+            .is_some_and(|condition| condition.status == "True")
             || self.feeder().is_some_and(|feeder| feeding(feeder.state))
     }
 
@@ -107,14 +106,6 @@ impl View<'_> {
     fn is_finalizing(&self) -> bool {
         self.feeder()
             .is_some_and(|feeder| matches!(feeder.state, FeederStage::Finalizing | FeederStage::Ended))
-    }
-}
-
-/// The reason of the end that a decision leads to.
-pub(super) fn reason_of(stopping: StoppingReason) -> Reason {
-    match stopping {
-        StoppingReason::Cancelled => Reason::Cancelled,
-        StoppingReason::DeadlineExceeded => Reason::DeadlineExceeded,
     }
 }
 

@@ -7,12 +7,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::pod_state::{condition_time, has_run};
 use super::validate::is_device;
 use crate::api::condition::{ConditionType, find};
 use crate::api::status::{FeederStatus, HeldDevices, ServersStatus, Timeline};
 
 /// Devices are counted anew this often while nothing else changes, in seconds: each time is a write.
 const COUNTED_EVERY: i64 = 60;
+
+/// Times are kept in whole seconds, as the API server keeps them: a finer one would differ from itself when read back.
+pub(super) fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
 
 /// When the first of some pods came how far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +71,7 @@ pub fn timeline(
 /// The servers' devices after this look, from the pods' real lives: from when each is scheduled to when it has ended or is gone.
 #[must_use]
 pub fn count_devices(before: &ServersStatus, now: ServersStatus, pods: &[Pod], at: Timestamp) -> ServersStatus {
-    let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    let at = to_the_second(at);
     let mut ended = before.ended_device_seconds.clone();
     let mut held = Vec::new();
     for pod in pods {
@@ -129,19 +135,11 @@ fn devices(pod: &Pod) -> BTreeMap<String, i64> {
 }
 
 fn scheduled_at(pod: &Pod) -> Option<Timestamp> {
-    condition_at(pod, "PodScheduled")
+    condition_time(pod, "PodScheduled", "True")
 }
 
 fn ready_at(pod: &Pod) -> Option<Timestamp> {
-    condition_at(pod, "Ready")
-}
-
-fn condition_at(pod: &Pod, kind: &str) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let condition = conditions
-        .iter()
-        .find(|condition| condition.type_ == kind && condition.status == "True")?;
-    condition.last_transition_time.as_ref().map(|time| time.0)
+    condition_time(pod, "Ready", "True")
 }
 
 /// When the first container runs, its image is there.
@@ -155,10 +153,7 @@ fn started_at(pod: &Pod) -> Option<Timestamp> {
 
 /// When a pod that will never run again ended.
 fn ended_at(pod: &Pod) -> Option<Timestamp> {
-    let status = pod.status.as_ref()?;
-    if !matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
-        return None;
-    }
+    let status = pod.status.as_ref().filter(|_| has_run(pod))?;
     let containers = status.container_statuses.iter().flatten();
     let ended = containers.filter_map(|status| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
     ended.map(|time| time.0).max()

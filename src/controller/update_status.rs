@@ -7,18 +7,14 @@ use kube::{Client, Resource, ResourceExt};
 
 use super::apply::Obstacle;
 use super::decide::Decision;
-use super::timeline::timeline;
+use super::exactly::is_outdated;
+use super::timeline::{timeline, to_the_second};
 use super::validate::ValidatedJob;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionStatus, ConditionType, ConditionUpdate, is_true, merge};
 use crate::api::phase::Phase;
 use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus};
 use crate::api::wait::Wait;
-
-/// HTTP status of a write that carries an old resourceVersion.
-const CONFLICT: u16 = 409;
-/// HTTP status of a write to a job that is gone.
-const NOT_FOUND: u16 = 404;
 
 /// A status that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +41,6 @@ pub fn next_status(
     if let Some(obstacle) = obstacle.filter(|_| !updates.iter().any(has_end)) {
         tell_obstacle(&mut updates, obstacle);
     }
-    // Times are kept in whole seconds, as the API server keeps them: a finer one would differ from itself when read back.
     let now = to_the_second(now);
     let generation = job.meta().generation.unwrap_or_default();
     let conditions = merge(&current.conditions, &updates, generation, now);
@@ -69,10 +64,6 @@ pub fn next_status(
         conditions,
         servers: Some(decision.servers_status.clone()),
     }
-}
-
-fn to_the_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// The controller's part of the status as it is.
@@ -149,7 +140,7 @@ pub async fn update_status(
     let params = PatchParams::apply(CONTROLLER_FIELD_MANAGER).force();
     match api.patch_status(&job.name_any(), &params, &Patch::Apply(patch)).await {
         Ok(_) => Ok(Written::Yes),
-        Err(kube::Error::Api(refusal)) if [CONFLICT, NOT_FOUND].contains(&refusal.code) => Ok(Written::Outdated),
+        Err(error) if is_outdated(&error) => Ok(Written::Outdated),
         Err(source) => Err(UpdateStatusError {
             namespace,
             job: job.name_any(),

@@ -3,10 +3,10 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 
-use super::lost::is_taken_away;
+use super::lost::counts;
+use super::pod_state::condition;
 use super::pulling::{Pull, pull};
 use super::scheduling::why_not_scheduled;
-use super::server_pods::{condition, is_ending};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 use crate::engine::last_words::telling_line;
@@ -21,12 +21,31 @@ pub enum Program {
     Server(Engine),
 }
 
+impl Program {
+    fn last_words(self, words: &str) -> LastWords<'_> {
+        match self {
+            Self::Server(engine) => last_words(engine, words),
+            Self::Feeder => LastWords {
+                mistake: None,
+                line: telling_line(words),
+            },
+        }
+    }
+
+    fn crash_loop(self) -> Reason {
+        match self {
+            Self::Feeder => Reason::FeederCrashLooping,
+            Self::Server(_) => Reason::ServerCrashLooping,
+        }
+    }
+}
+
 /// The first reason among these pods of a program for not running; none when all run or have only just begun. Pods that were taken
 /// away have nothing to say: others are made in their place.
 #[must_use]
 pub fn why_pods_wait(program: Program, pods: &[Pod]) -> Option<Wait> {
     pods.iter()
-        .filter(|pod| !is_ending(pod) && !has_run(pod) && !is_taken_away(pod))
+        .filter(|pod| counts(pod))
         .find_map(|pod| why_pod_waits(program, pod))
 }
 
@@ -56,13 +75,6 @@ pub(super) fn why_refused(words: &str) -> Reason {
     } else {
         Reason::AdmissionRefused
     }
-}
-
-/// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment
-/// has made others in their place.
-pub(super) fn has_run(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 fn why_pod_waits(program: Program, pod: &Pod) -> Option<Wait> {
@@ -133,13 +145,9 @@ fn pull_reason(program: Program, meaning: Pull) -> Reason {
 /// mistake that it will make again.
 fn why_container_ended(program: Program, container: &ContainerStatus) -> Option<Wait> {
     let state = container.state.as_ref()?;
-    let (engine, crash_loop) = match program {
-        Program::Feeder => (None, Reason::FeederCrashLooping),
-        Program::Server(engine) => (Some(engine), Reason::ServerCrashLooping),
-    };
     let waits = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref()) == Some("CrashLoopBackOff");
     // The feeder ends for reasons of its own, and says them itself.
-    let has_failed = |ended: &&ContainerStateTerminated| engine.is_some() && ended.exit_code != 0;
+    let has_failed = |ended: &&ContainerStateTerminated| program != Program::Feeder && ended.exit_code != 0;
     let ended_now = state.terminated.as_ref().filter(has_failed);
     let last = container
         .last_state
@@ -152,13 +160,7 @@ fn why_container_ended(program: Program, container: &ContainerStatus) -> Option<
     let name = &container.name;
     let times = times(container.restart_count + i32::from(state.running.is_none()));
     let words = ended.and_then(|ended| ended.message.as_deref()).unwrap_or_default();
-    let LastWords { mistake, line } = engine.map_or_else(
-        || LastWords {
-            mistake: None,
-            line: telling_line(words),
-        },
-        |engine| last_words(engine, words),
-    );
+    let LastWords { mistake, line } = program.last_words(words);
     if let Some(mistake) = mistake {
         let message = format!("container {name} ended {times}: {line}");
         return Some(Wait::new(reason_of(mistake), message));
@@ -177,7 +179,7 @@ fn why_container_ended(program: Program, container: &ContainerStatus) -> Option<
         ));
     }
     Some(Wait::new(
-        crash_loop,
+        program.crash_loop(),
         format!("container {name} ended {times}{}", how(ended, line)),
     ))
 }

@@ -15,17 +15,13 @@ pub struct Spending {
 impl Spending {
     /// For a job that may use `most` tokens, and of whose rows the finished ones used `used`.
     #[must_use]
-    pub fn new(most: Option<u64>, used: Usage) -> Self {
-        Self {
-            most,
-            used: used.prompt_tokens.saturating_add(used.completion_tokens),
-        }
+    pub fn new(most: Option<u64>, used: u64) -> Self {
+        Self { most, used }
     }
 
     /// Takes the tokens of a row.
     pub fn spend(&mut self, usage: Usage) -> Option<Halt> {
-        let tokens = usage.prompt_tokens.saturating_add(usage.completion_tokens);
-        self.used = self.used.saturating_add(tokens);
+        self.used = self.used.saturating_add(usage.total());
         self.too_much()
     }
 
@@ -56,7 +52,7 @@ mod tests {
 
     #[test]
     fn one_token_more_than_may_be_stops_the_job() {
-        let mut spending = Spending::new(Some(100), usage(50, 20));
+        let mut spending = Spending::new(Some(100), 70);
         assert_eq!(spending.spend(usage(10, 20)), None);
         let halt = spending.spend(usage(0, 1)).unwrap();
         assert_eq!(halt.reason, StopReason::BudgetExceeded);
@@ -64,7 +60,7 @@ mod tests {
             halt.message,
             "spec.budget.maxTotalTokens is 100, and 101 tokens are used"
         );
-        assert_eq!(Spending::new(Some(100), usage(101, 0)).too_much(), Some(halt));
-        assert_eq!(Spending::new(None, usage(u64::MAX, u64::MAX)).spend(usage(1, 1)), None);
+        assert_eq!(Spending::new(Some(100), 101).too_much(), Some(halt));
+        assert_eq!(Spending::new(None, u64::MAX).spend(usage(1, 1)), None);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::status::FeederStage;
 use crate::dataset::Index;
-use crate::openai::{RowSet, Usage};
+use crate::openai::RowSet;
 use crate::results::{Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
 use super::budget::Spending;
@@ -95,7 +95,7 @@ impl Feeding<'_> {
         let limits = Limits {
             max_attempts: self.feeder.job.row_policy.attempts(),
             failures: Failures::new(most, succeeded, failed),
-            spending: self.spending(),
+            spending: Spending::new(self.feeder.job.max_total_tokens, durable.usage.total()),
         };
         let has_rows_to_send = succeeded + failed < self.index.rows_to_send();
         let over_budget = limits.spending.too_much().filter(|_| has_rows_to_send);
@@ -116,15 +116,6 @@ impl Feeding<'_> {
             Some(halt) => self.stop(halt).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    fn spending(&self) -> Spending {
-        let used = self.ledger.status().borrow().usage;
-        let used = Usage {
-            prompt_tokens: used.prompt_tokens,
-            completion_tokens: used.completion_tokens,
-        };
-        Spending::new(self.feeder.job.max_total_tokens, used)
     }
 
     fn plan(&self, limits: Limits) -> Plan {

@@ -9,7 +9,6 @@ use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 
 use crate::api::BatchInferenceJob;
-use crate::api::reason::Reason;
 use crate::api::shutdown::{Stopping, StoppingReason};
 use crate::results::StopReason;
 
@@ -55,13 +54,9 @@ pub fn halt(stopping: &Stopping) -> Halt {
 /// The end of a job that waits for another one's output meanwhile: it has no rows of its own there.
 #[must_use]
 pub fn end_without_turn(stopping: &Stopping) -> End {
-    let reason = match stopping.reason {
-        StoppingReason::Cancelled => Reason::Cancelled,
-        StoppingReason::DeadlineExceeded => Reason::DeadlineExceeded,
-    };
     let message = format!(
         "{}, while another job worked on the same rows in the output; there are no results of this one",
         stopping.message
     );
-    End::new(reason, message)
+    End::new(stopping.reason.reason(), message)
 }

@@ -15,6 +15,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Both.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+
     /// Reads the JSON text of a `usage` member. What is absent, negative or no integer counts as zero: the row's answer
     /// is worth more than its price.
     pub(super) fn from_json(usage: &str) -> Self {

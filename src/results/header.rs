@@ -57,6 +57,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Both.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+
     /// Adds one row's.
     pub fn add(&mut self, usage: Usage) {
         // A server may say anything; a wrong sum must not become a crash.

@@ -38,6 +38,13 @@ async fn patch(tenant: &Tenant, name: &str, spec: &Value) {
     patched.expect("a patch");
 }
 
+async fn until_no_feeder(tenant: &Tenant, job: &BatchInferenceJob) {
+    until("no pod of the feeder is left", PATIENCE, async || {
+        tenant.feeder_pods(job).await.is_empty().then_some(())
+    })
+    .await;
+}
+
 fn phase(job: &BatchInferenceJob) -> Option<Phase> {
     job.status.as_ref()?.controller.phase
 }
@@ -61,10 +68,7 @@ async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
         .await;
     let job = tenant.job("suspended").await;
     assert_eq!(phase(&job), Some(Phase::Suspended));
-    until("no pod of the feeder is left", PATIENCE, async || {
-        tenant.feeder_pods(&job).await.is_empty().then_some(())
-    })
-    .await;
+    until_no_feeder(&tenant, &job).await;
     let progress = tenant
         .job("suspended")
         .await
@@ -180,10 +184,7 @@ async fn a_job_that_is_shut_down_before_its_data_is_checked_ends_at_once_and_wri
     let job = tenant.end("early").await;
     assert_eq!(end_of(&job), "Failed: Cancelled");
     assert!(tenant.list("early/").await.is_empty());
-    until("no pod of the feeder is left", PATIENCE, async || {
-        tenant.feeder_pods(&job).await.is_empty().then_some(())
-    })
-    .await;
+    until_no_feeder(&tenant, &job).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::commands::{Printed, run};
@@ -266,23 +267,16 @@ impl Tenant {
         let job = self.job(job).await;
         let pods = self.server_pods(&job).await.into_iter();
         for pod in pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else {
-                continue;
-            };
-            let url = format!("http://{address}:8080/control/release/{hold}");
-            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-            let released = client.post(url).send().await.expect("a fake server that answers");
-            assert!(released.status().is_success(), "{released:?}");
+            if let Some(address) = pod.status.and_then(|status| status.pod_ip) {
+                control(Method::POST, &address, &format!("release/{hold}")).await;
+            }
         }
     }
 
     /// Lets a server take rows, answer none, and be healthy all the same.
     pub async fn hang(&self, pod: &Pod) {
-        let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-        let url = format!("http://{}:8080/control/hang", address.expect("an address"));
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let told = client.put(url).send().await.expect("a fake server that answers");
-        assert!(told.status().is_success(), "{told:?}");
+        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+        control(Method::PUT, address.expect("an address"), "hang").await;
     }
 
     /// How often each row was received, over all servers that ever were.
@@ -298,6 +292,18 @@ impl Tenant {
             .await;
         events.expect("events").contains("ScalingReplicaSet")
     }
+}
+
+/// Tells a fake server what to do.
+async fn control(method: Method, address: &str, what: &str) {
+    let url = format!("http://{address}:8080/control/{what}");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let told = client
+        .request(method, url)
+        .send()
+        .await
+        .expect("a fake server that answers");
+    assert!(told.status().is_success(), "{told:?}");
 }
 
 impl Drop for Tenant {

@@ -71,8 +71,8 @@ pub(super) fn role_binding(job: &BatchInferenceJob) -> RoleBinding {
     }
 }
 
-/// Only the job's feeder reaches its servers, and whoever the chart names. Kubelet's probes are not affected (Kubernetes, "Network Policies": traffic between a
-/// pod and its node is always allowed).
+/// Only the job's feeder reaches its servers, and whoever the chart names. Kubelet's probes are not affected (Kubernetes, "Network
+/// Policies": traffic between a pod and its node is always allowed).
 pub(super) fn network_policy(job: &BatchInferenceJob, port: u16, extra: &[NetworkPolicyIngressRule]) -> NetworkPolicy {
     let pods_of = |component| LabelSelector {
         match_labels: Some(selector(job, component)),

@@ -26,10 +26,15 @@ impl<Row: Affine> Dispatch<Row> {
         let mut states: Vec<_> = self.replicas.values_mut().collect();
         // Busy ones first, then those that rows are kept for.
         states.sort_by_key(|state| (state.in_flight == 0, !state.is_reserved(), state.is_hung(), state.id));
+        let mut has_changed = false;
         for (place, state) in states.into_iter().enumerate() {
-            state.is_given_back = place >= wanted && state.in_flight == 0;
+            let is_given_back = place >= wanted && state.in_flight == 0;
+            has_changed |= state.is_given_back != is_given_back;
+            state.is_given_back = is_given_back;
         }
-        self.find_homes();
+        if has_changed {
+            self.find_homes();
+        }
         let given_back = self.replicas.values().filter(|state| state.is_given_back);
         Some(Rest {
             replicas: wanted,

@@ -22,6 +22,21 @@ pub const RELEASE: &str = "batch-inference-operator";
 pub const CHART: &str = "charts/batch-inference-operator";
 const STARTED_WITHIN: Duration = Duration::from_mins(2);
 
+/// The controllers' pods that are ready, and are to stay.
+async fn ready_pods(client: &Client) -> Vec<Pod> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    let labels = format!("app.kubernetes.io/instance={RELEASE}");
+    let listed = pods.list(&ListParams::default().labels(&labels)).await;
+    let mut pods = listed.map_or_else(|_| Vec::new(), |listed| listed.items);
+    pods.retain(|pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let mut conditions = conditions.into_iter().flatten();
+        let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        is_ready && pod.metadata.deletion_timestamp.is_none()
+    });
+    pods
+}
+
 /// The controller's one pod that runs.
 pub struct Controller {
     pod: String,
@@ -31,24 +46,8 @@ pub struct Controller {
 impl Controller {
     /// Waits for a controller that is ready.
     pub async fn running(client: &Client) -> Self {
-        let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-        let labels = format!("app.kubernetes.io/instance={RELEASE}");
         until("a controller that is ready", STARTED_WITHIN, async || {
-            let listed = pods.list(&ListParams::default().labels(&labels)).await.ok()?.items;
-            listed
-                .iter()
-                .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-                .find_map(|pod| {
-                    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-                    let ready = conditions
-                        .iter()
-                        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-                    let container = container_id(pod, "controller").filter(|_| ready)?;
-                    Some(Self {
-                        pod: pod.name_any(),
-                        container,
-                    })
-                })
+            ready_pods(client).await.iter().find_map(Self::in_pod)
         })
         .await
     }
@@ -57,10 +56,14 @@ impl Controller {
     pub async fn of_pod(client: &Client, name: &str) -> Self {
         let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
         let pod = pods.get(name).await.expect("the controller's pod");
-        Self {
-            pod: name.to_owned(),
-            container: container_id(&pod, "controller").expect("a container that runs"),
-        }
+        Self::in_pod(&pod).expect("a container that runs")
+    }
+
+    fn in_pod(pod: &Pod) -> Option<Self> {
+        Some(Self {
+            pod: pod.name_any(),
+            container: container_id(pod, "controller")?,
+        })
     }
 
     /// Lets its processes go on after [`Self::pause`].

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Controller, RELEASE, STARTED_WITHIN, SYSTEM};
+use super::{Controller, RELEASE, STARTED_WITHIN, SYSTEM, ready_pods};
 use crate::commands::must;
 use crate::job::Job;
 use crate::rows::chats;
@@ -25,7 +24,7 @@ impl TwoControllers {
     async fn start(client: &Client) -> Self {
         scale(2).await;
         until("two controllers that are ready", STARTED_WITHIN, async || {
-            (ready_controllers(client).await == 2).then_some(())
+            (ready_pods(client).await.len() == 2).then_some(())
         })
         .await;
         Self
@@ -45,19 +44,6 @@ impl Drop for TwoControllers {
 async fn scale(replicas: u32) {
     let (deployment, replicas) = (format!("deployment/{RELEASE}"), format!("--replicas={replicas}"));
     must("kubectl", &["--namespace", SYSTEM, "scale", &deployment, &replicas]).await;
-}
-
-async fn ready_controllers(client: &Client) -> usize {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    let labels = format!("app.kubernetes.io/instance={RELEASE}");
-    let listed = pods.list(&ListParams::default().labels(&labels)).await;
-    let is_ready = |pod: &&Pod| {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let ready = conditions.into_iter().flatten();
-        let mut ready = ready.filter(|condition| condition.type_ == "Ready" && condition.status == "True");
-        pod.metadata.deletion_timestamp.is_none() && ready.next().is_some()
-    };
-    listed.map_or(0, |listed| listed.items.iter().filter(is_ready).count())
 }
 
 /// The pod of the controller that holds the Lease.

@@ -1,0 +1,33 @@
+//! What a pod's status says of its life, whoever's pod it is. Pure.
+
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::jiff::Timestamp;
+
+/// The condition of a pod that has this status.
+pub(super) fn condition<'a>(pod: &'a Pod, kind: &str, status: &str) -> Option<&'a PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == kind && condition.status == status)
+}
+
+/// Since when that condition has this status.
+pub(super) fn condition_time(pod: &Pod, kind: &str, status: &str) -> Option<Timestamp> {
+    let condition = condition(pod, kind, status)?;
+    condition.last_transition_time.as_ref().map(|time| time.0)
+}
+
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    condition(pod, "Ready", "True").is_some()
+}
+
+pub(super) fn is_ending(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment
+/// has made others in their place.
+pub(super) fn has_run(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
