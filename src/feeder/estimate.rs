@@ -68,6 +68,12 @@ impl Estimate {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -99,6 +105,49 @@ mod tests {
     fn segments_that_come_every_five_seconds_change_little() {
         let left = seconds_left(103, 1000, |second| u64::from(second / 5 * 5)).unwrap();
         assert!((720..1080).contains(&left), "{left}");
+    }
+
+    /// When each of so many rows is finished, in milliseconds: answers of random length, in 64 slots that are never idle.
+    fn finished_at(rows: usize, dice: &mut StdRng) -> Vec<u64> {
+        let mut free_at = BinaryHeap::from(vec![Reverse(0_u64); 64]);
+        let mut finished: Vec<_> = (0..rows)
+            .map(|_| {
+                let Reverse(begin) = free_at.pop().expect("a slot");
+                // Most answers are short, and a few a hundred times as long.
+                let end = begin + 2_000 * dice.random_range(1_u64..10).pow(2);
+                free_at.push(Reverse(end));
+                end
+            })
+            .collect();
+        finished.sort_unstable();
+        finished
+    }
+
+    #[test]
+    fn from_a_tenth_of_the_job_on_the_end_is_known_within_a_fifth_of_the_whole() {
+        let seed = rand::random::<u64>();
+        println!("seed {seed}");
+        let mut dice = StdRng::seed_from_u64(seed);
+        // Of a few rows to a slot, the short ones come first, and say little of the others.
+        for rows in [2_000, 5_000, 50_000] {
+            let finished = finished_at(rows, &mut dice);
+            let end = finished[rows - 1] / 1000;
+            let (start, mut estimate) = (Instant::now(), Estimate::new(0));
+            for second in 0..end {
+                // A segment holds what five seconds have brought.
+                let durable = finished.partition_point(|at| *at < second / 5 * 5_000);
+                let now = start + SECOND * u32::try_from(second).expect("in range");
+                estimate.sample(now, durable as u64);
+                if durable * 10 >= rows {
+                    let left = estimate.left(now, durable as u64, rows as u64).expect("an estimate");
+                    let error = (second + left.as_secs()).abs_diff(end);
+                    assert!(
+                        error * 5 <= end,
+                        "{rows} rows: off by {error} s of {end} s after {second} s"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

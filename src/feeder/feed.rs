@@ -26,7 +26,7 @@ use super::trouble::Stop;
 use super::workers::{Limits, Requests, State, Work};
 
 /// How often it is looked whether replicas make progress.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sends all rows, on a thread of its own: a row costs a few system calls here, and a change of threads would cost as much again.
 /// Dropping the future stops it. Failures may say that the rest should not be sent.

@@ -40,4 +40,5 @@ mod turn;
 mod workers;
 
 pub use job::Job;
+pub use reporter::PROGRESS_INTERVAL;
 pub use run::{Arguments, Exit, run};

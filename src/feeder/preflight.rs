@@ -3,9 +3,19 @@
 use crate::results::PROBES;
 use crate::storage::{Preflight, Store, preflight};
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::api::reason::Reason;
+use crate::api::wait::Wait;
+
 use super::patience::Patience;
 use super::report::{End, Place};
 use super::trouble::Stop;
+
+/// Until the status has been read by somebody, and the Secret may have been corrected. Kubelet's own pauses come on top.
+const LOOK_AT_KEYS_AFTER: Duration = Duration::from_secs(15);
 
 /// What is said of a store that replaces what it is asked to create.
 const IGNORES_CONDITIONS: &str = "the output's store ignores If-None-Match: results stay complete as long as one feeder works \
@@ -45,6 +55,34 @@ pub async fn refused_later(store: &Store, job_uid: &str, end: End, made_progress
         store.uri_of("")
     );
     Stop::Ended(End { message, ..end })
+}
+
+/// Whether an end is that a store refuses the job's keys.
+pub fn is_refusal(reason: Reason) -> bool {
+    matches!(reason, Reason::OutputNotWritable | Reason::DatasetAccessDenied)
+}
+
+/// What becomes of a start that is refused what an earlier start of the same job was given: its keys have expired, and whoever renews
+/// them has not yet. It is waited for by name, without servers. Only another start has the Secret's keys of then.
+///
+/// # Errors
+///
+/// [`Stop::Interrupted`].
+pub async fn refused_at_start(end: End, patience: &Patience) -> Result<Stop, Stop> {
+    let place = match end.reason {
+        Reason::DatasetAccessDenied => Place::Dataset,
+        _ => Place::Output,
+    };
+    let message = format!(
+        "{}; it was allowed before, and the job goes on when it is again",
+        end.message
+    );
+    patience.reporter.update(|report| {
+        report.servers_needed = false;
+        report.waits.insert(place, Wait::new(end.reason, message.clone()));
+    });
+    patience.unless_stopped(sleep(LOOK_AT_KEYS_AFTER)).await?;
+    Ok(Stop::Restart(message))
 }
 
 fn probe(job_uid: &str) -> String {

@@ -12,8 +12,8 @@ use crate::api::status::FeederStatus;
 use super::backoff::backoff;
 use super::report::{Report, is_change_of_state};
 
-/// Progress alone is said at most this often.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Progress alone is said at most this often: with what the controller writes, a running job is one write in five seconds.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(6);
 /// Servers that are not needed any more wait for no more than this after the API server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 

@@ -24,7 +24,7 @@ use super::inspected;
 use super::job::Job;
 use super::outcome::{already_claimed, end_of};
 use super::patience::Patience;
-use super::preflight::{refused_later, try_output};
+use super::preflight::{is_refusal, refused_at_start, refused_later, try_output};
 use super::replicas::Replicas;
 use super::report::{End, Pace, Place, progress, usage};
 use super::stopping::end_without_turn;
@@ -54,9 +54,16 @@ pub struct Feeder {
 }
 
 /// What came of waiting for other jobs.
-enum Taken {
-    Ours(Lease),
+enum Taken<T> {
+    Ours(T),
     Finished(End),
+}
+
+/// What the work on rows begins with.
+struct Begun {
+    index: Arc<Index>,
+    identity: Identity,
+    lease: Lease,
 }
 
 impl Feeder {
@@ -66,14 +73,15 @@ impl Feeder {
     ///
     /// [`Stop`]: the job did not come to results, or not yet.
     pub async fn run(&self) -> Result<End, Stop> {
-        let output = try_output(&self.store, &self.job.reference.uid, &self.patience).await?;
-        let clock = StoreClock::new(output.written, Instant::now());
-        self.refuse_if_claimed().await?;
-        let index = self.inspect().await?;
-        let identity = self.claim(&index).await?;
-        let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
-        let lease = match self.take_turn(turn, identity).await? {
-            Taken::Ours(lease) => lease,
+        let was_under_way = self.is_under_way();
+        let begun = match self.begin().await {
+            Err(Stop::Ended(end)) if was_under_way && is_refusal(end.reason) => {
+                return Err(refused_at_start(end, &self.patience).await?);
+            }
+            begun => begun?,
+        };
+        let Begun { index, identity, lease } = match begun {
+            Taken::Ours(begun) => begun,
             Taken::Finished(end) => return Ok(end),
         };
         let lease = self.lease.get_or_init(|| lease);
@@ -82,9 +90,33 @@ impl Feeder {
             ended = self.work(&index, identity, &durable_before) => ended,
             stop = keep(lease) => Err(stop),
         };
+        let made_progress = durable_before.get().is_some_and(|rows| self.durable_rows() > *rows);
+        self.judged(ended, made_progress).await
+    }
+
+    /// What comes before the work on rows: the output and the data set are good, and nobody else works here.
+    async fn begin(&self) -> Result<Taken<Begun>, Stop> {
+        let output = try_output(&self.store, &self.job.reference.uid, &self.patience).await?;
+        let clock = StoreClock::new(output.written, Instant::now());
+        let begun = self.prepare(clock).await;
+        self.judged(begun, false).await
+    }
+
+    async fn prepare(&self, clock: StoreClock) -> Result<Taken<Begun>, Stop> {
+        self.refuse_if_claimed().await?;
+        let index = self.inspect().await?;
+        let identity = self.claim(&index).await?;
+        let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
+        Ok(match self.take_turn(turn, identity).await? {
+            Taken::Ours(lease) => Taken::Ours(Begun { index, identity, lease }),
+            Taken::Finished(end) => Taken::Finished(end),
+        })
+    }
+
+    /// An output that could be tried in this start, and was refused later, may be taken by the next start's keys.
+    async fn judged<T>(&self, ended: Result<T, Stop>, made_progress: bool) -> Result<T, Stop> {
         match ended {
             Err(Stop::Ended(end)) if end.reason == Reason::OutputNotWritable => {
-                let made_progress = durable_before.get().is_some_and(|rows| self.durable_rows() > *rows);
                 let judged = refused_later(&self.store, &self.job.reference.uid, end, made_progress);
                 Err(self.patience.unless_stopped(judged).await?)
             }
@@ -92,8 +124,14 @@ impl Feeder {
         }
     }
 
+    /// Whether an earlier start came as far as to rows: keys and places were good then.
+    fn is_under_way(&self) -> bool {
+        let stage = self.patience.reporter.latest().stage;
+        matches!(stage, FeederStage::Feeding | FeederStage::Finalizing)
+    }
+
     /// Waits until no other job works here, or the work is done.
-    async fn take_turn(&self, mut turn: Turn<'_>, identity: Identity) -> Result<Taken, Stop> {
+    async fn take_turn(&self, mut turn: Turn<'_>, identity: Identity) -> Result<Taken<Lease>, Stop> {
         loop {
             if let Some(end) = self.reuse(identity).await? {
                 return Ok(Taken::Finished(end));
@@ -258,7 +296,7 @@ impl Feeder {
         // Somebody may have removed or cut short what it describes.
         let restore = || Box::pin(async { Ok(restore(&self.store, &manifest).await?) });
         self.patience.until_done(Place::Output, restore).await?;
-        Ok(Some(self.end(&manifest)))
+        Ok(Some(self.conclude(&manifest).await))
     }
 
     /// The end that a manifest decides; the status has its counts from then on.
@@ -303,11 +341,16 @@ impl Feeder {
             errors = manifest.errors.rows,
             "the results are written"
         );
-        let mut end = self.end(&manifest);
-        if let Some(kept) = self.remove_segments(&manifest).await {
+        Ok(self.conclude(&manifest).await)
+    }
+
+    /// The end that a manifest decides. Whoever wrote it may have been killed before the segments were gone.
+    async fn conclude(&self, manifest: &Manifest) -> End {
+        let mut end = self.end(manifest);
+        if let Some(kept) = self.remove_segments(manifest).await {
             end.message = format!("{}; {kept}", end.message);
         }
-        Ok(end)
+        end
     }
 
     /// What stays of the segments, if any do. They only take room, so a store that fails is not waited for.

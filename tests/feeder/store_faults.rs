@@ -200,6 +200,53 @@ async fn keys_that_are_refused_after_rows_were_written_end_the_start_and_not_the
 }
 
 #[tokio::test]
+async fn keys_that_are_still_refused_at_the_next_start_are_waited_for_by_name_and_without_servers() {
+    let mut world = World::with_server("keys-late", &lines(20)).await;
+    let proxy = world.put_s3_proxy().await;
+    let denied = Fault::Answer(403, "AccessDenied");
+    proxy.fail(Which::puts().of("/results.jsonl"), denied);
+    assert_eq!(world.start().exit_code().await, 1);
+    for (which, reason) in [
+        (Which::puts(), "OutputNotWritable"),
+        (Which::all().of("/rows.jsonl"), "DatasetAccessDenied"),
+    ] {
+        proxy.heal();
+        proxy.fail(which, denied);
+        let feeder = world.start();
+        let status = world.until_waits(reason).await;
+        assert_eq!(status["feeder"]["serversNeeded"], false, "{status}");
+        let message = status["feeder"]["message"].as_str().unwrap();
+        assert!(message.contains("it was allowed before"), "{message}");
+        assert_eq!(feeder.exit_code().await, 1, "the next start has the keys of then");
+    }
+    proxy.heal();
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&lines(20));
+}
+
+#[tokio::test]
+async fn segments_of_a_feeder_that_is_killed_before_it_removes_them_are_removed_by_the_next() {
+    let mut world = World::with_server("killed-before-removal", &lines(20)).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::deletes(), Fault::Silence);
+    let feeder = world.start();
+    let store = world.store("out");
+    until("the manifest", async || {
+        store
+            .read("manifest.json")
+            .await
+            .is_ok_and(|manifest| manifest.is_some())
+    })
+    .await;
+    feeder.kill().await;
+    proxy.heal();
+    assert_eq!(store.list("segments/").await.unwrap().len(), 1);
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    assert_eq!(store.list("segments/").await.unwrap().len(), 0);
+    world.output().await.prove(&lines(20));
+}
+
+#[tokio::test]
 async fn an_output_that_refuses_one_object_for_good_ends_the_job_when_a_start_gets_nothing_done() {
     let mut world = World::with_server("one-object-refused", &lines(20)).await;
     let proxy = world.put_s3_proxy().await;

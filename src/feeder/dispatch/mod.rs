@@ -280,6 +280,7 @@ impl<Row: Affine> Dispatch<Row> {
         };
         state.probed(sign, now, jitter);
         let aborted = if state.is_hung() {
+            self.waiting.excuse(id);
             self.take_back(|replica| replica == id)
         } else {
             Aborted::new()

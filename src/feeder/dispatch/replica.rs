@@ -21,6 +21,9 @@ const SILENCE_WITHOUT_COUNTERS: Duration = Duration::from_mins(10);
 const SILENCE_SINCE_COUNTERS: Duration = Duration::from_mins(3);
 /// Rows in vain, without an answer between them, after which one row at a time finds out whether the server is back.
 const VAIN_ROWS: u32 = 3;
+/// Failures of its own without an answer between them, after which a server that has worked is asked whether it still does.
+/// Each time that it does, and the rows are what is wrong, it is asked half as often.
+const ERRORS_OF_A_BROKEN: u32 = 8;
 /// Counters that were read within this time speak for the engine.
 const COUNTERS_ARE_FRESH: Duration = Duration::from_secs(30);
 /// A replica that hangs is probed again after this time: it may have been stopped for a while only.
@@ -42,6 +45,10 @@ pub(super) struct ReplicaState {
     failures: u32,
     /// Rows that it answered with a failure of its own since it last answered well.
     errors: u32,
+    /// It has answered a row well, so that it can do its work.
+    has_worked: bool,
+    /// So many errors in a row raise the doubt that it still can.
+    doubted_after: u32,
     /// Rows that it had no room for, or lost, or failed at while others did not, since its last answer.
     vain: u32,
     proof: Proof,
@@ -100,6 +107,8 @@ impl ReplicaState {
             concurrency: Concurrency::default(),
             failures: 0,
             errors: 0,
+            has_worked: false,
+            doubted_after: ERRORS_OF_A_BROKEN,
             vain: 0,
             proof: Proof::None,
             paused_until: None,
@@ -212,6 +221,7 @@ impl ReplicaState {
         self.shows_life(now);
         (self.failures, self.vain, self.errors) = (0, 0, 0);
         self.proof = Proof::Given;
+        (self.has_worked, self.doubted_after) = (true, ERRORS_OF_A_BROKEN);
         self.concurrency.answered(now, work, in_flight);
     }
 
@@ -222,6 +232,7 @@ impl ReplicaState {
         self.proof = Proof::None;
         self.failures = 0;
         self.errors += 1;
+        self.is_doubted = self.has_worked && self.errors >= self.doubted_after;
         match jitter {
             Some(jitter) => self.in_vain(now, jitter),
             None => self.vain = 0,
@@ -332,18 +343,24 @@ impl ReplicaState {
 
     /// Takes what a probe found.
     pub fn probed(&mut self, sign: Sign, now: Instant, jitter: f64) {
-        self.probe = match sign {
-            Sign::Answer | Sign::Life => Probe::None,
-            Sign::None => Probe::Hung {
+        // One whose device has died is as good as hung, however fast it says that it fails.
+        let is_broken = sign == Sign::Life && self.has_worked && self.errors > 0;
+        self.probe = if sign == Sign::None || is_broken {
+            Probe::Hung {
                 again_at: now + PROBE_AGAIN,
-            },
+            }
+        } else {
+            Probe::None
         };
         if sign != Sign::None {
             self.shows_life(now);
         }
         match sign {
             Sign::Answer => {
-                (self.failures, self.vain) = (0, 0);
+                if self.errors >= self.doubted_after {
+                    self.doubted_after = self.doubted_after.saturating_mul(2);
+                }
+                (self.failures, self.vain, self.errors) = (0, 0, 0);
                 self.proof = Proof::Given;
             }
             Sign::Life | Sign::None => self.lost(now, jitter),

@@ -69,7 +69,7 @@ impl<Row: Affine> Dispatch<Row> {
                     state.answered_with_error(now, others_work.then_some(jitter));
                 });
                 tried.failed_at = Some(replica);
-                tried.failure(self.max_attempts)
+                tried.failure_of_server(company, self.max_attempts)
             }
             RetryReason::TimedOut => {
                 tried.failed_at = Some(replica);

@@ -472,6 +472,64 @@ fn a_replica_that_fails_alone_is_not_spared_so_that_its_rows_end_soon() {
     assert_eq!(send_all(&mut dispatch, now).len(), 100 - LIMIT);
 }
 
+/// One row is answered, and then all others get an error, for as long as the server takes rows.
+fn worked_and_fails_now(now: Instant) -> (Dispatch<u32>, ReplicaId) {
+    let mut dispatch = dispatch(100, &[1]);
+    let sent = send_all(&mut dispatch, now);
+    dispatch.settle(sent[0].request, Verdict::Done, 1, now, 0.0);
+    for sent in &sent[1..] {
+        assert_eq!(dispatch.settle(sent.request, SERVER_ERROR, 1, now, 0.0), Settled::Again);
+    }
+    let mut open = send_all(&mut dispatch, now);
+    while !open.is_empty() {
+        for sent in open {
+            assert_eq!(dispatch.settle(sent.request, SERVER_ERROR, 1, now, 0.0), Settled::Again);
+        }
+        open = send_all(&mut dispatch, now);
+    }
+    (dispatch, sent[0].replica)
+}
+
+#[test]
+fn a_server_that_worked_and_then_fails_at_everything_is_broken_and_costs_no_row_an_attempt() {
+    let mut now = Instant::now();
+    let (mut dispatch, replica) = worked_and_fails_now(now);
+    assert_eq!(dispatch.to_probe(now).len(), 1);
+    assert_eq!(dispatch.probed(replica, Sign::Life, now, 0.0), []);
+    assert_eq!(dispatch.hung_pods().collect::<Vec<_>>(), ["server-1"]);
+    now += seconds(30);
+    assert_eq!(dispatch.to_probe(now).len(), 1, "it may be back");
+    assert_eq!(dispatch.probed(replica, Sign::Life, now, 0.0), []);
+    assert_eq!(dispatch.hung_pods().count(), 1);
+    // At a server that has never worked it may be the rows: there each error counts, and all attempts are left.
+    set_replicas(&mut dispatch, &[2]);
+    for _ in 1..MAX_ATTEMPTS {
+        now += seconds(600);
+        for sent in send_all(&mut dispatch, now) {
+            assert_eq!(dispatch.settle(sent.request, SERVER_ERROR, 1, now, 0.0), Settled::Again);
+        }
+    }
+}
+
+#[test]
+fn rows_that_a_working_server_fails_at_are_the_rows_fault_and_end_soon() {
+    let mut now = Instant::now();
+    let (mut dispatch, replica) = worked_and_fails_now(now);
+    let mut probes = 0;
+    while !dispatch.is_empty() {
+        for sent in send_all(&mut dispatch, now) {
+            dispatch.settle(sent.request, SERVER_ERROR, 1, now, 0.0);
+        }
+        for _ in dispatch.to_probe(now) {
+            probes += 1;
+            assert_eq!(dispatch.probed(replica, Sign::Answer, now, 0.0), []);
+        }
+        now += seconds(1);
+    }
+    assert!((2..8).contains(&probes), "{probes}");
+    assert_eq!(dispatch.hung_pods().count(), 0);
+}
+
 #[test]
 fn rows_in_flight_are_bounded_and_the_bound_is_shared() {
     let now = Instant::now();

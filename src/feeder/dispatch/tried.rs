@@ -30,6 +30,8 @@ pub struct Tried<Row> {
     pub failed_at: Option<ReplicaId>,
     attempts: u32,
     excuses: u32,
+    /// The last attempt was answered with a failure of the server's own, and others were there.
+    may_be_excused: bool,
     faults: Faults,
 }
 
@@ -85,6 +87,7 @@ impl<Row> Tried<Row> {
             failed_at: None,
             attempts: 0,
             excuses: 0,
+            may_be_excused: false,
             faults: Faults::default(),
         }
     }
@@ -123,8 +126,24 @@ impl<Row> Tried<Row> {
 
     /// Takes an answer, or the lack of one in time, that uses up an attempt: the server has outlived the row.
     pub fn failure(&mut self, max_attempts: u32) -> Judgement {
+        self.may_be_excused = false;
         self.faults = Faults::default();
         self.attempt(max_attempts)
+    }
+
+    /// Takes an answer by which the server says that it failed. It uses up an attempt, unless the server turns out to be broken.
+    pub fn failure_of_server(&mut self, company: Company, max_attempts: u32) -> Judgement {
+        let judgement = self.failure(max_attempts);
+        self.may_be_excused = company != Company::Nobody;
+        judgement
+    }
+
+    /// The server that failed at it is broken: that uses up no attempt. Like a crash, it may have been a row that broke it.
+    pub fn excuse(&mut self) {
+        if std::mem::take(&mut self.may_be_excused) {
+            self.attempts = self.attempts.saturating_sub(1);
+            self.faults.crashes += 1;
+        }
     }
 
     /// Takes that there was no answer in time, and no other sign of life from the server.

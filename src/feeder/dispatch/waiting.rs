@@ -82,6 +82,14 @@ impl<Row: Affine> Waiting<Row> {
         }
     }
 
+    /// Rows that this replica failed at had not had their chance.
+    pub fn excuse(&mut self, replica: ReplicaId) {
+        let waiting = self.due_again.iter_mut().chain(self.delayed.values_mut());
+        for tried in waiting.filter(|tried| tried.failed_at == Some(replica)) {
+            tried.excuse();
+        }
+    }
+
     /// Takes a row that may be sent again later.
     pub fn delay(&mut self, tried: Tried<Row>, due: Instant) {
         self.next_number += 1;
