@@ -44,6 +44,10 @@ bench: ## Measure the figures of docs/benchmarks.md and write them there: ten mi
 bench-full: ## Measure those that take long: ten million rows, and a real model
 	benches/run full
 
+.PHONY: bench-controller
+bench-controller: ## Measure the controller with a thousand and ten thousand jobs: fifteen minutes
+	benches/controller/run
+
 .PHONY: soak
 soak: ## Kill the feeder in 100 seeded runs, and run the tests that take minutes
 	tests/run soak

@@ -33,6 +33,12 @@ const ORDER: &[&str] = &[
     "engine-with-queue-metric",
     "engine-without-queue-metric",
     "llama-server",
+    "controller-through",
+    "controller-writes",
+    "controller-idle-writes",
+    "controller-memory",
+    "controller-reconcile",
+    "controller-restart",
 ];
 const BEGIN: &str = "<!-- begin: made by `make bench` from docs/benchmarks.json -->\n";
 const END: &str = "<!-- end -->\n";

@@ -33,7 +33,7 @@ pub struct FeederSpec {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScratchSpec {
-    /// The most that scratch files may take: about 24 bytes a row, only used above a million rows. Default: 2Gi.
+    /// The most that scratch files may take: about 24 bytes a row, used above 131,072 rows. Default: 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "size_limit")]
     pub size_limit: Option<Quantity>,

@@ -35,6 +35,8 @@ reasons! {
     FeederRunning => "Nothing to do.",
     /// A container cannot be started.
     ContainerNotStarting => "See kubelet's words in the message, and the events of the pod.",
+    /// Kubernetes has made no pod for the feeder's Job.
+    FeederPodMissing => "See why in the events of the feeder's Job (kubectl describe job NAME-feeder): a quota or a policy may refuse its pod, and after several evictions Kubernetes waits for minutes; the job goes on by itself.",
     /// No feeder could run for so long that the servers were given back.
     FeederLost => "See why the feeder's pod does not run, in ResultsAvailable; servers are started again when it does.",
     /// The feeder's container keeps ending.
@@ -93,6 +95,10 @@ reasons! {
     ServersReady => "Nothing to do.",
     /// No model server is needed now.
     ServersNotNeeded => "Nothing to do.",
+    /// Kubelet evicted a pod as its node had no room left.
+    Evicted => "See kubelet's words in the message; another pod takes its place, and the job goes on by itself.",
+    /// A pod used more of its node's disk than it may.
+    EphemeralStorageExceeded => "Raise the limit that the message names: ephemeral-storage in spec.server.resources or spec.feeder.resources, the sizeLimit of a volume of a podTemplate, or spec.feeder.scratch.sizeLimit; and create the job again.",
     /// No node has room for a server.
     Unschedulable => "See the scheduler's words in the message; the job goes on when a node has room.",
     /// The servers' image cannot be pulled.

@@ -2,16 +2,17 @@
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::children::Children;
+use super::as_wanted::AsWanted;
+use super::cache::Cache;
+use super::cache::kept::has_ended;
+use super::children::{Children, Workloads};
 use super::decide::{Decision, FeederWanted};
-use super::dereference::Observed;
 use super::exactly::{delete_exactly, of_uid};
 use super::unchanged::is_unchanged;
 use super::waiting::why_refused;
@@ -50,60 +51,17 @@ pub enum Obstacle {
     Ends(Wait),
 }
 
-/// Makes the children as wanted. Servers that are no longer needed go first.
-///
-/// # Errors
-/// When the API server cannot be asked; a refusal by it is an [`Obstacle`], not an error.
-pub async fn apply(
-    client: &Client,
-    job: &BatchInferenceJob,
-    wanted: &Children,
-    decision: &Decision,
-    observed: &Observed,
-) -> Result<Option<Obstacle>, ApplyError> {
-    let writer = Writer { client, job };
-    let found = &observed.children;
-    if decision.servers.is_none() {
-        writer
-            .remove(found.servers.as_ref(), DeleteParams::foreground())
-            .await?;
-    }
-    if decision.feeder == FeederWanted::Remove {
-        writer.remove(found.feeder.as_ref(), DeleteParams::background()).await?;
-    }
-    match writer.make(wanted, found).await {
-        Ok(()) => Ok(None),
-        Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
-        Err(Stop::Error(error)) => Err(error),
-    }
-}
-
-/// Asks the API server, without writing anything, whether it would take these servers: a template that it refuses ends the job
-/// before the data set is even read.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn rehearse(
-    client: &Client,
-    job: &BatchInferenceJob,
-    servers: &Deployment,
-) -> Result<Option<Obstacle>, ApplyError> {
-    let writer = Writer { client, job };
-    match writer
-        .send(
-            servers,
-            &PatchParams {
-                dry_run: true,
-                ..apply_params()
-            },
-        )
-        .await
-    {
-        // A quota or policy may have changed by the time that servers are needed.
-        Ok(()) | Err(Stop::Obstacle(Obstacle::Waits(_))) => Ok(None),
-        Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
-        Err(Stop::Error(error)) => Err(error),
-    }
+/// How children are written, and what is known of them.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// Versions of children.
+    pub cache: &'a Cache,
+    /// Those that need not be looked at.
+    pub as_wanted: &'a AsWanted,
+    /// Whose children.
+    pub job: &'a BatchInferenceJob,
 }
 
 fn apply_params() -> PatchParams {
@@ -116,29 +74,68 @@ enum Stop {
     Error(ApplyError),
 }
 
-struct Writer<'a> {
-    client: &'a Client,
-    job: &'a BatchInferenceJob,
-}
-
 impl Writer<'_> {
-    /// The feeder comes after what it needs to run, the servers last.
-    async fn make(&self, wanted: &Children, found: &Children) -> Result<(), Stop> {
-        self.make_one(wanted.service_account.as_ref(), found.service_account.as_ref())
-            .await?;
-        self.make_one(wanted.role.as_ref(), found.role.as_ref()).await?;
-        self.make_one(wanted.role_binding.as_ref(), found.role_binding.as_ref())
-            .await?;
-        self.make_one(wanted.network_policy.as_ref(), found.network_policy.as_ref())
-            .await?;
-        self.make_one(wanted.service.as_ref(), found.service.as_ref()).await?;
-        self.make_one::<Job>(wanted.feeder.as_ref(), found.feeder.as_ref())
-            .await?;
-        self.make_one::<Deployment>(wanted.servers.as_ref(), found.servers.as_ref())
-            .await
+    /// Makes the children as wanted. Servers that are no longer needed go first.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked; a refusal by it is an [`Obstacle`], not an error.
+    pub async fn apply(
+        self,
+        wanted: &Children,
+        decision: &Decision,
+        found: &Workloads,
+    ) -> Result<Option<Obstacle>, ApplyError> {
+        if decision.servers.is_none() {
+            self.remove(found.servers.as_ref(), DeleteParams::foreground()).await?;
+        }
+        if decision.feeder == FeederWanted::Remove {
+            self.remove(found.feeder.as_ref(), DeleteParams::background()).await?;
+        }
+        match self.make(wanted, found).await {
+            Ok(()) => Ok(None),
+            Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
+            Err(Stop::Error(error)) => Err(error),
+        }
     }
 
-    async fn make_one<K>(&self, wanted: Option<&K>, found: Option<&K>) -> Result<(), Stop>
+    /// Asks the API server, without writing anything, whether it would take these servers: a template that it refuses ends the job
+    /// before the data set is even read.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn rehearse(self, servers: &Deployment) -> Result<Option<Obstacle>, ApplyError> {
+        let only_try = PatchParams {
+            dry_run: true,
+            ..apply_params()
+        };
+        match self.send(servers, &only_try).await {
+            // A quota or policy may have changed by the time that servers are needed.
+            Ok(_) | Err(Stop::Obstacle(Obstacle::Waits(_))) => Ok(None),
+            Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
+            Err(Stop::Error(error)) => Err(error),
+        }
+    }
+
+    /// The feeder comes after what it needs to run, the servers last.
+    async fn make(self, wanted: &Children, found: &Workloads) -> Result<(), Stop> {
+        self.make_by_version(wanted.service_account.as_ref()).await?;
+        self.make_by_version(wanted.role.as_ref()).await?;
+        self.make_by_version(wanted.role_binding.as_ref()).await?;
+        self.make_by_version(wanted.network_policy.as_ref()).await?;
+        self.make_by_version(wanted.service.as_ref()).await?;
+        // A feeder that has ended never runs again, whatever is changed in it.
+        let may_run = |_: &&_| !found.feeder.as_ref().is_some_and(has_ended);
+        if let Some(feeder) = wanted.workloads.feeder.as_ref().filter(may_run) {
+            self.make_one(feeder, found.feeder.as_ref()).await?;
+        }
+        if let Some(servers) = &wanted.workloads.servers {
+            self.make_one(servers, found.servers.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a child that is read only when its version is another than when it was last as it should be.
+    async fn make_by_version<K>(self, wanted: Option<&K>) -> Result<(), Stop>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -147,12 +144,35 @@ impl Writer<'_> {
             + std::fmt::Debug,
     {
         let Some(wanted) = wanted else { return Ok(()) };
+        let job = self.job.uid().unwrap_or_default();
+        let version = self.cache.version::<K>(&job);
+        if self.as_wanted.holds(&job, version.as_deref(), wanted) {
+            return Ok(());
+        }
+        let name = wanted.name_any();
+        let found = self.api::<K>().get_opt(&name).await;
+        let found = found.map_err(|source| Stop::Error(self.error::<K>("read", name, source)))?;
+        if let Some(version) = self.make_one(wanted, found.as_ref()).await? {
+            self.as_wanted.note(&job, &version, wanted);
+        }
+        Ok(())
+    }
+
+    /// Makes a child as wanted; its version then.
+    async fn make_one<K>(self, wanted: &K, found: Option<&K>) -> Result<Option<String>, Stop>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
         if let Some(found) = found {
             if let Some(wait) = self.in_the_way::<K>(found.meta()) {
                 return Err(Stop::Obstacle(Obstacle::Waits(wait)));
             }
             if is_unchanged(wanted, found) {
-                return Ok(());
+                return Ok(found.resource_version());
             }
         }
         self.send(wanted, &apply_params()).await
@@ -191,7 +211,7 @@ impl Writer<'_> {
         }
     }
 
-    async fn send<K>(&self, wanted: &K, params: &PatchParams) -> Result<(), Stop>
+    async fn send<K>(self, wanted: &K, params: &PatchParams) -> Result<Option<String>, Stop>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -200,8 +220,9 @@ impl Writer<'_> {
             + std::fmt::Debug,
     {
         let name = wanted.name_any();
-        let Err(source) = self.api::<K>().patch(&name, params, &Patch::Apply(wanted)).await else {
-            return Ok(());
+        let source = match self.api::<K>().patch(&name, params, &Patch::Apply(wanted)).await {
+            Ok(written) => return Ok(written.resource_version()),
+            Err(source) => source,
         };
         Err(match refusal(&source, &format!("{} {name}", K::kind(&()))) {
             Some(obstacle) => Stop::Obstacle(obstacle),
@@ -210,7 +231,7 @@ impl Writer<'_> {
     }
 
     /// Deletes a child of this job; one that is gone or going is left alone.
-    async fn remove<K>(&self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError>
+    async fn remove<K>(self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {

@@ -32,7 +32,7 @@ fn built(job: &BatchInferenceJob, settings: &Settings, observed: &Observed) -> C
         &validated,
         &decide(job, Ok(&validated), observed, settings, now),
         settings,
-        &observed.children,
+        &observed.workloads,
     )
 }
 
@@ -59,8 +59,8 @@ fn snapshot(children: &Children) -> String {
         yaml(children.role_binding.as_ref()),
         yaml(children.network_policy.as_ref()),
         yaml(children.service.as_ref()),
-        yaml(children.feeder.as_ref()),
-        yaml(children.servers.as_ref()),
+        yaml(children.workloads.feeder.as_ref()),
+        yaml(children.workloads.servers.as_ref()),
     ];
     all.into_iter().flatten().collect::<Vec<_>>().join("---\n")
 }
@@ -126,7 +126,7 @@ fn claims_of_feeder(dataset: &str, output: &str) -> serde_json::Value {
     spec["dataset"]["uri"] = dataset.into();
     spec["output"]["uri"] = output.into();
     let children = built(&job(spec), &settings("1"), &Observed::default());
-    let feeder = serde_json::to_value(children.feeder).expect("serialises");
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
     let pod = &feeder["spec"]["template"]["spec"];
     let claims = pod["volumes"].as_array().expect("volumes").iter();
     let claims = claims.filter(|volume| volume.get("persistentVolumeClaim").is_some());
@@ -159,7 +159,7 @@ fn the_claim_of_the_output_can_be_written_and_one_that_has_both_is_in_the_pod_on
 fn a_newer_operator_keeps_the_pod_templates_that_run() {
     let first = built(&job(smallest()), &settings("1"), &Observed::default());
     let observed = Observed {
-        children: first.clone(),
+        workloads: first.workloads.clone(),
         ..Observed::default()
     };
     let mut newer = settings("2");
@@ -174,13 +174,14 @@ fn what_was_changed_by_hand_is_put_back() {
     let first = built(&job(smallest()), &settings("1"), &Observed::default());
     let mut edited = first.clone();
     let pod = edited
+        .workloads
         .servers
         .as_mut()
         .and_then(|servers| servers.spec.template.spec.as_mut())
         .expect("a pod");
     pod.containers[0].image = Some("other".into());
     let observed = Observed {
-        children: edited,
+        workloads: edited.workloads,
         ..Observed::default()
     };
     assert_eq!(built(&job(smallest()), &settings("1"), &observed), first);
@@ -191,7 +192,7 @@ fn labels_of_a_person_cannot_hide_a_pod() {
     let mut spec = smallest();
     spec["server"]["podTemplate"] = json!({"metadata": {"labels": {"batchinference.dev/job-uid": "another"}}});
     let children = built(&job(spec), &settings("1"), &Observed::default());
-    let template = children.servers.expect("servers").spec.template;
+    let template = children.workloads.servers.expect("servers").spec.template;
     let labels = template.metadata.and_then(|metadata| metadata.labels).expect("labels");
     assert_eq!(
         labels["batchinference.dev/job-uid"],
@@ -207,7 +208,7 @@ fn the_feeder_waits_for_each_variable_of_the_servers_once() {
     spec["server"]["hfTokenSecretRef"] = json!({"name": "hugging-face", "key": "token"});
     spec["server"]["env"] = json!([own_token, literal]);
     let children = built(&job(spec), &settings("1"), &Observed::default());
-    let feeder = serde_json::to_value(children.feeder).expect("serialises");
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
     assert_eq!(
         feeder["spec"]["template"]["spec"]["initContainers"][0]["env"],
         json!([own_token])
@@ -232,7 +233,7 @@ fn the_job_s_labels_for_kueue_are_on_its_servers_and_a_mesh_can_be_let_in() {
     job.spec.server.pod_template =
         serde_json::from_value(serde_json::json!({"metadata": {"annotations": {"linkerd.io/inject": "enabled"}}})).ok();
     let children = built(&job, &settings("1"), &Observed::default());
-    let template = children.servers.expect("servers").spec.template;
+    let template = children.workloads.servers.expect("servers").spec.template;
     let metadata = template.metadata.expect("metadata");
     let labels = metadata.labels.expect("labels");
     assert_eq!(

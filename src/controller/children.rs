@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
-/// The children of one job. The same shape serves for what [`super::build`] wants and what [`super::dereference`] found.
+/// The children of one job, as [`super::build`] wants them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Children {
     /// What the feeder runs under, unless the job names its own.
@@ -19,6 +19,13 @@ pub struct Children {
     pub network_policy: Option<NetworkPolicy>,
     /// The headless Service whose `EndpointSlices` tell the feeder of ready servers.
     pub service: Option<Service>,
+    /// What runs.
+    pub workloads: Workloads,
+}
+
+/// Those children that run something. The same shape serves for what [`super::build`] wants and what [`super::dereference`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Workloads {
     /// The feeder.
     pub feeder: Option<Job>,
     /// The model servers; absent when none is needed.

@@ -1,10 +1,10 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
 use super::decide::{End, Plan, View};
-use super::lost::lost_since;
+use super::evicted::why_evicted;
+use super::lost::node_lost;
 use super::waiting::{Program, why_pods_are_refused, why_pods_wait};
 use crate::api::condition::{ConditionStatus, ConditionType, ConditionUpdate};
 use crate::api::reason::Reason;
@@ -21,12 +21,12 @@ impl View<'_> {
     }
 
     fn progress_conditions(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> Vec<ConditionUpdate> {
-        let mut updates = vec![self.reconciling(plan, end), self.validated(plan, end)];
+        let mut updates = vec![self.reconciling(plan, end, now), self.validated(plan, end, now)];
         // An end may take back that the data set is good; what was said while it was must not stay as it is.
         let was_said = self.condition(ConditionType::ServersReady).is_some();
         if self.is_validated(end) || (end.is_some() && was_said) {
             updates.push(self.servers_ready(plan, now));
-            updates.push(self.results_available(plan, end));
+            updates.push(self.results_available(plan, end, now));
         }
         // An end is written before it is carried out, and a job whose GPUs are said to be released is not looked at again.
         let is_carried_out = !end.is_some_and(|end| end.is_new);
@@ -56,7 +56,7 @@ impl View<'_> {
         ))
     }
 
-    fn reconciling(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
+    fn reconciling(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> ConditionUpdate {
         if let Some(end) = end {
             return ConditionUpdate::new(ConditionType::Reconciling, false, Reason::Ended, end.reason.as_str());
         }
@@ -77,13 +77,16 @@ impl View<'_> {
                 "the job is suspended",
             );
         }
-        let wait = self.feeder_wait();
+        let wait = self.feeder_wait(now);
         ConditionUpdate::new(ConditionType::Reconciling, true, wait.reason, wait.explain())
     }
 
     /// Why the feeder's pod does not run.
-    fn feeder_pod_wait(&self) -> Option<Wait> {
-        why_pods_wait(Program::Feeder, &self.observed.feeder_pods)
+    fn feeder_pod_wait(&self, now: Timestamp) -> Option<Wait> {
+        let pods = &self.observed.feeder_pods;
+        why_pods_wait(Program::Feeder, pods)
+            .or_else(|| why_evicted(pods))
+            .or_else(|| self.feeder_pod_missing(now))
     }
 
     /// What the feeder says that it waits for.
@@ -94,14 +97,14 @@ impl View<'_> {
     }
 
     /// Why the feeder has not reported yet.
-    fn feeder_wait(&self) -> Wait {
+    fn feeder_wait(&self, now: Timestamp) -> Wait {
         if let Some(name) = &self.observed.missing_config_map {
             return Wait::new(
                 Reason::ConfigMapMissing,
                 format!("configmap \"{name}\" of spec.dataset.configMap not found"),
             );
         }
-        self.feeder_pod_wait()
+        self.feeder_pod_wait(now)
             .unwrap_or_else(|| Wait::new(Reason::FeederStarting, "the feeder's pod is starting"))
     }
 
@@ -132,7 +135,7 @@ impl View<'_> {
         !taken_back && (before || by_end || feeding)
     }
 
-    fn validated(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
+    fn validated(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> ConditionUpdate {
         let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::Validated, status, reason, message)
         };
@@ -154,11 +157,11 @@ impl View<'_> {
         match (end, self.feeder()) {
             (Some(end), _) => update(false, end.reason, end.message.clone()),
             (None, None) => {
-                let wait = self.feeder_wait();
+                let wait = self.feeder_wait(now);
                 update(false, wait.reason, wait.explain())
             }
             (None, Some(_)) => {
-                if let Some(wait) = self.feeder_pod_wait() {
+                if let Some(wait) = self.feeder_pod_wait(now) {
                     return update(false, wait.reason, wait.explain());
                 }
                 match self.reported_wait() {
@@ -199,28 +202,26 @@ impl View<'_> {
             let message = format!("server {first} takes rows and answers none, and its pod is replaced");
             return update(works, Reason::ServerHung, message);
         }
+        let waits = self.why_servers_wait(now);
         if ready > 0 {
-            return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready"));
+            let others = waits.filter(|_| ready < wanted);
+            let others = others.map_or_else(String::new, |wait| {
+                format!("; of the others: {}, {}", wait.reason, wait.message)
+            });
+            return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready{others}"));
         }
-        let deployment = self.observed.children.servers.as_ref();
-        let wait = why_pods_wait(self.server(), &self.observed.server_pods)
-            .or_else(|| deployment.and_then(why_pods_are_refused))
-            .or_else(|| self.node_lost(now))
-            .unwrap_or_else(|| Wait::new(Reason::ServersStarting, format!("0 of {wanted} ready")));
+        let wait = waits.unwrap_or_else(|| Wait::new(Reason::ServersStarting, format!("0 of {wanted} ready")));
         update(false, wait.reason, wait.explain())
     }
 
-    /// That a node with a server does not answer.
-    fn node_lost(&self, now: Timestamp) -> Option<Wait> {
-        let is_lost = |pod: &&k8s_openapi::api::core::v1::Pod| lost_since(pod).is_some_and(|since| since <= now);
-        let pod = self.observed.server_pods.iter().find(is_lost)?;
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        let message = format!(
-            "node {} does not answer, and pod {} is still on it",
-            node.unwrap_or("(unknown)"),
-            pod.name_any()
-        );
-        Some(Wait::new(Reason::NodeLost, message))
+    /// Why servers are not ready that should be.
+    fn why_servers_wait(&self, now: Timestamp) -> Option<Wait> {
+        let pods = &self.observed.server_pods;
+        let deployment = self.observed.workloads.servers.as_ref();
+        why_pods_wait(self.server(), pods)
+            .or_else(|| deployment.and_then(why_pods_are_refused))
+            .or_else(|| why_evicted(pods))
+            .or_else(|| node_lost(pods, now))
     }
 
     fn gpus_released(&self, servers: Option<i32>, now: Timestamp) -> ConditionUpdate {
@@ -230,7 +231,7 @@ impl View<'_> {
         if servers.is_some() {
             return update(false, Reason::ServersRunning, "servers are needed for rows");
         }
-        if let Some(wait) = self.node_lost(now) {
+        if let Some(wait) = node_lost(&self.observed.server_pods, now) {
             let kind = ConditionType::GPUsReleased;
             return ConditionUpdate::new(kind, ConditionStatus::Unknown, wait.reason, wait.explain());
         }
@@ -245,7 +246,7 @@ impl View<'_> {
     }
 
     /// Once the data set is good, this is where it is told when the feeder or its pod waits: without it there are no results.
-    fn results_available(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
+    fn results_available(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> ConditionUpdate {
         let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
         };
@@ -258,7 +259,7 @@ impl View<'_> {
             Some(Wait::new(Reason::Stopping, stopping.message.clone()))
         };
         let wait = self
-            .feeder_pod_wait()
+            .feeder_pod_wait(now)
             .or_else(|| self.reported_wait())
             .or_else(stopping);
         match wait.filter(|_| end.is_none()) {

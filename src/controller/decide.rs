@@ -104,7 +104,8 @@ pub fn decide(
         stopping,
     };
     let deadline = view.deadline(&plan, &starting, lost_at, now).filter(|_| end.is_none());
-    let deadline = deadline.into_iter().chain(view.next_loss(now)).min();
+    let words = [view.next_loss(now), view.next_word_of_feeder(feeder_gone_since, now)];
+    let deadline = deadline.into_iter().chain(words.into_iter().flatten()).min();
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
     let looks = [
         waits_for_config_map.then_some(LOOK_AGAIN),
@@ -191,7 +192,7 @@ impl View<'_> {
 
     /// How many servers the rows need. No new ones for the last rows of a job that is stopped.
     fn servers(&self, stopping: Option<&Stopping>) -> Option<i32> {
-        let are_there = self.observed.children.servers.is_some();
+        let are_there = self.observed.workloads.servers.is_some();
         let may_be = match stopping.map(|stopping| stopping.mode) {
             None => true,
             Some(Shutdown::Stop) => are_there,
@@ -222,7 +223,8 @@ impl View<'_> {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let failure_due = starting.failure.as_ref().map(|failure| failure.due);
-        let of_servers = [starting.deadline, failure_due, lost_at].map(|at| at.filter(|_| plan.servers.is_some()));
+        let starts = [starting.deadline, failure_due].map(|at| at.filter(|_| plan.stopping.is_none()));
+        let of_servers = [starts[0], starts[1], lost_at].map(|at| at.filter(|_| plan.servers.is_some()));
         let of_the_job = [
             self.active_deadline().filter(|_| plan.stopping.is_none()),
             plan.stopping
@@ -310,14 +312,24 @@ impl View<'_> {
         losses.filter(|loss| *loss > now).min()
     }
 
+    /// When more is to be said of a feeder: that it has no pod, or that it is back.
+    fn next_word_of_feeder(&self, gone_since: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let back_at = self.feeder_back_at().filter(|_| gone_since.is_some());
+        [self.feeder_pod_due(), back_at]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
+    }
+
     /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
     /// that goes on as it is.
     fn has_what_it_needs(&self) -> bool {
-        let children = &self.observed.children;
+        let found = &self.observed.workloads;
         let status = self.job.status.as_ref();
         status.is_some_and(|status| status.controller.resolved.is_some())
-            && children.feeder.is_some()
-            && (children.servers.is_some() || !self.servers_needed())
+            && found.feeder.is_some()
+            && (found.servers.is_some() || !self.servers_needed())
     }
 
     fn startup_timeout(&self) -> Wait {

@@ -169,3 +169,90 @@ fn whether_gpus_on_a_lost_node_are_free_is_unknown_and_the_end_does_not_wait() {
     let (status, reason, _) = told(Vec::new());
     assert_eq!((status, reason), says("True", "ServersGone"));
 }
+
+/// A pod that kubelet evicted, for a limit of its own.
+fn evicted(name: &str, started_ago: i64) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "status": {"phase": "Failed", "reason": "Evicted", "startTime": at(started_ago),
+                   "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "},
+    }))
+    .expect("a pod")
+}
+
+#[test]
+fn servers_that_exceed_their_disk_again_and_again_end_the_job() {
+    let two = Observed {
+        server_pods: vec![evicted("a", 90), evicted("b", 60)],
+        ..Observed::default()
+    };
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &two);
+    assert!(!decision.ends_now);
+    let waits = find(&conditions, ConditionType::ServersReady).expect("a condition");
+    assert_eq!(waits.reason, "EphemeralStorageExceeded");
+    assert!(
+        waits.message.starts_with("kubelet evicted pod b: Pod ephemeral"),
+        "{}",
+        waits.message
+    );
+    let mut three = two;
+    three.server_pods.push(evicted("c", 30));
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &three);
+    assert!(decision.ends_now);
+    assert_eq!(
+        reason_of(&conditions, ConditionType::Failed),
+        Some("EphemeralStorageExceeded")
+    );
+    three.server_pods.push(server_pod(5, true));
+    let (decision, _) = decided(&job(feeder("Feeding", true)), &three);
+    assert!(!decision.ends_now, "one works");
+}
+
+#[test]
+fn servers_that_wait_are_told_beside_those_that_are_ready() {
+    let pending: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                                   "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."}]},
+    }))
+    .expect("a pod");
+    let observed = Observed {
+        server_pods: vec![server_pod(5, true), pending],
+        ..Observed::default()
+    };
+    let (_, conditions) = decided(&job(feeder("Feeding", true)), &observed);
+    let ready = find(&conditions, ConditionType::ServersReady).expect("a condition");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "ServersReady"));
+    let expected = "1 of 2 ready; of the others: Unschedulable, ";
+    assert!(ready.message.starts_with(expected), "{}", ready.message);
+}
+
+#[test]
+fn a_feeder_without_a_pod_is_told_after_half_a_minute() {
+    let with_job = |started_ago: i64, suspend: bool| -> Observed {
+        let feeder = json!({"metadata": {"name": "triangles-feeder"},
+                            "spec": {"suspend": suspend, "template": {}}, "status": {"startTime": at(started_ago)}});
+        let mut observed = Observed::default();
+        observed.workloads.feeder = Some(serde_json::from_value(feeder).expect("a Job"));
+        observed
+    };
+    let reason = |observed: &Observed| {
+        let (decision, conditions) = decided(&job(json!({})), observed);
+        let reason = reason_of(&conditions, ConditionType::Validated).map(ToOwned::to_owned);
+        (reason, decision.look_again)
+    };
+    let soon = Some(std::time::Duration::from_secs(21));
+    assert_eq!(reason(&with_job(10, false)), (Some("FeederStarting".into()), soon));
+    assert_eq!(reason(&with_job(30, false)), (Some("FeederPodMissing".into()), None));
+    assert_eq!(reason(&with_job(30, true)).0, Some("FeederStarting".into()));
+    let mut there = with_job(30, false);
+    there.feeder_pods.push(running_feeder());
+    assert_eq!(reason(&there).0, Some("FeederStarting".into()));
+    // In mid-run it counts from when the last one was missed.
+    let mut status = feeder("Feeding", true);
+    for (gone_ago, expected) in [(10, "ResultsPending"), (30, "FeederPodMissing")] {
+        status["feederGoneSince"] = json!(at(gone_ago));
+        let (_, conditions) = decided(&job(status.clone()), &with_job(4000, false));
+        assert_eq!(reason_of(&conditions, ConditionType::ResultsAvailable), Some(expected));
+    }
+}

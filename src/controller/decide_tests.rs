@@ -126,11 +126,11 @@ fn gpus_are_released_only_when_nothing_of_the_servers_is_left() {
             ..Observed::default()
         },
         Observed {
-            server_replica_sets: 1,
+            is_left_behind: true,
             ..Observed::default()
         },
         Observed {
-            children: crate::controller::children::Children {
+            workloads: crate::controller::children::Workloads {
                 servers: Some(Deployment::default()),
                 ..Default::default()
             },
@@ -325,7 +325,7 @@ fn an_end_that_names_the_data_set_takes_back_that_it_is_good() {
 fn refused_server_pods_are_told_in_the_words_of_the_api_server() {
     let words = "pods \"p\" is forbidden: exceeded quota: gpus, requested: nvidia.com/gpu=1, limited: nvidia.com/gpu=0";
     let servers = |reason: &str| Observed {
-        children: crate::controller::children::Children {
+        workloads: crate::controller::children::Workloads {
             servers: Some(
                 serde_json::from_value(json!({
                     "metadata": {"name": "d"},
@@ -459,10 +459,9 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
         job
     };
     let running = |servers: Option<Deployment>| Observed {
-        children: crate::controller::children::Children {
+        workloads: crate::controller::children::Workloads {
             feeder: Some(k8s_openapi::api::batch::v1::Job::default()),
             servers,
-            ..Default::default()
         },
         ..Observed::default()
     };

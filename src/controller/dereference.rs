@@ -1,30 +1,31 @@
-//! Reads the cluster: the only step that does.
+//! Reads the cluster, as far as it can from what watches have brought.
+
+use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::children::Children;
+use super::cache::Cache;
+use super::children::Workloads;
 use crate::api::BatchInferenceJob;
-use crate::api::names::{Component, LABEL_JOB_UID, child_name, selector};
+use crate::api::names::{Component, child_name, selector};
 
 /// What the cluster has for a job at this moment.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// Children by name, whoever they belong to.
-    pub children: Children,
+    /// What runs, by name, whoever it belongs to.
+    pub workloads: Workloads,
     /// The feeder's pods.
     pub feeder_pods: Vec<Pod>,
     /// The servers' pods, also those that are ending.
     pub server_pods: Vec<Pod>,
-    /// `ReplicaSets` of the servers.
-    pub server_replica_sets: usize,
+    /// Whether the API server tells of a ReplicaSet or pod of servers that is not above.
+    pub is_left_behind: bool,
     /// The ConfigMap of the data set, when it is not there.
     pub missing_config_map: Option<String>,
 }
@@ -33,7 +34,7 @@ impl Observed {
     /// Whether anything of the servers is left: a Deployment, a ReplicaSet or a pod.
     #[must_use]
     pub fn servers_left(&self) -> bool {
-        self.children.servers.is_some() || self.server_replica_sets > 0 || !self.server_pods.is_empty()
+        self.workloads.servers.is_some() || !self.server_pods.is_empty() || self.is_left_behind
     }
 }
 
@@ -47,56 +48,56 @@ pub struct DereferenceError {
     source: kube::Error,
 }
 
-/// Reads everything that the later steps look at, live from the API server: the proof that GPUs are released must not come from
-/// a cache.
+/// Reads everything that the decision looks at: from the cache, which can be late, but not wrong. A workload that is not there is
+/// asked for, as it may have been made a moment ago, or be someone else's.
 ///
 /// # Errors
 /// When the API server cannot be asked.
-pub async fn dereference(client: &Client, job: &BatchInferenceJob) -> Result<Observed, DereferenceError> {
+pub async fn dereference(
+    client: &Client,
+    cache: &Cache,
+    job: &BatchInferenceJob,
+) -> Result<Observed, DereferenceError> {
     let reader = Reader { client, job };
+    let uid = job.uid().unwrap_or_default();
     let feeder_name = child_name(&job.name_any(), Component::Feeder);
     let servers_name = child_name(&job.name_any(), Component::Server);
-    let (service_account, role, role_binding, network_policy, service, feeder, servers) = tokio::try_join!(
-        reader.get::<ServiceAccount>("the service account", &feeder_name),
-        reader.get::<Role>("the role", &feeder_name),
-        reader.get::<RoleBinding>("the role binding", &feeder_name),
-        reader.get::<NetworkPolicy>("the network policy", &servers_name),
-        reader.get::<Service>("the service", &servers_name),
-        reader.get::<Job>("the feeder", &feeder_name),
-        reader.get::<Deployment>("the servers", &servers_name),
-    )?;
-    let this_job = format!("{LABEL_JOB_UID}={}", job.uid().unwrap_or_default());
-    let its_servers = selector_string(job);
-    let (pods, replica_sets, missing_config_map) = tokio::try_join!(
-        reader.list::<Pod>("the pods", &this_job),
-        reader.list::<ReplicaSet>("the replica sets", &its_servers),
-        reader.missing_config_map(),
-    )?;
-    let is_server = |pod: &Pod| has_component(pod, Component::Server);
-    let (server_pods, feeder_pods) = pods.into_iter().partition(is_server);
+    let feeder = async {
+        match cache.feeder(&uid) {
+            Some(feeder) => Ok(Some(Arc::unwrap_or_clone(feeder))),
+            None => reader.get::<Job>("the feeder", &feeder_name).await,
+        }
+    };
+    let servers = async {
+        match cache.servers(&uid) {
+            Some(servers) => Ok(Some(Arc::unwrap_or_clone(servers))),
+            None => reader.get::<Deployment>("the servers", &servers_name).await,
+        }
+    };
+    let (feeder, servers, missing_config_map) = tokio::try_join!(feeder, servers, reader.missing_config_map())?;
+    let pods = cache.pods(&uid).into_iter().map(Arc::unwrap_or_clone);
+    let (server_pods, feeder_pods) = pods.partition(|pod| has_component(pod, Component::Server));
     Ok(Observed {
-        children: Children {
-            service_account,
-            role,
-            role_binding,
-            network_policy,
-            service,
-            feeder,
-            servers,
-        },
+        workloads: Workloads { feeder, servers },
         feeder_pods,
         server_pods,
-        server_replica_sets: replica_sets.len(),
+        is_left_behind: false,
         missing_config_map,
     })
 }
 
-fn selector_string(job: &BatchInferenceJob) -> String {
-    let pairs: Vec<_> = selector(job, Component::Server)
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    pairs.join(",")
+/// Whether the API server itself knows of a ReplicaSet or pod of the servers: the proof that GPUs are released must not come from a
+/// cache.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn is_left_behind(client: &Client, job: &BatchInferenceJob) -> Result<bool, DereferenceError> {
+    let reader = Reader { client, job };
+    let (pods, replica_sets) = tokio::try_join!(
+        reader.has_servers::<Pod>("the servers' pods"),
+        reader.has_servers::<ReplicaSet>("the servers' replica sets"),
+    )?;
+    Ok(pods || replica_sets)
 }
 
 fn has_component(pod: &Pod, component: Component) -> bool {
@@ -121,12 +122,18 @@ impl Reader<'_> {
             .map_err(|source| self.error(what, source))
     }
 
-    async fn list<K>(&self, what: &'static str, labels: &str) -> Result<Vec<K>, DereferenceError>
+    /// Whether there is an object of this kind that belongs to the servers.
+    async fn has_servers<K>(&self, what: &'static str) -> Result<bool, DereferenceError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let found = self.api::<K>().list(&ListParams::default().labels(labels)).await;
-        found.map(|list| list.items).map_err(|source| self.error(what, source))
+        let labels = selector(self.job, Component::Server).into_iter();
+        let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+        let one = ListParams::default().labels(&labels.join(",")).limit(1);
+        let found = self.api::<K>().list_metadata(&one).await;
+        found
+            .map(|list| !list.items.is_empty())
+            .map_err(|source| self.error(what, source))
     }
 
     /// Kubelet tells of a missing ConfigMap volume only in events, so it is asked for by name; only its metadata is read.

@@ -7,6 +7,7 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::evicted::exceeded_own_limit;
 use super::lost::counts;
 use super::pod_state::{condition_time, is_ready};
 use super::pulling::{Pull, pull};
@@ -23,6 +24,8 @@ const STARTS_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 const RESTARTS: i32 = 5;
 /// vLLM says that there is no such model of a Hub that does not answer, too; a third start is half a minute later.
 const RESTARTS_WITHOUT_MODEL: i32 = 2;
+/// Pods that used more disk than they may, one after another, are no chance.
+const EVICTIONS: usize = 3;
 /// Kubelet says with its first words of a pod that it is not ready (`pkg/kubelet/status/status_manager.go`). Only a pod that was ready
 /// became unready later.
 const FIRST_WORDS: SignedDuration = SignedDuration::from_secs(2);
@@ -45,7 +48,18 @@ pub(super) fn configuration_failure(program: Program, pods: &[Pod]) -> Option<Co
     let failures = alive()
         .filter(|pod| !was_ready(pod))
         .flat_map(|pod| failures_of(program, pod));
-    failures.min_by_key(|failure| failure.due)
+    failures.chain(evictions(pods)).min_by_key(|failure| failure.due)
+}
+
+/// That kubelet evicts each of them, as they use more disk than they may.
+fn evictions(pods: &[Pod]) -> Option<ConfigurationFailure> {
+    let mut evicted: Vec<_> = pods.iter().filter_map(exceeded_own_limit).collect();
+    evicted.sort_by_key(|(_, started)| *started);
+    let (wait, due) = evicted
+        .get(EVICTIONS - 1)
+        .filter(|_| !pods.iter().any(was_ready))?
+        .clone();
+    Some(ConfigurationFailure { wait, due })
 }
 
 fn failures_of(program: Program, pod: &Pod) -> Vec<ConfigurationFailure> {

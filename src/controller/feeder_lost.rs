@@ -1,36 +1,77 @@
 //! A feeder that is gone for long: its servers are given back until it runs again. Pure, a part of [`super::decide`].
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
+use super::cache::kept::has_ended;
 use super::decide::View;
-use super::pod_state::condition;
+use super::pod_state::{condition, has_run, running_since};
+use crate::api::reason::Reason;
+use crate::api::wait::Wait;
+
+/// A feeder that has run for so long is back. One that ends again and again before is not, whatever it says in between.
+const BACK_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// A Job's controller makes a pod within seconds.
+const POD_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl View<'_> {
     /// Since when no feeder runs that once ran; none while one runs.
     pub(super) fn feeder_gone_since(&self, now: Timestamp) -> Option<Timestamp> {
         self.feeder()?;
-        if self.observed.feeder_pods.iter().any(runs) {
+        let noticed = self.job.status.as_ref()?.controller.feeder_gone_since.as_ref();
+        let back_at = self.feeder_back_at();
+        // A clock that is set back must not make it later than now.
+        match (noticed, back_at) {
+            (_, Some(back_at)) if back_at <= now => None,
+            (None, Some(_)) => None,
+            (None, None) => Some(now),
+            (Some(noticed), _) => Some(noticed.0.min(now)),
+        }
+    }
+
+    /// From when on a feeder counts as back that runs now.
+    pub(super) fn feeder_back_at(&self) -> Option<Timestamp> {
+        let since = self.observed.feeder_pods.iter().filter_map(works_since).min()?;
+        Some(since + BACK_AFTER)
+    }
+
+    /// That the feeder's Job has no pod, where it should have had one for a while.
+    pub(super) fn feeder_pod_missing(&self, now: Timestamp) -> Option<Wait> {
+        let told_at = self.feeder_pod_due().filter(|due| *due <= now)?;
+        let name = self.observed.workloads.feeder.as_ref()?.name_any();
+        let message = format!("Job {name} has had no pod since {}", told_at - POD_WITHIN);
+        Some(Wait::new(Reason::FeederPodMissing, message))
+    }
+
+    /// Until when the feeder's Job, which has none, is to have a pod.
+    pub(super) fn feeder_pod_due(&self) -> Option<Timestamp> {
+        let job = self.observed.workloads.feeder.as_ref().filter(|job| !has_ended(job))?;
+        let is_suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+        if is_suspended || !self.observed.feeder_pods.iter().all(has_run) {
             return None;
         }
-        let noticed = self.job.status.as_ref()?.controller.feeder_gone_since.as_ref();
-        Some(noticed.map_or(now, |time| time.0))
+        let started = job.status.as_ref()?.start_time.as_ref()?.0;
+        let gone = self
+            .job
+            .status
+            .as_ref()
+            .and_then(|status| status.controller.feeder_gone_since.as_ref());
+        let since = match (self.feeder(), gone) {
+            (None, _) => started,
+            (Some(_), gone) => gone?.0.max(started),
+        };
+        since.checked_add(POD_WITHIN).ok()
     }
 }
 
-/// Whether a feeder works in the pod, as far as is known: on a node that is lost, containers seem to run for ever, but the pod is not
-/// ready (node lifecycle controller, `pkg/controller/nodelifecycle` of Kubernetes 1.34).
-fn runs(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else { return false };
+/// Since when a feeder works in the pod, as far as is known: on a node that is lost, containers seem to run for ever, but the pod is
+/// not ready (node lifecycle controller, `pkg/controller/nodelifecycle` of Kubernetes 1.34).
+fn works_since(pod: &Pod) -> Option<Timestamp> {
     let is_unready = ["False", "Unknown"]
         .iter()
         .any(|status| condition(pod, "Ready", status).is_some());
-    let mut containers = status.container_statuses.iter().flatten();
-    let has_running = containers.any(|container| {
-        let state = container.state.as_ref();
-        state.is_some_and(|state| state.running.is_some())
-    });
-    has_running && !is_unready
+    running_since(pod).filter(|_| !is_unready)
 }
 
 #[cfg(test)]
@@ -47,6 +88,7 @@ mod tests {
                                                        "restartCount": 0, "state": {state: {}}}]});
             serde_json::from_value(json!({"status": status})).expect("a pod")
         };
+        let runs = |pod: &Pod| works_since(pod).is_some();
         assert!(runs(&pod("running", "True")));
         assert!(!runs(&pod("running", "False")), "its node may be lost");
         assert!(!runs(&pod("running", "Unknown")));

@@ -4,8 +4,11 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
 use super::pod_state::{condition, condition_time, has_run, is_ending};
+use crate::api::reason::Reason;
+use crate::api::wait::Wait;
 
 /// How long a pod may still be there after its grace period: kubelet then kills it at once.
 const GONE_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -43,6 +46,19 @@ pub(super) fn lost_since(pod: &Pod) -> Option<Timestamp> {
     let deleted = pod.metadata.deletion_timestamp.as_ref()?.0;
     let was_scheduled = condition(pod, "PodScheduled", "True").is_some();
     deleted.checked_add(GONE_WITHIN).ok().filter(|_| was_scheduled)
+}
+
+/// That a node with one of these pods does not answer.
+pub(super) fn node_lost(pods: &[Pod], now: Timestamp) -> Option<Wait> {
+    let is_lost = |pod: &&Pod| lost_since(pod).is_some_and(|since| since <= now);
+    let pod = pods.iter().find(is_lost)?;
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    let message = format!(
+        "node {} does not answer, and pod {} is still on it",
+        node.unwrap_or("(unknown)"),
+        pod.name_any()
+    );
+    Some(Wait::new(Reason::NodeLost, message))
 }
 
 /// Whether the node's controller said for kubelet that the pod is not ready, as kubelet does not speak: it changes the condition's

@@ -1,22 +1,27 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
-//! [`dereference`] reads the cluster, [`validate`] makes sense of the spec, [`decide`] decides (`stopping` has what ends or holds up a job,
-//! `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `lost` which pods do not
-//! count) and [`build`] builds (all pure), [`apply`] writes children (`server_pods` single pods of the servers), [`update_status`]
-//! writes the status. [`run`] wires it to the API server, [`leader`] sees that one controller works at a time, [`audit`] that no
-//! server is left without a job.
+//! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec, [`decide`] decides
+//! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of
+//! that ends a job, `lost` and `evicted` which pods
+//! do not count) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
+//! need no look, `server_pods` changes single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API
+//! server, [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job.
 //! Several of them share `pod_state`, what a pod's status says, and `exactly`, writes to an object just as it is known.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
+pub mod as_wanted;
 pub mod audit;
 pub mod build;
+mod busy;
+pub mod cache;
 pub mod children;
 mod conditions;
 pub mod decide;
 pub mod dereference;
 pub mod events;
+mod evicted;
 mod exactly;
 pub mod expiry;
 mod failing;

@@ -21,8 +21,29 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready", "True").is_some()
 }
 
+/// Whether a container of it runs.
+pub(super) fn is_running(pod: &Pod) -> bool {
+    running_since(pod).is_some()
+}
+
+/// Since when its containers run, the first of them: for ever, where kubelet tells no time. None while none does.
+pub(super) fn running_since(pod: &Pod) -> Option<Timestamp> {
+    let containers = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    let running = containers.filter_map(|container| container.state.as_ref()?.running.as_ref());
+    let since = running.map(|running| running.started_at.as_ref().map_or(Timestamp::MIN, |time| time.0));
+    since.min()
+}
+
 pub(super) fn is_ending(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether all that was to run in a pod has.
+pub(super) fn has_succeeded(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded")
 }
 
 /// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment

@@ -9,19 +9,25 @@ use kube::runtime::controller::Action;
 use kube::{Client, ResourceExt};
 use rand::RngExt;
 
-use super::apply::{Obstacle, apply, rehearse};
+use super::apply::{Obstacle, Writer};
+use super::as_wanted::AsWanted;
 use super::build::{build, servers};
+use super::busy::busy_time;
+use super::cache::Cache;
+use super::children::Children;
 use super::decide::{Decision, FeederWanted, decide, until};
-use super::dereference::{Observed, dereference};
+use super::dereference::{Observed, dereference, is_left_behind};
 use super::events;
 use super::expiry::{self, expires_at};
+use super::lost::node_lost;
 use super::serve::Metrics;
 use super::server_pods::change_pods;
 use super::settings::Settings;
-use super::update_status::{Written, current_status, next_status, update_status};
+use super::update_status::{Written, current_status, next_status, seen_status, update_status};
 use super::validate::{ValidatedJob, validate};
 use crate::api::BatchInferenceJob;
-use crate::api::condition::{ConditionType, is_true};
+use crate::api::condition::{ConditionStatus, ConditionType, is_true};
+use crate::api::reason::Reason;
 
 /// How soon a job is looked at again whose reconcile failed, or that is held up by something no watch tells of.
 const RETRY: Duration = Duration::from_secs(5);
@@ -39,6 +45,10 @@ pub struct Context {
     pub reporter: String,
     /// Counters.
     pub metrics: Metrics,
+    /// What the watches brought.
+    pub cache: Cache,
+    /// Children that need not be looked at.
+    pub as_wanted: AsWanted,
 }
 
 /// A reconcile that failed, by step.
@@ -81,11 +91,13 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     let started = std::time::Instant::now();
-    let outcome = match &job.0 {
-        Ok(job) => Box::pin(reconcile_job(job, &context)).await,
-        Err(invalid) => Err(tell_unreadable(&job, &invalid.error, &context).await),
+    let (outcome, busy) = match &job.0 {
+        Ok(job) => busy_time(Box::pin(reconcile_job(job, &context))).await,
+        Err(invalid) => busy_time(Box::pin(tell_unreadable(&job, &invalid.error, &context))).await,
     };
-    context.metrics.reconciled(outcome.as_ref().err(), started.elapsed());
+    context
+        .metrics
+        .reconciled(outcome.as_ref().err(), started.elapsed(), busy);
     outcome
 }
 
@@ -101,18 +113,40 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         return Ok(Action::await_change());
     }
     let until_expiry = expiry.map(|expiry| until(expiry, now));
-    if is_finished(job) {
+    let uid = job.uid().unwrap_or_default();
+    if is_finished(job) && context.cache.servers(&uid).is_none() {
+        context.as_wanted.forget(&uid);
+        if let Some(seen) = seen_status(job) {
+            update_status(client, job, &seen).await?;
+        }
         return Ok(until_expiry.map_or_else(Action::await_change, Action::requeue));
     }
-    let observed = dereference(client, job).await?;
+    let mut observed = dereference(client, &context.cache, job).await?;
     let validated = validate(job, &context.settings);
-    let decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
+    let mut decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
+    if claims_release(job, &decision) && is_left_behind(client, job).await? {
+        observed.is_left_behind = true;
+        decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
+    }
+    let writer = Writer {
+        client,
+        cache: &context.cache,
+        as_wanted: &context.as_wanted,
+        job,
+    };
     let obstacle = match &validated {
         // An end comes first into the status, and that brings the job back to be carried out: an end that got lost when all was
         // deleted already would be GPU time spent anew.
         _ if decision.ends_now => None,
-        Ok(validated) => make(validated, &decision, &observed, context).await?,
-        Err(_) => apply(client, job, &super::children::Children::default(), &decision, &observed).await?,
+        Ok(validated) => {
+            let obstacle = make(writer, validated, &decision, &observed, &context.settings).await?;
+            obstacle.map(|obstacle| explained(obstacle, &observed, now))
+        }
+        Err(_) => {
+            writer
+                .apply(&Children::default(), &decision, &observed.workloads)
+                .await?
+        }
     };
     if decision.servers.is_some() {
         change_pods(client, job, &decision.pod_changes).await?;
@@ -136,35 +170,56 @@ async fn tell_unreadable(
     job: &DeserializeGuard<BatchInferenceJob>,
     problem: &str,
     context: &Context,
-) -> ReconcileError {
+) -> Result<Action, ReconcileError> {
     let event = events::event_for_unreadable(job, problem, &context.reporter, Timestamp::now());
     events::publish(&context.client, &event).await;
-    ReconcileError::Unreadable {
+    Err(ReconcileError::Unreadable {
         namespace: job.namespace().unwrap_or_default(),
         name: job.name_any(),
         problem: problem.to_owned(),
-    }
+    })
 }
 
 /// Builds and applies. Before anything of the job exists, the servers are rehearsed, so that a template that Kubernetes refuses
 /// costs neither a feeder nor a GPU.
 async fn make(
+    writer: Writer<'_>,
     validated: &ValidatedJob,
     decision: &Decision,
     observed: &Observed,
-    context: &Context,
+    settings: &Settings,
 ) -> Result<Option<Obstacle>, ReconcileError> {
-    let (client, job) = (&context.client, &validated.job);
-    let is_first = observed.children.feeder.is_none() && decision.feeder == FeederWanted::Run;
+    let is_first = observed.workloads.feeder.is_none() && decision.feeder == FeederWanted::Run;
     if is_first {
-        let replicas = job.spec.server.replicas.unwrap_or(1);
-        let rehearsed = rehearse(client, job, &servers::deployment(validated, replicas, None)).await?;
+        let replicas = validated.job.spec.server.replicas.unwrap_or(1);
+        let rehearsed = writer.rehearse(&servers::deployment(validated, replicas, None)).await?;
         if rehearsed.is_some() {
             return Ok(rehearsed);
         }
     }
-    let wanted = build(validated, decision, &context.settings, &observed.children);
-    Ok(apply(client, job, &wanted, decision, observed).await?)
+    let wanted = build(validated, decision, settings, &observed.workloads);
+    Ok(writer.apply(&wanted, decision, &observed.workloads).await?)
+}
+
+/// Servers that were given back and are wanted again wait for the last pod of the old ones: on a lost node for whoever repairs it.
+fn explained(obstacle: Obstacle, observed: &Observed, now: Timestamp) -> Obstacle {
+    match obstacle {
+        Obstacle::Waits(wait) if wait.reason == Reason::WaitingForOldChild => {
+            Obstacle::Waits(node_lost(&observed.server_pods, now).unwrap_or(wait))
+        }
+        other => other,
+    }
+}
+
+/// Whether the status is to say that GPUs are released, and did not yet, or is not looked at again after this: then it is proven.
+fn claims_release(job: &BatchInferenceJob, decision: &Decision) -> bool {
+    let says = |kind: ConditionType| {
+        let mut said = decision.conditions.iter().filter(|update| update.kind == kind);
+        said.any(|update| update.status == ConditionStatus::True)
+    };
+    let was_said = is_true(&current_status(job).conditions, ConditionType::GPUsReleased);
+    let is_end = says(ConditionType::Complete) || says(ConditionType::Failed);
+    says(ConditionType::GPUsReleased) && (!was_said || is_end)
 }
 
 /// Ended, and every GPU proven to be released: nothing is left to do.

@@ -5,27 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use futures::StreamExt;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, ListParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
-use kube::{Client, ResourceExt};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Client, Resource};
 use tokio_util::sync::CancellationToken;
 
+use super::as_wanted::AsWanted;
 use super::audit::audit;
+use super::cache::Cache;
 use super::leader::Candidate;
 use super::reconcile::{Context, error_policy, reconcile};
 use super::serve::{Metrics, Readiness, serve};
 use super::settings::Settings;
 use crate::api::BatchInferenceJob;
-use crate::api::names::{ANNOTATION_JOB, LABEL_MANAGED_BY, MANAGED_BY};
+use crate::api::names::MANAGED_BY;
 
 /// Reconciles that may run at a time; kube's default is no limit at all.
 const CONCURRENCY: u16 = 16;
@@ -64,6 +60,8 @@ pub async fn run(
         settings,
         reporter,
         metrics: metrics.clone(),
+        cache: Cache::new(),
+        as_wanted: AsWanted::default(),
     });
     let controller = async {
         let stopped = shutdown.clone();
@@ -92,7 +90,7 @@ async fn lead(client: &Client, context: Arc<Context>, shutdown: CancellationToke
     }
     tracing::info!("controller started");
     tokio::select! {
-        () = watch(client, Arc::clone(&context), shutdown) => {}
+        () = watch(Arc::clone(&context), shutdown) => {}
         () = audit(client.clone(), context.metrics.clone()) => {}
         // Another may work by now: whatever is in hand is dropped.
         () = candidate.hold() => return Err(RunError::LeaseLost),
@@ -107,7 +105,7 @@ async fn definition_is_installed(client: &Client) {
     let jobs: Api<BatchInferenceJob> = Api::all(client.clone());
     let look = || async { jobs.list_metadata(&ListParams::default().limit(1)).await.map(|_| ()) };
     let patiently = ExponentialBuilder::default()
-        .with_max_delay(Duration::from_secs(10))
+        .with_max_delay(Duration::from_secs(2))
         .with_jitter()
         .without_max_times();
     let waited = look.retry(patiently).notify(|error, _| {
@@ -120,30 +118,38 @@ async fn definition_is_installed(client: &Client) {
     let _ = waited.await;
 }
 
-async fn watch(client: &Client, context: Arc<Context>, shutdown: CancellationToken) {
-    let ours = || watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY}"));
-    let all = || client.clone();
-    Controller::new(
-        Api::<DeserializeGuard<BatchInferenceJob>>::all(all()),
-        watcher::Config::default(),
-    )
-    .with_config(Config::default().concurrency(CONCURRENCY))
-    .owns(Api::<Job>::all(all()), ours())
-    .owns(Api::<Deployment>::all(all()), ours())
-    .owns(Api::<Service>::all(all()), ours())
-    .owns(Api::<ServiceAccount>::all(all()), ours())
-    .owns(Api::<Role>::all(all()), ours())
-    .owns(Api::<RoleBinding>::all(all()), ours())
-    .owns(Api::<NetworkPolicy>::all(all()), ours())
-    .watches(Api::<Pod>::all(all()), ours(), |pod| job_of(&pod))
-    .graceful_shutdown_on(async move { shutdown.cancelled().await })
-    .run(reconcile, |job, error, _| error_policy(&job, error), context)
-    .for_each(|_| std::future::ready(()))
-    .await;
+/// Looks at every job in the beginning, and from then on at each that changes or whose children do.
+async fn watch(context: Arc<Context>, shutdown: CancellationToken) {
+    let client = &context.client;
+    let watches = context.cache.follow(client);
+    if shutdown.run_until_cancelled(context.cache.synced()).await.is_none() {
+        return;
+    }
+    let (jobs, writer) = reflector::store();
+    let changed = watcher(Api::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .modify(drop_what_nobody_reads)
+        .reflect(writer)
+        .applied_objects()
+        .inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "the watch of jobs failed"));
+    Controller::for_stream(changed, jobs)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(watches.changed)
+        .graceful_shutdown_on(async move { shutdown.cancelled().await })
+        .run(
+            reconcile,
+            |job, error, _| error_policy(&job, error),
+            Arc::clone(&context),
+        )
+        .for_each(|_| std::future::ready(()))
+        .await;
 }
 
-/// The job that a pod belongs to: pods are owned by a Job or ReplicaSet, so they say it in an annotation.
-fn job_of(pod: &Pod) -> Option<ObjectRef<DeserializeGuard<BatchInferenceJob>>> {
-    let name = pod.annotations().get(ANNOTATION_JOB)?;
-    Some(ObjectRef::new(name).within(&pod.namespace()?))
+fn drop_what_nobody_reads(job: &mut DeserializeGuard<BatchInferenceJob>) {
+    let metadata = job.meta_mut();
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        // kubectl's copy of the whole object.
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
 }

@@ -39,6 +39,7 @@ struct Stray {
 pub struct Metrics {
     reconciles: Family<Outcome, Counter>,
     duration: Histogram,
+    busy: Histogram,
     strays: Family<Stray, Counter>,
     registry: Arc<Registry>,
 }
@@ -64,9 +65,18 @@ impl Metrics {
             Unit::Seconds,
             duration.clone(),
         );
+        // Deciding and building take microseconds.
+        let busy = Histogram::new(exponential_buckets(0.000_05, 2.0, 12));
+        registry.register_with_unit(
+            "reconcile_busy",
+            "Time that reconciles took without waiting for the API server",
+            Unit::Seconds,
+            busy.clone(),
+        );
         Self {
             reconciles,
             duration,
+            busy,
             strays,
             registry: Arc::new(registry),
         }
@@ -82,8 +92,8 @@ impl Metrics {
         self.strays.get_or_create(&stray).inc();
     }
 
-    /// Counts a reconcile.
-    pub fn reconciled(&self, error: Option<&ReconcileError>, took: Duration) {
+    /// Counts a reconcile: how long it took, and how much of that it did not wait.
+    pub fn reconciled(&self, error: Option<&ReconcileError>, took: Duration, busy: Duration) {
         let outcome = match error {
             None => "done",
             Some(ReconcileError::Dereference(_)) => "dereference_failed",
@@ -95,6 +105,7 @@ impl Metrics {
         };
         self.reconciles.get_or_create(&Outcome { outcome }).inc();
         self.duration.observe(took.as_secs_f64());
+        self.busy.observe(busy.as_secs_f64());
     }
 }
 

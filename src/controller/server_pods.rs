@@ -13,7 +13,7 @@ use crate::api::status::FeederState;
 
 /// Among ready pods, a ReplicaSet lets those of the lowest cost go first
 /// (<https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost>).
-const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+pub(super) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The cost of a pod that has nothing to do; that of all others is 0.
 const IDLE_COST: &str = "-1";
 

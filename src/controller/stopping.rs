@@ -90,7 +90,10 @@ impl View<'_> {
 
     /// Until when a feeder has to run that writes results; none while one runs.
     pub(super) fn feeder_deadline(&self, stopping: &Stopping, now: Timestamp) -> Option<Timestamp> {
-        let since = self.feeder_gone_since(now)?.max(stopping.since.0);
+        if self.feeder_back_at().is_some() {
+            return None;
+        }
+        let since = self.feeder_gone_since(now)?.max(stopping.since.0.min(now));
         since.checked_add(FEEDER_RUNS_WITHIN).ok()
     }
 

@@ -59,8 +59,8 @@ impl Known {
 
     /// With a Deployment of servers and the feeder's Job there.
     fn with_children(mut self) -> Self {
-        self.observed.children.servers = Some(Deployment::default());
-        self.observed.children.feeder = Some(Job::default());
+        self.observed.workloads.servers = Some(Deployment::default());
+        self.observed.workloads.feeder = Some(Job::default());
         self
     }
 
@@ -96,6 +96,10 @@ impl Known {
     }
 
     fn decide(&self) -> (Decision, ControllerStatus) {
+        self.decide_at(ago(0))
+    }
+
+    fn decide_at(&self, now: Timestamp) -> (Decision, ControllerStatus) {
         let job = self.job();
         let settings = Settings {
             feeder_image: "operator:1".into(),
@@ -104,8 +108,8 @@ impl Known {
             engine_images: [].into(),
         };
         let validated = validate(&job, &settings);
-        let decision = decide(&job, validated.as_ref(), &self.observed, &settings, ago(0));
-        let status = next_status(&job, validated.as_ref().ok(), &decision, None, ago(0));
+        let decision = decide(&job, validated.as_ref(), &self.observed, &settings, now);
+        let status = next_status(&job, validated.as_ref().ok(), &decision, None, now);
         (decision, status)
     }
 }
@@ -190,7 +194,7 @@ fn a_job_that_is_stopped_before_its_data_set_is_checked_ends_at_once() {
 fn a_suspended_job_that_is_stopped_gets_a_feeder_and_no_server() {
     let spec = json!({"suspend": true, "shutdown": "Stop"});
     let mut known = Known::new(&spec, "Feeding", true).with_children();
-    known.observed.children.servers = None;
+    known.observed.workloads.servers = None;
     let (decision, status) = known.decide();
     assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, None));
     assert_ne!(status.phase, Some(Phase::Suspended));
@@ -237,6 +241,28 @@ fn a_feeder_that_is_gone_for_long_gives_its_servers_back_until_it_runs_again() {
 }
 
 #[test]
+fn a_feeder_that_ends_again_and_again_is_gone() {
+    let crashing = |running_for: i64| {
+        let mut known = Known::new(&json!({}), "Feeding", true)
+            .with_children()
+            .with_feeder_pod();
+        let pod = json!({"metadata": {"name": "f"},
+                         "status": {"containerStatuses": [{"name": "feeder", "image": "", "imageID": "", "ready": true, "restartCount": 9,
+                                                           "state": {"running": {"startedAt": ago(running_for).to_string()}}}]}});
+        known.observed.feeder_pods = vec![serde_json::from_value(pod).expect("a pod")];
+        known.without_feeder(900)
+    };
+    let (decision, status) = crashing(59).decide();
+    assert_eq!(decision.servers, None, "it has not lived for a minute");
+    assert_eq!(status.feeder_gone_since.map(|time| time.0), Some(ago(900)));
+    assert_eq!(decision.look_again, Some(std::time::Duration::from_secs(2)));
+    let (decision, status) = crashing(60).decide();
+    assert_eq!((decision.servers, status.feeder_gone_since), (Some(2), None));
+    let stopping = crashing(1).stopping("Stop", 6000);
+    assert!(!stopping.decide().0.ends_now, "it may be writing the results");
+}
+
+#[test]
 fn the_deadline_counts_from_the_start_and_anew_from_each_time_that_the_job_is_resumed() {
     let spec = json!({"activeDeadlineSeconds": 50});
     let started = Known::new(&spec, "Feeding", true);
@@ -269,6 +295,34 @@ fn the_deadline_counts_from_the_start_and_anew_from_each_time_that_the_job_is_re
         (reason(&longer), longer.decide().0.look_again),
         (None, Some(std::time::Duration::from_secs(41)))
     );
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_decision_waiting_for_the_old_time() {
+    let an_hour_from_now = -3600;
+    let stopped = Known::new(&json!({"shutdown": "Stop"}), "Feeding", true);
+    let (decision, status) = stopped
+        .stopping("Stop", an_hour_from_now)
+        .without_feeder(an_hour_from_now)
+        .decide();
+    assert_eq!(decision.look_again, Some(std::time::Duration::from_secs(601)));
+    assert_eq!(status.feeder_gone_since.map(|time| time.0), Some(ago(0)));
+    let feeding = Known::new(&json!({}), "Feeding", true).with_children();
+    let (decision, _) = feeding.without_feeder(an_hour_from_now).decide();
+    assert_eq!(decision.look_again, Some(std::time::Duration::from_secs(901)));
+}
+
+#[test]
+fn a_clock_that_jumps_is_no_reason_to_write() {
+    let mut known = Known::new(&json!({}), "Feeding", true)
+        .with_children()
+        .with_feeder_pod();
+    let (_, status) = known.decide();
+    known.status = serde_json::to_value(&status).expect("a status");
+    known.status["feeder"] = json!({"attempt": 1, "state": "Feeding", "serversNeeded": true});
+    for hours in [-1, 1] {
+        assert_eq!(known.decide_at(ago(hours * 3600)).1, status, "{hours}");
+    }
 }
 
 #[test]

@@ -71,6 +71,9 @@ pub fn timeline(
 /// The servers' devices after this look, from the pods' real lives: from when each is scheduled to when it has ended or is gone.
 #[must_use]
 pub fn count_devices(before: &ServersStatus, now: ServersStatus, pods: &[Pod], at: Timestamp) -> ServersStatus {
+    // A clock that is set back takes nothing away.
+    let counted = before.counted_at.as_ref().map(|time| time.0);
+    let at = counted.map_or(at, |counted| at.max(counted));
     let at = to_the_second(at);
     let mut ended = before.ended_device_seconds.clone();
     let mut held = Vec::new();

@@ -68,6 +68,14 @@ fn while_nothing_changes_devices_are_counted_once_a_minute() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_takes_no_device_seconds_away() {
+    let pods = [pod("a", 100, &json!({}))];
+    let before = look(&ServersStatus::default(), &pods, 200);
+    assert_eq!(look(&before, &pods, 50), before);
+    assert_eq!(gpu_seconds(&look(&before, &[], 50)), gpu_seconds(&before));
+}
+
+#[test]
 fn a_pod_without_devices_or_node_holds_none() {
     let mut pending = pod("a", 100, &json!({}));
     pending.status = None;

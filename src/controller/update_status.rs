@@ -75,6 +75,21 @@ pub fn current_status(job: &BatchInferenceJob) -> ControllerStatus {
         .unwrap_or_default()
 }
 
+/// The status of a job that has ended and is done with, if its spec has changed since: all that changes is that it was seen.
+#[must_use]
+pub fn seen_status(job: &BatchInferenceJob) -> Option<ControllerStatus> {
+    let generation = job.meta().generation;
+    let mut status = current_status(job);
+    if status.observed_generation == generation {
+        return None;
+    }
+    status.observed_generation = generation;
+    for condition in &mut status.conditions {
+        condition.observed_generation = generation;
+    }
+    Some(status)
+}
+
 /// Says what is in the way, in the condition that waits for it.
 fn tell_obstacle(updates: &mut Vec<ConditionUpdate>, obstacle: &Obstacle) {
     let says = |kind, status, wait: &Wait| {
@@ -178,6 +193,23 @@ mod tests {
             look_again: None,
         };
         next_status(&job, None, &decision, Some(obstacle), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_changed_spec_of_a_job_that_ended_is_seen_and_nothing_else() {
+        let job = |observed: i64| -> BatchInferenceJob {
+            let condition = serde_json::json!({"type": "Complete", "status": "True", "reason": "AllRowsSucceeded", "message": "",
+                                               "observedGeneration": observed, "lastTransitionTime": "2026-11-24T10:00:00Z"});
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "batchinference.dev/v1alpha1", "kind": "BatchInferenceJob",
+                "metadata": {"name": "triangles", "generation": 3},
+                "spec": {"dataset": {"inline": ""}, "server": {"baseModel": "m"}, "output": {"uri": "s3://b/o/"}},
+                "status": {"observedGeneration": observed, "phase": "Completed", "conditions": [condition]},
+            }))
+            .expect("a job")
+        };
+        assert_eq!(seen_status(&job(3)), None);
+        assert_eq!(seen_status(&job(2)), Some(current_status(&job(3))));
     }
 
     #[test]

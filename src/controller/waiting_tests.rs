@@ -196,3 +196,19 @@ fn pods_that_were_taken_away_are_passed_over() {
         assert_eq!(why_pods_wait(Program::Server(Engine::VLLM), &[gone]), None);
     }
 }
+
+#[test]
+fn a_feeder_with_too_little_memory_is_named_with_what_to_do() {
+    let killed = pod(json!({"containerStatuses": [{
+        "name": "feeder", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }]}));
+    let wait = why_pods_wait(Program::Feeder, &[killed]).expect("waits");
+    assert_eq!(wait.reason, Reason::FeederCrashLooping);
+    assert!(
+        wait.message.contains("raise resources.limits.memory"),
+        "{}",
+        wait.message
+    );
+}

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
-use super::children::Children;
+use super::children::{Children, Workloads};
 use super::decide::{Decision, FeederWanted};
 use super::settings::Settings;
 use super::validate::ValidatedJob;
@@ -27,7 +27,7 @@ const UNPRIVILEGED_ID: i64 = 65532;
 /// Every child that should exist. `found` gives the pod templates that were decided when a workload was first applied: they stay,
 /// so that a newer operator restarts no running pod.
 #[must_use]
-pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings, found: &Children) -> Children {
+pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings, found: &Workloads) -> Children {
     let is_wanted = match decision.feeder {
         FeederWanted::Run => true,
         FeederWanted::Suspend => found.feeder.is_some(),
@@ -52,15 +52,17 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
             &settings.extra_ingress,
         )),
         service: Some(servers::service(job, validated.launch.port)),
-        feeder: Some(feeder::job(
-            validated,
-            settings,
-            decision.feeder,
-            found.feeder.as_ref().and_then(decided_template),
-        )),
-        servers: decision.servers.map(|replicas| {
-            servers::deployment(validated, replicas, found.servers.as_ref().and_then(decided_template))
-        }),
+        workloads: Workloads {
+            feeder: Some(feeder::job(
+                validated,
+                settings,
+                decision.feeder,
+                found.feeder.as_ref().and_then(decided_template),
+            )),
+            servers: decision.servers.map(|replicas| {
+                servers::deployment(validated, replicas, found.servers.as_ref().and_then(decided_template))
+            }),
+        },
     }
 }
 

@@ -1,0 +1,132 @@
+//! What of an object is kept: only what decisions need, as a controller may know of ten thousand jobs that have ended. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::names::{ANNOTATION_JOB, Component, LABEL_COMPONENT, LABEL_JOB_UID};
+use crate::controller::pod_state::has_succeeded;
+use crate::controller::server_pods::DELETION_COST;
+
+/// A feeder whole, while it may still be changed; of one that has ended, only that.
+pub(super) fn feeder(mut feeder: Job) -> Job {
+    feeder.metadata.managed_fields = None;
+    if has_ended(&feeder) {
+        feeder.metadata.annotations = None;
+        feeder.spec = None;
+    }
+    feeder
+}
+
+/// Whether a feeder's Job has ended: its spec is not looked at any more.
+pub(in crate::controller) fn has_ended(feeder: &Job) -> bool {
+    let conditions = feeder
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut ends = conditions.filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
+    ends.any(|condition| condition.status == "True")
+}
+
+/// The servers whole: they do not outlive their rows.
+pub(super) fn servers(mut servers: Deployment) -> Deployment {
+    servers.metadata.managed_fields = None;
+    servers
+}
+
+/// A pod's status, its node, and what its containers are limited to. A feeder's pod that has succeeded says nothing that its Job and
+/// its report do not.
+pub(super) fn pod(mut pod: Pod) -> Option<Pod> {
+    let labels = pod.metadata.labels.as_ref();
+    let is_feeder = labels
+        .and_then(|labels| labels.get(LABEL_COMPONENT))
+        .is_some_and(|component| component == Component::Feeder.as_str());
+    if is_feeder && has_succeeded(&pod) {
+        return None;
+    }
+    pod.metadata = pod_metadata(pod.metadata);
+    pod.spec = pod.spec.map(pod_spec);
+    Some(pod)
+}
+
+fn pod_metadata(metadata: ObjectMeta) -> ObjectMeta {
+    let mut labels = metadata.labels;
+    let mut annotations = metadata.annotations;
+    if let Some(labels) = &mut labels {
+        labels.retain(|name, _| [LABEL_COMPONENT, LABEL_JOB_UID].contains(&name.as_str()));
+    }
+    if let Some(annotations) = &mut annotations {
+        annotations.retain(|name, _| [ANNOTATION_JOB, DELETION_COST].contains(&name.as_str()));
+    }
+    ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        deletion_timestamp: metadata.deletion_timestamp,
+        labels,
+        annotations,
+        ..ObjectMeta::default()
+    }
+}
+
+fn pod_spec(spec: PodSpec) -> PodSpec {
+    let limits = |container: Container| Container {
+        name: container.name,
+        resources: container.resources,
+        ..Container::default()
+    };
+    PodSpec {
+        node_name: spec.node_name,
+        containers: spec.containers.into_iter().map(limits).collect(),
+        ..PodSpec::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod_of(component: &str, phase: &str) -> Pod {
+        let metadata = json!({"name": "p", "uid": "u", "managedFields": [],
+                              "labels": {LABEL_COMPONENT: component, LABEL_JOB_UID: "j", "other": ""},
+                              "annotations": {ANNOTATION_JOB: "job", DELETION_COST: "-1", "other": ""}});
+        let container = json!({"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}],
+                               "resources": {"limits": {"nvidia.com/gpu": "1"}}});
+        let pod = json!({"metadata": metadata, "spec": {"nodeName": "n", "containers": [container], "priority": 1},
+                         "status": {"phase": phase, "reason": "Evicted"}});
+        serde_json::from_value(pod).expect("a pod")
+    }
+
+    #[test]
+    fn of_a_pod_its_marks_node_devices_and_status_are_kept() {
+        let kept = serde_json::to_value(pod(pod_of("server", "Failed")).expect("kept")).expect("JSON");
+        let want = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "p", "uid": "u", "labels": {LABEL_COMPONENT: "server", LABEL_JOB_UID: "j"},
+                         "annotations": {ANNOTATION_JOB: "job", DELETION_COST: "-1"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]},
+            "status": {"phase": "Failed", "reason": "Evicted"},
+        });
+        assert_eq!(kept, want);
+    }
+
+    #[test]
+    fn feeders_that_have_ended_are_hardly_kept() {
+        assert!(pod(pod_of("feeder", "Running")).is_some());
+        assert!(pod(pod_of("feeder", "Succeeded")).is_none());
+        let job = |conditions: Value| -> Job {
+            let job = json!({"metadata": {"name": "f", "annotations": {"a": ""}}, "spec": {"template": {}},
+                             "status": {"conditions": conditions}});
+            feeder(serde_json::from_value(job).expect("a Job"))
+        };
+        assert!(job(json!([])).spec.is_some());
+        assert!(job(json!([{"type": "Suspended", "status": "True"}])).spec.is_some());
+        for end in ["Complete", "Failed"] {
+            let ended = job(json!([{"type": end, "status": "True"}]));
+            assert!(ended.spec.is_none() && ended.metadata.annotations.is_none() && has_ended(&ended));
+        }
+    }
+}

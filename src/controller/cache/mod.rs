@@ -1,0 +1,198 @@
+//! What the watches have brought of jobs' children, so that a look at a job asks the API server for nothing.
+//!
+//! [`Cache::follow`] is the place to start. [`by_job`] holds objects by their job, [`kept`] says what of an object is held: only what
+//! decisions need. What is read here may be a moment old; whoever must not act on that asks the API server itself, as
+//! [`super::dereference`] does for what is not here, and for the proof that GPUs are released.
+
+mod by_job;
+pub(super) mod kept;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::stream::BoxStream;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use by_job::ByJob;
+
+use crate::api::BatchInferenceJob;
+use crate::api::names::{LABEL_MANAGED_BY, MANAGED_BY};
+
+/// A job that is to be looked at.
+pub type JobRef = ObjectRef<DeserializeGuard<BatchInferenceJob>>;
+
+/// The children of all jobs.
+#[derive(Default)]
+pub struct Cache {
+    feeders: Arc<ByJob<Arc<Job>>>,
+    servers: Arc<ByJob<Arc<Deployment>>>,
+    pods: Arc<ByJob<Arc<Pod>>>,
+    versions: BTreeMap<String, Arc<ByJob<Box<str>>>>,
+}
+
+/// Watches that keep a [`Cache`] as the cluster is, until they are dropped.
+pub struct Watches {
+    /// Jobs whose children have changed.
+    pub changed: UnboundedReceiver<JobRef>,
+    tasks: JoinSet<()>,
+}
+
+impl Cache {
+    /// One that knows of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let kinds = [
+            ServiceAccount::kind(&()),
+            Role::kind(&()),
+            RoleBinding::kind(&()),
+            NetworkPolicy::kind(&()),
+            Service::kind(&()),
+        ];
+        Self {
+            versions: kinds
+                .into_iter()
+                .map(|kind| (kind.into_owned(), Arc::default()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Begins to follow the cluster.
+    #[must_use]
+    pub fn follow(&self, client: &Client) -> Watches {
+        let (tell, changed) = unbounded();
+        let mut watches = Watches {
+            changed,
+            tasks: JoinSet::new(),
+        };
+        watches.whole(client, &self.feeders, &tell, |feeder| Some(kept::feeder(feeder)));
+        watches.whole(client, &self.servers, &tell, |servers| Some(kept::servers(servers)));
+        watches.whole(client, &self.pods, &tell, kept::pod);
+        watches.version::<ServiceAccount>(client, self.versions_of::<ServiceAccount>(), &tell);
+        watches.version::<Role>(client, self.versions_of::<Role>(), &tell);
+        watches.version::<RoleBinding>(client, self.versions_of::<RoleBinding>(), &tell);
+        watches.version::<NetworkPolicy>(client, self.versions_of::<NetworkPolicy>(), &tell);
+        watches.version::<Service>(client, self.versions_of::<Service>(), &tell);
+        watches
+    }
+
+    /// Waits until everything that there was at the start is known.
+    pub async fn synced(&self) {
+        self.feeders.synced().await;
+        self.servers.synced().await;
+        self.pods.synced().await;
+        for versions in self.versions.values() {
+            versions.synced().await;
+        }
+    }
+
+    /// The feeder of the job with this uid. Of one that has ended, only that it is there and how it ended.
+    #[must_use]
+    pub fn feeder(&self, job: &str) -> Option<Arc<Job>> {
+        self.feeders.of(job).pop()
+    }
+
+    /// The servers of the job with this uid.
+    #[must_use]
+    pub fn servers(&self, job: &str) -> Option<Arc<Deployment>> {
+        self.servers.of(job).pop()
+    }
+
+    /// The pods of the job with this uid, but feeders that have ended: of each what its status says, its devices and its node.
+    #[must_use]
+    pub fn pods(&self, job: &str) -> Vec<Arc<Pod>> {
+        self.pods.of(job)
+    }
+
+    /// The version of the child of this kind that the job with this uid has.
+    #[must_use]
+    pub fn version<K: Resource<DynamicType = ()>>(&self, job: &str) -> Option<Box<str>> {
+        self.versions_of::<K>()?.of(job).pop()
+    }
+
+    fn versions_of<K: Resource<DynamicType = ()>>(&self) -> Option<&Arc<ByJob<Box<str>>>> {
+        self.versions.get(K::kind(&()).as_ref())
+    }
+}
+
+impl Watches {
+    fn whole<K>(
+        &mut self,
+        client: &Client,
+        known: &Arc<ByJob<Arc<K>>>,
+        tell: &UnboundedSender<JobRef>,
+        keep: fn(K) -> Option<K>,
+    ) where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let events = watcher(Api::<K>::all(client.clone()), ours()).default_backoff();
+        let known = Arc::clone(known);
+        let keep = move |object: K| keep(object).map(Arc::new);
+        self.tasks.spawn(hear(events.boxed(), known, keep, tell.clone()));
+    }
+
+    fn version<K>(&mut self, client: &Client, known: Option<&Arc<ByJob<Box<str>>>>, tell: &UnboundedSender<JobRef>)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let Some(known) = known.map(Arc::clone) else { return };
+        let events = watcher(Api::<PartialObjectMeta<K>>::all(client.clone()), ours()).default_backoff();
+        let keep = |object: PartialObjectMeta<K>| object.resource_version().map(Into::into);
+        self.tasks.spawn(hear(events.boxed(), known, keep, tell.clone()));
+    }
+}
+
+fn ours() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY}"))
+}
+
+/// Takes events for ever; a watch that fails is begun anew by its stream.
+async fn hear<K: Resource, V: Clone>(
+    events: BoxStream<'static, watcher::Result<Event<K>>>,
+    known: Arc<ByJob<V>>,
+    keep: impl Fn(K) -> Option<V>,
+    tell: UnboundedSender<JobRef>,
+) {
+    let mut events = pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                for job in known.take(event, &keep) {
+                    // Nobody listens any more when the controller stops.
+                    let _ = tell.unbounded_send(job);
+                }
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a watch of children failed"),
+        }
+    }
+}
