@@ -7,6 +7,7 @@
 //! | `PUT /control/storm` with a [`Storm`], `DELETE /control/storm` | turns requests away, and no longer |
 //! | `PUT /control/hang`, `DELETE /control/hang` | answers no row, and goes on |
 //! | `POST /control/crash` | resets all connections, and nobody listens for a while |
+//! | `POST /control/eat` | takes memory until the kernel ends the process |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,6 +69,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/control/storm", put(storm).delete(no_storm))
         .route("/control/hang", put(hang).delete(no_hang))
         .route("/control/crash", post(crash))
+        .route("/control/eat", post(eat))
 }
 
 async fn requests(State(shared): State<Arc<Shared>>) -> Json<BTreeMap<String, Count>> {
@@ -101,4 +103,11 @@ async fn no_hang(State(shared): State<Arc<Shared>>) {
 /// The answer to this request is lost too.
 async fn crash(State(shared): State<Arc<Shared>>) {
     shared.crashes.crash(shared.settings.crash);
+}
+
+/// Where nothing limits the process, it stops at a gibibyte.
+async fn eat() {
+    let eaten: Vec<Vec<u8>> = (0..64).map(|_| vec![1; 16 << 20]).collect();
+    std::future::pending::<()>().await;
+    drop(eaten);
 }

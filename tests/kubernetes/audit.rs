@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::commands::cluster_state;
@@ -17,6 +18,8 @@ pub struct Request {
     pub response_status: Option<Status>,
     #[serde(rename = "requestURI")]
     pub uri: String,
+    #[serde(rename = "requestReceivedTimestamp")]
+    pub received: Timestamp,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }

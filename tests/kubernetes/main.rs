@@ -10,21 +10,26 @@ mod bad_data;
 mod commands;
 mod deletion;
 mod feeder_killed;
+mod gitops;
 mod job;
+mod least_rights;
 mod lifecycle;
 mod llama_server_help;
 mod messages;
 mod missing;
 mod names;
+mod neighbours;
 mod operator;
 mod output;
 mod permissions;
+mod pod_faults;
 mod quickstart;
 mod rows;
 mod server_deleted;
 mod spec_changes;
 mod tail;
 mod tenant;
+mod troubleshooting;
 mod until;
 
 #[path = "../fake-model-server/mod.rs"]

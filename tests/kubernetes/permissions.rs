@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::audit::{Permissions, permissions, requests};
+use super::audit::{Object, Permissions, Request, permissions, requests};
 use super::commands::must;
 use super::job::Job;
 use super::tenant::Tenant;
@@ -115,6 +115,39 @@ async fn nothing_is_written_twice_that_has_not_changed() {
     assert!(seen.len() > 50, "only {} children were written", seen.len());
     let again: Vec<_> = seen.iter().filter(|(_, writes)| **writes > 1).collect();
     assert!(again.is_empty(), "written more than once: {again:#?}");
+}
+
+/// Half of all servers' deletions are later than this after the last word of their feeder: jobs that are ended by others than their
+/// feeder are among them, and whatever else the machine did meanwhile.
+const DELETED_WITHIN_MS: i64 = 1000;
+
+#[tokio::test]
+async fn servers_are_deleted_within_a_second_of_the_feeders_word() {
+    let feeders = requests(|user| user.starts_with("system:serviceaccount:test-") && user.ends_with("-feeder"));
+    let is_of = |object: Option<&Object>, verb: &str, resource: &str, request: &Request| {
+        request.verb == verb && request.code() < 300 && object.is_some_and(|object| object.resource == resource)
+    };
+    let deleted = requests(|user| user == OPERATOR).into_iter();
+    let deleted = deleted.filter(|request| is_of(request.object_ref.as_ref(), "delete", "deployments", request));
+    let mut after: Vec<_> = deleted
+        .filter_map(|delete| {
+            let servers = delete.object_ref?;
+            let job = servers.name.strip_suffix("-server")?;
+            let feeder = format!("system:serviceaccount:{}:{job}-feeder", servers.namespace);
+            let words = feeders.iter().filter(|patch| {
+                patch.user.username == feeder && is_of(patch.object_ref.as_ref(), "patch", "batchinferencejobs", patch)
+            });
+            let last = words
+                .map(|patch| patch.received)
+                .filter(|at| *at <= delete.received)
+                .max()?;
+            Some(delete.received.as_millisecond() - last.as_millisecond())
+        })
+        .collect();
+    after.sort_unstable();
+    assert!(after.len() > 20, "only {} servers were deleted", after.len());
+    eprintln!("from the feeder's last word to the deletion, in milliseconds: {after:?}");
+    assert!(after[after.len() / 2] <= DELETED_WITHIN_MS, "{after:?}");
 }
 
 /// What a role allows.

@@ -113,12 +113,19 @@ impl Tenant {
 
     /// Gets an object from the bucket.
     pub async fn get(&self, key: &str) -> String {
-        let got = self
-            .store
-            .get(&self.key(key))
-            .await
-            .unwrap_or_else(|error| panic!("{key}: {error}"));
-        String::from_utf8(got.bytes().await.expect("bytes").to_vec()).expect("text")
+        String::from_utf8(self.bytes(key).await).expect("text")
+    }
+
+    /// Gets an object that need not be text.
+    pub async fn bytes(&self, key: &str) -> Vec<u8> {
+        let got = self.store.get(&self.key(key)).await;
+        let got = got.unwrap_or_else(|error| panic!("{key}: {error}"));
+        got.bytes().await.expect("bytes").to_vec()
+    }
+
+    /// Whether there is an object in the bucket.
+    pub async fn exists(&self, key: &str) -> bool {
+        self.store.head(&self.key(key)).await.is_ok()
     }
 
     /// The names of the objects whose keys begin so.
@@ -275,8 +282,27 @@ impl Tenant {
 
     /// Lets a server take rows, answer none, and be healthy all the same.
     pub async fn hang(&self, pod: &Pod) {
-        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
-        control(Method::PUT, address.expect("an address"), "hang").await;
+        control(Method::PUT, &address(pod), "hang").await;
+    }
+
+    /// Lets a server answer every row with a fault of its own, and be healthy all the same.
+    pub async fn fail_every_row(&self, pod: &Pod) {
+        let url = format!("http://{}:8080/control/storm", address(pod));
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let storm = json!({"status": 500, "retryAfter": null, "turnedAway": 1, "of": 1});
+        let told = client
+            .put(url)
+            .json(&storm)
+            .send()
+            .await
+            .expect("a fake server that answers");
+        assert!(told.status().is_success(), "{told:?}");
+    }
+
+    /// Lets a server use more memory than it may: the kernel kills it.
+    pub async fn eat(&self, pod: &Pod) {
+        // It does not live to answer.
+        let _ = tell(Method::POST, &address(pod), "eat").await;
     }
 
     /// How often each row was received, over all servers that ever were.
@@ -294,16 +320,22 @@ impl Tenant {
     }
 }
 
+/// A pod's address.
+pub fn address(pod: &Pod) -> String {
+    let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+    address.expect("an address")
+}
+
 /// Tells a fake server what to do.
-async fn control(method: Method, address: &str, what: &str) {
-    let url = format!("http://{address}:8080/control/{what}");
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let told = client
-        .request(method, url)
-        .send()
-        .await
-        .expect("a fake server that answers");
+pub async fn control(method: Method, address: &str, what: &str) {
+    let told = tell(method, address, what).await.expect("a fake server that answers");
     assert!(told.status().is_success(), "{told:?}");
+}
+
+async fn tell(method: Method, address: &str, what: &str) -> reqwest::Result<reqwest::Response> {
+    let url = format!("http://{address}:8080/control/{what}");
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    client.request(method, url).send().await
 }
 
 impl Drop for Tenant {

@@ -23,8 +23,8 @@ async fn begin(name: &str) -> Tenant {
 }
 
 /// The end that a job has that nobody disturbs: every condition with its reason, each row once, nothing left.
-async fn ends_as_if_undisturbed(tenant: &Tenant) {
-    tenant.complete("job", &rows()).await;
+pub async fn ends_as_if_undisturbed(tenant: &Tenant, rows: &str) {
+    tenant.complete("job", rows).await;
     let job = tenant.job("job").await;
     let mut told: Vec<_> = conditions(&job)
         .iter()
@@ -66,7 +66,7 @@ async fn killed_when_the_feeder_is_applied() {
     tenant.create_keys("store-keys", "demo-secret").await;
     tenant.until_received(21).await;
     tenant.release("job", "held").await;
-    ends_as_if_undisturbed(&tenant).await;
+    ends_as_if_undisturbed(&tenant, &rows()).await;
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn killed_when_the_data_set_is_validated_and_no_server_exists() {
     controller.kill_paused().await;
     tenant.until_received(21).await;
     tenant.release("job", "held").await;
-    ends_as_if_undisturbed(&tenant).await;
+    ends_as_if_undisturbed(&tenant, &rows()).await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn killed_while_rows_run() {
     tenant.until_received(21).await;
     Controller::running(&tenant.client).await.kill().await;
     tenant.release("job", "held").await;
-    ends_as_if_undisturbed(&tenant).await;
+    ends_as_if_undisturbed(&tenant, &rows()).await;
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn killed_after_the_last_row_and_before_the_servers_are_deleted() {
         "the servers are gone too early to test this"
     );
     controller.kill_paused().await;
-    ends_as_if_undisturbed(&tenant).await;
+    ends_as_if_undisturbed(&tenant, &rows()).await;
 }
 
 #[tokio::test]
@@ -144,5 +144,5 @@ async fn killed_when_the_servers_are_deleted_and_still_ending() {
         !tenant.server_pods(&job).await.is_empty(),
         "the servers are gone too early to test this"
     );
-    ends_as_if_undisturbed(&tenant).await;
+    ends_as_if_undisturbed(&tenant, &rows()).await;
 }

@@ -1,6 +1,8 @@
 //! Tests that stop, change or remove the operator while jobs run. They run one at a time, and nothing else beside them.
 
+mod cluster_faults;
 mod controller_killed;
+mod crash_points;
 mod installation;
 mod process;
 mod standby;
@@ -35,6 +37,21 @@ async fn ready_pods(client: &Client) -> Vec<Pod> {
         is_ready && pod.metadata.deletion_timestamp.is_none()
     });
     pods
+}
+
+/// Has so many controllers run.
+async fn scale(replicas: u32) {
+    let (deployment, replicas) = (format!("deployment/{RELEASE}"), format!("--replicas={replicas}"));
+    must("kubectl", &["--namespace", SYSTEM, "scale", &deployment, &replicas]).await;
+}
+
+/// Has one controller run again, also when a test fails.
+fn scale_back() {
+    let deployment = format!("deployment/{RELEASE}");
+    let scaled = std::process::Command::new("kubectl")
+        .args(["--namespace", SYSTEM, "scale", &deployment, "--replicas=1"])
+        .status();
+    assert!(scaled.is_ok_and(|status| status.success()) || std::thread::panicking());
 }
 
 /// The controller's one pod that runs.

@@ -8,8 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Controller, RELEASE, STARTED_WITHIN, SYSTEM, ready_pods};
-use crate::commands::must;
+use super::{Controller, RELEASE, STARTED_WITHIN, SYSTEM, ready_pods, scale, scale_back};
 use crate::job::Job;
 use crate::rows::chats;
 use crate::tenant::Tenant;
@@ -33,17 +32,8 @@ impl TwoControllers {
 
 impl Drop for TwoControllers {
     fn drop(&mut self) {
-        let deployment = format!("deployment/{RELEASE}");
-        let scaled = std::process::Command::new("kubectl")
-            .args(["--namespace", SYSTEM, "scale", &deployment, "--replicas=1"])
-            .status();
-        assert!(scaled.is_ok_and(|status| status.success()) || std::thread::panicking());
+        scale_back();
     }
-}
-
-async fn scale(replicas: u32) {
-    let (deployment, replicas) = (format!("deployment/{RELEASE}"), format!("--replicas={replicas}"));
-    must("kubectl", &["--namespace", SYSTEM, "scale", &deployment, &replicas]).await;
 }
 
 /// The pod of the controller that holds the Lease.

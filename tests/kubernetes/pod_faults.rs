@@ -1,0 +1,146 @@
+//! What happens to single pods of a job, from outside: it is told, no row is blamed, and the job comes to its end.
+
+use batch_inference_operator::api::condition::ConditionType;
+use k8s_openapi::api::core::v1::ContainerStateTerminated;
+use serde_json::json;
+
+use super::commands::{must, run};
+use super::job::{FAKE_SERVER, Job};
+use super::rows::{chat, chats};
+use super::tenant::{PATIENCE, Tenant, end_of};
+use super::until::until;
+
+fn rows() -> String {
+    chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}))
+}
+
+#[tokio::test]
+async fn a_server_that_the_kernel_kills_for_its_memory_takes_no_row_with_it() {
+    let tenant = Tenant::start("server-oom").await;
+    tenant.put("rows.jsonl", &rows()).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    tenant.until_received(21).await;
+    let job = tenant.job("job").await;
+    tenant.eat(&tenant.server_pods(&job).await[0]).await;
+    let how = until("the server was killed", PATIENCE, async || {
+        let pod = tenant.server_pods(&job).await.pop()?;
+        let last: Option<ContainerStateTerminated> = pod.status?.container_statuses?.pop()?.last_state?.terminated;
+        last
+    })
+    .await;
+    assert_eq!(how.reason.as_deref(), Some("OOMKilled"), "{how:?}");
+    tenant.until_received(22).await;
+    tenant.release("job", "held").await;
+    let output = tenant.complete("job", &rows()).await;
+    assert_eq!(output.errors, "");
+}
+
+#[tokio::test]
+async fn a_quota_that_is_reached_in_mid_run_is_waited_for_by_name() {
+    let tenant = Tenant::start("quota-reached").await;
+    tenant.put("rows.jsonl", &rows()).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    tenant.until_received(21).await;
+    let job = tenant.job("job").await;
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"},
+                       "spec": {"hard": {"count/pods": "1"}}});
+    tenant.apply(&quota).await;
+    until("the quota counts", PATIENCE, async || {
+        let used = tenant
+            .kubectl(&["get", "resourcequota", "few", "--output", "jsonpath={.status.used}"])
+            .await;
+        used.ok().filter(|used| used.contains('2'))
+    })
+    .await;
+    let server = tenant.server_pods(&job).await.remove(0).metadata.name.expect("a name");
+    tenant.kubectl(&["delete", "pod", &server]).await.expect("a deletion");
+    let told = tenant
+        .until_reason("job", ConditionType::ServersReady, "QuotaExceeded")
+        .await;
+    assert!(told.message.contains("exceeded quota: few"), "{told:?}");
+    tenant
+        .kubectl(&["delete", "resourcequota", "few"])
+        .await
+        .expect("a deletion");
+    tenant.until_received(22).await;
+    tenant.release("job", "held").await;
+    let output = tenant.complete("job", &rows()).await;
+    assert_eq!(output.errors, "");
+    assert_eq!(end_of(&tenant.job("job").await), "Complete: AllRowsSucceeded");
+}
+
+#[tokio::test]
+async fn a_server_whose_device_is_dead_fails_no_row_while_another_one_works() {
+    let tenant = Tenant::start("dead-device").await;
+    let rows = chats(400, &json!({"latency_ms": "200"}));
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&Job::new(&tenant, "job").replicas(2)).await;
+    let job = tenant.job("job").await;
+    let dead = until("two servers with rows", PATIENCE, async || {
+        let busy: std::collections::BTreeSet<_> = tenant.recorder.events().into_iter().map(|event| event.pod).collect();
+        let pods = tenant.server_pods(&job).await;
+        let is_busy =
+            |pod: &k8s_openapi::api::core::v1::Pod| pod.metadata.name.as_ref().is_some_and(|name| busy.contains(name));
+        (busy.len() == 2).then(|| pods.into_iter().find(is_busy)).flatten()
+    })
+    .await;
+    tenant.fail_every_row(&dead).await;
+    let output = tenant.complete("job", &rows).await;
+    assert_eq!(output.errors, "");
+}
+
+#[tokio::test]
+async fn an_image_that_its_registry_does_not_have_ends_the_job() {
+    let tenant = Tenant::start("no-image").await;
+    tenant.put("rows.jsonl", &rows()).await;
+    // A registry that knows of nothing, on the node itself: from there images are pulled without TLS.
+    let registry = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "empty-registry", "namespace": "test-store"},
+    "spec": {"hostNetwork": true, "containers": [
+        {"name": "registry", "image": FAKE_SERVER, "args": ["-m", "none", "--host", "127.0.0.1", "--port", "5099"]},
+    ]}});
+    run("kubectl", &["apply", "--filename", "-"], &registry.to_string())
+        .await
+        .expect("a registry");
+    let job = Job::new(&tenant, "job").set("/server/image", json!("localhost:5099/no-such-image:1"));
+    tenant.submit(&job).await;
+    let waits = tenant
+        .until_reason("job", ConditionType::ServersReady, "ImagePullFailed")
+        .await;
+    assert!(waits.message.contains("localhost:5099/no-such-image:1"), "{waits:?}");
+    let ended = tenant.end("job").await;
+    assert_eq!(end_of(&ended), "Failed: ImagePullFailed");
+    must(
+        "kubectl",
+        &[
+            "--namespace",
+            "test-store",
+            "delete",
+            "pod",
+            "empty-registry",
+            "--wait=false",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_whose_disk_is_too_small_is_named_and_ends_the_job() {
+    let tenant = Tenant::start("small-disk").await;
+    tenant.put("rows.jsonl", &rows()).await;
+    let script = "head -c 8000000 /dev/zero >/weights/model; sleep 600";
+    let volume = json!({"name": "weights", "emptyDir": {"sizeLimit": "1Mi"}});
+    let container = json!({"name": "server", "command": ["sh", "-c", script],
+                           "volumeMounts": [{"name": "weights", "mountPath": "/weights"}]});
+    let job = Job::new(&tenant, "job")
+        .set("/server/image", json!("localhost/base:bookworm"))
+        .set(
+            "/server/podTemplate",
+            json!({"spec": {"volumes": [volume], "containers": [container]}}),
+        );
+    tenant.submit(&job).await;
+    let waits = tenant
+        .until_reason("job", ConditionType::ServersReady, "EphemeralStorageExceeded")
+        .await;
+    assert!(waits.message.contains("\"weights\""), "{waits:?}");
+    assert_eq!(end_of(&tenant.end("job").await), "Failed: EphemeralStorageExceeded");
+}
