@@ -8,6 +8,8 @@ use tokio::time::Instant;
 const MOST_SAMPLES: usize = 128;
 /// Rows become durable a segment at a time: over less than this a pace says little.
 const SHORTEST: Duration = Duration::from_secs(10);
+/// Answers differ in length: a pace of fewer rows is off by more than a few percent.
+const ENOUGH_ROWS: u64 = 800;
 
 /// Counts of finished rows since the first of this start.
 #[derive(Debug)]
@@ -51,14 +53,17 @@ impl Estimate {
         }
     }
 
-    /// How long the rows up to `total` take, at the pace of the second half of the time: servers may have come or gone since.
+    /// How long the rows up to `total` take, at the pace of the second half of the time: servers may have come or gone since. Where that
+    /// half has few rows, it looks back further.
     #[must_use]
     pub fn left(&self, now: Instant, finished: u64, total: u64) -> Option<Duration> {
         let (first, _) = *self.samples.first()?;
         let half = now.duration_since(first) / 2;
         let window = half.max(SHORTEST);
-        let mut latest_first = self.samples.iter().rev();
-        let (from, before) = latest_first.find(|(at, _)| now.duration_since(*at) >= window)?;
+        let is_long = |sample: &&(Instant, u64)| now.duration_since(sample.0) >= window;
+        let is_enough = |sample: &&(Instant, u64)| is_long(sample) && finished.saturating_sub(sample.1) >= ENOUGH_ROWS;
+        let oldest = self.samples.first().filter(is_long);
+        let (from, before) = self.samples.iter().rev().find(is_enough).or(oldest)?;
         let rows = finished.checked_sub(*before).filter(|rows| *rows > 0)?;
         let millis =
             now.duration_since(*from).as_millis() * u128::from(total.saturating_sub(finished)) / u128::from(rows);
@@ -128,8 +133,7 @@ mod tests {
         let seed = rand::random::<u64>();
         println!("seed {seed}");
         let mut dice = StdRng::seed_from_u64(seed);
-        // Of a few rows to a slot, the short ones come first, and say little of the others.
-        for rows in [2_000, 5_000, 50_000] {
+        for rows in [1_000, 2_000, 5_000, 50_000] {
             let finished = finished_at(rows, &mut dice);
             let end = finished[rows - 1] / 1000;
             let (start, mut estimate) = (Instant::now(), Estimate::new(0));
@@ -138,7 +142,8 @@ mod tests {
                 let durable = finished.partition_point(|at| *at < second / 5 * 5_000);
                 let now = start + SECOND * u32::try_from(second).expect("in range");
                 estimate.sample(now, durable as u64);
-                if durable * 10 >= rows {
+                // Of fewer rows no pace is certain: their lengths differ too much.
+                if durable * 10 >= rows && durable >= 500 {
                     let left = estimate.left(now, durable as u64, rows as u64).expect("an estimate");
                     let error = (second + left.as_secs()).abs_diff(end);
                     assert!(
@@ -155,6 +160,13 @@ mod tests {
         let faster = |second: u32| u64::from(second.min(100) + second.saturating_sub(100) * 10);
         let left = seconds_left(220, 10_000, faster).unwrap();
         assert!((850..900).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_pace_of_few_rows_looks_further_back() {
+        let slower = |second: u32| u64::from(second.min(100)) + u64::from(second.saturating_sub(100)) * 6 / 10;
+        let left = seconds_left(200, 320, slower).unwrap();
+        assert!((195..=205).contains(&left), "of 160 rows in 200 s: {left}");
     }
 
     #[test]
