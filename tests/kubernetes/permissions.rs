@@ -8,7 +8,7 @@ use super::job::Job;
 use super::tenant::Tenant;
 
 /// Namespaces of tests that edit children, scale or suspend a job or create it anew, so that children are written again.
-const REWRITTEN: [&str; 8] = [
+const REWRITTEN: [&str; 9] = [
     "test-edited",
     "test-deletion",
     "test-spec-changes",
@@ -16,6 +16,7 @@ const REWRITTEN: [&str; 8] = [
     "test-suspended",
     "test-made-suspended",
     "test-tail",
+    "test-dead-device",
     "test-server-deleted",
 ];
 const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
