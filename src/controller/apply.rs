@@ -1,17 +1,13 @@
 //! Writes children: the only step that does. What is already as wanted is not sent.
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::as_wanted::AsWanted;
 use super::cache::Cache;
-use super::cache::kept::has_ended;
-use super::children::{Children, Workloads};
+use super::children::{Children, Kind, Workloads, has_ended};
 use super::decide::{Decision, FeederWanted};
 use super::exactly::{delete_exactly, of_uid};
 use super::unchanged::is_unchanged;
@@ -135,14 +131,7 @@ impl Writer<'_> {
     }
 
     /// Makes a child that is read only when its version is another than when it was last as it should be.
-    async fn make_by_version<K>(self, wanted: Option<&K>) -> Result<(), Stop>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Serialize
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
+    async fn make_by_version<K: Kind>(self, wanted: Option<&K>) -> Result<(), Stop> {
         let Some(wanted) = wanted else { return Ok(()) };
         let job = self.job.uid().unwrap_or_default();
         let version = self.cache.version::<K>(&job);
@@ -159,14 +148,7 @@ impl Writer<'_> {
     }
 
     /// Makes a child as wanted; its version then.
-    async fn make_one<K>(self, wanted: &K, found: Option<&K>) -> Result<Option<String>, Stop>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Serialize
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
+    async fn make_one<K: Kind>(self, wanted: &K, found: Option<&K>) -> Result<Option<String>, Stop> {
         if let Some(found) = found {
             if let Some(wait) = self.in_the_way::<K>(found.meta()) {
                 return Err(Stop::Obstacle(Obstacle::Waits(wait)));
@@ -211,14 +193,7 @@ impl Writer<'_> {
         }
     }
 
-    async fn send<K>(self, wanted: &K, params: &PatchParams) -> Result<Option<String>, Stop>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Serialize
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
+    async fn send<K: Kind>(self, wanted: &K, params: &PatchParams) -> Result<Option<String>, Stop> {
         let name = wanted.name_any();
         let source = match self.api::<K>().patch(&name, params, &Patch::Apply(wanted)).await {
             Ok(written) => return Ok(written.resource_version()),
@@ -231,10 +206,7 @@ impl Writer<'_> {
     }
 
     /// Deletes a child of this job; one that is gone or going is left alone.
-    async fn remove<K>(self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-    {
+    async fn remove<K: Kind>(self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError> {
         let Some(found) = found.filter(|found| self.in_the_way::<K>(found.meta()).is_none()) else {
             return Ok(());
         };
@@ -243,10 +215,7 @@ impl Writer<'_> {
         deleted.map_err(|source| self.error::<K>("delete", name, source))
     }
 
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
+    fn api<K: Kind>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.job.namespace().unwrap_or_default())
     }
 

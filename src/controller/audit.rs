@@ -5,18 +5,16 @@
 //! labels and marks is never touched.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::core::{DeserializeGuard, ObjectList, PartialObjectMeta};
 use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
+use super::children::Kind;
 use super::exactly::{delete_exactly, of_uid};
 use super::reconcile::is_finished;
 use super::serve::Metrics;
@@ -66,10 +64,7 @@ async fn living_jobs(client: &Client) -> kube::Result<BTreeSet<String>> {
     Ok(living)
 }
 
-async fn list<K>(client: &Client) -> kube::Result<Vec<PartialObjectMeta<K>>>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+async fn list<K: Kind>(client: &Client) -> kube::Result<Vec<PartialObjectMeta<K>>> {
     let api: Api<K> = Api::all(client.clone());
     let labels = format!(
         "{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={},{LABEL_JOB_UID}",
@@ -103,15 +98,12 @@ async fn each_page<T: Clone>(
     }
 }
 
-async fn remove_strays<K>(
+async fn remove_strays<K: Kind>(
     client: &Client,
     metrics: &Metrics,
     found: Vec<PartialObjectMeta<K>>,
     living: &BTreeSet<String>,
-) -> kube::Result<()>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+) -> kube::Result<()> {
     for stray in found.iter().filter(|object| is_stray(*object, living)) {
         let (kind, namespace, name) = (K::kind(&()), stray.namespace().unwrap_or_default(), stray.name_any());
         tracing::warn!(%kind, %namespace, %name, "a server has no living job, and is removed");

@@ -1,10 +1,41 @@
 //! A job's child objects: as they should be, or as they are.
 
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::Resource;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A kind of object in a namespace that can be read, watched and written.
+pub trait Kind:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Serialize
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+        + Send
+        + Sync
+        + 'static
+{
+}
 
 /// The children of one job, as [`super::build`] wants them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,4 +61,15 @@ pub struct Workloads {
     pub feeder: Option<Job>,
     /// The model servers; absent when none is needed.
     pub servers: Option<Deployment>,
+}
+
+/// Whether a feeder's Job has ended: its spec is not looked at any more.
+#[must_use]
+pub fn has_ended(feeder: &Job) -> bool {
+    let conditions = feeder
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut ends = conditions.filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
+    ends.any(|condition| condition.status == "True")
 }

@@ -1,7 +1,5 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::decide::{End, Plan, View};
 use super::evicted::why_evicted;
 use super::lost::node_lost;
@@ -13,25 +11,25 @@ use crate::api::wait::Wait;
 
 impl View<'_> {
     /// What the conditions say from now on. One that is not named stays as it is.
-    pub(super) fn conditions(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> Vec<ConditionUpdate> {
-        let mut updates = self.progress_conditions(plan, end, now);
+    pub(super) fn conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
+        let mut updates = self.progress_conditions(plan, end);
         updates.extend(self.suspended(plan));
         updates.extend(end_conditions(end));
         updates
     }
 
-    fn progress_conditions(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> Vec<ConditionUpdate> {
-        let mut updates = vec![self.reconciling(plan, end, now), self.validated(plan, end, now)];
+    fn progress_conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
+        let mut updates = vec![self.reconciling(plan, end), self.validated(plan, end)];
         // An end may take back that the data set is good; what was said while it was must not stay as it is.
         let was_said = self.condition(ConditionType::ServersReady).is_some();
         if self.is_validated(end) || (end.is_some() && was_said) {
-            updates.push(self.servers_ready(plan, now));
-            updates.push(self.results_available(plan, end, now));
+            updates.push(self.servers_ready(plan));
+            updates.push(self.results_available(plan, end));
         }
         // An end is written before it is carried out, and a job whose GPUs are said to be released is not looked at again.
         let is_carried_out = !end.is_some_and(|end| end.is_new);
         if is_carried_out && (self.is_validated(end) || end.is_some()) {
-            updates.push(self.gpus_released(plan.servers, now));
+            updates.push(self.gpus_released(plan.servers));
         }
         updates
     }
@@ -56,7 +54,7 @@ impl View<'_> {
         ))
     }
 
-    fn reconciling(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> ConditionUpdate {
+    fn reconciling(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
         if let Some(end) = end {
             return ConditionUpdate::new(ConditionType::Reconciling, false, Reason::Ended, end.reason.as_str());
         }
@@ -77,16 +75,16 @@ impl View<'_> {
                 "the job is suspended",
             );
         }
-        let wait = self.feeder_wait(now);
+        let wait = self.feeder_wait();
         ConditionUpdate::new(ConditionType::Reconciling, true, wait.reason, wait.explain())
     }
 
     /// Why the feeder's pod does not run.
-    fn feeder_pod_wait(&self, now: Timestamp) -> Option<Wait> {
+    fn feeder_pod_wait(&self) -> Option<Wait> {
         let pods = &self.observed.feeder_pods;
         why_pods_wait(Program::Feeder, pods)
             .or_else(|| why_evicted(pods))
-            .or_else(|| self.feeder_pod_missing(now))
+            .or_else(|| self.feeder_pod_missing())
     }
 
     /// What the feeder says that it waits for.
@@ -97,14 +95,14 @@ impl View<'_> {
     }
 
     /// Why the feeder has not reported yet.
-    fn feeder_wait(&self, now: Timestamp) -> Wait {
+    fn feeder_wait(&self) -> Wait {
         if let Some(name) = &self.observed.missing_config_map {
             return Wait::new(
                 Reason::ConfigMapMissing,
                 format!("configmap \"{name}\" of spec.dataset.configMap not found"),
             );
         }
-        self.feeder_pod_wait(now)
+        self.feeder_pod_wait()
             .unwrap_or_else(|| Wait::new(Reason::FeederStarting, "the feeder's pod is starting"))
     }
 
@@ -135,7 +133,7 @@ impl View<'_> {
         !taken_back && (before || by_end || feeding)
     }
 
-    fn validated(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> ConditionUpdate {
+    fn validated(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
         let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::Validated, status, reason, message)
         };
@@ -157,11 +155,11 @@ impl View<'_> {
         match (end, self.feeder()) {
             (Some(end), _) => update(false, end.reason, end.message.clone()),
             (None, None) => {
-                let wait = self.feeder_wait(now);
+                let wait = self.feeder_wait();
                 update(false, wait.reason, wait.explain())
             }
             (None, Some(_)) => {
-                if let Some(wait) = self.feeder_pod_wait(now) {
+                if let Some(wait) = self.feeder_pod_wait() {
                     return update(false, wait.reason, wait.explain());
                 }
                 match self.reported_wait() {
@@ -176,7 +174,7 @@ impl View<'_> {
         }
     }
 
-    fn servers_ready(&self, plan: &Plan, now: Timestamp) -> ConditionUpdate {
+    fn servers_ready(&self, plan: &Plan) -> ConditionUpdate {
         let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::ServersReady, status, reason, message)
         };
@@ -202,7 +200,7 @@ impl View<'_> {
             let message = format!("server {first} takes rows and answers none, and its pod is replaced");
             return update(works, Reason::ServerHung, message);
         }
-        let waits = self.why_servers_wait(now);
+        let waits = self.why_servers_wait();
         if ready > 0 {
             let others = waits.filter(|_| ready < wanted);
             let others = others.map_or_else(String::new, |wait| {
@@ -215,23 +213,23 @@ impl View<'_> {
     }
 
     /// Why servers are not ready that should be.
-    fn why_servers_wait(&self, now: Timestamp) -> Option<Wait> {
+    fn why_servers_wait(&self) -> Option<Wait> {
         let pods = &self.observed.server_pods;
         let deployment = self.observed.workloads.servers.as_ref();
         why_pods_wait(self.server(), pods)
             .or_else(|| deployment.and_then(why_pods_are_refused))
             .or_else(|| why_evicted(pods))
-            .or_else(|| node_lost(pods, now))
+            .or_else(|| node_lost(pods, self.now))
     }
 
-    fn gpus_released(&self, servers: Option<i32>, now: Timestamp) -> ConditionUpdate {
+    fn gpus_released(&self, servers: Option<i32>) -> ConditionUpdate {
         let update = |status: bool, reason, message: &str| {
             ConditionUpdate::new(ConditionType::GPUsReleased, status, reason, message)
         };
         if servers.is_some() {
             return update(false, Reason::ServersRunning, "servers are needed for rows");
         }
-        if let Some(wait) = node_lost(&self.observed.server_pods, now) {
+        if let Some(wait) = node_lost(&self.observed.server_pods, self.now) {
             let kind = ConditionType::GPUsReleased;
             return ConditionUpdate::new(kind, ConditionStatus::Unknown, wait.reason, wait.explain());
         }
@@ -246,7 +244,7 @@ impl View<'_> {
     }
 
     /// Once the data set is good, this is where it is told when the feeder or its pod waits: without it there are no results.
-    fn results_available(&self, plan: &Plan, end: Option<&End>, now: Timestamp) -> ConditionUpdate {
+    fn results_available(&self, plan: &Plan, end: Option<&End>) -> ConditionUpdate {
         let update = |status: bool, reason, message: String| {
             ConditionUpdate::new(ConditionType::ResultsAvailable, status, reason, message)
         };
@@ -259,7 +257,7 @@ impl View<'_> {
             Some(Wait::new(Reason::Stopping, stopping.message.clone()))
         };
         let wait = self
-            .feeder_pod_wait(now)
+            .feeder_pod_wait()
             .or_else(|| self.reported_wait())
             .or_else(stopping);
         match wait.filter(|_| end.is_none()) {

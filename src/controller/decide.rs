@@ -73,7 +73,7 @@ pub fn decide(
     settings: &Settings,
     now: Timestamp,
 ) -> Decision {
-    let view = View { job, observed };
+    let view = View { job, observed, now };
     let before = job.status.as_ref().and_then(|status| status.controller.servers.clone());
     let servers_status = count_devices(
         &before.unwrap_or_default(),
@@ -83,7 +83,7 @@ pub fn decide(
     );
     let told = view.written_end().or_else(|| view.reported_end());
     let stopping = match &told {
-        None => view.stopping(now),
+        None => view.stopping(),
         Some(_) => job
             .status
             .as_ref()
@@ -91,8 +91,8 @@ pub fn decide(
     };
     let is_suspended = view.is_suspended(stopping.as_ref());
     let starting = view.starting(is_suspended);
-    let end = told.or_else(|| view.new_end(validated.err(), stopping.as_ref(), &starting, now));
-    let feeder_gone_since = view.feeder_gone_since(now).filter(|_| end.is_none() && !is_suspended);
+    let end = told.or_else(|| view.new_end(validated.err(), stopping.as_ref(), &starting));
+    let feeder_gone_since = view.feeder_gone_since().filter(|_| end.is_none() && !is_suspended);
     let lost_at = feeder_gone_since.map(|since| since + settings.feeder_lost_timeout);
     let is_feeder_lost = lost_at.is_some_and(|lost_at| now >= lost_at);
     let plan = Plan {
@@ -103,8 +103,8 @@ pub fn decide(
         is_suspended: is_suspended && end.is_none(),
         stopping,
     };
-    let deadline = view.deadline(&plan, &starting, lost_at, now).filter(|_| end.is_none());
-    let words = [view.next_loss(now), view.next_word_of_feeder(feeder_gone_since, now)];
+    let deadline = view.deadline(&plan, &starting, lost_at).filter(|_| end.is_none());
+    let words = [view.next_loss(), view.next_word_of_feeder(feeder_gone_since)];
     let deadline = deadline.into_iter().chain(words.into_iter().flatten()).min();
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
     let looks = [
@@ -118,7 +118,7 @@ pub fn decide(
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
-        conditions: view.conditions(&plan, end.as_ref(), now),
+        conditions: view.conditions(&plan, end.as_ref()),
         servers: plan.servers,
         pod_changes: pod_changes(view.feeder(), &observed.server_pods),
         stopping: plan.stopping,
@@ -145,6 +145,14 @@ struct Starting {
     deadline: Option<Timestamp>,
     /// Why they never will be.
     failure: Option<ConfigurationFailure>,
+}
+
+impl Starting {
+    /// When something is to be decided of them.
+    fn due(&self) -> Option<Timestamp> {
+        let failure = self.failure.as_ref().map(|failure| failure.due);
+        self.deadline.into_iter().chain(failure).min()
+    }
 }
 
 /// How long it is until a deadline has passed for certain.
@@ -175,10 +183,11 @@ impl End {
     }
 }
 
-/// A job and what the cluster has for it.
+/// A job and what the cluster has for it, at this moment.
 pub(super) struct View<'a> {
     pub(super) job: &'a BatchInferenceJob,
     pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
 }
 
 impl View<'_> {
@@ -215,23 +224,15 @@ impl View<'_> {
     }
 
     /// When something is due that no watch tells of; a feeder that is gone is lost at `lost_at`.
-    fn deadline(
-        &self,
-        plan: &Plan,
-        starting: &Starting,
-        lost_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let failure_due = starting.failure.as_ref().map(|failure| failure.due);
-        let starts = [starting.deadline, failure_due].map(|at| at.filter(|_| plan.stopping.is_none()));
-        let of_servers = [starts[0], starts[1], lost_at].map(|at| at.filter(|_| plan.servers.is_some()));
-        let of_the_job = [
-            self.active_deadline().filter(|_| plan.stopping.is_none()),
-            plan.stopping
-                .as_ref()
-                .and_then(|stopping| self.feeder_deadline(stopping, now)),
-        ];
-        of_servers.into_iter().chain(of_the_job).flatten().min()
+    fn deadline(&self, plan: &Plan, starting: &Starting, lost_at: Option<Timestamp>) -> Option<Timestamp> {
+        // What a job that is stopped has is enough for it.
+        let of_starts = starting.due().filter(|_| plan.stopping.is_none());
+        let of_servers = [of_starts, lost_at].map(|at| at.filter(|_| plan.servers.is_some()));
+        let of_the_job = match &plan.stopping {
+            None => self.active_deadline(),
+            Some(stopping) => self.feeder_deadline(stopping),
+        };
+        of_servers.into_iter().flatten().chain(of_the_job).min()
     }
 
     /// The condition, when it is there.
@@ -268,26 +269,20 @@ impl View<'_> {
     }
 
     /// An end that the controller comes to itself.
-    fn new_end(
-        &self,
-        refusal: Option<&Wait>,
-        stopping: Option<&Stopping>,
-        starting: &Starting,
-        now: Timestamp,
-    ) -> Option<End> {
+    fn new_end(&self, refusal: Option<&Wait>, stopping: Option<&Stopping>, starting: &Starting) -> Option<End> {
         if let Some(refusal) = refusal.filter(|_| !self.has_what_it_needs()) {
             return Some(End::by_controller(refusal));
         }
         if let Some(stopping) = stopping {
-            return self.end_without_feeder(stopping, now).as_ref().map(End::by_controller);
+            return self.end_without_feeder(stopping).as_ref().map(End::by_controller);
         }
         if !self.servers_needed() {
             return None;
         }
-        if let Some(failure) = starting.failure.as_ref().filter(|failure| now >= failure.due) {
+        if let Some(failure) = starting.failure.as_ref().filter(|failure| self.now >= failure.due) {
             return Some(End::by_controller(&failure.wait));
         }
-        let is_too_late = starting.deadline.is_some_and(|deadline| now >= deadline);
+        let is_too_late = starting.deadline.is_some_and(|deadline| self.now >= deadline);
         is_too_late.then(|| End::by_controller(&self.startup_timeout()))
     }
 
@@ -307,22 +302,22 @@ impl View<'_> {
     }
 
     /// When the next pod that is ending would be on a lost node: it is then said, and nothing else tells of it.
-    fn next_loss(&self, now: Timestamp) -> Option<Timestamp> {
+    fn next_loss(&self) -> Option<Timestamp> {
         let losses = self.observed.server_pods.iter().filter_map(lost_since);
-        losses.filter(|loss| *loss > now).min()
+        losses.filter(|loss| *loss > self.now).min()
     }
 
     /// When more is to be said of a feeder: that it has no pod, or that it is back.
-    fn next_word_of_feeder(&self, gone_since: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    fn next_word_of_feeder(&self, gone_since: Option<Timestamp>) -> Option<Timestamp> {
         let back_at = self.feeder_back_at().filter(|_| gone_since.is_some());
         [self.feeder_pod_due(), back_at]
             .into_iter()
             .flatten()
-            .filter(|at| *at > now)
+            .filter(|at| *at > self.now)
             .min()
     }
 
-    /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
+    /// Whether the job was accepted and nothing need be made for it self.now. A newer operator may refuse what an older one started;
     /// that goes on as it is.
     fn has_what_it_needs(&self) -> bool {
         let found = &self.observed.workloads;

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
-use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Client, ResourceExt};
 
 use super::cache::Cache;
-use super::children::Workloads;
+use super::children::{Kind, Workloads};
+use super::pod_state::has_component;
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, child_name, selector};
 
@@ -100,22 +99,13 @@ pub async fn is_left_behind(client: &Client, job: &BatchInferenceJob) -> Result<
     Ok(pods || replica_sets)
 }
 
-fn has_component(pod: &Pod, component: Component) -> bool {
-    pod.labels()
-        .get(crate::api::names::LABEL_COMPONENT)
-        .is_some_and(|value| value == component.as_str())
-}
-
 struct Reader<'a> {
     client: &'a Client,
     job: &'a BatchInferenceJob,
 }
 
 impl Reader<'_> {
-    async fn get<K>(&self, what: &'static str, name: &str) -> Result<Option<K>, DereferenceError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-    {
+    async fn get<K: Kind>(&self, what: &'static str, name: &str) -> Result<Option<K>, DereferenceError> {
         self.api::<K>()
             .get_opt(name)
             .await
@@ -123,10 +113,7 @@ impl Reader<'_> {
     }
 
     /// Whether there is an object of this kind that belongs to the servers.
-    async fn has_servers<K>(&self, what: &'static str) -> Result<bool, DereferenceError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-    {
+    async fn has_servers<K: Kind>(&self, what: &'static str) -> Result<bool, DereferenceError> {
         let labels = selector(self.job, Component::Server).into_iter();
         let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
         let one = ListParams::default().labels(&labels.join(",")).limit(1);
@@ -151,10 +138,7 @@ impl Reader<'_> {
         Ok(found.is_none().then(|| reference.name.clone()))
     }
 
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
+    fn api<K: Kind>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.job.namespace().unwrap_or_default())
     }
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::cache::kept::has_ended;
+use super::children::has_ended;
 use super::decide::View;
 use super::pod_state::{condition, has_run, running_since};
 use crate::api::reason::Reason;
@@ -17,28 +17,28 @@ const POD_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl View<'_> {
     /// Since when no feeder runs that once ran; none while one runs.
-    pub(super) fn feeder_gone_since(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn feeder_gone_since(&self) -> Option<Timestamp> {
         self.feeder()?;
         let noticed = self.job.status.as_ref()?.controller.feeder_gone_since.as_ref();
         let back_at = self.feeder_back_at();
-        // A clock that is set back must not make it later than now.
+        // A clock that is set back must not make it later than self.now.
         match (noticed, back_at) {
-            (_, Some(back_at)) if back_at <= now => None,
+            (_, Some(back_at)) if back_at <= self.now => None,
             (None, Some(_)) => None,
-            (None, None) => Some(now),
-            (Some(noticed), _) => Some(noticed.0.min(now)),
+            (None, None) => Some(self.now),
+            (Some(noticed), _) => Some(noticed.0.min(self.now)),
         }
     }
 
-    /// From when on a feeder counts as back that runs now.
+    /// From when on a feeder counts as back that runs self.now.
     pub(super) fn feeder_back_at(&self) -> Option<Timestamp> {
         let since = self.observed.feeder_pods.iter().filter_map(works_since).min()?;
         Some(since + BACK_AFTER)
     }
 
     /// That the feeder's Job has no pod, where it should have had one for a while.
-    pub(super) fn feeder_pod_missing(&self, now: Timestamp) -> Option<Wait> {
-        let told_at = self.feeder_pod_due().filter(|due| *due <= now)?;
+    pub(super) fn feeder_pod_missing(&self) -> Option<Wait> {
+        let told_at = self.feeder_pod_due().filter(|due| *due <= self.now)?;
         let name = self.observed.workloads.feeder.as_ref()?.name_any();
         let message = format!("Job {name} has had no pod since {}", told_at - POD_WITHIN);
         Some(Wait::new(Reason::FeederPodMissing, message))

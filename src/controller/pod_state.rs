@@ -1,7 +1,10 @@
-//! What a pod's status says of its life, whoever's pod it is. Pure.
+//! What a pod is of its job, and what its status says of its life, whoever's pod it is. Pure.
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::names::{Component, LABEL_COMPONENT};
 
 /// The condition of a pod that has this status.
 pub(super) fn condition<'a>(pod: &'a Pod, kind: &str, status: &str) -> Option<&'a PodCondition> {
@@ -15,6 +18,13 @@ pub(super) fn condition<'a>(pod: &'a Pod, kind: &str, status: &str) -> Option<&'
 pub(super) fn condition_time(pod: &Pod, kind: &str, status: &str) -> Option<Timestamp> {
     let condition = condition(pod, kind, status)?;
     condition.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// Whether it is of this part of its job.
+pub(super) fn has_component(pod: &Pod, component: Component) -> bool {
+    pod.labels()
+        .get(LABEL_COMPONENT)
+        .is_some_and(|value| value == component.as_str())
 }
 
 pub(super) fn is_ready(pod: &Pod) -> bool {

@@ -10,7 +10,7 @@ use kube::api::{Api, ListParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::as_wanted::AsWanted;
@@ -126,9 +126,15 @@ async fn watch(context: Arc<Context>, shutdown: CancellationToken) {
         return;
     }
     let (jobs, writer) = reflector::store();
+    let deleted_from = Arc::clone(&context);
     let changed = watcher(Api::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .modify(drop_what_nobody_reads)
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(job) = event {
+                deleted_from.as_wanted.forget(&job.uid().unwrap_or_default());
+            }
+        })
         .reflect(writer)
         .applied_objects()
         .inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "the watch of jobs failed"));

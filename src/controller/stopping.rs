@@ -24,7 +24,7 @@ impl View<'_> {
     }
 
     /// The decision that the job ends before its last row: the one that stands, or a new one.
-    pub(super) fn stopping(&self, now: Timestamp) -> Option<Stopping> {
+    pub(super) fn stopping(&self) -> Option<Stopping> {
         let status = self.job.status.as_ref();
         if let Some(stopping) = status.and_then(|status| status.controller.stopping.clone()) {
             let mode = match self.job.spec.shutdown {
@@ -40,13 +40,13 @@ impl View<'_> {
             reason,
             mode,
             message,
-            since: Time(now),
+            since: Time(self.now),
         };
         if let Some(mode) = self.job.spec.shutdown {
             let message = format!("spec.shutdown is {mode:?}");
             return Some(decided(StoppingReason::Cancelled, mode, message));
         }
-        self.active_deadline().filter(|deadline| now >= *deadline)?;
+        self.active_deadline().filter(|deadline| self.now >= *deadline)?;
         let seconds = self.job.spec.active_deadline_seconds.unwrap_or_default();
         let message = format!("the job was active for the {seconds} s of spec.activeDeadlineSeconds");
         Some(decided(StoppingReason::DeadlineExceeded, Shutdown::Terminate, message))
@@ -70,7 +70,7 @@ impl View<'_> {
     }
 
     /// The end of a job that is to end before its last row, where no feeder will write results.
-    pub(super) fn end_without_feeder(&self, stopping: &Stopping, now: Timestamp) -> Option<Wait> {
+    pub(super) fn end_without_feeder(&self, stopping: &Stopping) -> Option<Wait> {
         if self.is_finalizing() {
             return None;
         }
@@ -78,8 +78,8 @@ impl View<'_> {
             let message = format!("{}, before a row was sent; there are no results", stopping.message);
             return Some(Wait::new(stopping.reason.reason(), message));
         }
-        let deadline = self.feeder_deadline(stopping, now)?;
-        (now >= deadline).then(|| {
+        let deadline = self.feeder_deadline(stopping)?;
+        (self.now >= deadline).then(|| {
             let message = format!(
                 "{}, and no feeder could run for ten minutes to write the results: finished rows are kept as segments in the output",
                 stopping.message
@@ -89,11 +89,11 @@ impl View<'_> {
     }
 
     /// Until when a feeder has to run that writes results; none while one runs.
-    pub(super) fn feeder_deadline(&self, stopping: &Stopping, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn feeder_deadline(&self, stopping: &Stopping) -> Option<Timestamp> {
         if self.feeder_back_at().is_some() {
             return None;
         }
-        let since = self.feeder_gone_since(now)?.max(stopping.since.0.min(now));
+        let since = self.feeder_gone_since()?.max(stopping.since.0.min(self.now));
         since.checked_add(FEEDER_RUNS_WITHIN).ok()
     }
 

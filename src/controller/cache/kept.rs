@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::names::{ANNOTATION_JOB, Component, LABEL_COMPONENT, LABEL_JOB_UID};
-use crate::controller::pod_state::has_succeeded;
+use crate::controller::children::has_ended;
+use crate::controller::pod_state::{has_component, has_succeeded};
 use crate::controller::server_pods::DELETION_COST;
 
 /// A feeder whole, while it may still be changed; of one that has ended, only that.
@@ -19,16 +20,6 @@ pub(super) fn feeder(mut feeder: Job) -> Job {
     feeder
 }
 
-/// Whether a feeder's Job has ended: its spec is not looked at any more.
-pub(in crate::controller) fn has_ended(feeder: &Job) -> bool {
-    let conditions = feeder
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let mut ends = conditions.filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
-    ends.any(|condition| condition.status == "True")
-}
-
 /// The servers whole: they do not outlive their rows.
 pub(super) fn servers(mut servers: Deployment) -> Deployment {
     servers.metadata.managed_fields = None;
@@ -38,11 +29,7 @@ pub(super) fn servers(mut servers: Deployment) -> Deployment {
 /// A pod's status, its node, and what its containers are limited to. A feeder's pod that has succeeded says nothing that its Job and
 /// its report do not.
 pub(super) fn pod(mut pod: Pod) -> Option<Pod> {
-    let labels = pod.metadata.labels.as_ref();
-    let is_feeder = labels
-        .and_then(|labels| labels.get(LABEL_COMPONENT))
-        .is_some_and(|component| component == Component::Feeder.as_str());
-    if is_feeder && has_succeeded(&pod) {
+    if has_component(&pod, Component::Feeder) && has_succeeded(&pod) {
         return None;
     }
     pod.metadata = pod_metadata(pod.metadata);

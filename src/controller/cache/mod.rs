@@ -5,34 +5,31 @@
 //! [`super::dereference`] does for what is not here, and for the proof that GPUs are released.
 
 mod by_job;
-pub(super) mod kept;
+mod kept;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::stream::BoxStream;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::Api;
-use kube::core::DeserializeGuard;
-use kube::core::PartialObjectMeta;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use by_job::ByJob;
 
+use super::children::Kind;
 use crate::api::BatchInferenceJob;
 use crate::api::names::{LABEL_MANAGED_BY, MANAGED_BY};
 
@@ -83,15 +80,26 @@ impl Cache {
             changed,
             tasks: JoinSet::new(),
         };
-        watches.whole(client, &self.feeders, &tell, |feeder| Some(kept::feeder(feeder)));
-        watches.whole(client, &self.servers, &tell, |servers| Some(kept::servers(servers)));
-        watches.whole(client, &self.pods, &tell, kept::pod);
-        watches.version::<ServiceAccount>(client, self.versions_of::<ServiceAccount>(), &tell);
-        watches.version::<Role>(client, self.versions_of::<Role>(), &tell);
-        watches.version::<RoleBinding>(client, self.versions_of::<RoleBinding>(), &tell);
-        watches.version::<NetworkPolicy>(client, self.versions_of::<NetworkPolicy>(), &tell);
-        watches.version::<Service>(client, self.versions_of::<Service>(), &tell);
+        watches.add(client, &self.feeders, &tell, |feeder| {
+            Some(Arc::new(kept::feeder(feeder)))
+        });
+        watches.add(client, &self.servers, &tell, |servers| {
+            Some(Arc::new(kept::servers(servers)))
+        });
+        watches.add(client, &self.pods, &tell, |pod| kept::pod(pod).map(Arc::new));
+        self.follow_versions::<ServiceAccount>(client, &mut watches, &tell);
+        self.follow_versions::<Role>(client, &mut watches, &tell);
+        self.follow_versions::<RoleBinding>(client, &mut watches, &tell);
+        self.follow_versions::<NetworkPolicy>(client, &mut watches, &tell);
+        self.follow_versions::<Service>(client, &mut watches, &tell);
         watches
+    }
+
+    fn follow_versions<K: Kind>(&self, client: &Client, watches: &mut Watches, tell: &UnboundedSender<JobRef>) {
+        if let Some(known) = self.versions_of::<K>() {
+            let version = |object: PartialObjectMeta<K>| object.resource_version().map(Into::into);
+            watches.add(client, known, tell, version);
+        }
     }
 
     /// Waits until everything that there was at the start is known.
@@ -134,41 +142,17 @@ impl Cache {
 }
 
 impl Watches {
-    fn whole<K>(
+    /// Watches a kind of child, and holds what `keep` leaves of each.
+    fn add<K: Kind, V: Clone + Send + Sync + 'static>(
         &mut self,
         client: &Client,
-        known: &Arc<ByJob<Arc<K>>>,
+        known: &Arc<ByJob<V>>,
         tell: &UnboundedSender<JobRef>,
-        keep: fn(K) -> Option<K>,
-    ) where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + Sync
-            + 'static,
-    {
+        keep: impl Fn(K) -> Option<V> + Send + 'static,
+    ) {
         let events = watcher(Api::<K>::all(client.clone()), ours()).default_backoff();
-        let known = Arc::clone(known);
-        let keep = move |object: K| keep(object).map(Arc::new);
-        self.tasks.spawn(hear(events.boxed(), known, keep, tell.clone()));
-    }
-
-    fn version<K>(&mut self, client: &Client, known: Option<&Arc<ByJob<Box<str>>>>, tell: &UnboundedSender<JobRef>)
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + Sync
-            + 'static,
-    {
-        let Some(known) = known.map(Arc::clone) else { return };
-        let events = watcher(Api::<PartialObjectMeta<K>>::all(client.clone()), ours()).default_backoff();
-        let keep = |object: PartialObjectMeta<K>| object.resource_version().map(Into::into);
-        self.tasks.spawn(hear(events.boxed(), known, keep, tell.clone()));
+        self.tasks
+            .spawn(hear(events.boxed(), Arc::clone(known), keep, tell.clone()));
     }
 }
 
