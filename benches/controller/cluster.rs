@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -95,6 +96,18 @@ pub async fn for_each<F: Future<Output = ()>>(numbers: std::ops::Range<usize>, w
         .await;
 }
 
+/// The pods that have this label and run, each whenever it changes, with the label's value.
+pub fn running(pods: Api<Pod>, label: &'static str) -> impl Stream<Item = (Pod, String)> {
+    let labelled = watcher::Config::default().labels(label);
+    let pods = watcher(pods, labelled).default_backoff().applied_objects();
+    pods.filter_map(move |pod| {
+        let pod = pod.unwrap();
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let value = pod.labels()[label].clone();
+        std::future::ready((phase == Some("Running")).then_some((pod, value)))
+    })
+}
+
 /// Ends a feeder's pod, as kubelet would.
 pub async fn end_pod(pods: &Api<Pod>, pod: &Pod) {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
@@ -110,11 +123,6 @@ pub async fn end_pod(pods: &Api<Pod>, pod: &Pod) {
     pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(patch))
         .await
         .unwrap();
-}
-
-/// Deletes with all that belongs to it, from the outside in.
-pub fn foreground() -> DeleteParams {
-    DeleteParams::foreground()
 }
 
 /// Waits for what no watch here tells of.

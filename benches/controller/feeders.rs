@@ -1,6 +1,7 @@
 //! Stand-ins for feeders: they report what a feeder reports, when it would, and run no row.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,11 +15,10 @@ use batch_inference_operator::feeder::PROGRESS_INTERVAL;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
-use super::cluster::end_pod;
+use super::cluster::{end_pod, running};
 use super::signals::{Signal, Signals};
 
 const ROWS: i64 = 1000;
@@ -68,28 +68,10 @@ struct All {
 
 impl All {
     async fn serve(self: Arc<Self>) {
-        let ours = watcher::Config::default().labels(LABEL_JOB_UID);
-        let mut pods = watcher(self.pods.clone(), ours)
-            .default_backoff()
-            .applied_objects()
-            .boxed();
-        while let Some(pod) = pods.next().await {
-            let pod = pod.unwrap();
-            let Some(job) = pod.labels().get(LABEL_JOB_UID).cloned() else {
-                continue;
-            };
-            let is_running = pod
-                .status
-                .as_ref()
-                .is_some_and(|status| status.phase.as_deref() == Some("Running"));
-            if !is_running {
-                continue;
-            }
-            if pod
-                .labels()
-                .get(LABEL_COMPONENT)
-                .is_some_and(|component| component == Component::Server.as_str())
-            {
+        let mut pods = pin!(running(self.pods.clone(), LABEL_JOB_UID));
+        while let Some((pod, job)) = pods.next().await {
+            let component = pod.labels().get(LABEL_COMPONENT);
+            if component.is_some_and(|component| component == Component::Server.as_str()) {
                 self.signals.raise(&job, Signal::ServerReady);
             } else if self.seen.lock().unwrap().insert(pod.name_any()) {
                 tokio::spawn(Arc::clone(&self).feed(pod, job));

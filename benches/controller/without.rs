@@ -1,6 +1,7 @@
 //! The same Jobs, Deployments and pods without an operator, as fast as the cluster makes and removes them: the yardstick.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,13 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::cluster::{end_pod, for_each, foreground, namespace};
+use super::cluster::{end_pod, for_each, namespace, running};
 use super::signals::{Signal, Signals};
 
 const NAMESPACE: &str = "without";
@@ -69,21 +70,8 @@ fn name(number: usize) -> String {
 
 impl Cluster {
     async fn watch_pods(self: Arc<Self>) {
-        let mut pods = watcher(self.pods.clone(), watcher::Config::default())
-            .applied_objects()
-            .boxed();
-        while let Some(pod) = pods.next().await {
-            let pod = pod.unwrap();
-            let Some(job) = pod.labels().get(LABEL).cloned() else {
-                continue;
-            };
-            let is_running = pod
-                .status
-                .as_ref()
-                .is_some_and(|status| status.phase.as_deref() == Some("Running"));
-            if !is_running {
-                continue;
-            }
+        let mut pods = pin!(running(self.pods.clone(), LABEL));
+        while let Some((pod, job)) = pods.next().await {
             if pod.name_any().contains("-server-") {
                 self.signals.raise(&job, Signal::ServerReady);
             } else if self.feeders.lock().unwrap().insert(pod.name_any()) {
@@ -97,7 +85,7 @@ impl Cluster {
         self.deployments.create(&PostParams::default(), &servers).await.unwrap();
         self.signals.until(&job, Signal::ServerReady).await;
         self.deployments
-            .delete(&servers.name_any(), &foreground())
+            .delete(&servers.name_any(), &DeleteParams::foreground())
             .await
             .unwrap();
         end_pod(&self.pods, &pod).await;

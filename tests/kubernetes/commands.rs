@@ -50,6 +50,13 @@ pub async fn must(program: &str, arguments: &[&str]) -> String {
     printed.unwrap_or_else(|error| panic!("{program} {} failed: {error}", arguments.join(" ")))
 }
 
+/// Takes something back when a test ends, from a `drop`: it must succeed, unless the test has failed already.
+pub fn take_back(program: &str, arguments: &[&str]) {
+    let mut command = std::process::Command::new(program);
+    let taken_back = command.args(arguments).current_dir(root()).status();
+    assert!(taken_back.is_ok_and(|status| status.success()) || std::thread::panicking());
+}
+
 /// Kills the process of a container at once, as a crash or the kernel would; kubelet may start it again.
 pub async fn kill_container(id: &str) {
     must("tests/cluster/ctr", &["task", "kill", "--signal", "SIGKILL", id]).await;

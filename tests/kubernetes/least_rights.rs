@@ -10,51 +10,36 @@ use super::operator::{RELEASE, SYSTEM};
 use super::rows::{chat, chats};
 use super::tenant::{Tenant, end_of};
 
-/// What an account may do, one line each, without what every account may.
-async fn may(account: &str, namespace: &str) -> String {
-    let who = format!("--as=system:serviceaccount:{account}");
-    let groups = "--as-group=system:authenticated";
-    let all = must(
-        "kubectl",
-        &[
-            "auth",
-            "can-i",
-            "--list",
-            "--no-headers",
-            "--namespace",
-            namespace,
-            &who,
-            groups,
-        ],
-    )
-    .await;
-    let (_, owner) = account.split_once(':').expect("a namespace and a name");
-    let anyone = must(
-        "kubectl",
-        &[
-            "auth",
-            "can-i",
-            "--list",
-            "--no-headers",
-            "--namespace",
-            namespace,
-            "--as=nobody",
-            groups,
-        ],
-    )
-    .await;
+/// What a user may do, one line each.
+async fn may(user: &str, namespace: &str) -> Vec<String> {
+    let who = format!("--as={user}");
+    let list = [
+        "auth",
+        "can-i",
+        "--list",
+        "--no-headers",
+        "--as-group=system:authenticated",
+    ];
+    let listed = must("kubectl", &[&list[..], &["--namespace", namespace, &who]].concat()).await;
     // The API server gives the verbs of several roles in any order.
-    let words = |line: &str| {
+    let in_order = |line: &str| {
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         let (object, verbs) = line.rsplit_once('[').expect("verbs in brackets");
         let mut verbs: Vec<_> = verbs.trim_end_matches(']').split(' ').collect();
         verbs.sort_unstable();
         format!("{object}[{}]", verbs.join(" "))
     };
-    let anyone: Vec<_> = anyone.lines().map(words).collect();
-    let mut own: Vec<_> = all.lines().map(words).filter(|line| !anyone.contains(line)).collect();
+    listed.lines().map(in_order).collect()
+}
+
+/// What an account may do that not everybody may.
+async fn account_may(account: &str, namespace: &str) -> String {
+    let anyone = may("nobody", namespace).await;
+    let mut own = may(&format!("system:serviceaccount:{account}"), namespace).await;
+    own.retain(|line| !anyone.contains(line));
     own.sort();
-    format!("{owner}\n{}\n", own.join("\n"))
+    let (_, name) = account.split_once(':').expect("a namespace and a name");
+    format!("{name}\n{}\n", own.join("\n"))
 }
 
 #[tokio::test]
@@ -69,9 +54,12 @@ async fn both_accounts_may_do_what_they_need_and_a_feeder_only_to_its_own_job() 
     let operator = format!("{SYSTEM}:{RELEASE}");
     insta::assert_snapshot!(
         "may_in_a_namespace_of_jobs",
-        may(&feeder, &tenant.namespace).await + "\n" + &may(&operator, &tenant.namespace).await
+        account_may(&feeder, &tenant.namespace).await + "\n" + &account_may(&operator, &tenant.namespace).await
     );
-    insta::assert_snapshot!("operator_may_in_its_own_namespace", may(&operator, SYSTEM).await);
+    insta::assert_snapshot!(
+        "operator_may_in_its_own_namespace",
+        account_may(&operator, SYSTEM).await
+    );
     // What the list says, tried.
     tenant
         .submit(&Job::new(&tenant, "other").set("/suspend", json!(true)))

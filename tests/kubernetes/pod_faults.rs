@@ -6,18 +6,14 @@ use serde_json::json;
 
 use super::commands::{must, run};
 use super::job::{FAKE_SERVER, Job};
-use super::rows::{chat, chats};
+use super::rows::{chats, twenty_and_one_held};
 use super::tenant::{PATIENCE, Tenant, end_of};
 use super::until::until;
-
-fn rows() -> String {
-    chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}))
-}
 
 #[tokio::test]
 async fn a_server_that_the_kernel_kills_for_its_memory_takes_no_row_with_it() {
     let tenant = Tenant::start("server-oom").await;
-    tenant.put("rows.jsonl", &rows()).await;
+    tenant.put("rows.jsonl", &twenty_and_one_held()).await;
     tenant.submit(&Job::new(&tenant, "job")).await;
     tenant.until_received(21).await;
     let job = tenant.job("job").await;
@@ -31,14 +27,14 @@ async fn a_server_that_the_kernel_kills_for_its_memory_takes_no_row_with_it() {
     assert_eq!(how.reason.as_deref(), Some("OOMKilled"), "{how:?}");
     tenant.until_received(22).await;
     tenant.release("job", "held").await;
-    let output = tenant.complete("job", &rows()).await;
+    let output = tenant.complete("job", &twenty_and_one_held()).await;
     assert_eq!(output.errors, "");
 }
 
 #[tokio::test]
 async fn a_quota_that_is_reached_in_mid_run_is_waited_for_by_name() {
     let tenant = Tenant::start("quota-reached").await;
-    tenant.put("rows.jsonl", &rows()).await;
+    tenant.put("rows.jsonl", &twenty_and_one_held()).await;
     tenant.submit(&Job::new(&tenant, "job")).await;
     tenant.until_received(21).await;
     let job = tenant.job("job").await;
@@ -64,7 +60,7 @@ async fn a_quota_that_is_reached_in_mid_run_is_waited_for_by_name() {
         .expect("a deletion");
     tenant.until_received(22).await;
     tenant.release("job", "held").await;
-    let output = tenant.complete("job", &rows()).await;
+    let output = tenant.complete("job", &twenty_and_one_held()).await;
     assert_eq!(output.errors, "");
     assert_eq!(end_of(&tenant.job("job").await), "Complete: AllRowsSucceeded");
 }
@@ -92,7 +88,7 @@ async fn a_server_whose_device_is_dead_fails_no_row_while_another_one_works() {
 #[tokio::test]
 async fn an_image_that_its_registry_does_not_have_ends_the_job() {
     let tenant = Tenant::start("no-image").await;
-    tenant.put("rows.jsonl", &rows()).await;
+    tenant.put("rows.jsonl", &twenty_and_one_held()).await;
     // A registry that knows of nothing, on the node itself: from there images are pulled without TLS.
     let registry = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "empty-registry", "namespace": "test-store"},
     "spec": {"hostNetwork": true, "containers": [
@@ -126,7 +122,7 @@ async fn an_image_that_its_registry_does_not_have_ends_the_job() {
 #[tokio::test]
 async fn a_server_whose_disk_is_too_small_is_named_and_ends_the_job() {
     let tenant = Tenant::start("small-disk").await;
-    tenant.put("rows.jsonl", &rows()).await;
+    tenant.put("rows.jsonl", &twenty_and_one_held()).await;
     let script = "head -c 8000000 /dev/zero >/weights/model; sleep 600";
     let volume = json!({"name": "weights", "emptyDir": {"sizeLimit": "1Mi"}});
     let container = json!({"name": "server", "command": ["sh", "-c", script],

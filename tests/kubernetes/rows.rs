@@ -19,3 +19,8 @@ pub fn chats(count: usize, fake: &Value) -> String {
         .map(|number| chat(&format!("row-{number}"), "", fake) + "\n")
         .collect()
 }
+
+/// Twenty rows that are answered at once and one that is held, as `held`.
+pub fn twenty_and_one_held() -> String {
+    chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}))
+}

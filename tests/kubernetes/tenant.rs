@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::commands::{Printed, run};
@@ -287,22 +287,14 @@ impl Tenant {
 
     /// Lets a server answer every row with a fault of its own, and be healthy all the same.
     pub async fn fail_every_row(&self, pod: &Pod) {
-        let url = format!("http://{}:8080/control/storm", address(pod));
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let storm = json!({"status": 500, "retryAfter": null, "turnedAway": 1, "of": 1});
-        let told = client
-            .put(url)
-            .json(&storm)
-            .send()
-            .await
-            .expect("a fake server that answers");
-        assert!(told.status().is_success(), "{told:?}");
+        tell(to(Method::PUT, &address(pod), "storm").json(&storm)).await;
     }
 
     /// Lets a server use more memory than it may: the kernel kills it.
     pub async fn eat(&self, pod: &Pod) {
         // It does not live to answer.
-        let _ = tell(Method::POST, &address(pod), "eat").await;
+        let _ = to(Method::POST, &address(pod), "eat").send().await;
     }
 
     /// How often each row was received, over all servers that ever were.
@@ -328,14 +320,17 @@ pub fn address(pod: &Pod) -> String {
 
 /// Tells a fake server what to do.
 pub async fn control(method: Method, address: &str, what: &str) {
-    let told = tell(method, address, what).await.expect("a fake server that answers");
+    tell(to(method, address, what)).await;
+}
+
+async fn tell(request: RequestBuilder) {
+    let told = request.send().await.expect("a fake server that answers");
     assert!(told.status().is_success(), "{told:?}");
 }
 
-async fn tell(method: Method, address: &str, what: &str) -> reqwest::Result<reqwest::Response> {
-    let url = format!("http://{address}:8080/control/{what}");
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    client.request(method, url).send().await
+fn to(method: Method, address: &str, what: &str) -> RequestBuilder {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    client.request(method, format!("http://{address}:8080/control/{what}"))
 }
 
 impl Drop for Tenant {

@@ -6,12 +6,11 @@ use batch_inference_operator::api::BatchInferenceJob;
 use batch_inference_operator::api::condition::ConditionType;
 use k8s_openapi::api::core::v1::Pod;
 use reqwest::Method;
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::commands::{must, run};
+use crate::commands::{must, run, take_back};
 use crate::job::Job;
-use crate::rows::{chat, chats};
+use crate::rows::twenty_and_one_held;
 use crate::tenant::{PATIENCE, Tenant, address, condition, control};
 use crate::until::until;
 
@@ -33,11 +32,7 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let root = crate::commands::root();
-        let started = std::process::Command::new(root.join("tests/cluster/part"))
-            .args(["start", self.0])
-            .status();
-        assert!(started.is_ok_and(|status| status.success()) || std::thread::panicking());
+        take_back("tests/cluster/part", &["start", self.0]);
     }
 }
 
@@ -51,7 +46,7 @@ async fn api_server_is_back() {
 /// A job that has answered twenty rows and holds one; the job, and its server's pod.
 async fn held(name: &str) -> (Tenant, String, BatchInferenceJob, Pod) {
     let tenant = Tenant::start(name).await;
-    let rows = chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}));
+    let rows = twenty_and_one_held();
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&Job::new(&tenant, "job")).await;
     tenant.until_received(21).await;
@@ -153,9 +148,6 @@ struct Cordoned;
 
 impl Drop for Cordoned {
     fn drop(&mut self) {
-        let uncordoned = std::process::Command::new("kubectl")
-            .args(["uncordon", "node-1"])
-            .status();
-        assert!(uncordoned.is_ok_and(|status| status.success()) || std::thread::panicking());
+        take_back("kubectl", &["uncordon", "node-1"]);
     }
 }

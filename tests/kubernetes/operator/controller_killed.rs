@@ -7,18 +7,13 @@ use serde_json::json;
 
 use super::Controller;
 use crate::job::Job;
-use crate::rows::{chat, chats};
+use crate::rows::twenty_and_one_held;
 use crate::tenant::{PATIENCE, Tenant, conditions};
 use crate::until::until;
 
-/// Twenty rows that are answered at once and one that is held.
-fn rows() -> String {
-    chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}))
-}
-
 async fn begin(name: &str) -> Tenant {
     let tenant = Tenant::start(name).await;
-    tenant.put("rows.jsonl", &rows()).await;
+    tenant.put("rows.jsonl", &twenty_and_one_held()).await;
     tenant
 }
 
@@ -57,7 +52,7 @@ fn feeder_says(job: &BatchInferenceJob, servers_needed: bool) -> bool {
 #[tokio::test]
 async fn killed_when_the_feeder_is_applied() {
     let tenant = Tenant::without_keys("killed-1").await;
-    tenant.put("rows.jsonl", &rows()).await;
+    tenant.put("rows.jsonl", &twenty_and_one_held()).await;
     // Without its keys the feeder does not start, so the job stays at this point.
     tenant.submit(&Job::new(&tenant, "job")).await;
     let job = tenant.job("job").await;
@@ -66,7 +61,7 @@ async fn killed_when_the_feeder_is_applied() {
     tenant.create_keys("store-keys", "demo-secret").await;
     tenant.until_received(21).await;
     tenant.release("job", "held").await;
-    ends_as_if_undisturbed(&tenant, &rows()).await;
+    ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }
 
 #[tokio::test]
@@ -87,7 +82,7 @@ async fn killed_when_the_data_set_is_validated_and_no_server_exists() {
     controller.kill_paused().await;
     tenant.until_received(21).await;
     tenant.release("job", "held").await;
-    ends_as_if_undisturbed(&tenant, &rows()).await;
+    ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }
 
 #[tokio::test]
@@ -97,7 +92,7 @@ async fn killed_while_rows_run() {
     tenant.until_received(21).await;
     Controller::running(&tenant.client).await.kill().await;
     tenant.release("job", "held").await;
-    ends_as_if_undisturbed(&tenant, &rows()).await;
+    ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }
 
 #[tokio::test]
@@ -116,7 +111,7 @@ async fn killed_after_the_last_row_and_before_the_servers_are_deleted() {
         "the servers are gone too early to test this"
     );
     controller.kill_paused().await;
-    ends_as_if_undisturbed(&tenant, &rows()).await;
+    ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }
 
 #[tokio::test]
@@ -144,5 +139,5 @@ async fn killed_when_the_servers_are_deleted_and_still_ending() {
         !tenant.server_pods(&job).await.is_empty(),
         "the servers are gone too early to test this"
     );
-    ends_as_if_undisturbed(&tenant, &rows()).await;
+    ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }

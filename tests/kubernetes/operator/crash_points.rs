@@ -20,7 +20,6 @@ use kube::client::{Body, ClientBuilder};
 use kube::{Api, Client, Config};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
@@ -28,7 +27,7 @@ use tower::{Layer, Service};
 use super::controller_killed::ends_as_if_undisturbed;
 use super::{RELEASE, SYSTEM, scale};
 use crate::job::Job;
-use crate::rows::{chat, chats};
+use crate::rows::twenty_and_one_held;
 use crate::tenant::Tenant;
 
 const SEEDS: u64 = 2;
@@ -60,7 +59,7 @@ fn number(name: &str) -> Option<u64> {
 /// A job from its beginning to its end, with controllers that die; at which writes they did.
 async fn one_life(seed: u64, settings: Settings) -> BTreeMap<String, u32> {
     let tenant = Tenant::start(&format!("crash-{seed}")).await;
-    let rows = chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}));
+    let rows = twenty_and_one_held();
     tenant.put("rows.jsonl", &rows).await;
     let fate = Arc::new(Fate {
         dice: Mutex::new(StdRng::seed_from_u64(seed)),

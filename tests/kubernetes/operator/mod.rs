@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container};
+use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container, take_back};
 use super::tenant::container_id;
 use super::until::until;
 
@@ -48,10 +48,10 @@ async fn scale(replicas: u32) {
 /// Has one controller run again, also when a test fails.
 fn scale_back() {
     let deployment = format!("deployment/{RELEASE}");
-    let scaled = std::process::Command::new("kubectl")
-        .args(["--namespace", SYSTEM, "scale", &deployment, "--replicas=1"])
-        .status();
-    assert!(scaled.is_ok_and(|status| status.success()) || std::thread::panicking());
+    take_back(
+        "kubectl",
+        &["--namespace", SYSTEM, "scale", &deployment, "--replicas=1"],
+    );
 }
 
 /// The controller's one pod that runs.
