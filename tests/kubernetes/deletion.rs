@@ -16,11 +16,7 @@ async fn deleting_a_running_job_removes_every_child_and_keeps_what_is_in_the_buc
     let rows = chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&Job::new(&tenant, "deleted")).await;
-    let twenty_durable = |job: &batch_inference_operator::api::BatchInferenceJob| {
-        let progress = job.status.as_ref().and_then(|status| status.reported.progress.as_ref());
-        progress.is_some_and(|progress| progress.completed == 20)
-    };
-    tenant.until_job("deleted", "20 rows", twenty_durable).await;
+    tenant.until_completed("deleted", 20).await;
     let before = tenant.list("deleted/").await;
     assert!(before.iter().any(|key| key.contains("/segments/")), "{before:?}");
 

@@ -22,11 +22,7 @@ async fn in_flight(tenant: &Tenant, job: Job, name: &str) -> String {
     let rows = twenty_and_one();
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&job).await;
-    let twenty_durable = |job: &BatchInferenceJob| {
-        let progress = job.status.as_ref().and_then(|status| status.reported.progress.as_ref());
-        progress.is_some_and(|progress| progress.completed == 20)
-    };
-    tenant.until_job(name, "20 rows", twenty_durable).await;
+    tenant.until_completed(name, 20).await;
     rows
 }
 
@@ -153,6 +149,26 @@ async fn stop_waits_for_the_rows_in_flight() {
     tenant.until_job("stopped", "it stops", is_stopping).await;
     tenant.release("stopped", "held").await;
     tenant.complete("stopped", &rows).await;
+}
+
+#[tokio::test]
+async fn a_job_that_stops_may_still_be_terminated() {
+    let tenant = Tenant::start("stopped-terminated").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "job"), "job").await;
+    patch(&tenant, "job", &json!({"shutdown": "Stop"})).await;
+    let stopping = |job: &BatchInferenceJob| job.status.as_ref()?.controller.stopping.clone();
+    let job = tenant.until_job("job", "it stops", |job| stopping(job).is_some()).await;
+    let first = stopping(&job).expect("a decision");
+    patch(&tenant, "job", &json!({"shutdown": "Terminate"})).await;
+    let job = tenant.end("job").await;
+    assert_eq!(end_of(&job), "Failed: Cancelled");
+    assert_eq!(
+        stopping(&job).map(|decision| (decision.reason, decision.since)),
+        Some((first.reason, first.since))
+    );
+    let output = tenant.output("job").await;
+    output.prove(&rows);
+    assert_eq!(count_codes(&output.errors, "batch_cancelled"), 1);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::commands::{must, run};
 use super::job::{FAKE_SERVER, Job};
 use super::rows::{chats, twenty_and_one_held};
-use super::tenant::{PATIENCE, Tenant, end_of};
+use super::tenant::{PATIENCE, Tenant, container_id, end_of};
 use super::until::until;
 
 #[tokio::test]
@@ -29,6 +29,32 @@ async fn a_server_that_the_kernel_kills_for_its_memory_takes_no_row_with_it() {
     tenant.release("job", "held").await;
     let output = tenant.complete("job", &twenty_and_one_held()).await;
     assert_eq!(output.errors, "");
+}
+
+#[tokio::test]
+async fn a_feeder_that_the_kernel_kills_for_its_memory_goes_on_where_it_was() {
+    let tenant = Tenant::start("feeder-oom").await;
+    let rows = twenty_and_one_held();
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    let job = tenant.until_completed("job", 20).await;
+    let feeder = container_id(&tenant.feeder_pod(&job).await, "feeder").expect("a feeder that runs");
+    must("tests/cluster/out-of-memory", &[&feeder]).await;
+    let how = until("the feeder was killed", PATIENCE, async || {
+        let pod = tenant.feeder_pod(&job).await;
+        pod.status?.container_statuses?.pop()?.last_state?.terminated
+    })
+    .await;
+    assert_eq!(how.reason.as_deref(), Some("OOMKilled"), "{how:?}");
+    tenant.until_received(22).await;
+    tenant.release("job", "held").await;
+    tenant.complete("job", &rows).await;
+    let twice: Vec<_> = tenant
+        .received()
+        .into_iter()
+        .filter(|(_, received)| *received > 1)
+        .collect();
+    assert_eq!(twice, [("held".to_owned(), 2)]);
 }
 
 #[tokio::test]

@@ -82,10 +82,15 @@ impl Tenant {
 
     /// Makes a Secret with the store's keys, right ones when the secret key is `demo-secret`.
     pub async fn create_keys(&self, name: &str, secret_key: &str) {
+        self.create_keys_of(name, "demo", secret_key).await;
+    }
+
+    /// Makes a Secret with the keys of a user of the store.
+    pub async fn create_keys_of(&self, name: &str, access_key: &str, secret_key: &str) {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
             "stringData": {
-                "AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_ENDPOINT_URL": self.endpoint,
+                "AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_ENDPOINT_URL": self.endpoint,
             },
         });
         self.apply(&secret).await;
@@ -204,6 +209,16 @@ impl Tenant {
             wanted(&job).then_some(job)
         })
         .await
+    }
+
+    /// Waits until so many rows are said to be finished.
+    pub async fn until_completed(&self, name: &str, rows: i64) -> BatchInferenceJob {
+        let completed = |job: &BatchInferenceJob| {
+            let progress = job.status.as_ref().and_then(|status| status.reported.progress.as_ref());
+            progress.is_some_and(|progress| progress.completed == rows)
+        };
+        self.until_job(name, &format!("{rows} rows are finished"), completed)
+            .await
     }
 
     /// Waits for a condition to have a reason.

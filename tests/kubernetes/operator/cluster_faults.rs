@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use reqwest::Method;
 use tokio::time::{Instant, sleep};
 
+use crate::audit::requests;
 use crate::commands::{must, run, take_back};
 use crate::job::Job;
 use crate::rows::twenty_and_one_held;
@@ -62,6 +63,7 @@ async fn an_api_server_that_is_away_stops_no_row_and_the_gpus_go_when_it_is_back
         .and_then(|text| text.parse().ok());
     let away = away.map_or(AWAY, Duration::from_secs);
     let (tenant, rows, job, server) = held("api-away").await;
+    let known = job.metadata.resource_version.clone().expect("a version");
     let stopped = Stopped::part("kube-apiserver").await;
     let begin = Instant::now();
     control(Method::POST, &address(&server), "release/held").await;
@@ -71,6 +73,7 @@ async fn an_api_server_that_is_away_stops_no_row_and_the_gpus_go_when_it_is_back
     .await;
     sleep(away.saturating_sub(begin.elapsed())).await;
     drop(stopped);
+    let lists = lists_of_jobs().len();
     api_server_is_back().await;
     let back = Instant::now();
     until("no server is left", RELEASED_WITHIN, async || {
@@ -80,6 +83,36 @@ async fn an_api_server_that_is_away_stops_no_row_and_the_gpus_go_when_it_is_back
     eprintln!("servers were gone {:?} after the API server was back", back.elapsed());
     tenant.complete("job", &rows).await;
     assert!(tenant.received().values().all(|received| *received == 1));
+    is_expired(&known).await;
+    let again = &lists_of_jobs()[lists..];
+    assert!(
+        again.iter().any(|user| user.ends_with(":batch-inference-operator")),
+        "{again:?}"
+    );
+}
+
+/// Whoever listed jobs, request by request.
+fn lists_of_jobs() -> Vec<String> {
+    let listed = requests(|user| user.starts_with("system:serviceaccount:")).into_iter();
+    let listed = listed.filter(|request| {
+        let object = request.object_ref.as_ref();
+        request.verb == "list" && object.is_some_and(|object| object.resource == "batchinferencejobs")
+    });
+    listed.map(|request| request.user.username).collect()
+}
+
+/// A watch from a version that the API server knew before it ended is answered with 410: all is to be listed anew.
+async fn is_expired(version: &str) {
+    let path = format!(
+        "/apis/batchinference.dev/v1alpha1/batchinferencejobs?watch=1&timeoutSeconds=2&resourceVersion={version}"
+    );
+    let answer = match run("kubectl", &["get", "--raw", &path], "").await {
+        Ok(answer) | Err(answer) => answer,
+    };
+    assert!(
+        answer.contains("410") || answer.contains("too old resource version"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod cluster_faults;
 mod controller_killed;
 mod crash_points;
 mod installation;
+mod late_wishes;
 mod process;
 mod standby;
 mod strays;
