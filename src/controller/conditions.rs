@@ -94,6 +94,26 @@ impl View<'_> {
         Some(Wait::new(reason, feeder.message.clone().unwrap_or_default()))
     }
 
+    /// Why the feeder does not go on.
+    fn why_the_feeder_waits(&self) -> Option<Wait> {
+        let (pod, reported) = (self.feeder_pod_wait(), self.reported_wait());
+        let is_refused = |wait: &Wait| matches!(wait.reason, Reason::OutputNotWritable | Reason::DatasetAccessDenied);
+        // While keys are refused, each start of the feeder ends, which looks like a crash loop.
+        let ends_again = pod
+            .as_ref()
+            .is_some_and(|wait| wait.reason == Reason::FeederCrashLooping);
+        if ends_again && reported.as_ref().is_some_and(is_refused) {
+            return reported;
+        }
+        pod.or(reported)
+    }
+
+    /// What keeps rows from being sent, so that the feeder has given its servers back.
+    fn wait_without_servers(&self) -> Option<Wait> {
+        self.feeder().filter(|feeder| feeder.state == FeederStage::Feeding)?;
+        self.why_the_feeder_waits()
+    }
+
     /// Why the feeder has not reported yet.
     fn feeder_wait(&self) -> Wait {
         if let Some(name) = &self.observed.missing_config_map {
@@ -158,19 +178,14 @@ impl View<'_> {
                 let wait = self.feeder_wait();
                 update(false, wait.reason, wait.explain())
             }
-            (None, Some(_)) => {
-                if let Some(wait) = self.feeder_pod_wait() {
-                    return update(false, wait.reason, wait.explain());
-                }
-                match self.reported_wait() {
-                    Some(wait) => update(false, wait.reason, wait.explain()),
-                    None => update(
-                        false,
-                        Reason::Inspecting,
-                        "the data set is being read and checked".into(),
-                    ),
-                }
-            }
+            (None, Some(_)) => match self.why_the_feeder_waits() {
+                Some(wait) => update(false, wait.reason, wait.explain()),
+                None => update(
+                    false,
+                    Reason::Inspecting,
+                    "the data set is being read and checked".into(),
+                ),
+            },
         }
     }
 
@@ -187,6 +202,9 @@ impl View<'_> {
             return update(false, wait.reason, wait.explain());
         }
         let Some(wanted) = plan.servers else {
+            if let Some(wait) = self.wait_without_servers().filter(|_| plan.stopping.is_none()) {
+                return update(false, wait.reason, wait.explain());
+            }
             return update(
                 false,
                 Reason::ServersNotNeeded,
@@ -256,10 +274,7 @@ impl View<'_> {
             let stopping = plan.stopping.as_ref()?;
             Some(Wait::new(Reason::Stopping, stopping.message.clone()))
         };
-        let wait = self
-            .feeder_pod_wait()
-            .or_else(|| self.reported_wait())
-            .or_else(stopping);
+        let wait = self.why_the_feeder_waits().or_else(stopping);
         match wait.filter(|_| end.is_none()) {
             Some(wait) => update(false, wait.reason, wait.explain()),
             None => update(

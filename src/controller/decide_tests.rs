@@ -354,14 +354,18 @@ fn refused_server_pods_are_told_in_the_words_of_the_api_server() {
     );
 }
 
-#[test]
-fn a_feeder_that_reported_and_then_waits_is_told() {
+fn crash_looping_feeder() -> Pod {
     let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": [{
         "name": "feeder", "image": "i", "imageID": "", "ready": false, "restartCount": 4,
         "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
     }]}});
+    serde_json::from_value(pod).expect("a pod")
+}
+
+#[test]
+fn a_feeder_that_reported_and_then_waits_is_told() {
     let observed = Observed {
-        feeder_pods: vec![serde_json::from_value(pod).expect("a pod")],
+        feeder_pods: vec![crash_looping_feeder()],
         ..Observed::default()
     };
     let told = |status, kind| {
@@ -374,6 +378,22 @@ fn a_feeder_that_reported_and_then_waits_is_told() {
     assert_eq!(told(feeder("Inspecting", false), ConditionType::Validated), crash_loop);
     assert_eq!(told(feeder("Feeding", true), results), crash_loop);
     assert_eq!(told(ended("AllRowsFailed"), results).1, "ResultsPending");
+}
+
+#[test]
+fn keys_that_are_refused_are_told_and_not_the_starts_that_end_for_them() {
+    let observed = Observed {
+        feeder_pods: vec![crash_looping_feeder()],
+        ..Observed::default()
+    };
+    let status = json!({"feeder": {
+        "attempt": 3, "state": "Feeding", "serversNeeded": false, "reason": "OutputNotWritable", "message": "denied",
+    }});
+    let (_, conditions) = decided(&job(status), &observed);
+    for kind in [ConditionType::ResultsAvailable, ConditionType::ServersReady] {
+        assert_eq!(reason_of(&conditions, kind), Some("OutputNotWritable"), "{kind:?}");
+    }
+    assert_eq!(Phase::of(&conditions), Phase::Provisioning, "rows are left");
 }
 
 #[test]

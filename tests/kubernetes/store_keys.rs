@@ -50,9 +50,9 @@ async fn keys_that_expire_in_mid_run_are_waited_for_without_servers_until_the_se
     first.send_away().await;
     tenant.release("job", "held").await;
     let told = tenant
-        .until_reason("job", ConditionType::Reconciling, "OutputNotWritable")
+        .until_reason("job", ConditionType::ServersReady, "OutputNotWritable")
         .await;
-    assert!(told.message.contains("store-keys"), "{told:?}");
+    assert!(told.message.contains("spec.output.credentialsSecretRef"), "{told:?}");
     until("servers are given back", PATIENCE, async || {
         tenant.server_pods(&job).await.is_empty().then_some(())
     })

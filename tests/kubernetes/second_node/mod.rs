@@ -61,7 +61,14 @@ async fn a_node_that_goes_after_a_notice_takes_no_row_with_it() {
     // As a handler of notices does; whoever runs there is told, and has less time than its pod asks for.
     must(
         "kubectl",
-        &["drain", node.name(), &pods, "--grace-period=30", "--timeout=30s"],
+        &[
+            "drain",
+            node.name(),
+            &pods,
+            "--delete-emptydir-data",
+            "--grace-period=30",
+            "--timeout=30s",
+        ],
     )
     .await;
     node.lose().await;
