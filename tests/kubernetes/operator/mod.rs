@@ -5,6 +5,7 @@ mod controller_killed;
 mod crash_points;
 mod installation;
 mod late_wishes;
+mod network_policy;
 mod process;
 mod standby;
 mod strays;

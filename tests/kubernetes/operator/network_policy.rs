@@ -1,0 +1,113 @@
+//! A server hears its own feeder and nobody else, where somebody enforces NetworkPolicies.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
+
+use crate::commands::{must, take_back};
+use crate::job::Job;
+use crate::rows::twenty_and_one_held;
+use crate::tenant::{PATIENCE, Tenant, address};
+use crate::until::until;
+
+/// An image with a shell.
+const SHELL: &str = "localhost/base:bookworm";
+/// The agent is built when it is wanted for the first time.
+const ENFORCED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Policies are enforced until this is dropped.
+struct Enforced;
+
+impl Enforced {
+    async fn start() -> Self {
+        must("tests/cluster/policies", &["start"]).await;
+        Self
+    }
+}
+
+impl Drop for Enforced {
+    fn drop(&mut self) {
+        take_back("tests/cluster/policies", &["stop"]);
+    }
+}
+
+/// Makes a pod that belongs to no job.
+async fn stranger(tenant: &Tenant) {
+    let security = json!({"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65532,
+                          "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}});
+    let container = json!({"name": "shell", "image": SHELL, "command": ["sleep", "600"], "securityContext": security});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"},
+                     "spec": {"containers": [container], "terminationGracePeriodSeconds": 0}});
+    tenant.apply(&pod).await;
+    let ready = ["wait", "--for=condition=Ready", "pod/stranger", "--timeout=2m"];
+    tenant.kubectl(&ready).await.expect("a pod that runs");
+}
+
+/// Whether the stranger gets a connection.
+async fn reaches(tenant: &Tenant, address: &str, port: u16) -> bool {
+    let connect = format!("exec 3<>/dev/tcp/{address}/{port}");
+    let tried = ["exec", "stranger", "--", "timeout", "2", "bash", "-c", &connect];
+    tenant.kubectl(&tried).await.is_ok()
+}
+
+async fn until_refused(tenant: &Tenant, server: &Pod) {
+    until("the stranger does not reach the server", ENFORCED_WITHIN, async || {
+        (!reaches(tenant, &address(server), 8080).await).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_hears_its_feeder_and_no_stranger_where_policies_are_enforced() {
+    let tenant = Tenant::start("policy").await;
+    let rows = twenty_and_one_held();
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    stranger(&tenant).await;
+    tenant.until_received(21).await;
+    let job = tenant.job("job").await;
+    let first = tenant.server_pods(&job).await.remove(0);
+    assert!(
+        reaches(&tenant, &address(&first), 8080).await,
+        "nobody enforces anything yet"
+    );
+
+    let enforced = Enforced::start().await;
+    until_refused(&tenant, &first).await;
+    let store = must(
+        "kubectl",
+        &[
+            "--namespace",
+            "test-store",
+            "get",
+            "endpoints",
+            "object-store",
+            "--output",
+            "jsonpath={.subsets[0].addresses[0].ip}",
+        ],
+    )
+    .await;
+    assert!(
+        reaches(&tenant, &store, 8333).await,
+        "the stranger reaches nobody at all"
+    );
+    // Another server gets the row by a new connection.
+    let name = first.metadata.name.expect("a name");
+    tenant.kubectl(&["delete", "pod", &name]).await.expect("a deletion");
+    tenant.until_received(22).await;
+    let second = until("the second server", PATIENCE, async || {
+        tenant.server_pods(&job).await.pop()
+    })
+    .await;
+    until_refused(&tenant, &second).await;
+
+    // The test itself is a stranger, too.
+    drop(enforced);
+    until("nothing is enforced any more", ENFORCED_WITHIN, async || {
+        reaches(&tenant, &address(&second), 8080).await.then_some(())
+    })
+    .await;
+    tenant.release("job", "held").await;
+    tenant.complete("job", &rows).await;
+}
