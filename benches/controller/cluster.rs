@@ -45,6 +45,7 @@ pub async fn start_kwok(client: &Client) -> Kwok {
         .arg(format!("--kubeconfig={}", std::env::var("KUBECONFIG").unwrap()))
         .arg(format!("--config={stages}"))
         .arg("--manage-all-nodes=false")
+        .arg("--node-lease-duration-seconds=40")
         .arg(format!("--manage-nodes-with-annotation-selector={NODE_MARK}=fake"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
