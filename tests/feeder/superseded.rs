@@ -1,6 +1,10 @@
 //! Two feeders of one job at once, as after the loss of a node.
 
-use crate::rows::{held_line, ids};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::rows::{held_line, ids, line_with};
 use crate::until::until;
 use crate::world::{JOB, World};
 
@@ -61,4 +65,28 @@ async fn a_feeder_that_was_superseded_writes_no_status_and_its_rows_count_once()
         .filter_map(|status| status["feeder"]["attempt"].as_i64())
         .collect();
     assert!(attempts.is_sorted(), "{attempts:?}");
+}
+
+/// Progress is told every six seconds, and a feeder learns then that another one works.
+const LEARNS_WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_feeder_that_wakes_up_beside_its_successor_ends_long_before_the_job_does() {
+    let row = json!({"latency_ms": "40"});
+    let dataset: String = ids(2500).map(|id| line_with(&id, &row)).collect();
+    let mut world = World::new("zombie", &dataset).await;
+    world.add_server_with("server", |settings| settings.slots = 4);
+    let first = world.start();
+    world.until_answered(100).await;
+    first.pause().await;
+    let second = world.start();
+    until("the second feeder works", async || {
+        world.status()["feeder"]["attempt"] == 2
+    })
+    .await;
+    first.resume().await;
+    assert_eq!(first.exit_code_within(LEARNS_WITHIN).await, 0);
+    assert_eq!(world.status()["feeder"]["state"], "Feeding", "the second one still works");
+    assert_eq!(second.exit_code().await, 0);
+    world.output().await.prove(&dataset);
 }
