@@ -86,7 +86,11 @@ async fn a_feeder_that_wakes_up_beside_its_successor_ends_long_before_the_job_do
     .await;
     first.resume().await;
     assert_eq!(first.exit_code_within(LEARNS_WITHIN).await, 0);
-    assert_eq!(world.status()["feeder"]["state"], "Feeding", "the second one still works");
+    assert_eq!(
+        world.status()["feeder"]["state"],
+        "Feeding",
+        "the second one still works"
+    );
     assert_eq!(second.exit_code().await, 0);
     world.output().await.prove(&dataset);
 }
