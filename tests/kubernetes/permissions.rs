@@ -8,7 +8,7 @@ use super::job::Job;
 use super::tenant::Tenant;
 
 /// Namespaces of tests that edit children, scale or suspend a job or create it anew, so that children are written again.
-const REWRITTEN: [&str; 9] = [
+const REWRITTEN: [&str; 12] = [
     "test-edited",
     "test-deletion",
     "test-spec-changes",
@@ -18,6 +18,9 @@ const REWRITTEN: [&str; 9] = [
     "test-tail",
     "test-dead-device",
     "test-server-deleted",
+    "test-node-lost",
+    "test-spot",
+    "test-rotated",
 ];
 const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
 
