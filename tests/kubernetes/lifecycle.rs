@@ -26,14 +26,6 @@ async fn in_flight(tenant: &Tenant, job: Job, name: &str) -> String {
     rows
 }
 
-async fn patch(tenant: &Tenant, name: &str, spec: &Value) {
-    let patch = json!({"spec": spec}).to_string();
-    let patched = tenant
-        .kubectl(&["patch", "bij", name, "--type", "merge", "--patch", &patch])
-        .await;
-    patched.expect("a patch");
-}
-
 async fn until_no_feeder(tenant: &Tenant, job: &BatchInferenceJob) {
     until("no pod of the feeder is left", PATIENCE, async || {
         tenant.feeder_pods(job).await.is_empty().then_some(())
@@ -58,7 +50,7 @@ async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
     let tenant = Tenant::start("suspended").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "suspended"), "suspended").await;
 
-    patch(&tenant, "suspended", &json!({"suspend": true})).await;
+    tenant.patch_spec("suspended", &json!({"suspend": true})).await;
     tenant
         .until_reason("suspended", ConditionType::GPUsReleased, "ServersGone")
         .await;
@@ -73,7 +65,7 @@ async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
     let progress = progress.expect("progress");
     assert_eq!((progress.completed, progress.rows_per_second), (20, None));
 
-    patch(&tenant, "suspended", &json!({"suspend": false})).await;
+    tenant.patch_spec("suspended", &json!({"suspend": false})).await;
     until("the held row again", PATIENCE, async || {
         (tenant.received().get("held") == Some(&2)).then_some(())
     })
@@ -99,7 +91,7 @@ async fn a_job_that_is_made_suspended_takes_nothing() {
         .await;
     assert_eq!(children.expect("a listing"), "");
 
-    patch(&tenant, "later", &json!({"suspend": null})).await;
+    tenant.patch_spec("later", &json!({"suspend": null})).await;
     tenant.complete("later", &chats(3, &json!({}))).await;
 }
 
@@ -107,7 +99,7 @@ async fn a_job_that_is_made_suspended_takes_nothing() {
 async fn terminate_ends_a_job_with_what_is_there() {
     let tenant = Tenant::start("terminated").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "terminated"), "terminated").await;
-    patch(&tenant, "terminated", &json!({"shutdown": "Terminate"})).await;
+    tenant.patch_spec("terminated", &json!({"shutdown": "Terminate"})).await;
     let job = tenant.end("terminated").await;
     assert_eq!(
         (end_of(&job).as_str(), phase(&job)),
@@ -141,7 +133,7 @@ async fn terminate_ends_a_job_with_what_is_there() {
 async fn stop_waits_for_the_rows_in_flight() {
     let tenant = Tenant::start("stopped").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "stopped"), "stopped").await;
-    patch(&tenant, "stopped", &json!({"shutdown": "Stop"})).await;
+    tenant.patch_spec("stopped", &json!({"shutdown": "Stop"})).await;
     let is_stopping = |job: &BatchInferenceJob| {
         let status = job.status.as_ref();
         status.is_some_and(|status| status.controller.stopping.is_some())
@@ -155,11 +147,11 @@ async fn stop_waits_for_the_rows_in_flight() {
 async fn a_job_that_stops_may_still_be_terminated() {
     let tenant = Tenant::start("stopped-terminated").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "job"), "job").await;
-    patch(&tenant, "job", &json!({"shutdown": "Stop"})).await;
+    tenant.patch_spec("job", &json!({"shutdown": "Stop"})).await;
     let stopping = |job: &BatchInferenceJob| job.status.as_ref()?.controller.stopping.clone();
     let job = tenant.until_job("job", "it stops", |job| stopping(job).is_some()).await;
     let first = stopping(&job).expect("a decision");
-    patch(&tenant, "job", &json!({"shutdown": "Terminate"})).await;
+    tenant.patch_spec("job", &json!({"shutdown": "Terminate"})).await;
     let job = tenant.end("job").await;
     assert_eq!(end_of(&job), "Failed: Cancelled");
     assert_eq!(
@@ -175,12 +167,12 @@ async fn a_job_that_stops_may_still_be_terminated() {
 async fn a_suspended_job_that_is_shut_down_writes_its_results_without_servers() {
     let tenant = Tenant::start("suspended-stopped").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "both"), "both").await;
-    patch(&tenant, "both", &json!({"suspend": true})).await;
+    tenant.patch_spec("both", &json!({"suspend": true})).await;
     tenant
         .until_reason("both", ConditionType::GPUsReleased, "ServersGone")
         .await;
     let sent = tenant.received();
-    patch(&tenant, "both", &json!({"shutdown": "Stop"})).await;
+    tenant.patch_spec("both", &json!({"shutdown": "Stop"})).await;
     let job = tenant.end("both").await;
     assert_eq!(end_of(&job), "Failed: Cancelled");
     let output = tenant.output("both").await;
@@ -196,7 +188,7 @@ async fn a_job_that_is_shut_down_before_its_data_is_checked_ends_at_once_and_wri
     tenant
         .until_reason("early", ConditionType::Validated, "SecretMissing")
         .await;
-    patch(&tenant, "early", &json!({"shutdown": "Stop"})).await;
+    tenant.patch_spec("early", &json!({"shutdown": "Stop"})).await;
     let job = tenant.end("early").await;
     assert_eq!(end_of(&job), "Failed: Cancelled");
     assert!(tenant.list("early/").await.is_empty());
@@ -207,7 +199,7 @@ async fn a_job_that_is_shut_down_before_its_data_is_checked_ends_at_once_and_wri
 async fn a_job_out_of_time_ends_with_what_is_there_and_is_deleted_after_a_while() {
     let tenant = Tenant::start("deadline").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "late"), "late").await;
-    patch(&tenant, "late", &json!({"activeDeadlineSeconds": 1})).await;
+    tenant.patch_spec("late", &json!({"activeDeadlineSeconds": 1})).await;
     let job = tenant.end("late").await;
     assert_eq!(
         (end_of(&job).as_str(), phase(&job)),
@@ -218,7 +210,7 @@ async fn a_job_out_of_time_ends_with_what_is_there_and_is_deleted_after_a_while(
     assert_eq!(count_codes(&output.errors, "batch_expired"), 1);
 
     let before = tenant.list("late/").await;
-    patch(&tenant, "late", &json!({"ttlSecondsAfterFinished": 1})).await;
+    tenant.patch_spec("late", &json!({"ttlSecondsAfterFinished": 1})).await;
     until("the job is gone", Duration::from_mins(1), async || {
         let left = tenant.kubectl(&["get", "bij,jobs,pods", "--output", "name"]).await;
         left.expect("a listing").is_empty().then_some(())

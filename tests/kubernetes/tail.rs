@@ -1,5 +1,6 @@
 //! The last rows: servers that have nothing to do go, those that are busy stay; one that hangs is replaced.
 
+use batch_inference_operator::api::condition::ConditionType;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -47,13 +48,9 @@ async fn a_server_that_hangs_is_replaced_and_no_row_is_blamed() {
     let job = tenant.job("hung").await;
     let first = tenant.server_pods(&job).await.remove(0);
     tenant.hang(&first).await;
-    // The condition says so only until the pod is replaced, which may take less than a look at it; its event stays.
-    until("it is told", PATIENCE, async || {
-        let events = ["get", "events", "--output", "jsonpath={.items[*].reason}"];
-        let told = tenant.kubectl(&events).await.ok()?;
-        told.contains("ServerHung").then_some(())
-    })
-    .await;
+    tenant
+        .until_reason("hung", ConditionType::ServersReady, "ServerHung")
+        .await;
     until("another server in its place", PATIENCE, async || {
         let pods = tenant.server_pods(&job).await;
         pods.iter().all(|pod| pod.uid() != first.uid()).then_some(())

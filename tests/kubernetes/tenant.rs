@@ -9,18 +9,20 @@ use batch_inference_operator::api::condition::{ConditionType, find, is_true};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use super::commands::{Printed, run};
 use super::fake_model_server::Recorder;
 use super::job::Job;
 use super::output::Output;
-use super::until::until;
+use super::until::{PAUSE, until};
 
 /// The machine, as pods see it: the recorder listens there, on the cluster's own network.
 const MACHINE: [u8; 4] = [10, 95, 0, 1];
@@ -183,6 +185,13 @@ impl Tenant {
         self.apply(&job.0).await;
     }
 
+    /// Changes fields of a job's spec.
+    pub async fn patch_spec(&self, job: &str, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
+        let arguments = ["patch", "bij", job, "--type", "merge", "--patch", &patch];
+        self.kubectl(&arguments).await.expect("a patch");
+    }
+
     /// The jobs of this namespace.
     pub fn jobs(&self) -> Api<BatchInferenceJob> {
         Api::namespaced(self.client.clone(), &self.namespace)
@@ -203,12 +212,19 @@ impl Tenant {
         what: &str,
         wanted: impl Fn(&BatchInferenceJob) -> bool,
     ) -> BatchInferenceJob {
-        let jobs = self.jobs();
-        until(&format!("{name}: {what}"), PATIENCE, async || {
-            let job = jobs.get(name).await.ok()?;
-            wanted(&job).then_some(job)
-        })
-        .await
+        // Watched, as what is wanted may stand for less time than there is between two looks.
+        let seen = |job: Option<&BatchInferenceJob>| job.is_some_and(&wanted);
+        let watching = async {
+            loop {
+                // The watch ends when the API server does.
+                if let Ok(Some(job)) = await_condition(self.jobs(), name, seen).await {
+                    return job;
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        let job = timeout(PATIENCE, watching).await;
+        job.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {name}: {what}"))
     }
 
     /// Waits until so many rows are said to be finished.
@@ -390,6 +406,19 @@ impl Drop for Tenant {
         }
         kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
     }
+}
+
+/// Whether a pod is ready.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The security context of a container that every pod security standard admits.
+pub fn restricted() -> Value {
+    json!({"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65532, "capabilities": {"drop": ["ALL"]},
+           "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
 /// A job's conditions.

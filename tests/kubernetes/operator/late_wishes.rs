@@ -25,11 +25,7 @@ async fn asked_at_the_end(name: &str, wish: Value) {
     controller.pause().await;
     tenant.release("job", "held").await;
     tenant.until_job("job", "the feeder's end", has_ended).await;
-    let patch = json!({"spec": wish}).to_string();
-    let patched = tenant
-        .kubectl(&["patch", "bij", "job", "--type", "merge", "--patch", &patch])
-        .await;
-    patched.expect("a patch");
+    tenant.patch_spec("job", &wish).await;
     controller.kill_paused().await;
     ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }

@@ -18,7 +18,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container, take_back};
-use super::tenant::container_id;
+use super::tenant::{container_id, is_ready};
 use super::until::until;
 
 pub const SYSTEM: &str = "batch-inference-system";
@@ -32,12 +32,7 @@ async fn ready_pods(client: &Client) -> Vec<Pod> {
     let labels = format!("app.kubernetes.io/instance={RELEASE}");
     let listed = pods.list(&ListParams::default().labels(&labels)).await;
     let mut pods = listed.map_or_else(|_| Vec::new(), |listed| listed.items);
-    pods.retain(|pod| {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let mut conditions = conditions.into_iter().flatten();
-        let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        is_ready && pod.metadata.deletion_timestamp.is_none()
-    });
+    pods.retain(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none());
     pods
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::commands::{must, take_back};
 use crate::job::Job;
 use crate::rows::twenty_and_one_held;
-use crate::tenant::{PATIENCE, Tenant, address};
+use crate::tenant::{PATIENCE, Tenant, address, restricted};
 use crate::until::until;
 
 /// An image with a shell.
@@ -34,9 +34,8 @@ impl Drop for Enforced {
 
 /// Makes a pod that belongs to no job.
 async fn stranger(tenant: &Tenant) {
-    let security = json!({"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65532,
-                          "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}});
-    let container = json!({"name": "shell", "image": SHELL, "command": ["sleep", "600"], "securityContext": security});
+    let container =
+        json!({"name": "shell", "image": SHELL, "command": ["sleep", "600"], "securityContext": restricted()});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"},
                      "spec": {"containers": [container], "terminationGracePeriodSeconds": 0}});
     tenant.apply(&pod).await;

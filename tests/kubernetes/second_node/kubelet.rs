@@ -9,7 +9,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::super::commands::take_back;
-use super::super::tenant::{PATIENCE, Tenant};
+use super::super::tenant::{PATIENCE, Tenant, is_ready};
 use super::super::until::until;
 
 /// A device that only second nodes have, each of them one.
@@ -209,7 +209,7 @@ impl Kubelet {
             .lock()
             .expect("no panic")
             .insert(pod.name_any(), name.clone());
-        let runs = await_condition(self.pods.clone(), &name, is_pod_ready());
+        let runs = await_condition(self.pods.clone(), &name, |pod: Option<&Pod>| pod.is_some_and(is_ready));
         let running = timeout(PATIENCE, runs).await.expect("a pod that runs in time");
         let pod = running.expect("a watch").expect("a pod");
         pod.status.and_then(|status| status.pod_ip).expect("an address")
@@ -235,13 +235,5 @@ impl Kubelet {
         let params = DeleteParams::default().grace_period(0).preconditions(exactly);
         // Somebody else may have been faster.
         let _ = self.pods.delete(&pod.name_any(), &params).await;
-    }
-}
-
-fn is_pod_ready() -> impl Condition<Pod> {
-    |pod: Option<&Pod>| {
-        let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 }

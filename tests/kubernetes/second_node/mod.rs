@@ -12,7 +12,7 @@ use serde_json::json;
 use super::commands::{must, take_back};
 use super::job::{FAKE_SERVER, Job};
 use super::rows::{chats, twenty_and_one_held};
-use super::tenant::{PATIENCE, Tenant, condition, end_of};
+use super::tenant::{PATIENCE, Tenant, condition, end_of, restricted};
 use super::until::until;
 use kubelet::{DEVICE, SecondNode};
 
@@ -117,8 +117,7 @@ impl Preemptor {
         pod["spec"]["priorityClassName"] = name.as_str().into();
         pod["spec"]["containers"] = json!([
             {"name": "important", "image": FAKE_SERVER, "args": ["-m", "none"], "resources": {"limits": {DEVICE: 1}},
-             "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65532,
-                                 "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}},
+             "securityContext": restricted()},
         ]);
         pod["apiVersion"] = "v1".into();
         pod["kind"] = "Pod".into();
