@@ -73,19 +73,7 @@ async fn running(client: &Client, feeders: &Feeders, arguments: &Arguments) {
     feeders.hold(true);
     let names = |number| format!("running-{number}");
     make(client, arguments.jobs, names).await;
-    let jobs: Api<BatchInferenceJob> = Api::namespaced(client.clone(), NAMESPACE);
-    until("all jobs run", || async {
-        let listed = jobs.list(&kube::api::ListParams::default()).await.unwrap();
-        let ready = |job: &&BatchInferenceJob| {
-            let servers = job
-                .status
-                .as_ref()
-                .and_then(|status| status.controller.servers.as_ref());
-            servers.is_some_and(|servers| servers.ready > 0)
-        };
-        listed.iter().filter(ready).count() == arguments.jobs
-    })
-    .await;
+    until_each(client, arguments.jobs, names, has_servers).await;
     let before = writes::mark();
     tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
     let wrote = writes::since(&before);
@@ -106,7 +94,13 @@ async fn running(client: &Client, feeders: &Feeders, arguments: &Arguments) {
         ],
     );
     feeders.hold(false);
-    finish(client, arguments.jobs, names).await;
+    until_each(client, arguments.jobs, names, is_finished).await;
+}
+
+fn has_servers(job: &BatchInferenceJob) -> bool {
+    let status = job.status.as_ref();
+    let servers = status.and_then(|status| status.controller.servers.as_ref());
+    servers.is_some_and(|servers| servers.ready > 0)
 }
 
 /// Jobs that have ended, and a controller that starts beside them.
@@ -157,7 +151,7 @@ async fn ended(client: &Client, arguments: &Arguments) {
 async fn through(client: &Client, jobs: usize) -> Duration {
     let started = Instant::now();
     let names = |number| format!("through-{number}");
-    tokio::join!(make(client, jobs, names), finish(client, jobs, names));
+    tokio::join!(make(client, jobs, names), until_each(client, jobs, names, is_finished));
     started.elapsed()
 }
 
@@ -182,21 +176,27 @@ async fn make(client: &Client, jobs: usize, name: impl Fn(usize) -> String) {
     .await;
 }
 
-async fn finish(client: &Client, jobs: usize, name: impl Fn(usize) -> String) {
+/// Waits until each of so many jobs was as wanted once.
+async fn until_each(
+    client: &Client,
+    jobs: usize,
+    name: impl Fn(usize) -> String,
+    wanted: impl Fn(&BatchInferenceJob) -> bool,
+) {
     let api: Api<BatchInferenceJob> = Api::namespaced(client.clone(), NAMESPACE);
     let signals = Signals::default();
     let mut changed = watcher(api, watcher::Config::default()).applied_objects().boxed();
     let watch = async {
         while let Some(job) = changed.next().await {
             let job = job.unwrap();
-            if is_finished(&job) {
-                signals.raise(&job.name_any(), Signal::Ended);
+            if wanted(&job) {
+                signals.raise(&job.name_any(), Signal::Reached);
             }
         }
     };
     let all = async {
         for number in 0..jobs {
-            signals.until(&name(number), Signal::Ended).await;
+            signals.until(&name(number), Signal::Reached).await;
         }
     };
     tokio::select! { () = watch => {}, () = all => {} }

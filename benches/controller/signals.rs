@@ -11,6 +11,8 @@ pub enum Signal {
     ServerReady,
     ServersGone,
     Ended,
+    /// What is waited for of a job.
+    Reached,
 }
 
 /// Signals by the name of a job.
