@@ -192,6 +192,7 @@ fn faults_of_the_connection_say_little_of_the_row() {
     for engine in [Engine::VLLM, Engine::LlamaCpp] {
         let fault = |fault| classify(engine, Outcome::Fault(fault));
         assert_eq!(fault(Fault::ConnectFailed), UNHEALTHY);
+        assert_eq!(fault(Fault::ServerGone), Verdict::ServerCrashed);
         assert_eq!(
             fault(Fault::ConnectionLost),
             Verdict::Retry(RetryReason::ConnectionLost)

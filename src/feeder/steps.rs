@@ -296,7 +296,7 @@ impl Feeder {
         // Somebody may have removed or cut short what it describes.
         let restore = || Box::pin(async { Ok(restore(&self.store, &manifest).await?) });
         self.patience.until_done(Place::Output, restore).await?;
-        Ok(Some(self.conclude(&manifest).await))
+        Ok(Some(self.conclude(&manifest).await?))
     }
 
     /// The end that a manifest decides; the status has its counts from then on.
@@ -341,16 +341,17 @@ impl Feeder {
             errors = manifest.errors.rows,
             "the results are written"
         );
-        Ok(self.conclude(&manifest).await)
+        self.conclude(&manifest).await
     }
 
     /// The end that a manifest decides. Whoever wrote it may have been killed before the segments were gone.
-    async fn conclude(&self, manifest: &Manifest) -> End {
+    async fn conclude(&self, manifest: &Manifest) -> Result<End, Stop> {
         let mut end = self.end(manifest);
-        if let Some(kept) = self.remove_segments(manifest).await {
+        // A store that is slow in it must not keep the feeder from leaving when it is asked to: the next start goes on.
+        if let Some(kept) = self.patience.unless_stopped(self.remove_segments(manifest)).await? {
             end.message = format!("{}; {kept}", end.message);
         }
-        end
+        Ok(end)
     }
 
     /// What stays of the segments, if any do. They only take room, so a store that fails is not waited for.

@@ -238,6 +238,12 @@ async fn segments_of_a_feeder_that_is_killed_before_it_removes_them_are_removed_
             .is_ok_and(|manifest| manifest.is_some())
     })
     .await;
+    let told = Instant::now();
+    assert_eq!(feeder.terminate().await, 143);
+    assert!(told.elapsed() < GONE_WITHIN, "{:?}", told.elapsed());
+    let before = proxy.failed();
+    let feeder = world.start();
+    until("the next one removes them, too", async || proxy.failed() > before).await;
     feeder.kill().await;
     proxy.heal();
     assert_eq!(store.list("segments/").await.unwrap().len(), 1);
