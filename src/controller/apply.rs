@@ -1,6 +1,7 @@
 //! Writes children: the only step that does. What is already as wanted is not sent.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
@@ -81,17 +82,35 @@ impl Writer<'_> {
         decision: &Decision,
         found: &Workloads,
     ) -> Result<Option<Obstacle>, ApplyError> {
-        if decision.servers.is_none() {
-            self.remove(found.servers.as_ref(), DeleteParams::foreground()).await?;
-        }
-        if decision.feeder == FeederWanted::Remove {
-            self.remove(found.feeder.as_ref(), DeleteParams::background()).await?;
-        }
+        let servers = found.servers.as_ref().filter(|_| decision.servers.is_none());
+        let feeder = found
+            .feeder
+            .as_ref()
+            .filter(|_| decision.feeder == FeederWanted::Remove);
+        self.remove_all(servers, feeder).await?;
         match self.make(wanted, found).await {
             Ok(()) => Ok(None),
             Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
             Err(Stop::Error(error)) => Err(error),
         }
+    }
+
+    /// Removes servers and feeder, where they are given.
+    ///
+    /// # Errors
+    /// When the API server does not do it.
+    pub async fn remove_all(self, servers: Option<&Deployment>, feeder: Option<&Job>) -> Result<(), ApplyError> {
+        self.remove(servers, DeleteParams::foreground()).await?;
+        self.remove(feeder, DeleteParams::background()).await
+    }
+
+    /// Lets go of servers that are being deleted and wait for a pod on a lost node: others may take their name then. What is left of them
+    /// goes when the node does.
+    ///
+    /// # Errors
+    /// When the API server does not do it.
+    pub async fn let_go(self, servers: &Deployment) -> Result<(), ApplyError> {
+        self.delete(servers, DeleteParams::background()).await
     }
 
     /// Asks the API server, without writing anything, whether it would take these servers: a template that it refuses ends the job
@@ -207,9 +226,13 @@ impl Writer<'_> {
 
     /// Deletes a child of this job; one that is gone or going is left alone.
     async fn remove<K: Kind>(self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError> {
-        let Some(found) = found.filter(|found| self.in_the_way::<K>(found.meta()).is_none()) else {
-            return Ok(());
-        };
+        match found.filter(|found| self.in_the_way::<K>(found.meta()).is_none()) {
+            Some(found) => self.delete(found, params).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete<K: Kind>(self, found: &K, params: DeleteParams) -> Result<(), ApplyError> {
         let name = found.name_any();
         let deleted = delete_exactly(&self.api::<K>(), &name, params, of_uid(found.uid())).await;
         deleted.map_err(|source| self.error::<K>("delete", name, source))

@@ -104,14 +104,18 @@ async fn remove_strays<K: Kind>(
     found: Vec<PartialObjectMeta<K>>,
     living: &BTreeSet<String>,
 ) -> kube::Result<()> {
+    let mut refused = Ok(());
     for stray in found.iter().filter(|object| is_stray(*object, living)) {
         let (kind, namespace, name) = (K::kind(&()), stray.namespace().unwrap_or_default(), stray.name_any());
         tracing::warn!(%kind, %namespace, %name, "a server has no living job, and is removed");
-        metrics.stray_removed(&kind, &namespace, &name);
         let api: Api<K> = Api::namespaced(client.clone(), &namespace);
-        delete_exactly(&api, &name, DeleteParams::foreground(), of_uid(stray.uid())).await?;
+        match delete_exactly(&api, &name, DeleteParams::foreground(), of_uid(stray.uid())).await {
+            Ok(()) => metrics.stray_removed(&kind, &namespace, &name),
+            // One that may not be removed must not keep the others.
+            Err(error) => refused = Err(error),
+        }
     }
-    Ok(())
+    refused
 }
 
 /// Whether an object is a server of ours, and of no job that may have one.

@@ -290,10 +290,23 @@ impl View<'_> {
         if is_suspended {
             return Starting::default();
         }
+        // What worked once is no mistake, nor is what works elsewhere: such a server is waited for by name.
+        let has_worked = self.has_been_ready();
+        let failure = configuration_failure(self.server(), &self.observed.server_pods);
         Starting {
             deadline: self.startup_deadline(),
-            failure: configuration_failure(self.server(), &self.observed.server_pods),
+            failure: failure.filter(|_| !has_worked),
         }
+    }
+
+    /// Whether a server of the job was ever ready.
+    fn has_been_ready(&self) -> bool {
+        let timeline = self
+            .job
+            .status
+            .as_ref()
+            .and_then(|status| status.controller.timeline.as_ref());
+        timeline.is_some_and(|timeline| timeline.servers_ready_at.is_some())
     }
 
     /// What runs in the servers' pods.
@@ -337,8 +350,12 @@ impl View<'_> {
         )
     }
 
-    /// When the first of the servers that are not ready has had its time: from when it was scheduled, or from when it was last ready.
+    /// When the first of the servers that are not ready has had its time: from when it was scheduled, or from when it was last ready. None
+    /// while another one is ready: rows go on, and what works is no mistake.
     fn startup_deadline(&self) -> Option<Timestamp> {
+        if self.ready_servers().next().is_some() {
+            return None;
+        }
         let allowed = SignedDuration::from_secs(self.job.spec.server.startup_timeout_seconds.into());
         let is_starting = |pod: &&Pod| !is_ready(pod) && !is_ending(pod) && !is_taken_away(pod);
         let pods = self.live_servers().filter(is_starting);

@@ -213,6 +213,41 @@ fn a_server_that_does_not_get_ready_in_time_ends_the_job_and_releases_the_gpus()
 }
 
 #[test]
+fn a_server_that_never_gets_ready_ends_no_job_while_another_one_works() {
+    let observed = Observed {
+        server_pods: vec![server_pod(6000, false), server_pod(6000, true)],
+        ..Observed::default()
+    };
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed);
+    assert_eq!(decision.servers, Some(2));
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+}
+
+#[test]
+fn the_last_words_of_a_server_end_no_job_whose_servers_have_worked() {
+    let words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB";
+    let pod = json!({"metadata": {"name": "p"}, "status": {"startTime": "2026-01-01T00:00:00Z", "containerStatuses": [{
+        "name": "server", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
+        "state": {"terminated": {"exitCode": 1, "reason": "Error", "message": words}},
+    }]}});
+    let observed = Observed {
+        server_pods: vec![serde_json::from_value(pod).expect("a pod")],
+        ..Observed::default()
+    };
+    let (decision, _) = decided(&job(feeder("Feeding", true)), &observed);
+    assert!(decision.ends_now, "none was ever ready");
+    let mut status = feeder("Feeding", true);
+    status["timeline"] = json!({"serversReadyAt": "2026-01-01T00:00:00Z"});
+    let (decision, conditions) = decided(&job(status), &observed);
+    assert_eq!((decision.ends_now, decision.servers), (false, Some(2)));
+    assert_eq!(
+        reason_of(&conditions, ConditionType::ServersReady),
+        Some("OutOfGPUMemory"),
+        "it is told by name"
+    );
+}
+
+#[test]
 fn an_end_that_was_written_stays() {
     let mut status = feeder("Feeding", true);
     status["conditions"] = json!([{

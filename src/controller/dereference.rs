@@ -116,8 +116,9 @@ impl Reader<'_> {
     async fn has_servers<K: Kind>(&self, what: &'static str) -> Result<bool, DereferenceError> {
         let labels = selector(self.job, Component::Server).into_iter();
         let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={value}")).collect();
-        let one = ListParams::default().labels(&labels.join(",")).limit(1);
-        let found = self.api::<K>().list_metadata(&one).await;
+        // Without a limit: the API server then answers from its own memory, which it knows to be new, and not from etcd.
+        let of_the_job = ListParams::default().labels(&labels.join(","));
+        let found = self.api::<K>().list_metadata(&of_the_job).await;
         found
             .map(|list| !list.items.is_empty())
             .map_err(|source| self.error(what, source))

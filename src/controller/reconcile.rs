@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -14,7 +15,7 @@ use super::as_wanted::AsWanted;
 use super::build::{build, servers};
 use super::busy::busy_time;
 use super::cache::Cache;
-use super::children::Children;
+use super::children::{Children, has_ended};
 use super::decide::{Decision, FeederWanted, decide, until};
 use super::dereference::{Observed, dereference, is_left_behind};
 use super::events;
@@ -28,7 +29,10 @@ use super::validate::{ValidatedJob, validate};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionStatus, ConditionType, is_true};
 use crate::api::reason::Reason;
+use crate::api::status::FeederStage;
 
+/// The finalizer of a deletion that leaves an object's children (`metav1.FinalizerOrphanDependents`).
+const ORPHAN: &str = "orphan";
 /// How soon a job is looked at again whose reconcile failed, or that is held up by something no watch tells of.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -102,10 +106,11 @@ pub async fn reconcile(
 }
 
 async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Action, ReconcileError> {
+    let client = &context.client;
     if job.metadata.deletion_timestamp.is_some() {
+        give_up(job, context).await?;
         return Ok(Action::await_change());
     }
-    let client = &context.client;
     let now = Timestamp::now();
     let expiry = expires_at(job);
     if expiry.is_some_and(|expiry| expiry <= now) {
@@ -114,7 +119,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
     }
     let until_expiry = expiry.map(|expiry| until(expiry, now));
     let uid = job.uid().unwrap_or_default();
-    if is_finished(job) && context.cache.servers(&uid).is_none() {
+    if is_finished(job) && context.cache.servers(&uid).is_none() && !has_a_feeder_that_may_run(job, context) {
         context.as_wanted.forget(&uid);
         if let Some(seen) = seen_status(job) {
             update_status(client, job, &seen).await?;
@@ -140,7 +145,12 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         _ if decision.ends_now => None,
         Ok(validated) => {
             let obstacle = make(writer, validated, &decision, &observed, &context.settings).await?;
-            obstacle.map(|obstacle| explained(obstacle, &observed, now))
+            let obstacle = obstacle.map(|obstacle| explained(obstacle, &observed, now));
+            let going = observed.workloads.servers.as_ref().filter(|servers| is_going(servers));
+            if let Some(servers) = going.filter(|_| is_node_lost(obstacle.as_ref())) {
+                writer.let_go(servers).await?;
+            }
+            obstacle
         }
         Err(_) => {
             writer
@@ -163,6 +173,33 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         }
     }
     Ok(next_look(&decision, obstacle.as_ref(), until_expiry))
+}
+
+/// Whether the job ended without its feeder, which is still there: it would write to the output of a job that is over.
+fn has_a_feeder_that_may_run(job: &BatchInferenceJob, context: &Context) -> bool {
+    let feeder = job.status.as_ref().and_then(|status| status.reported.feeder.as_ref());
+    let has_reported = feeder.is_some_and(|feeder| feeder.state == FeederStage::Ended);
+    let found = context.cache.feeder(&job.uid().unwrap_or_default());
+    !has_reported && found.is_some_and(|found| !has_ended(&found))
+}
+
+/// Takes servers and feeder from a job that is being deleted. Kubernetes does so only when the object is gone, and somebody's finalizer may
+/// keep it for long. Not where the children are to outlive it.
+async fn give_up(job: &BatchInferenceJob, context: &Context) -> Result<(), ReconcileError> {
+    if job.finalizers().iter().any(|finalizer| finalizer == ORPHAN) {
+        return Ok(());
+    }
+    let uid = job.uid().unwrap_or_default();
+    let writer = Writer {
+        client: &context.client,
+        cache: &context.cache,
+        as_wanted: &context.as_wanted,
+        job,
+    };
+    let servers = context.cache.servers(&uid);
+    let feeder = context.cache.feeder(&uid);
+    writer.remove_all(servers.as_deref(), feeder.as_deref()).await?;
+    Ok(())
 }
 
 /// A job that cannot be read has no status to write to, so an event tells of it.
@@ -201,7 +238,7 @@ async fn make(
     Ok(writer.apply(&wanted, decision, &observed.workloads).await?)
 }
 
-/// Servers that were given back and are wanted again wait for the last pod of the old ones: on a lost node for whoever repairs it.
+/// Servers that were given back and are wanted again wait for the last pod of the old ones, but not for one on a lost node.
 fn explained(obstacle: Obstacle, observed: &Observed, now: Timestamp) -> Obstacle {
     match obstacle {
         Obstacle::Waits(wait) if wait.reason == Reason::WaitingForOldChild => {
@@ -209,6 +246,14 @@ fn explained(obstacle: Obstacle, observed: &Observed, now: Timestamp) -> Obstacl
         }
         other => other,
     }
+}
+
+fn is_going(servers: &Deployment) -> bool {
+    servers.metadata.deletion_timestamp.is_some()
+}
+
+fn is_node_lost(obstacle: Option<&Obstacle>) -> bool {
+    matches!(obstacle, Some(Obstacle::Waits(wait)) if wait.reason == Reason::NodeLost)
 }
 
 /// Whether the status is to say that GPUs are released, and did not yet, or is not looked at again after this: then it is proven.

@@ -8,7 +8,7 @@ use super::job::Job;
 use super::tenant::Tenant;
 
 /// Namespaces of tests that edit children, scale or suspend a job or create it anew, so that children are written again.
-const REWRITTEN: [&str; 12] = [
+const REWRITTEN: [&str; 13] = [
     "test-edited",
     "test-deletion",
     "test-spec-changes",
@@ -21,6 +21,7 @@ const REWRITTEN: [&str; 12] = [
     "test-node-lost",
     "test-spot",
     "test-rotated",
+    "test-resumed",
 ];
 const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
 

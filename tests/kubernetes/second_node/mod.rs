@@ -52,6 +52,23 @@ async fn a_lost_node_takes_no_row_with_it_and_its_gpus_are_unknown_until_it_is_g
 }
 
 #[tokio::test]
+async fn a_job_that_is_resumed_gets_servers_while_a_pod_of_the_old_ones_is_on_a_lost_node() {
+    let (tenant, node, rows, _) = on_two_nodes("resumed").await;
+    node.lose().await;
+    tenant.patch_spec("job", &json!({"suspend": true})).await;
+    tenant
+        .until_reason("job", ConditionType::GPUsReleased, "NodeLost")
+        .await;
+    tenant.patch_spec("job", &json!({"suspend": false})).await;
+    tenant.until_completed("job", 400).await;
+    tenant
+        .until_reason("job", ConditionType::Complete, "AllRowsSucceeded")
+        .await;
+    node.delete().await;
+    tenant.complete("job", &rows).await;
+}
+
+#[tokio::test]
 async fn a_node_that_goes_after_a_notice_takes_no_row_with_it() {
     let (tenant, node, rows, job) = on_two_nodes("spot").await;
     let pods = format!(
