@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 
@@ -14,6 +14,7 @@ use super::exactly::{delete_exactly, of_uid};
 use super::unchanged::is_unchanged;
 use super::waiting::why_refused;
 use crate::api::BatchInferenceJob;
+use crate::api::names::LABEL_JOB_UID;
 use crate::api::reason::Reason;
 use crate::api::status::CONTROLLER_FIELD_MANAGER;
 use crate::api::wait::Wait;
@@ -191,16 +192,16 @@ impl Writer<'_> {
             .iter()
             .flatten()
             .find(|owner| owner.controller == Some(true));
+        if self.owns(found, owner) {
+            return found.deletion_timestamp.is_some().then(|| {
+                Wait::new(
+                    Reason::WaitingForOldChild,
+                    format!("{kind} {name} of this job is still being deleted"),
+                )
+            });
+        }
         let job_kind = BatchInferenceJob::kind(&());
         match owner {
-            Some(owner) if Some(&owner.uid) == self.job.uid().as_ref() => {
-                found.deletion_timestamp.is_some().then(|| {
-                    Wait::new(
-                        Reason::WaitingForOldChild,
-                        format!("{kind} {name} of this job is still being deleted"),
-                    )
-                })
-            }
             Some(owner) if owner.kind == job_kind && owner.name == self.job.name_any() => Some(Wait::new(
                 Reason::WaitingForOldChild,
                 format!("{kind} {name} belongs to a deleted job of the same name and is still there"),
@@ -210,6 +211,16 @@ impl Writer<'_> {
                 format!("{kind} {name} exists and does not belong to this job"),
             )),
         }
+    }
+
+    /// Whether an object is this job's: by its owner, or, when somebody has taken that away, by the job's uid among its labels.
+    fn owns(&self, found: &ObjectMeta, owner: Option<&OwnerReference>) -> bool {
+        let labels = found.labels.as_ref();
+        let uid = owner.map_or_else(
+            || labels.and_then(|labels| labels.get(LABEL_JOB_UID)),
+            |owner| Some(&owner.uid),
+        );
+        uid.is_some() && uid == self.job.metadata.uid.as_ref()
     }
 
     async fn send<K: Kind>(self, wanted: &K, params: &PatchParams) -> Result<Option<String>, Stop> {

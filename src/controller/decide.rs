@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::dereference::Observed;
-use super::failing::{ConfigurationFailure, configuration_failure};
-use super::lost::{is_taken_away, lost_since};
-use super::pod_state::{condition_time, has_run, is_ending, is_ready};
+use super::lost::lost_since;
+use super::pod_state::{has_run, is_ending, is_ready};
 use super::server_pods::{PodChange, goes_first, pod_changes};
 use super::settings::Settings;
+use super::starting::Starting;
 use super::timeline::{PodTimes, count_devices};
 use super::validate::ValidatedJob;
-use super::waiting::{Program, why_pods_wait};
+use super::waiting::Program;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::reason::Reason;
@@ -136,23 +136,6 @@ pub(super) struct Plan {
     pub(super) is_feeder_lost: bool,
     pub(super) is_suspended: bool,
     pub(super) stopping: Option<Stopping>,
-}
-
-/// What becomes of servers that are not ready, if nothing changes.
-#[derive(Default)]
-struct Starting {
-    /// When the first has had its time.
-    deadline: Option<Timestamp>,
-    /// Why they never will be.
-    failure: Option<ConfigurationFailure>,
-}
-
-impl Starting {
-    /// When something is to be decided of them.
-    fn due(&self) -> Option<Timestamp> {
-        let failure = self.failure.as_ref().map(|failure| failure.due);
-        self.deadline.into_iter().chain(failure).min()
-    }
 }
 
 /// How long it is until a deadline has passed for certain.
@@ -286,29 +269,6 @@ impl View<'_> {
         is_too_late.then(|| End::by_controller(&self.startup_timeout()))
     }
 
-    fn starting(&self, is_suspended: bool) -> Starting {
-        if is_suspended {
-            return Starting::default();
-        }
-        // What worked once is no mistake, nor is what works elsewhere: such a server is waited for by name.
-        let has_worked = self.has_been_ready();
-        let failure = configuration_failure(self.server(), &self.observed.server_pods);
-        Starting {
-            deadline: self.startup_deadline(),
-            failure: failure.filter(|_| !has_worked),
-        }
-    }
-
-    /// Whether a server of the job was ever ready.
-    fn has_been_ready(&self) -> bool {
-        let timeline = self
-            .job
-            .status
-            .as_ref()
-            .and_then(|status| status.controller.timeline.as_ref());
-        timeline.is_some_and(|timeline| timeline.servers_ready_at.is_some())
-    }
-
     /// What runs in the servers' pods.
     pub(super) fn server(&self) -> Program {
         Program::Server(self.job.spec.server.engine)
@@ -340,28 +300,6 @@ impl View<'_> {
             && (found.servers.is_some() || !self.servers_needed())
     }
 
-    fn startup_timeout(&self) -> Wait {
-        let seconds = self.job.spec.server.startup_timeout_seconds;
-        let cause = why_pods_wait(self.server(), &self.observed.server_pods);
-        let cause = cause.map_or_else(|| "it is still loading".to_owned(), |wait| wait.message);
-        Wait::new(
-            Reason::StartupTimeout,
-            format!("a server was not ready {seconds} s after it was scheduled: {cause}"),
-        )
-    }
-
-    /// When the first of the servers that are not ready has had its time: from when it was scheduled, or from when it was last ready. None
-    /// while another one is ready: rows go on, and what works is no mistake.
-    fn startup_deadline(&self) -> Option<Timestamp> {
-        if self.ready_servers().next().is_some() {
-            return None;
-        }
-        let allowed = SignedDuration::from_secs(self.job.spec.server.startup_timeout_seconds.into());
-        let is_starting = |pod: &&Pod| !is_ready(pod) && !is_ending(pod) && !is_taken_away(pod);
-        let pods = self.live_servers().filter(is_starting);
-        pods.filter_map(starting_since).map(|since| since + allowed).min()
-    }
-
     pub(super) fn servers_status(&self) -> ServersStatus {
         let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
         ServersStatus {
@@ -371,20 +309,13 @@ impl View<'_> {
         }
     }
 
-    fn ready_servers(&self) -> impl Iterator<Item = &Pod> {
+    pub(super) fn ready_servers(&self) -> impl Iterator<Item = &Pod> {
         self.live_servers().filter(|pod| is_ready(pod) && !is_ending(pod))
     }
 
-    fn live_servers(&self) -> impl Iterator<Item = &Pod> {
+    pub(super) fn live_servers(&self) -> impl Iterator<Item = &Pod> {
         self.observed.server_pods.iter().filter(|pod| !has_run(pod))
     }
-}
-
-/// Since when a pod has had nothing to wait for but its own start.
-fn starting_since(pod: &Pod) -> Option<Timestamp> {
-    let scheduled = condition_time(pod, "PodScheduled", "True")?;
-    let lost_readiness = condition_time(pod, "Ready", "False").unwrap_or(scheduled);
-    Some(scheduled.max(lost_readiness))
 }
 
 #[cfg(test)]

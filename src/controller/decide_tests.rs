@@ -212,6 +212,39 @@ fn a_server_that_does_not_get_ready_in_time_ends_the_job_and_releases_the_gpus()
     assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("StartupTimeout"));
 }
 
+/// A server's pod that has not started its container; `state` is the container's.
+fn waiting_pod(scheduled_ago: i64, state: &serde_json::Value) -> Pod {
+    let mut pod = server_pod(scheduled_ago, false);
+    let container =
+        json!({"name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let status = pod.status.as_mut().expect("a status");
+    status.container_statuses = serde_json::from_value(json!([container])).expect("a container");
+    pod
+}
+
+#[test]
+fn a_server_that_waits_for_a_registry_or_a_secret_has_its_whole_time_after_that() {
+    let ends = |state: serde_json::Value| {
+        let observed = Observed {
+            server_pods: vec![waiting_pod(6000, &state)],
+            ..Observed::default()
+        };
+        let (_, conditions) = decided(&job(feeder("Feeding", true)), &observed);
+        reason_of(&conditions, ConditionType::Failed) == Some("StartupTimeout")
+    };
+    let no_answer = "dial tcp 10.0.0.1:443: connect: connection refused";
+    assert!(!ends(
+        json!({"waiting": {"reason": "ImagePullBackOff", "message": no_answer}})
+    ));
+    assert!(!ends(
+        json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"s\" not found"}})
+    ));
+    let started = |ago: i64| json!({"running": {"startedAt": Timestamp::from_second(NOW - ago).expect("in range")}});
+    assert!(!ends(started(5)));
+    assert!(ends(started(5000)));
+    assert!(ends(json!({"waiting": {"reason": "ContainerCreating"}})));
+}
+
 #[test]
 fn a_server_that_never_gets_ready_ends_no_job_while_another_one_works() {
     let observed = Observed {

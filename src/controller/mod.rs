@@ -37,6 +37,7 @@ mod scheduling;
 pub mod serve;
 pub mod server_pods;
 pub mod settings;
+mod starting;
 mod stopping;
 mod timeline;
 pub mod unchanged;

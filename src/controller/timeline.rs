@@ -24,7 +24,8 @@ pub(super) fn to_the_second(time: Timestamp) -> Timestamp {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodTimes {
     scheduled: Option<Timestamp>,
-    image_pulled: Option<Timestamp>,
+    /// When the first container began.
+    pub(super) image_pulled: Option<Timestamp>,
     ready: Option<Timestamp>,
 }
 
