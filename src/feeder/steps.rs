@@ -279,7 +279,8 @@ impl Feeder {
         match reason {
             OutputNotEmpty::OtherWork { theirs, .. } if theirs.job().uid == self.job.reference.uid => {
                 let dataset = &self.job.dataset_uri;
-                let message = format!("the data set ({dataset}) is another one than when this job began: {reason}");
+                let advice = Reason::DatasetChanged.advice();
+                let message = format!("the data set ({dataset}) is another one than when this job began. {advice}");
                 End::new(Reason::DatasetChanged, message)
             }
             _ => End::new(Reason::OutputNotEmpty, reason.to_string()),
