@@ -134,11 +134,14 @@ impl Writer<'_> {
 
     /// The feeder comes after what it needs to run, the servers last.
     async fn make(self, wanted: &Children, found: &Workloads) -> Result<(), Stop> {
-        self.make_by_version(wanted.service_account.as_ref()).await?;
-        self.make_by_version(wanted.role.as_ref()).await?;
+        tokio::try_join!(
+            self.make_by_version(wanted.service_account.as_ref()),
+            self.make_by_version(wanted.role.as_ref()),
+            self.make_by_version(wanted.network_policy.as_ref()),
+            self.make_by_version(wanted.service.as_ref()),
+        )?;
+        // The API server looks at the role, to see whether it may be given away.
         self.make_by_version(wanted.role_binding.as_ref()).await?;
-        self.make_by_version(wanted.network_policy.as_ref()).await?;
-        self.make_by_version(wanted.service.as_ref()).await?;
         // A feeder that has ended never runs again, whatever is changed in it.
         let may_run = |_: &&_| !found.feeder.as_ref().is_some_and(has_ended);
         if let Some(feeder) = wanted.workloads.feeder.as_ref().filter(may_run) {

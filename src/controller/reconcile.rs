@@ -144,7 +144,8 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         // deleted already would be GPU time spent anew.
         _ if decision.ends_now => None,
         Ok(validated) => {
-            let obstacle = make(writer, validated, &decision, &observed, &context.settings).await?;
+            let made = make(writer, validated, &decision, &observed, &context.settings);
+            let obstacle = Box::pin(made).await?;
             let obstacle = obstacle.map(|obstacle| explained(obstacle, &observed, now));
             let going = observed.workloads.servers.as_ref().filter(|servers| is_going(servers));
             if let Some(servers) = going.filter(|_| is_node_lost(obstacle.as_ref())) {

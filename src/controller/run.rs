@@ -24,7 +24,7 @@ use crate::api::BatchInferenceJob;
 use crate::api::names::MANAGED_BY;
 
 /// Reconciles that may run at a time; kube's default is no limit at all.
-const CONCURRENCY: u16 = 16;
+const CONCURRENCY: u16 = 32;
 
 /// Why the controller stopped.
 #[derive(Debug, thiserror::Error)]
