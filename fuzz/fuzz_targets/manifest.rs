@@ -6,11 +6,11 @@ use readers::results::Manifest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    let manifest: Manifest = match serde_json::from_slice(input) {
+    let manifest = match Manifest::parse(input) {
         Ok(manifest) => manifest,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
     let written = serde_json::to_vec_pretty(&manifest).expect("a manifest is JSON");
-    let again: Manifest = serde_json::from_slice(&written).expect("what was written is read");
+    let again = Manifest::parse(&written).expect("what was written is read");
     assert_eq!(again, manifest);
 });

@@ -187,16 +187,23 @@ pub async fn read_manifest(store: &Store) -> Result<Option<Manifest>, Error> {
     let Some(json) = store.read(MANIFEST).await? else {
         return Ok(None);
     };
-    parse(&json).map(Some).map_err(|source| Error::Unreadable {
+    Manifest::parse(&json).map(Some).map_err(|source| Error::Unreadable {
         uri: store.uri_of(MANIFEST),
         source,
     })
 }
 
-fn parse(json: &[u8]) -> serde_json::Result<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(json)?;
-    format::check(&manifest.format, FORMAT)?;
-    Ok(manifest)
+impl Manifest {
+    /// Reads the content of a `manifest.json`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one, or one of a later version.
+    pub fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        let manifest: Self = serde_json::from_slice(json)?;
+        format::check(&manifest.format, FORMAT)?;
+        Ok(manifest)
+    }
 }
 
 #[cfg(test)]
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn the_golden_file_is_read_and_written_back() {
         let golden = include_str!("golden/manifest.json");
-        let manifest = parse(golden.as_bytes()).unwrap();
+        let manifest = Manifest::parse(golden.as_bytes()).unwrap();
         let written = serde_json::to_string_pretty(&manifest).unwrap() + "\n";
         assert_eq!(written, golden);
     }
@@ -214,7 +221,7 @@ mod tests {
     #[test]
     fn a_manifest_of_a_later_version_is_refused() {
         let later = include_str!("golden/manifest.json").replace("/v1", "/v2");
-        let error = parse(later.as_bytes()).unwrap_err().to_string();
+        let error = Manifest::parse(later.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("batchinference.dev/manifest/v2"), "{error}");
     }
 }
