@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -59,6 +60,11 @@ impl FakeModelServer {
     /// Every answer, in the order in which they were given.
     pub fn answers(&self) -> Vec<Given> {
         self.shared.requests.answers()
+    }
+
+    /// When the last request came, answered or not.
+    pub fn last_received(&self) -> Option<Instant> {
+        self.shared.requests.last_received()
     }
 
     /// How many answers were given.

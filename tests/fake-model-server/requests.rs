@@ -27,6 +27,7 @@ pub struct Given {
 pub struct Requests {
     counts: Mutex<BTreeMap<String, Count>>,
     answers: Mutex<Vec<Given>>,
+    last_received: Mutex<Option<Instant>>,
     in_flight: AtomicUsize,
 }
 
@@ -42,10 +43,16 @@ impl Drop for InFlight<'_> {
 impl Requests {
     /// Counts a received request, and tells how many of the row there were.
     pub fn received(&self, id: &str) -> u64 {
+        *self.last_received.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.change(id, |count| {
             count.received += 1;
             count.received
         })
+    }
+
+    /// When the last request came, answered or not.
+    pub fn last_received(&self) -> Option<Instant> {
+        *self.last_received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an answered request.

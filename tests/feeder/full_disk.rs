@@ -1,4 +1,4 @@
-//! A claim whose disk is full: a real one, in memory.
+//! Disks that are full: real ones, in memory.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::rows::{ids, line_with};
+use crate::rows::{ids, line, line_with, lines};
 use crate::world::World;
 
 const ROWS: usize = 40;
@@ -68,4 +68,28 @@ async fn a_full_disk_is_waited_for_and_every_row_is_there_once_it_has_room() {
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);
     assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+/// More ids than are compared in memory: those go to the scratch disk, and there are 3 MiB of them.
+const IDS: usize = 140_000;
+
+#[tokio::test]
+async fn a_scratch_disk_that_is_full_of_ids_is_waited_for_and_a_duplicate_is_found_all_the_same() {
+    let dataset = lines(IDS) + &line("row-007");
+    let mut world = World::with_server("full-scratch", &dataset).await;
+    let disk = Disk::mount(world.scratch.clone(), SMALL);
+    let feeder = world.start();
+    let status = world.until_waits("ScratchUnusable").await;
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(message.contains("No space left on device"), "{message}");
+
+    disk.resize(LARGE);
+    assert_eq!(feeder.exit_code().await, 0);
+    let status = world.status();
+    assert_eq!(status["feeder"]["reason"], "DatasetInvalid", "{status}");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("line 8") && message.contains("line 140001"),
+        "{message}"
+    );
 }

@@ -32,6 +32,7 @@ mod full_disk;
 mod hung_replica;
 mod invalid_rows;
 mod killed;
+mod large_rows;
 mod ordinary;
 mod other_jobs;
 mod other_output;

@@ -1,10 +1,12 @@
 //! A job without any trouble.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::kubernetes::NAMESPACE;
 use crate::rows::{held_line, ids, lines};
-use crate::until::until;
+use crate::until::{AT_ONCE, until};
 use crate::world::{JOB, World};
 
 #[tokio::test]
@@ -63,8 +65,11 @@ async fn a_feeder_waits_until_the_controller_has_decided_and_a_server_is_ready()
         world.status()["feeder"]["serversNeeded"] == true
     })
     .await;
+    let ready = Instant::now();
     world.add_server("server");
     assert_eq!(feeder.exit_code().await, 0);
+    let used_after = world.server("server").answers()[0].received - ready;
+    assert!(used_after <= AT_ONCE, "{used_after:?}");
     world.output().await.prove(&dataset);
     world.assert_nothing_was_refused();
 }

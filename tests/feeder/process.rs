@@ -1,14 +1,31 @@
 //! A feeder's process.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::until::PATIENCE;
+
+/// Between two looks at the memory of a process.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The feeder's program, as what stands before its arguments.
+pub fn program() -> Vec<OsString> {
+    vec![env!("CARGO_BIN_EXE_batch-inference-operator").into()]
+}
+
+/// The same where the container's memory limit is so many bytes: the process has mounts of its own, in which its control group says
+/// so. `unshare` and the shell become the program, so the process stays the same.
+pub fn program_within(memory: u64) -> Vec<OsString> {
+    let script =
+        format!("mount -t tmpfs tmpfs /sys/fs/cgroup && echo {memory} >/sys/fs/cgroup/memory.max && exec \"$@\"");
+    let before = ["unshare", "--mount", "sh", "-c", &script, "sh"].map(OsString::from);
+    before.into_iter().chain(program()).collect()
+}
 
 /// A running feeder. Killed when dropped; its log is shown when the test fails.
 pub struct FeederProcess {
@@ -17,15 +34,18 @@ pub struct FeederProcess {
 }
 
 impl FeederProcess {
-    /// Starts it with nothing in its environment but what is given.
+    /// Starts it with nothing in its environment but what the image gives it and what is given.
     pub fn start<A: AsRef<OsStr>>(
+        program: &[OsString],
         arguments: impl IntoIterator<Item = A>,
         environment: impl IntoIterator<Item = (String, String)>,
         log: &Path,
     ) -> Self {
-        let process = Command::new(env!("CARGO_BIN_EXE_batch-inference-operator"))
+        let process = Command::new(&program[0])
+            .args(&program[1..])
             .args(arguments)
             .env_clear()
+            .envs(image_environment())
             .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -41,13 +61,16 @@ impl FeederProcess {
 
     /// The most memory that it has had, by `/proc`.
     pub fn peak_mebibytes(&self) -> u64 {
-        let id = self.process.id().expect("the feeder runs");
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = peak
-            .and_then(|peak| peak.trim().strip_suffix(" kB"))
-            .expect("VmHWM in kB");
-        kibibytes.parse::<u64>().unwrap() / 1024
+        self.peak_if_it_runs().expect("the feeder runs")
+    }
+
+    /// `None` once it has ended.
+    fn peak_if_it_runs(&self) -> Option<u64> {
+        let id = self.process.id()?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes = peak.trim().strip_suffix(" kB").expect("VmHWM in kB");
+        Some(kibibytes.parse::<u64>().unwrap() / 1024)
     }
 
     /// It stands still, as on a node that is lost for a while.
@@ -78,6 +101,20 @@ impl FeederProcess {
         status.code().expect("the feeder ends by itself")
     }
 
+    /// The same, with the most memory that it was seen to have had, in MiB.
+    pub async fn exit_code_and_peak_within(self, patience: Duration) -> (i32, u64) {
+        let ends_by = Instant::now() + patience;
+        let mut peak = 0;
+        while let Some(now) = self.peak_if_it_runs()
+            && Instant::now() < ends_by
+        {
+            peak = now;
+            sleep(LOOK_EVERY).await;
+        }
+        let code = self.exit_code_within(ends_by.duration_since(Instant::now())).await;
+        (code, peak)
+    }
+
     /// Returns when it has ended by itself.
     pub async fn until_ended(&mut self, patience: Duration) {
         let ended = timeout(patience, self.process.wait()).await;
@@ -98,6 +135,14 @@ impl FeederProcess {
         assert!(sent.success());
         self.exit_code().await
     }
+}
+
+/// The variables that the Dockerfile sets.
+fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let set = include_str!("../../Dockerfile")
+        .lines()
+        .filter_map(|line| line.strip_prefix("ENV "));
+    set.filter_map(|variable| variable.split_once('='))
 }
 
 impl Drop for FeederProcess {

@@ -1,9 +1,12 @@
 //! Servers that go away.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::rows::{held_line, ids};
-use crate::until::until;
+use crate::fake_model_server::Settings;
+use crate::rows::{held_line, ids, lines};
+use crate::until::{AT_ONCE, until};
 use crate::world::World;
 
 /// Few enough that every server takes all of them at once.
@@ -53,9 +56,47 @@ async fn a_server_that_leaves_gives_its_rows_back_at_once() {
     until("the server has all rows", busy).await;
 
     // It lives on, and would hold its rows for ever.
+    let gone = Instant::now();
     world.kubernetes.delete_server("server");
-    world.add_server("server-b").release_all();
+    world.add_server("server-b");
+    let drained = async || world.server("server").in_flight() == 0;
+    until("the server has no row any more", drained).await;
+    let drained_after = gone.elapsed();
+    assert!(drained_after <= AT_ONCE, "{drained_after:?}");
+    world.server("server-b").release_all();
     assert_eq!(feeder.exit_code().await, 0);
     world.output().await.prove(&dataset);
-    assert_eq!(world.server("server-b").requests().len(), ROWS);
+    let answers = world.server("server-b").answers();
+    assert_eq!(answers.len(), ROWS);
+    for answer in answers {
+        let (row, after) = (answer.id, answer.received - gone);
+        assert!(after <= AT_ONCE, "{row} came to the other server after {after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_left_gets_no_more_rows() {
+    let dataset = lines(1000);
+    let mut world = World::new("left", &dataset).await;
+    // Slow enough that rows are sent for some seconds after one has left: 400 a second.
+    let slow = |settings: &mut Settings| {
+        settings.latency = Duration::from_millis(20);
+        settings.slots = 8;
+    };
+    world.add_server_with("server-a", slow);
+    let feeder = world.start();
+    world.until_answered(1).await;
+
+    // It lives on, and would take them.
+    let gone = Instant::now();
+    world.kubernetes.delete_server("server-a");
+    world.add_server_with("server-b", slow);
+    assert_eq!(feeder.exit_code().await, 0);
+    world.output().await.prove(&dataset);
+    let sent_until = |server| world.server(server).last_received().unwrap() - gone;
+    assert!(sent_until("server-a") <= AT_ONCE, "{:?}", sent_until("server-a"));
+    assert!(
+        sent_until("server-b") > AT_ONCE,
+        "the test ends too early to show anything"
+    );
 }

@@ -1,6 +1,7 @@
 //! All that a feeder lives in: a store, an API server with its job, model servers.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
@@ -12,7 +13,7 @@ use tokio::sync::OnceCell;
 use crate::fake_model_server::{Count, FakeModelServer, Settings};
 use crate::kubernetes::{Kubernetes, NAMESPACE};
 use crate::output::{self, Output};
-use crate::process::FeederProcess;
+use crate::process::{FeederProcess, program};
 use crate::rows::MODEL;
 use crate::s3_proxy::S3Proxy;
 use crate::seaweedfs::{BUCKET, SECRET_KEY, SeaweedFs};
@@ -229,6 +230,11 @@ impl World {
 
     /// Starts a feeder for the job as it is.
     pub fn start(&mut self) -> FeederProcess {
+        self.start_as(&program())
+    }
+
+    /// The same in another way.
+    pub fn start_as(&mut self, program: &[OsString]) -> FeederProcess {
         self.starts += 1;
         let path = |name: &str| self.directory.path().join(name).display().to_string();
         let kubeconfig = path("kubeconfig");
@@ -256,7 +262,7 @@ impl World {
             .into_iter()
             .chain([("KUBECONFIG".to_owned(), kubeconfig)]);
         let log = self.directory.path().join(format!("log-{}", self.starts));
-        FeederProcess::start(arguments.concat(), environment, &log)
+        FeederProcess::start(program, arguments.concat(), environment, &log)
     }
 
     /// Runs a feeder that is to decide the job's end: it says so in the status and exits 0.

@@ -4,6 +4,8 @@
 
 mod contract;
 mod limited;
+mod power_cut;
+mod program;
 mod seaweedfs;
 mod verify;
 mod without_hard_links;

@@ -1,10 +1,12 @@
 //! A file system without hard links: a real exFAT, in a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use batch_inference_operator::storage::{Error, StoreUri, open_output, preflight};
 use tempfile::TempDir;
+
+use crate::program::run;
 
 /// The least that exFAT is made in.
 const IMAGE_BYTES: u64 = 8 << 20;
@@ -39,16 +41,6 @@ impl Drop for ExFat {
         let _ = Command::new("umount").arg(self.folder()).status();
         let _ = Command::new("losetup").args(["--detach", &self.device]).status();
     }
-}
-
-/// What a program prints; it has to succeed.
-fn run(program: &str, arguments: &[&Path]) -> String {
-    let needs = "it is of exfatprogs, mount or exfat-fuse, and needs root, loop devices and /dev/fuse";
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; {needs}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {said}; {needs}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
