@@ -106,10 +106,11 @@ impl All {
     async fn report(&self, name: &str, uid: &str, stage: FeederStage, done: i64) {
         let patch = patch(name, uid, None, &status(stage, done));
         let params = PatchParams::apply(FEEDER_FIELD_MANAGER).force();
-        self.jobs
-            .patch_status(name, &params, &Patch::Apply(patch))
-            .await
-            .unwrap();
+        // A busy API server drops connections; a feeder says it again.
+        while let Err(error) = self.jobs.patch_status(name, &params, &Patch::Apply(&patch)).await {
+            eprintln!("the report of {name} failed: {error}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 }
 

@@ -103,7 +103,7 @@ impl Page {
                 .unwrap_or(ORDER.len())
         });
         let mut text = self.machine.to_markdown();
-        text += "\n| figure | goal | measured | reached | from |\n| --- | --- | --- | --- | --- |\n";
+        text += "\n| figure | goal | measured | runs | reached | from |\n| --- | --- | --- | --- | --- | --- |\n";
         for entry in &entries {
             text += &row(&entry.figure);
             text.push('\n');
@@ -128,7 +128,7 @@ impl Machine {
     fn to_markdown(&self) -> String {
         format!(
             "{} with {} cores and {} GiB, Linux {}. Built by rustc {}, profile `{}`. wrk {}, SeaweedFS {}, \
-             batch-inference-operator {}. Each figure is the median, with the lowest and highest in parentheses.\n",
+             batch-inference-operator {}. Each figure is the median of so many runs, with the lowest and highest in parentheses.\n",
             self.processor,
             self.cores,
             self.memory_gib,
@@ -167,8 +167,9 @@ pub fn row(figure: &Figure) -> String {
     let details: Vec<_> = details.collect();
     let (goal, measured) = (unit(goal), unit(figure.measured.to_string()));
     format!(
-        "| {} | {goal} | {measured} | {reached} | {} |",
+        "| {} | {goal} | {measured} | {} | {reached} | {} |",
         figure.what,
+        figure.measured.count(),
         details.join("; ")
     )
 }

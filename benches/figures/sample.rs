@@ -14,6 +14,11 @@ impl Sample {
         self.0.push(value);
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The middle one; of an even number, the mean of both.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
