@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use super::commands::cluster_state;
 
+/// The operator's account.
+pub const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
+
 /// A request that was answered.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +73,12 @@ pub fn permissions(requests: &[Request]) -> Permissions {
 }
 
 impl Request {
+    /// Whether this was done to an object of that kind, in a namespace.
+    pub fn has_done(&self, verb: &str, resource: &str, namespace: &str) -> bool {
+        let is_of = |object: &Object| object.resource == resource && object.namespace == namespace;
+        self.verb == verb && self.code() < 300 && self.object_ref.as_ref().is_some_and(is_of)
+    }
+
     /// The status of the answer.
     pub fn code(&self) -> u16 {
         self.response_status.map_or(0, |status| status.code)

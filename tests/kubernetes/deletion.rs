@@ -1,27 +1,32 @@
 //! Deleting a job removes what belongs to it, and nothing of its output.
 
+use batch_inference_operator::api::condition::ConditionType;
 use serde_json::json;
 
+use super::inspection_and_finalising::{in_finalising, in_inspection, three_rows};
 use super::job::Job;
-use super::rows::{chat, chats, twenty_and_one_held};
-use super::tenant::{PATIENCE, Tenant};
+use super::rows::{chats, twenty_and_one_held};
+use super::stages::{in_flight, until_seen};
+use super::tenant::{PATIENCE, Tenant, container_id, end_of};
 use super::until::until;
 
 /// Everything that a job may own.
 const CHILDREN: &str = "jobs,deployments,replicasets,pods,services,endpointslices,roles,rolebindings,networkpolicies";
 
-#[tokio::test]
-async fn deleting_a_running_job_removes_every_child_and_keeps_what_is_in_the_bucket() {
-    let tenant = Tenant::start("deletion").await;
-    let rows = chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}));
-    tenant.put("rows.jsonl", &rows).await;
-    tenant.submit(&Job::new(&tenant, "deleted")).await;
-    tenant.until_completed("deleted", 20).await;
-    let before = tenant.list("deleted/").await;
-    assert!(before.iter().any(|key| key.contains("/segments/")), "{before:?}");
+/// Deletes a job, and waits until nothing of it is left but what is in the bucket.
+async fn delete(tenant: &Tenant, name: &str) {
+    let folder = format!("{name}/");
+    let before = tenant.list(&folder).await;
+    tenant.kubectl(&["delete", "bij", name]).await.expect("a deletion");
+    until_nothing_is_left(tenant).await;
+    let after = tenant.list(&folder).await;
+    assert!(
+        before.iter().all(|key| after.contains(key)),
+        "{before:?} became {after:?}"
+    );
+}
 
-    tenant.kubectl(&["delete", "bij", "deleted"]).await.expect("a deletion");
-
+async fn until_nothing_is_left(tenant: &Tenant) {
     until("no child is left", PATIENCE, async || {
         let left = tenant
             .kubectl(&["get", CHILDREN, "--output", "name"])
@@ -34,22 +39,114 @@ async fn deleting_a_running_job_removes_every_child_and_keeps_what_is_in_the_buc
         (left.is_empty() && accounts.trim() == "serviceaccount/default").then_some(())
     })
     .await;
-    assert_eq!(tenant.list("deleted/").await, before);
+}
 
-    // Created again, it goes on where it was: only the row that was not answered is sent.
-    tenant.submit(&Job::new(&tenant, "deleted")).await;
+/// The job of twenty rows that were done when it was deleted goes on with the one that was not.
+async fn goes_on_with_the_held_row(tenant: &Tenant, name: &str, rows: &str) {
+    tenant.submit(&Job::new(tenant, name)).await;
     until("the held row", PATIENCE, async || {
         (tenant.received().get("held") == Some(&2)).then_some(())
     })
     .await;
-    tenant.release("deleted", "held").await;
-    tenant.complete("deleted", &rows).await;
+    tenant.release(name, "held").await;
+    tenant.complete(name, rows).await;
     let again = tenant
         .received()
         .into_iter()
         .filter(|(_, received)| *received > 1)
         .map(|(id, _)| id);
     assert_eq!(again.collect::<Vec<_>>(), ["held"]);
+}
+
+#[tokio::test]
+async fn deleting_a_running_job_removes_every_child_and_keeps_what_is_in_the_bucket() {
+    let tenant = Tenant::start("deletion").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "deleted"), "deleted").await;
+    let before = tenant.list("deleted/").await;
+    assert!(before.iter().any(|key| key.contains("/segments/")), "{before:?}");
+    delete(&tenant, "deleted").await;
+    goes_on_with_the_held_row(&tenant, "deleted", &rows).await;
+}
+
+#[tokio::test]
+async fn deleting_a_job_whose_servers_start_leaves_none_of_them() {
+    let tenant = Tenant::start("deletion-starting").await;
+    tenant.put("rows.jsonl", &chats(3, &json!({}))).await;
+    let env = json!([{"name": "FAKE_LOADING_SECONDS", "value": "600"}]);
+    tenant
+        .submit(&Job::new(&tenant, "deleted").set("/server/env", env))
+        .await;
+    let job = tenant.job("deleted").await;
+    until("a server that loads", PATIENCE, async || {
+        let pod = tenant.server_pods(&job).await.pop()?;
+        container_id(&pod, "server")
+    })
+    .await;
+    delete(&tenant, "deleted").await;
+}
+
+#[tokio::test]
+async fn a_suspended_job_that_is_deleted_and_created_again_goes_on_where_it_was() {
+    let tenant = Tenant::start("deletion-suspended").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "deleted"), "deleted").await;
+    tenant.patch_spec("deleted", &json!({"suspend": true})).await;
+    tenant
+        .until_reason("deleted", ConditionType::GPUsReleased, "ServersGone")
+        .await;
+    delete(&tenant, "deleted").await;
+    goes_on_with_the_held_row(&tenant, "deleted", &rows).await;
+}
+
+#[tokio::test]
+async fn deleting_a_job_whose_data_is_read_leaves_nothing() {
+    let (tenant, proxy) = in_inspection("deletion-inspection").await;
+    delete(&tenant, "job").await;
+    assert!(!tenant.had_servers().await);
+    drop(proxy);
+}
+
+#[tokio::test]
+async fn a_job_that_is_deleted_while_it_writes_its_results_writes_them_when_it_is_created_again() {
+    let (tenant, proxy) = in_finalising("deletion-finalising").await;
+    delete(&tenant, "job").await;
+    proxy.heal();
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    tenant.complete("job", &three_rows()).await;
+    assert!(tenant.received().values().all(|received| *received == 1));
+}
+
+#[tokio::test]
+async fn a_job_that_ended_is_deleted_after_a_while_also_when_it_is_suspended() {
+    let tenant = Tenant::start("expired").await;
+    tenant.put("rows.jsonl", &three_rows()).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    tenant.complete("job", &three_rows()).await;
+    tenant.patch_spec("job", &json!({"suspend": true})).await;
+    let job = until_seen(&tenant, "job").await;
+    assert_eq!(end_of(&job), "Complete: AllRowsSucceeded");
+    let before = tenant.list("job/").await;
+    tenant.patch_spec("job", &json!({"ttlSecondsAfterFinished": 1})).await;
+    until("the job is gone", PATIENCE, async || {
+        let found = tenant.jobs().get_opt("job").await.ok()?;
+        found.is_none().then_some(())
+    })
+    .await;
+    until_nothing_is_left(&tenant).await;
+    assert_eq!(tenant.list("job/").await, before);
+}
+
+#[tokio::test]
+async fn a_job_that_is_deleted_before_its_time_is_over_goes_at_once() {
+    let tenant = Tenant::start("deletion-ttl").await;
+    tenant.put("rows.jsonl", &three_rows()).await;
+    let job = Job::new(&tenant, "job").set("/ttlSecondsAfterFinished", json!(3600));
+    tenant.submit(&job).await;
+    tenant.complete("job", &three_rows()).await;
+    delete(&tenant, "job").await;
+    // Its results are those of the next job of the same work.
+    tenant.submit(&job).await;
+    assert_eq!(end_of(&tenant.end("job").await), "Complete: ResultsReused");
+    assert!(tenant.received().values().all(|received| *received == 1));
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use super::commands::{must, run};
 use super::job::Job;
 use super::operator::{RELEASE, SYSTEM};
 use super::rows::{chat, chats};
-use super::tenant::{Tenant, end_of};
+use super::tenant::{PATIENCE, Tenant, end_of};
+use super::until::until;
 
 /// What a user may do, one line each.
 async fn may(user: &str, namespace: &str) -> Vec<String> {
@@ -98,7 +99,9 @@ async fn no_key_and_no_token_is_found_outside_its_secret() {
     tenant.create_keys("wrong-keys", &mark).await;
     let token = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"token": format!("hf_{mark}")}});
     tenant.apply(&token).await;
-    let rows = chats(3, &json!({})) + &chat("bad", "", &json!({"status": "400"}));
+    // The held row keeps the server, and so its log.
+    let held = chat("held", "", &json!({"hold": "held"})) + "\n";
+    let rows = chats(3, &json!({})) + &held + &chat("bad", "", &json!({"status": "400"}));
     tenant.put("rows.jsonl", &rows).await;
     let with_token = |job: Job| job.set("/server/hfTokenSecretRef", json!({"name": "token", "key": "token"}));
     let wrong = |pointer: &str, name: &str| with_token(Job::new(&tenant, name)).set(pointer, json!("wrong-keys"));
@@ -111,6 +114,8 @@ async fn no_key_and_no_token_is_found_outside_its_secret() {
     ] {
         tenant.submit(&job).await;
     }
+    let mut places = logs_of_busy_servers(&tenant, "runs").await;
+    tenant.release("runs", "held").await;
     assert_eq!(end_of(&tenant.end("runs").await), "Complete: SomeRowsFailed");
     assert_eq!(
         end_of(&tenant.end("wrong-dataset").await),
@@ -121,7 +126,6 @@ async fn no_key_and_no_token_is_found_outside_its_secret() {
         .until_reason("crashes", ConditionType::ServersReady, "ContainerNotStarting")
         .await;
 
-    let mut places = Vec::new();
     let kinds = must(
         "kubectl",
         &["api-resources", "--namespaced", "--verbs=list", "--output=name"],
@@ -166,4 +170,24 @@ async fn no_key_and_no_token_is_found_outside_its_secret() {
         .collect();
     assert!(found.is_empty(), "the mark is in {found:?}");
     assert_eq!(tenant.job("runs").await.name_any(), "runs");
+}
+
+/// The log of each server of a job that works on the held row, with where it was found.
+async fn logs_of_busy_servers(tenant: &Tenant, job: &str) -> Vec<(String, String)> {
+    until("the held row", PATIENCE, async || {
+        tenant.received().get("held").copied()
+    })
+    .await;
+    let mut logs = Vec::new();
+    for pod in tenant.server_pods(&tenant.job(job).await).await {
+        let name = pod.name_any();
+        let log = tenant
+            .kubectl(&["logs", &name, "--all-containers"])
+            .await
+            .expect("a log");
+        assert!(log.contains("arguments: "), "{log}");
+        logs.push((format!("the log of server {name}"), log));
+    }
+    assert!(!logs.is_empty(), "{job} has no server");
+    logs
 }

@@ -2,48 +2,15 @@
 
 use std::time::Duration;
 
-use batch_inference_operator::api::BatchInferenceJob;
 use batch_inference_operator::api::condition::ConditionType;
 use batch_inference_operator::api::phase::Phase;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::job::Job;
-use super::rows::{chat, chats};
+use super::rows::chats;
+use super::stages::{count_codes, in_flight, phase, stopping, until_no_feeder, until_stopping};
 use super::tenant::{PATIENCE, Tenant, condition, end_of};
 use super::until::until;
-
-/// Twenty rows that are answered, and one that is held.
-fn twenty_and_one() -> String {
-    chats(20, &json!({})) + &chat("held", "", &json!({"hold": "held"}))
-}
-
-/// A job that has twenty rows done and one in flight.
-async fn in_flight(tenant: &Tenant, job: Job, name: &str) -> String {
-    let rows = twenty_and_one();
-    tenant.put("rows.jsonl", &rows).await;
-    tenant.submit(&job).await;
-    tenant.until_completed(name, 20).await;
-    rows
-}
-
-async fn until_no_feeder(tenant: &Tenant, job: &BatchInferenceJob) {
-    until("no pod of the feeder is left", PATIENCE, async || {
-        tenant.feeder_pods(job).await.is_empty().then_some(())
-    })
-    .await;
-}
-
-fn phase(job: &BatchInferenceJob) -> Option<Phase> {
-    job.status.as_ref()?.controller.phase
-}
-
-/// How often each `error.code` is in the errors.
-fn count_codes(errors: &str, code: &str) -> usize {
-    let rows = errors
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("a row of JSON"));
-    rows.filter(|row| row["error"]["code"] == code).count()
-}
 
 #[tokio::test]
 async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
@@ -134,11 +101,7 @@ async fn stop_waits_for_the_rows_in_flight() {
     let tenant = Tenant::start("stopped").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "stopped"), "stopped").await;
     tenant.patch_spec("stopped", &json!({"shutdown": "Stop"})).await;
-    let is_stopping = |job: &BatchInferenceJob| {
-        let status = job.status.as_ref();
-        status.is_some_and(|status| status.controller.stopping.is_some())
-    };
-    tenant.until_job("stopped", "it stops", is_stopping).await;
+    until_stopping(&tenant, "stopped").await;
     tenant.release("stopped", "held").await;
     tenant.complete("stopped", &rows).await;
 }
@@ -148,9 +111,7 @@ async fn a_job_that_stops_may_still_be_terminated() {
     let tenant = Tenant::start("stopped-terminated").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "job"), "job").await;
     tenant.patch_spec("job", &json!({"shutdown": "Stop"})).await;
-    let stopping = |job: &BatchInferenceJob| job.status.as_ref()?.controller.stopping.clone();
-    let job = tenant.until_job("job", "it stops", |job| stopping(job).is_some()).await;
-    let first = stopping(&job).expect("a decision");
+    let first = stopping(&until_stopping(&tenant, "job").await).expect("a decision");
     tenant.patch_spec("job", &json!({"shutdown": "Terminate"})).await;
     let job = tenant.end("job").await;
     assert_eq!(end_of(&job), "Failed: Cancelled");

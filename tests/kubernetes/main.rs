@@ -12,6 +12,7 @@ mod conflicts;
 mod deletion;
 mod feeder_killed;
 mod gitops;
+mod inspection_and_finalising;
 mod job;
 mod least_rights;
 mod lifecycle;
@@ -25,10 +26,12 @@ mod output;
 mod permissions;
 mod pod_faults;
 mod quickstart;
+mod races;
 mod rows;
 mod second_node;
 mod server_deleted;
 mod spec_changes;
+mod stages;
 mod store_keys;
 mod tail;
 mod tenant;
@@ -39,3 +42,6 @@ mod until;
 mod fake_model_server;
 #[path = "../proof/mod.rs"]
 mod proof;
+#[expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+#[path = "../s3-proxy/mod.rs"]
+mod s3_proxy;

@@ -1,9 +1,10 @@
 //! Namespaces with rules of their own: users by number, quotas, limits.
 
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::job::Job;
-use super::rows::chats;
+use super::rows::{chats, twenty_and_one_held};
 use super::tenant::Tenant;
 
 #[tokio::test]
@@ -32,6 +33,30 @@ async fn a_job_runs_as_whatever_user_its_templates_give_it() {
         });
         assert_eq!(users.collect::<Vec<_>>(), [Some(1_000_770_000)]);
     }
+    tenant.complete("job", &rows).await;
+}
+
+#[tokio::test]
+async fn servers_run_with_a_read_only_root_as_a_user_that_no_image_knows() {
+    let tenant = Tenant::start("read-only").await;
+    let rows = twenty_and_one_held();
+    tenant.put("rows.jsonl", &rows).await;
+    let user = json!({"runAsUser": 1_000_770_000, "runAsGroup": 0});
+    let container = json!({"runAsUser": 1_000_770_000, "runAsGroup": 0, "readOnlyRootFilesystem": true});
+    let template =
+        json!({"spec": {"securityContext": user, "containers": [{"name": "server", "securityContext": container}]}});
+    tenant
+        .submit(&Job::new(&tenant, "job").set("/server/podTemplate", template))
+        .await;
+    tenant.until_received(21).await;
+    let server = tenant.server_pods(&tenant.job("job").await).await.remove(0).name_any();
+    let shell = async |script: &str| tenant.kubectl(&["exec", &server, "--", "sh", "-c", script]).await;
+    assert_eq!(shell("id -u").await.expect("a number").trim(), "1000770000");
+    let refused = shell("touch /file").await.expect_err("a refusal");
+    assert!(refused.contains("Read-only file system"), "{refused}");
+    // What engines write to is theirs all the same: weights, and what is temporary.
+    shell("touch /cache/file /tmp/file").await.expect("places to write to");
+    tenant.release("job", "held").await;
     tenant.complete("job", &rows).await;
 }
 

@@ -1,14 +1,16 @@
 //! The operator may do what it does, and nothing else. Runs last: it reads what all other tests made the operator do.
 
+mod quiet_job;
+
 use serde_json::Value;
 
-use super::audit::{Object, Permissions, Request, permissions, requests};
+use super::audit::{OPERATOR, Object, Permissions, Request, permissions, requests};
 use super::commands::must;
 use super::job::Job;
 use super::tenant::Tenant;
 
 /// Namespaces of tests that edit children, scale or suspend a job or create it anew, so that children are written again.
-const REWRITTEN: [&str; 13] = [
+const REWRITTEN: [&str; 14] = [
     "test-edited",
     "test-deletion",
     "test-spec-changes",
@@ -22,8 +24,8 @@ const REWRITTEN: [&str; 13] = [
     "test-spot",
     "test-rotated",
     "test-resumed",
+    "test-feeder-lost",
 ];
-const OPERATOR: &str = "system:serviceaccount:batch-inference-system:batch-inference-operator";
 
 #[tokio::test]
 async fn the_cluster_roles_hold_exactly_what_the_operator_uses_and_gives_to_feeders() {
@@ -151,8 +153,11 @@ async fn servers_are_deleted_within_a_second_of_the_feeders_word() {
         .collect();
     after.sort_unstable();
     assert!(after.len() > 20, "only {} servers were deleted", after.len());
-    eprintln!("from the feeder's last word to the deletion, in milliseconds: {after:?}");
-    assert!(after[after.len() / 2] <= DELETED_WITHIN_MS, "{after:?}");
+    let (median, worst) = (after[after.len() / 2], after[after.len() - 1]);
+    eprintln!(
+        "from the feeder's last word to the deletion, in milliseconds: median {median}, worst {worst}, all {after:?}"
+    );
+    assert!(median <= DELETED_WITHIN_MS, "{after:?}");
 }
 
 /// What a role allows.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::commands::{must, run};
 use super::job::{FAKE_SERVER, Job};
 use super::rows::{chats, twenty_and_one_held};
+use super::stages::allow_pods;
 use super::tenant::{PATIENCE, Tenant, container_id, end_of};
 use super::until::until;
 
@@ -64,24 +65,15 @@ async fn a_quota_that_is_reached_in_mid_run_is_waited_for_by_name() {
     tenant.submit(&Job::new(&tenant, "job")).await;
     tenant.until_received(21).await;
     let job = tenant.job("job").await;
-    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"},
-                       "spec": {"hard": {"count/pods": "1"}}});
-    tenant.apply(&quota).await;
-    until("the quota counts", PATIENCE, async || {
-        let used = tenant
-            .kubectl(&["get", "resourcequota", "few", "--output", "jsonpath={.status.used}"])
-            .await;
-        used.ok().filter(|used| used.contains('2'))
-    })
-    .await;
+    allow_pods(&tenant, 1).await;
     let server = tenant.server_pods(&job).await.remove(0).metadata.name.expect("a name");
     tenant.kubectl(&["delete", "pod", &server]).await.expect("a deletion");
     let told = tenant
         .until_reason("job", ConditionType::ServersReady, "QuotaExceeded")
         .await;
-    assert!(told.message.contains("exceeded quota: few"), "{told:?}");
+    assert!(told.message.contains("exceeded quota: pods"), "{told:?}");
     tenant
-        .kubectl(&["delete", "resourcequota", "few"])
+        .kubectl(&["delete", "resourcequota", "pods"])
         .await
         .expect("a deletion");
     tenant.until_received(22).await;

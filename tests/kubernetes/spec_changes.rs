@@ -1,11 +1,18 @@
 //! What may be changed while a job runs, and what not.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::job::Job;
 use super::rows::chats;
 use super::tenant::{PATIENCE, Tenant};
 use super::until::until;
+
+/// A server has rows within a second of being ready, and Kubernetes says when that was in whole seconds.
+const USED_WITHIN_MS: i64 = 1000 + 1000;
 
 #[tokio::test]
 async fn a_changed_model_is_refused_with_the_rule_and_scaling_is_not() {
@@ -52,6 +59,62 @@ async fn a_changed_model_is_refused_with_the_rule_and_scaling_is_not() {
 }
 
 #[tokio::test]
+async fn servers_that_scaling_adds_have_rows_at_once_and_those_that_it_takes_lose_none() {
+    let tenant = Tenant::start("spec-changes-scale").await;
+    // More than three servers take at once.
+    let rows = chats(400, &json!({"hold": "held"}));
+    tenant.put("rows.jsonl", &rows).await;
+    tenant.submit(&Job::new(&tenant, "job")).await;
+    tenant.until_received(1).await;
+    scale(&tenant, 3).await;
+    let first_rows = until("three servers have rows", PATIENCE, async || {
+        Some(first_rows(&tenant)).filter(|first| first.len() == 3)
+    })
+    .await;
+    let job = tenant.job("job").await;
+    let pods = tenant.server_pods(&job).await;
+    let waits: Vec<_> = pods
+        .iter()
+        .map(|pod| first_rows[&pod.name_any()] - ready_at(pod))
+        .collect();
+    eprintln!("from ready to the first row, in milliseconds: {waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= USED_WITHIN_MS), "{waits:?}");
+
+    scale(&tenant, 1).await;
+    until("one server is left", PATIENCE, async || {
+        (tenant.server_pods(&job).await.len() == 1).then_some(())
+    })
+    .await;
+    tenant.release("job", "held").await;
+    let output = tenant.complete("job", &rows).await;
+    assert_eq!(output.errors, "");
+}
+
+async fn scale(tenant: &Tenant, replicas: u32) {
+    let replicas = format!("--replicas={replicas}");
+    tenant.kubectl(&["scale", "bij/job", &replicas]).await.expect("scaling");
+}
+
+/// When each server that has had a row got its first, in milliseconds since 1970.
+fn first_rows(tenant: &Tenant) -> BTreeMap<String, i64> {
+    let mut first = BTreeMap::new();
+    for event in tenant.recorder.events() {
+        let at = i64::try_from(event.at_ms).expect("a time");
+        first.entry(event.pod).or_insert(at);
+    }
+    first
+}
+
+/// When a pod became ready, in milliseconds since 1970.
+fn ready_at(pod: &Pod) -> i64 {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    let ready = conditions.find(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let since = ready.and_then(|ready| ready.last_transition_time.as_ref());
+    since.expect("a pod that is ready").0.as_millisecond()
+}
+
+#[tokio::test]
 async fn a_child_that_was_edited_or_deleted_by_hand_is_put_back() {
     let tenant = Tenant::start("edited").await;
     let rows = chats(2, &json!({"hold": "held"}));
@@ -68,20 +131,29 @@ async fn a_child_that_was_edited_or_deleted_by_hand_is_put_back() {
         .await
         .expect("scaling");
 
+    let without_owner = r#"[{"op": "remove", "path": "/metadata/ownerReferences"}]"#;
+    let patch = [
+        "patch",
+        "deployment/edited-server",
+        "--type=json",
+        "--patch",
+        without_owner,
+    ];
+    tenant.kubectl(&patch).await.expect("a patch");
+
     until("the policy is back", PATIENCE, async || {
         tenant.kubectl(&["get", "networkpolicy", "edited-server"]).await.ok()
     })
     .await;
-    until("one server is wanted again", PATIENCE, async || {
-        let replicas = [
-            "get",
-            "deployment",
-            "edited-server",
-            "--output",
-            "jsonpath={.spec.replicas}",
-        ];
-        (tenant.kubectl(&replicas).await.as_deref() == Ok("1")).then_some(())
-    })
+    until(
+        "one server is wanted again, and the job owns it",
+        PATIENCE,
+        async || {
+            let fields = "jsonpath={.spec.replicas} {.metadata.ownerReferences[*].name}";
+            let servers = ["get", "deployment", "edited-server", "--output", fields];
+            (tenant.kubectl(&servers).await.as_deref() == Ok("1 edited")).then_some(())
+        },
+    )
     .await;
     tenant.release("edited", "held").await;
     tenant.complete("edited", &rows).await;

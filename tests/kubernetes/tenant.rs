@@ -1,5 +1,7 @@
 //! A namespace of its own for each test, with the keys of a part of the bucket, and someone who counts requests.
 
+mod proxied;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use super::until::{PAUSE, until};
 /// The machine, as pods see it: the recorder listens there, on the cluster's own network.
 const MACHINE: [u8; 4] = [10, 95, 0, 1];
 const BUCKET: &str = "tests";
+const STORE_PORT: u16 = 8333;
 /// What a job of a few rows may take on a busy machine, images and restarts included.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -59,14 +62,9 @@ impl Tenant {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
         let created = run("kubectl", &["create", "--filename", "-"], &manifest.to_string()).await;
         created.expect("a new namespace");
-        let services: Api<Service> = Api::namespaced(client.clone(), "test-store");
-        let service = services
-            .get("object-store")
-            .await
-            .expect("the store of tests/kubernetes/install");
-        let address = service.spec.and_then(|spec| spec.cluster_ip).expect("an address");
+        let address = store_address(&client).await;
         let store = AmazonS3Builder::new()
-            .with_endpoint(format!("http://{address}:8333"))
+            .with_endpoint(format!("http://{address}:{STORE_PORT}"))
             .with_allow_http(true)
             .with_bucket_name(BUCKET)
             .with_access_key_id("demo")
@@ -341,6 +339,14 @@ impl Tenant {
             .await;
         events.expect("events").contains("ScalingReplicaSet")
     }
+}
+
+/// The store's address inside the cluster.
+async fn store_address(client: &Client) -> String {
+    let services: Api<Service> = Api::namespaced(client.clone(), "test-store");
+    let service = services.get("object-store").await;
+    let service = service.expect("the store of tests/kubernetes/install");
+    service.spec.and_then(|spec| spec.cluster_ip).expect("an address")
 }
 
 /// A pod's address.

@@ -30,6 +30,7 @@ pub(super) async fn pass(
     }
     let mut upstream = TcpStream::connect(shared.s3).await?;
     let answer = request.ask(&body, &mut upstream).await?;
+    shared.note_answer(request);
     match fault {
         Some(Fault::AnswerLost) => Ok(()),
         Some(Fault::ResetInAnswer) => {

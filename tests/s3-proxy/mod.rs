@@ -11,7 +11,7 @@ mod request;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -134,6 +134,7 @@ struct Shared {
     filer: SocketAddr,
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<(Request, Option<Fault>)>>,
+    answered: Mutex<Vec<(Request, SystemTime)>>,
 }
 
 struct Rule {
@@ -161,18 +162,29 @@ impl Shared {
         seen.push((request.clone(), fault));
         fault
     }
+
+    fn note_answer(&self, request: &Request) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.push((request.clone(), SystemTime::now()));
+    }
 }
 
 impl S3Proxy {
     /// Starts on the current runtime, before a `SeaweedFS` that has its S3 and its filer at these places.
     pub async fn start(s3: SocketAddr, filer: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(([127, 0, 0, 1], 0).into(), s3, filer).await
+    }
+
+    /// The same at another address of this machine; port 0 takes a free one.
+    pub async fn listen(address: SocketAddr, s3: SocketAddr, filer: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             s3,
             filer,
             rules: Mutex::default(),
             seen: Mutex::default(),
+            answered: Mutex::default(),
         });
         let door = Mutex::new(Some(open(listener, &shared)));
         Self { address, shared, door }
@@ -216,6 +228,12 @@ impl S3Proxy {
     /// All requests that came, with what befell them.
     pub fn seen(&self) -> Vec<(Request, Option<Fault>)> {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All requests that the store has answered, with when it did.
+    pub fn answered(&self) -> Vec<(Request, SystemTime)> {
+        let answered = self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.clone()
     }
 
     /// How many requests something befell.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use batch_inference_operator::api::BatchInferenceJob;
 use batch_inference_operator::api::condition::ConditionType;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use reqwest::Method;
 use tokio::time::{Instant, sleep};
 
+use super::servers_are_deleted_in_time;
 use crate::audit::requests;
 use crate::commands::{must, run, take_back};
 use crate::job::Job;
@@ -17,8 +19,6 @@ use crate::until::until;
 
 /// How long the API server is away; `API_SERVER_AWAY_SECONDS` in long runs.
 const AWAY: Duration = Duration::from_secs(20);
-/// The controller waits for its old Lease to run out, and Kubernetes' own controllers too take their time to watch anew.
-const RELEASED_WITHIN: Duration = Duration::from_mins(2);
 const BACK_WITHIN: Duration = Duration::from_mins(2);
 
 /// A part that is stopped; it is started again also when a test fails.
@@ -75,12 +75,7 @@ async fn an_api_server_that_is_away_stops_no_row_and_the_gpus_go_when_it_is_back
     drop(stopped);
     let lists = lists_of_jobs().len();
     api_server_is_back().await;
-    let back = Instant::now();
-    until("no server is left", RELEASED_WITHIN, async || {
-        tenant.server_pods(&job).await.is_empty().then_some(())
-    })
-    .await;
-    eprintln!("servers were gone {:?} after the API server was back", back.elapsed());
+    servers_are_deleted_in_time(&tenant, &job, Timestamp::now()).await;
     tenant.complete("job", &rows).await;
     assert!(tenant.received().values().all(|received| *received == 1));
     is_expired(&known).await;

@@ -2,10 +2,11 @@
 
 use batch_inference_operator::api::BatchInferenceJob;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use serde_json::json;
 
-use super::Controller;
+use super::{Controller, servers_go_in_time};
 use crate::job::Job;
 use crate::rows::twenty_and_one_held;
 use crate::tenant::{PATIENCE, Tenant, conditions};
@@ -110,7 +111,9 @@ async fn killed_after_the_last_row_and_before_the_servers_are_deleted() {
         !tenant.server_pods(&job).await.is_empty(),
         "the servers are gone too early to test this"
     );
+    let killed = Timestamp::now();
     controller.kill_paused().await;
+    servers_go_in_time(&tenant, &job, killed).await;
     ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }
 

@@ -3,6 +3,7 @@
 mod cluster_faults;
 mod controller_killed;
 mod crash_points;
+mod feeder_lost;
 mod installation;
 mod late_wishes;
 mod network_policy;
@@ -13,18 +14,27 @@ mod upgrade;
 
 use std::time::Duration;
 
+use batch_inference_operator::api::BatchInferenceJob;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
+use super::audit::{OPERATOR, requests};
 use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container, take_back};
-use super::tenant::{container_id, is_ready};
+use super::tenant::{Tenant, address, container_id, is_ready};
 use super::until::until;
 
 pub const SYSTEM: &str = "batch-inference-system";
 pub const RELEASE: &str = "batch-inference-operator";
 pub const CHART: &str = "charts/batch-inference-operator";
 const STARTED_WITHIN: Duration = Duration::from_mins(2);
+/// A new controller waits for the old one's Lease to run out first.
+const RELEASED_WITHIN: Duration = Duration::from_mins(2);
+/// From when a controller works: what a server has to end (`terminationGracePeriodSeconds`), and ten seconds until all is said.
+const SERVERS_GONE_WITHIN: SignedDuration = SignedDuration::from_secs(30 + 10);
+const SERVERS_DELETED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The controllers' pods that are ready, and are to stay.
 async fn ready_pods(client: &Client) -> Vec<Pod> {
@@ -49,6 +59,59 @@ fn scale_back() {
         "kubectl",
         &["--namespace", SYSTEM, "scale", &deployment, "--replicas=1"],
     );
+}
+
+/// `helm upgrade` with some values changed.
+async fn upgrade_to(chart: &str, values: &str) {
+    let upgrade = [
+        "upgrade",
+        RELEASE,
+        chart,
+        "--namespace",
+        SYSTEM,
+        "--reuse-values",
+        "--set",
+        values,
+        "--wait",
+        "--timeout",
+        "2m",
+    ];
+    must("helm", &upgrade).await;
+}
+
+/// Waits until no server of a job is left that needs none: in time from when a controller holds the Lease, and not before `since`.
+async fn servers_go_in_time(tenant: &Tenant, job: &BatchInferenceJob, since: Timestamp) {
+    until_no_server_is_left(tenant, job).await;
+    let took = Timestamp::now().duration_since(works_since(tenant).await.max(since));
+    eprintln!("servers were gone {took:?} after a controller worked");
+    assert!(took <= SERVERS_GONE_WITHIN, "{took:?}");
+}
+
+/// The same after a fault of the cluster itself, whose own controllers take their time to watch anew before they carry out what is asked:
+/// it is asked in time.
+async fn servers_are_deleted_in_time(tenant: &Tenant, job: &BatchInferenceJob, since: Timestamp) {
+    until_no_server_is_left(tenant, job).await;
+    let deletions = requests(|user| user == OPERATOR).into_iter();
+    let deleted = deletions.filter(|request| request.has_done("delete", "deployments", &tenant.namespace));
+    let deleted = deleted.map(|request| request.received).max().expect("a deletion");
+    let took = deleted.duration_since(works_since(tenant).await.max(since));
+    eprintln!("servers were deleted {took:?} after a controller worked");
+    assert!(took <= SERVERS_DELETED_WITHIN, "{took:?}");
+}
+
+async fn until_no_server_is_left(tenant: &Tenant, job: &BatchInferenceJob) {
+    until("no server is left", RELEASED_WITHIN, async || {
+        tenant.server_pods(job).await.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// Since when the controller holds the Lease.
+async fn works_since(tenant: &Tenant) -> Timestamp {
+    let leases: Api<Lease> = Api::namespaced(tenant.client.clone(), SYSTEM);
+    let lease = leases.get(RELEASE).await.expect("the Lease");
+    let acquired = lease.spec.and_then(|spec| spec.acquire_time);
+    acquired.expect("a controller that works").0
 }
 
 /// The controller's one pod that runs.
@@ -78,6 +141,17 @@ impl Controller {
             pod: pod.name_any(),
             container: container_id(pod, "controller")?,
         })
+    }
+
+    /// What it serves at a path.
+    pub async fn serves(&self, client: &Client, path: &str) -> String {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+        let pod = pods.get(&self.pod).await.expect("the controller's pod");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let url = format!("http://{}:8080/{path}", address(&pod));
+        let answer = client.get(url).send().await.expect("an answer");
+        let answer = answer.error_for_status().expect("200");
+        answer.text().await.expect("text")
     }
 
     /// Lets its processes go on after [`Self::pause`].

@@ -12,19 +12,7 @@ async fn it_serves_health_and_metrics_and_ends_in_peace_when_told_to() {
     let client = Client::try_default().await.expect("a cluster");
     let controller = Controller::running(&client).await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    let pod = pods.get(&controller.pod).await.expect("the controller's pod");
-    let address = pod.status.and_then(|status| status.pod_ip).expect("an address");
-    let served = async |path: &str| {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.get(format!("http://{address}:8080/{path}")).send().await;
-        answer
-            .expect("an answer")
-            .error_for_status()
-            .expect("200")
-            .text()
-            .await
-            .expect("text")
-    };
+    let served = async |path: &str| controller.serves(&client, path).await;
     assert_eq!(
         (served("healthz").await, served("readyz").await),
         ("ok".to_owned(), "ok".to_owned())

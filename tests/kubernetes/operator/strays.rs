@@ -10,6 +10,34 @@ use crate::rows::chats;
 use crate::tenant::{PATIENCE, Tenant};
 use crate::until::until;
 
+const SERVERS: [&str; 6] = [
+    "get",
+    "deployments,replicasets,pods",
+    "--selector",
+    "app.kubernetes.io/component=server",
+    "--output",
+    "name",
+];
+
+/// Deployments, ReplicaSets and pods of servers that are there.
+async fn count_servers(tenant: &Tenant) -> usize {
+    tenant.kubectl(&SERVERS).await.expect("a listing").lines().count()
+}
+
+/// How many servers without a job a controller says that it has removed from the namespace.
+async fn count_removed(controller: &Controller, tenant: &Tenant) -> usize {
+    let metrics = controller.serves(&tenant.client, "metrics").await;
+    let place = format!("namespace=\"{}\"", tenant.namespace);
+    let removed = metrics
+        .lines()
+        .filter(|line| line.starts_with("batch_inference_servers_without_job_removed_total{") && line.contains(&place));
+    let count = |line: &str| -> usize {
+        let (_, count) = line.rsplit_once(' ').expect("a name and a number");
+        count.parse().expect("a number")
+    };
+    removed.map(count).sum()
+}
+
 #[tokio::test]
 async fn servers_that_outlive_their_job_are_removed_when_a_controller_starts() {
     let tenant = Tenant::start("strays").await;
@@ -44,22 +72,19 @@ async fn servers_that_outlive_their_job_are_removed_when_a_controller_starts() {
         .expect("what was orphaned is there");
     assert_eq!(left.owner_references(), []);
 
-    Controller::running(&tenant.client).await.kill().await;
+    let strays = count_servers(&tenant).await;
+    assert_eq!(strays, 1 + 2 + 2, "a Deployment, two ReplicaSets and two pods");
+
+    let controller = Controller::running(&tenant.client).await;
+    assert_eq!(count_removed(&controller, &tenant).await, 0);
+    controller.kill().await;
     until("the servers are gone", PATIENCE, async || {
-        let servers = [
-            "get",
-            "deployments,replicasets,pods",
-            "--selector",
-            "app.kubernetes.io/component=server",
-            "--output",
-            "name",
-        ];
-        tenant
-            .kubectl(&servers)
-            .await
-            .expect("a listing")
-            .is_empty()
-            .then_some(())
+        (count_servers(&tenant).await == 0).then_some(())
+    })
+    .await;
+    let controller = Controller::running(&tenant.client).await;
+    until("each of them is counted", PATIENCE, async || {
+        (count_removed(&controller, &tenant).await == strays).then_some(())
     })
     .await;
     assert!(deployments.get_opt("other").await.expect("an answer").is_some());

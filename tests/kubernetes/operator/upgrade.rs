@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{CHART, Controller, RELEASE, SYSTEM};
+use super::{CHART, Controller, RELEASE, SYSTEM, upgrade_to};
 use crate::commands::{must, root};
 use crate::job::{FAKE_SERVER, Job};
 use crate::rows::chats;
@@ -18,7 +18,7 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     let rows = chats(300, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
     // The job takes the engine's image from the operator's settings, which the upgrade changes.
-    upgrade(CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
+    upgrade_to(CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
     Controller::running(&tenant.client).await;
     let job = Job::new(&tenant, "running").set("/server/image", json!(null));
     tenant.submit(&job).await;
@@ -29,7 +29,7 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
 
     let chart = chart.path().to_str().expect("a path");
     let images = "feeder.image=localhost/other-feeder:2,engineImages.LlamaCpp=localhost/other-engine:2";
-    upgrade(chart, images).await;
+    upgrade_to(chart, images).await;
 
     let field = must("kubectl", &["explain", "bij.spec.fieldOfTomorrow"]).await;
     assert!(field.contains("comes with the next version"), "{field}");
@@ -80,24 +80,6 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     )
     .await;
     Controller::running(&tenant.client).await;
-}
-
-/// `helm upgrade` with some values changed.
-async fn upgrade(chart: &str, values: &str) {
-    let upgrade = [
-        "upgrade",
-        RELEASE,
-        chart,
-        "--namespace",
-        SYSTEM,
-        "--reuse-values",
-        "--set",
-        values,
-        "--wait",
-        "--timeout",
-        "2m",
-    ];
-    must("helm", &upgrade).await;
 }
 
 /// Each pod of the running job: its uid, and how often its container was restarted.

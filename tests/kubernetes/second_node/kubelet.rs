@@ -43,9 +43,9 @@ struct Kubelet {
 }
 
 impl SecondNode {
-    /// Makes a node of the namespace's name, and waits until it is ready.
+    /// Makes a node named for the namespace, and waits until it is ready.
     pub async fn join(tenant: &Tenant) -> Self {
-        let name = tenant.namespace.clone();
+        let name = format!("second-node-of-{}", tenant.namespace);
         let nodes: Api<Node> = Api::all(tenant.client.clone());
         let node = json!({"metadata": {"name": name, "labels": {TAINT: name}},
                           "spec": {"taints": [{"key": TAINT, "value": name, "effect": "NoSchedule"}]}});

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 
 use batch_inference_operator::api::BatchInferenceJob;
 use batch_inference_operator::api::condition::ConditionType;
+use batch_inference_operator::api::reason::Reason;
 use serde_json::json;
 
 use super::commands::{must, take_back};
 use super::job::{FAKE_SERVER, Job};
 use super::rows::{chats, twenty_and_one_held};
 use super::tenant::{PATIENCE, Tenant, condition, end_of, restricted};
+use super::troubleshooting::page::shows;
 use super::until::until;
 use kubelet::{DEVICE, SecondNode};
 
@@ -43,6 +45,8 @@ async fn a_lost_node_takes_no_row_with_it_and_its_gpus_are_unknown_until_it_is_g
         .await;
     assert_eq!(told.status, "Unknown", "{told:?}");
     assert!(told.message.contains(node.name()), "{told:?}");
+    let what = "The node of a server does not answer; the job is over all the same.";
+    shows(&tenant, "job", ConditionType::GPUsReleased, Reason::NodeLost, what).await;
     assert_eq!(end_of(&tenant.job("job").await), "Complete: AllRowsSucceeded");
     let output = tenant.output("job").await;
     output.prove(&rows);

@@ -1,0 +1,58 @@
+//! How soon a job gives its servers back where nothing else runs, by the clocks of API server and store.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::audit::{OPERATOR, requests};
+use crate::job::Job;
+use crate::s3_proxy::{Fault, S3Proxy, Which};
+use crate::stages::in_flight;
+use crate::tenant::Tenant;
+
+/// What each step may take.
+const WITHIN_MS: i64 = 1000;
+/// Results are written for so long, so that the word that servers are not needed is told from the last one.
+const WRITING: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn servers_of_a_quiet_job_go_within_a_second_of_the_word_and_that_within_a_second_of_the_last_row() {
+    let (tenant, proxy) = Tenant::behind_proxy("quiet").await;
+    proxy.fail(Which::puts().of("/results.jsonl"), Fault::Delay(WRITING));
+    let rows = in_flight(&tenant, Job::new(&tenant, "job"), "job").await;
+    tenant.release("job", "held").await;
+    tenant.complete("job", &rows).await;
+
+    let durable = last_segment(&proxy);
+    let feeder = format!("system:serviceaccount:{}:job-feeder", tenant.namespace);
+    let said = of(&feeder, "patch", "batchinferencejobs", &tenant.namespace);
+    let said = said
+        .into_iter()
+        .find(|at| *at >= durable)
+        .expect("a word of the feeder");
+    let deleted = of(OPERATOR, "delete", "deployments", &tenant.namespace);
+    let (word, deletion) = (said - durable, deleted[0] - said);
+    eprintln!("from the last row to the feeder's word {word} ms, from there to the deletion {deletion} ms");
+    assert!((0..=WITHIN_MS).contains(&word), "{word}");
+    assert!((0..=WITHIN_MS).contains(&deletion), "{deletion}");
+}
+
+/// When the store acknowledged the last segment, in milliseconds since 1970.
+fn last_segment(proxy: &S3Proxy) -> i64 {
+    let puts = proxy.answered().into_iter();
+    let mut puts = puts.filter(|(request, _)| request.method == "PUT" && request.path().contains("/segments/"));
+    let (_, at) = puts.next_back().expect("a segment");
+    milliseconds(at)
+}
+
+fn milliseconds(at: SystemTime) -> i64 {
+    let since_1970 = at.duration_since(UNIX_EPOCH).expect("a clock");
+    i64::try_from(since_1970.as_millis()).expect("a time")
+}
+
+/// When a user did this in a namespace, in milliseconds since 1970.
+fn of(user: &str, verb: &str, resource: &str, namespace: &str) -> Vec<i64> {
+    let done = requests(|name| name == user).into_iter();
+    let done = done.filter(|request| request.has_done(verb, resource, namespace));
+    let mut times: Vec<_> = done.map(|request| request.received.as_millisecond()).collect();
+    times.sort_unstable();
+    times
+}
