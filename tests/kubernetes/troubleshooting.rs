@@ -271,7 +271,9 @@ async fn the_page_shows_what_kubectl_describe_says_in_each_wait() {
         tenant.submit(&case.job).await;
     }
     let shown = cases.iter().map(|case| async {
-        page::shows(&tenant, &name_of(case.reason), case.condition, case.reason, case.what).await;
+        let job = name_of(case.reason);
+        let told = page::shows(&tenant, &job, case.condition, case.reason, case.what).await;
+        page::is_described(&tenant, &job, &told).await;
     });
     join_all(shown).await;
 }

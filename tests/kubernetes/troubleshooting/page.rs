@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use batch_inference_operator::api::condition::ConditionType;
 use batch_inference_operator::api::reason::Reason;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::commands::root;
 use crate::tenant::Tenant;
@@ -22,36 +23,25 @@ const TOLD_DIFFERENTLY_EACH_TIME: &[Reason] = &[Reason::Unschedulable];
 static WRITING: Mutex<()> = Mutex::new(());
 
 /// Waits until a job says this, and compares it with the page; with `WRITE_TROUBLESHOOTING=1` the page's section is written instead.
-pub async fn shows(tenant: &Tenant, job: &str, condition: ConditionType, reason: Reason, what: &str) {
-    let printed = section(tenant, job, condition, reason, what).await;
+pub async fn shows(tenant: &Tenant, job: &str, condition: ConditionType, reason: Reason, what: &str) -> Condition {
+    let told = tenant.until_reason(job, condition, reason.as_str()).await;
+    let printed = section(tenant, reason, what, &told);
     if std::env::var_os("WRITE_TROUBLESHOOTING").is_some() {
         write_section(reason, &printed);
-        return;
+        return told;
     }
     let page = read();
     let shown = page.sections.get(&reason);
     let shown =
         shown.unwrap_or_else(|| panic!("docs/troubleshooting.md has no section {}:\n{printed}", reason.as_str()));
     assert_eq!(comparable(reason, shown), comparable(reason, &printed));
+    told
 }
 
 /// What the condition says, as `kubectl describe` prints it.
-async fn section(tenant: &Tenant, job: &str, condition: ConditionType, reason: Reason, what: &str) -> String {
-    let told = tenant.until_reason(job, condition, reason.as_str()).await;
-    let described = tenant.kubectl(&["describe", "batchinferencejob", job]).await;
-    let described = described.expect("a description");
-    assert!(
-        described.contains(&format!("Reason:                {}", reason.as_str())),
-        "{described}"
-    );
-    let in_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message = in_one_line(&told.message);
-    assert!(
-        in_one_line(&described).contains(&message),
-        "{message:?} is not in {described}"
-    );
+fn section(tenant: &Tenant, reason: Reason, what: &str, told: &Condition) -> String {
     // The namespace is the test's.
-    let message = message
+    let message = in_one_line(&told.message)
         .replace(&tenant.namespace, "my-namespace")
         .replace("tests/my-namespace", "my-bucket");
     let mut section = format!("\n### {}\n\n{what}\n\n", reason.as_str());
@@ -64,6 +54,25 @@ async fn section(tenant: &Tenant, job: &str, condition: ConditionType, reason: R
         writeln!(section, "    {field}: {}{value}", " ".repeat(8 - field.len())).expect("a string");
     }
     section
+}
+
+/// That `kubectl describe` prints a condition so.
+pub async fn is_described(tenant: &Tenant, job: &str, told: &Condition) {
+    let described = tenant.kubectl(&["describe", "batchinferencejob", job]).await;
+    let described = described.expect("a description");
+    assert!(
+        described.contains(&format!("Reason:                {}", told.reason)),
+        "{described}"
+    );
+    let message = in_one_line(&told.message);
+    assert!(
+        in_one_line(&described).contains(&message),
+        "{message:?} is not in {described}"
+    );
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 struct Page {
