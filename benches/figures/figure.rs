@@ -50,7 +50,7 @@ pub fn read_lines(lines: impl BufRead) -> Vec<Figure> {
     let mut figures = Vec::new();
     for line in lines.lines() {
         let line = line.unwrap();
-        if line.starts_with("{\"id\"") {
+        if line.starts_with('{') {
             figures.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a figure: {error}: {line}")));
         } else {
             println!("{line}");
