@@ -18,7 +18,7 @@ pub(super) fn why_not_scheduled(condition: &PodCondition) -> Option<Wait> {
     if condition.status != "False" {
         return None;
     }
-    let words = without_nodes(condition.message.as_deref().unwrap_or_default());
+    let words = without_not_found(condition.message.as_deref().unwrap_or_default());
     // "persistentvolumeclaim "NAME" not found": plugins/volumebinding, as the next two.
     if words.contains("persistentvolumeclaim") && words.contains("not found") {
         return Some(Wait::new(Reason::ClaimMissing, words));
@@ -38,7 +38,7 @@ pub(super) fn why_not_scheduled(condition: &PodCondition) -> Option<Wait> {
 
 /// Without what the scheduler did not find for itself: the last words of a pod that no preemption helps are `ErrNotFound` of
 /// `plugins/dynamicresources`.
-fn without_nodes(words: &str) -> &str {
+fn without_not_found(words: &str) -> &str {
     words.strip_suffix(". not found").unwrap_or(words)
 }
 
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(wait.reason, reason, "{words}");
             assert!(!wait.message.ends_with(". not found"), "{}", wait.message);
             assert!(wait.message.contains(says), "{:?} should have {says:?}", wait.message);
-            assert!(wait.message.ends_with(without_nodes(words)), "{}", wait.message);
+            assert!(wait.message.ends_with(without_not_found(words)), "{}", wait.message);
         }
     }
 }

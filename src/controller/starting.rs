@@ -36,12 +36,14 @@ impl View<'_> {
         if is_suspended {
             return Starting::default();
         }
-        // What worked once is no mistake, nor is what works elsewhere: such a server is waited for by name.
-        let has_worked = self.has_been_ready();
-        let failure = configuration_failure(self.server(), &self.observed.server_pods);
         Starting {
             deadline: self.startup_deadline(),
-            failure: failure.filter(|_| !has_worked),
+            // What worked once is no mistake: such a server is waited for by name.
+            failure: if self.has_been_ready() {
+                None
+            } else {
+                configuration_failure(self.server(), &self.observed.server_pods)
+            },
         }
     }
 
@@ -59,7 +61,7 @@ impl View<'_> {
     fn image_pulled_at(&self) -> Option<Timestamp> {
         let told = self.timeline().and_then(|timeline| timeline.image_pulled_at.as_ref());
         told.map(|time| time.0)
-            .or(PodTimes::of(&self.observed.server_pods).image_pulled)
+            .or_else(|| PodTimes::of(&self.observed.server_pods).image_pulled)
     }
 
     /// Whether a pod waits for something that is not the job's, for as long as it takes.
