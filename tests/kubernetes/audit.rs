@@ -58,6 +58,19 @@ pub fn requests(accepted: impl Fn(&str) -> bool) -> Vec<Request> {
     requests.filter(|request| accepted(&request.user.username)).collect()
 }
 
+/// When a user did this to objects of that kind in a namespace, the first time first.
+pub fn times(user: &str, verb: &str, resource: &str, namespace: &str) -> Vec<Timestamp> {
+    let is_there = |request: &Request| {
+        let object = request.object_ref.as_ref();
+        object.is_some_and(|object| object.namespace == namespace)
+    };
+    let done = requests(|name| name == user).into_iter();
+    let done = done.filter(|request| request.has_done(verb, resource) && is_there(request));
+    let mut times: Vec<_> = done.map(|request| request.received).collect();
+    times.sort_unstable();
+    times
+}
+
 /// The permissions that requests needed. An apply that creates needs `create` besides `patch`.
 pub fn permissions(requests: &[Request]) -> Permissions {
     let mut used = Permissions::new();
@@ -73,9 +86,9 @@ pub fn permissions(requests: &[Request]) -> Permissions {
 }
 
 impl Request {
-    /// Whether this was done to an object of that kind, in a namespace.
-    pub fn has_done(&self, verb: &str, resource: &str, namespace: &str) -> bool {
-        let is_of = |object: &Object| object.resource == resource && object.namespace == namespace;
+    /// Whether this was done to an object of that kind.
+    pub fn has_done(&self, verb: &str, resource: &str) -> bool {
+        let is_of = |object: &Object| object.resource == resource;
         self.verb == verb && self.code() < 300 && self.object_ref.as_ref().is_some_and(is_of)
     }
 

@@ -1,12 +1,11 @@
 //! Deleting a job removes what belongs to it, and nothing of its output.
 
-use batch_inference_operator::api::condition::ConditionType;
 use serde_json::json;
 
 use super::inspection_and_finalising::{in_finalising, in_inspection, three_rows};
 use super::job::Job;
 use super::rows::{chats, twenty_and_one_held};
-use super::stages::{in_flight, until_seen};
+use super::stages::{in_flight, suspend, until_held_row_is_sent_again, until_seen};
 use super::tenant::{PATIENCE, Tenant, container_id, end_of};
 use super::until::until;
 
@@ -24,6 +23,14 @@ async fn delete(tenant: &Tenant, name: &str) {
         before.iter().all(|key| after.contains(key)),
         "{before:?} became {after:?}"
     );
+}
+
+async fn until_job_is_gone(tenant: &Tenant, name: &str) {
+    until("the job is gone", PATIENCE, async || {
+        let found = tenant.jobs().get_opt(name).await.ok()?;
+        found.is_none().then_some(())
+    })
+    .await;
 }
 
 async fn until_nothing_is_left(tenant: &Tenant) {
@@ -44,10 +51,7 @@ async fn until_nothing_is_left(tenant: &Tenant) {
 /// The job of twenty rows that were done when it was deleted goes on with the one that was not.
 async fn goes_on_with_the_held_row(tenant: &Tenant, name: &str, rows: &str) {
     tenant.submit(&Job::new(tenant, name)).await;
-    until("the held row", PATIENCE, async || {
-        (tenant.received().get("held") == Some(&2)).then_some(())
-    })
-    .await;
+    until_held_row_is_sent_again(tenant).await;
     tenant.release(name, "held").await;
     tenant.complete(name, rows).await;
     let again = tenant
@@ -89,10 +93,7 @@ async fn deleting_a_job_whose_servers_start_leaves_none_of_them() {
 async fn a_suspended_job_that_is_deleted_and_created_again_goes_on_where_it_was() {
     let tenant = Tenant::start("deletion-suspended").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "deleted"), "deleted").await;
-    tenant.patch_spec("deleted", &json!({"suspend": true})).await;
-    tenant
-        .until_reason("deleted", ConditionType::GPUsReleased, "ServersGone")
-        .await;
+    suspend(&tenant, "deleted").await;
     delete(&tenant, "deleted").await;
     goes_on_with_the_held_row(&tenant, "deleted", &rows).await;
 }
@@ -126,11 +127,7 @@ async fn a_job_that_ended_is_deleted_after_a_while_also_when_it_is_suspended() {
     assert_eq!(end_of(&job), "Complete: AllRowsSucceeded");
     let before = tenant.list("job/").await;
     tenant.patch_spec("job", &json!({"ttlSecondsAfterFinished": 1})).await;
-    until("the job is gone", PATIENCE, async || {
-        let found = tenant.jobs().get_opt("job").await.ok()?;
-        found.is_none().then_some(())
-    })
-    .await;
+    until_job_is_gone(&tenant, "job").await;
     until_nothing_is_left(&tenant).await;
     assert_eq!(tenant.list("job/").await, before);
 }
@@ -179,9 +176,5 @@ async fn a_deleted_job_that_a_finalizer_keeps_gives_its_gpus_back() {
         r#"{"metadata": {"finalizers": null}}"#,
     ];
     tenant.kubectl(&let_go).await.expect("a patch");
-    until("the job is gone", PATIENCE, async || {
-        let found = tenant.jobs().get_opt("kept").await.ok()?;
-        found.is_none().then_some(())
-    })
-    .await;
+    until_job_is_gone(&tenant, "kept").await;
 }

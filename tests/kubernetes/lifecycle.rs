@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::job::Job;
 use super::rows::chats;
-use super::stages::{count_codes, in_flight, phase, stopping, until_no_feeder, until_stopping};
-use super::tenant::{PATIENCE, Tenant, condition, end_of};
+use super::stages::{
+    count_codes, in_flight, phase, stopping, suspend, until_held_row_is_sent_again, until_no_feeder, until_stopping,
+};
+use super::tenant::{Tenant, condition, end_of};
 use super::until::until;
 
 #[tokio::test]
@@ -17,10 +19,7 @@ async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
     let tenant = Tenant::start("suspended").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "suspended"), "suspended").await;
 
-    tenant.patch_spec("suspended", &json!({"suspend": true})).await;
-    tenant
-        .until_reason("suspended", ConditionType::GPUsReleased, "ServersGone")
-        .await;
+    suspend(&tenant, "suspended").await;
     let job = tenant.job("suspended").await;
     assert_eq!(phase(&job), Some(Phase::Suspended));
     until_no_feeder(&tenant, &job).await;
@@ -33,10 +32,7 @@ async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
     assert_eq!((progress.completed, progress.rows_per_second), (20, None));
 
     tenant.patch_spec("suspended", &json!({"suspend": false})).await;
-    until("the held row again", PATIENCE, async || {
-        (tenant.received().get("held") == Some(&2)).then_some(())
-    })
-    .await;
+    until_held_row_is_sent_again(&tenant).await;
     tenant.release("suspended", "held").await;
     tenant.complete("suspended", &rows).await;
     let again = tenant.received().into_iter().filter(|(_, received)| *received > 1);
@@ -128,10 +124,7 @@ async fn a_job_that_stops_may_still_be_terminated() {
 async fn a_suspended_job_that_is_shut_down_writes_its_results_without_servers() {
     let tenant = Tenant::start("suspended-stopped").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "both"), "both").await;
-    tenant.patch_spec("both", &json!({"suspend": true})).await;
-    tenant
-        .until_reason("both", ConditionType::GPUsReleased, "ServersGone")
-        .await;
+    suspend(&tenant, "both").await;
     let sent = tenant.received();
     tenant.patch_spec("both", &json!({"shutdown": "Stop"})).await;
     let job = tenant.end("both").await;

@@ -4,7 +4,7 @@ mod quiet_job;
 
 use serde_json::Value;
 
-use super::audit::{OPERATOR, Object, Permissions, Request, permissions, requests};
+use super::audit::{OPERATOR, Permissions, permissions, requests};
 use super::commands::must;
 use super::job::Job;
 use super::tenant::Tenant;
@@ -131,19 +131,16 @@ const DELETED_WITHIN_MS: i64 = 1000;
 #[tokio::test]
 async fn servers_are_deleted_within_a_second_of_the_feeders_word() {
     let feeders = requests(|user| user.starts_with("system:serviceaccount:test-") && user.ends_with("-feeder"));
-    let is_of = |object: Option<&Object>, verb: &str, resource: &str, request: &Request| {
-        request.verb == verb && request.code() < 300 && object.is_some_and(|object| object.resource == resource)
-    };
     let deleted = requests(|user| user == OPERATOR).into_iter();
-    let deleted = deleted.filter(|request| is_of(request.object_ref.as_ref(), "delete", "deployments", request));
+    let deleted = deleted.filter(|request| request.has_done("delete", "deployments"));
     let mut after: Vec<_> = deleted
         .filter_map(|delete| {
             let servers = delete.object_ref?;
             let job = servers.name.strip_suffix("-server")?;
             let feeder = format!("system:serviceaccount:{}:{job}-feeder", servers.namespace);
-            let words = feeders.iter().filter(|patch| {
-                patch.user.username == feeder && is_of(patch.object_ref.as_ref(), "patch", "batchinferencejobs", patch)
-            });
+            let words = feeders
+                .iter()
+                .filter(|patch| patch.user.username == feeder && patch.has_done("patch", "batchinferencejobs"));
             let last = words
                 .map(|patch| patch.received)
                 .filter(|at| *at <= delete.received)

@@ -10,7 +10,9 @@ use super::commands::kill_container;
 use super::job::Job;
 use super::rows::{chat, chats};
 use super::s3_proxy::{Fault, Which};
-use super::stages::{count_codes, in_flight, phase, stopping, until_seen, until_stopping};
+use super::stages::{
+    count_codes, in_flight, phase, stopping, suspend, until_held_row_is_sent_again, until_seen, until_stopping,
+};
 use super::tenant::{PATIENCE, Tenant, container_id, end_of};
 use super::until::until;
 
@@ -30,10 +32,7 @@ fn started(job: &BatchInferenceJob) -> Timestamp {
 async fn a_suspended_job_outlives_its_deadline_and_has_all_of_its_time_when_it_is_resumed() {
     let tenant = Tenant::start("suspended-late").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "job"), "job").await;
-    tenant.patch_spec("job", &json!({"suspend": true})).await;
-    tenant
-        .until_reason("job", ConditionType::GPUsReleased, "ServersGone")
-        .await;
+    suspend(&tenant, "job").await;
     let deadline = started(&tenant.job("job").await) + SignedDuration::from_secs(DEADLINE_SECONDS);
     until("the deadline has passed", PATIENCE, async || {
         (Timestamp::now() > deadline).then_some(())
@@ -46,10 +45,7 @@ async fn a_suspended_job_outlives_its_deadline_and_has_all_of_its_time_when_it_i
     assert_eq!((phase(&job), stopping(&job)), (Some(Phase::Suspended), None));
 
     tenant.patch_spec("job", &json!({"suspend": false})).await;
-    until("the held row again", PATIENCE, async || {
-        (tenant.received().get("held") == Some(&2)).then_some(())
-    })
-    .await;
+    until_held_row_is_sent_again(&tenant).await;
     tenant.release("job", "held").await;
     tenant.complete("job", &rows).await;
 }

@@ -1,6 +1,7 @@
 //! Points in the life of a job at which something is asked of it, and what is to be seen of it then.
 
 use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::condition::ConditionType;
 use batch_inference_operator::api::phase::Phase;
 use batch_inference_operator::api::shutdown::Stopping;
 use batch_inference_operator::api::status::FeederStage;
@@ -18,6 +19,22 @@ pub async fn in_flight(tenant: &Tenant, job: Job, name: &str) -> String {
     tenant.submit(&job).await;
     tenant.until_completed(name, 20).await;
     rows
+}
+
+/// Suspends a job, and waits until its GPUs are released.
+pub async fn suspend(tenant: &Tenant, name: &str) {
+    tenant.patch_spec(name, &json!({"suspend": true})).await;
+    tenant
+        .until_reason(name, ConditionType::GPUsReleased, "ServersGone")
+        .await;
+}
+
+/// Waits until the row that a server held is at another one.
+pub async fn until_held_row_is_sent_again(tenant: &Tenant) {
+    until("the held row again", PATIENCE, async || {
+        (tenant.received().get("held") == Some(&2)).then_some(())
+    })
+    .await;
 }
 
 /// Waits until the feeder says that it is so far.

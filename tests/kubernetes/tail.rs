@@ -6,7 +6,7 @@ use batch_inference_operator::api::reason::Reason;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::audit::{OPERATOR, requests};
+use super::audit::{OPERATOR, times};
 use super::fake_model_server::EventKind;
 use super::job::Job;
 use super::rows::{chat, chats};
@@ -70,10 +70,8 @@ fn last_answered(tenant: &Tenant) -> i64 {
 
 /// When the operator last said how many servers there are to be, in milliseconds since 1970.
 fn last_scaled(tenant: &Tenant) -> i64 {
-    let writes = requests(|user| user == OPERATOR).into_iter();
-    let writes = writes.filter(|request| request.has_done("patch", "deployments", &tenant.namespace));
-    let last = writes.map(|request| request.received.as_millisecond()).max();
-    last.expect("a Deployment")
+    let writes = times(OPERATOR, "patch", "deployments", &tenant.namespace);
+    writes.last().expect("a Deployment").as_millisecond()
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use batch_inference_operator::api::reason::Reason;
 use super::{CHART, Controller, RELEASE, SYSTEM, upgrade_to};
 use crate::commands::take_back;
 use crate::job::Job;
-use crate::stages::{allow_pods, in_flight};
+use crate::stages::{allow_pods, in_flight, until_held_row_is_sent_again};
 use crate::tenant::{PATIENCE, Tenant};
 use crate::troubleshooting::page::shows;
 use crate::until::until;
@@ -52,10 +52,7 @@ async fn a_feeder_that_cannot_come_back_gives_its_servers_back_and_has_others_wh
 
     let quota = ["delete", "resourcequota", "pods"];
     tenant.kubectl(&quota).await.expect("a deletion");
-    until("the held row is sent to another server", PATIENCE, async || {
-        (tenant.received().get("held") == Some(&2)).then_some(())
-    })
-    .await;
+    until_held_row_is_sent_again(&tenant).await;
     let after = tenant.server_pods(&job).await.remove(0);
     assert_ne!(after.metadata.uid, before.metadata.uid);
     tenant.release("job", "held").await;

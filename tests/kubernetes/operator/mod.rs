@@ -21,7 +21,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::audit::{OPERATOR, requests};
+use super::audit::{OPERATOR, times};
 use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container, take_back};
 use super::tenant::{Tenant, address, container_id, is_ready};
 use super::until::until;
@@ -91,10 +91,9 @@ async fn servers_go_in_time(tenant: &Tenant, job: &BatchInferenceJob, since: Tim
 /// it is asked in time.
 async fn servers_are_deleted_in_time(tenant: &Tenant, job: &BatchInferenceJob, since: Timestamp) {
     until_no_server_is_left(tenant, job).await;
-    let deletions = requests(|user| user == OPERATOR).into_iter();
-    let deleted = deletions.filter(|request| request.has_done("delete", "deployments", &tenant.namespace));
-    let deleted = deleted.map(|request| request.received).max().expect("a deletion");
-    let took = deleted.duration_since(works_since(tenant).await.max(since));
+    let deletions = times(OPERATOR, "delete", "deployments", &tenant.namespace);
+    let last = deletions.last().expect("a deletion");
+    let took = last.duration_since(works_since(tenant).await.max(since));
     eprintln!("servers were deleted {took:?} after a controller worked");
     assert!(took <= SERVERS_DELETED_WITHIN, "{took:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::audit::{OPERATOR, requests};
+use crate::audit::{OPERATOR, times};
 use crate::job::Job;
 use crate::s3_proxy::{Fault, S3Proxy, Which};
 use crate::stages::in_flight;
@@ -23,13 +23,11 @@ async fn servers_of_a_quiet_job_go_within_a_second_of_the_word_and_that_within_a
 
     let durable = last_segment(&proxy);
     let feeder = format!("system:serviceaccount:{}:job-feeder", tenant.namespace);
-    let said = of(&feeder, "patch", "batchinferencejobs", &tenant.namespace);
-    let said = said
-        .into_iter()
-        .find(|at| *at >= durable)
-        .expect("a word of the feeder");
-    let deleted = of(OPERATOR, "delete", "deployments", &tenant.namespace);
-    let (word, deletion) = (said - durable, deleted[0] - said);
+    let said = times(&feeder, "patch", "batchinferencejobs", &tenant.namespace);
+    let mut said = said.iter().map(|at| at.as_millisecond());
+    let said = said.find(|at| *at >= durable).expect("a word of the feeder");
+    let deleted = times(OPERATOR, "delete", "deployments", &tenant.namespace);
+    let (word, deletion) = (said - durable, deleted[0].as_millisecond() - said);
     eprintln!("from the last row to the feeder's word {word} ms, from there to the deletion {deletion} ms");
     assert!((0..=WITHIN_MS).contains(&word), "{word}");
     assert!((0..=WITHIN_MS).contains(&deletion), "{deletion}");
@@ -46,13 +44,4 @@ fn last_segment(proxy: &S3Proxy) -> i64 {
 fn milliseconds(at: SystemTime) -> i64 {
     let since_1970 = at.duration_since(UNIX_EPOCH).expect("a clock");
     i64::try_from(since_1970.as_millis()).expect("a time")
-}
-
-/// When a user did this in a namespace, in milliseconds since 1970.
-fn of(user: &str, verb: &str, resource: &str, namespace: &str) -> Vec<i64> {
-    let done = requests(|name| name == user).into_iter();
-    let done = done.filter(|request| request.has_done(verb, resource, namespace));
-    let mut times: Vec<_> = done.map(|request| request.received.as_millisecond()).collect();
-    times.sort_unstable();
-    times
 }
