@@ -1,5 +1,6 @@
 //! The cluster: its real node takes no pods, kwok's nodes take all.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -26,6 +27,13 @@ impl Drop for Kwok {
     }
 }
 
+/// A command that the kernel ends when this process is killed.
+pub fn ends_with_us(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
 /// The state folder of the test cluster.
 pub fn state() -> PathBuf {
     std::env::var_os("BIO_CLUSTER_STATE")
@@ -41,7 +49,7 @@ pub async fn start_kwok(client: &Client) -> Kwok {
     }
     let stages = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/controller/stages.yaml");
     let log = std::fs::File::create(state().join("logs/kwok.log")).unwrap();
-    let kwok = Command::new(std::env::var_os("KWOK").expect("the path of kwok"))
+    let kwok = ends_with_us(std::env::var_os("KWOK").expect("the path of kwok"))
         .arg(format!("--kubeconfig={}", std::env::var("KUBECONFIG").unwrap()))
         .arg(format!("--config={stages}"))
         .arg("--manage-all-nodes=false")

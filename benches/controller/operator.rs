@@ -1,10 +1,10 @@
 //! The controller as a process, by a user of its own that the audit log tells apart.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::cluster::{state, until};
+use super::cluster::{ends_with_us, state, until};
 
 /// By this name the controller asks the API server.
 pub const USER: &str = "bench-controller";
@@ -27,7 +27,7 @@ impl Operator {
     pub fn start(log: &str) -> Self {
         let kubeconfig = impersonating_kubeconfig();
         let log = std::fs::File::create(state().join("logs").join(log)).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_batch-inference-operator"))
+        let process = ends_with_us(env!("CARGO_BIN_EXE_batch-inference-operator"))
             .args(["controller", "--feeder-image", "feeder:bench", "--listen", ADDRESS])
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())

@@ -168,7 +168,10 @@ impl Feed {
                 () = sleep_until(outlook.wakes_at.unwrap_or_else(Instant::now)), if outlook.wakes_at.is_some() => {}
                 Ok(()) = ledger_status.changed(), if !outlook.has_room => {}
                 Some(Ok((replica, sign))) = self.probes.join_next() => self.take_probe(replica, sign),
-                _ = watch.tick() => self.probe_the_silent(),
+                _ = watch.tick() => {
+                    self.leave_the_unready();
+                    self.probe_the_silent();
+                }
             }
         }
     }
@@ -240,15 +243,28 @@ impl Feed {
     }
 
     fn follow_replicas(&mut self) {
-        let ready = self.replicas.borrow_and_update().clone();
+        let there = self.replicas.borrow_and_update().clone();
         let mut state = self.work.state();
-        let taken_back = state.dispatch.set_replicas(&ready, Instant::now());
+        let taken_back = state.dispatch.set_replicas(&there, Instant::now());
         if !taken_back.is_empty() {
             tracing::info!(
                 requests = taken_back.len(),
                 "servers are gone and their rows are taken back"
             );
         }
+        self.rearrange(&mut state);
+    }
+
+    fn leave_the_unready(&self) {
+        let mut state = self.work.state();
+        let taken_back = state.dispatch.take_back_from_unready(Instant::now());
+        if taken_back.is_empty() {
+            return;
+        }
+        tracing::info!(
+            requests = taken_back.len(),
+            "servers are not ready for long and their rows are taken back"
+        );
         self.rearrange(&mut state);
     }
 

@@ -1,6 +1,6 @@
-//! The model servers that take rows: the ready endpoints of the job's server Service.
+//! The model servers that rows may be at: the endpoints of the job's server Service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use crate::api::names::{Component, SERVER_PORT_NAME, child_name};
 /// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ownership>
 const LABEL_SERVICE: &str = "kubernetes.io/service-name";
 
-/// One model server that is ready for rows.
+/// One model server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
     /// Where it listens. Rows go to the pod itself: only so is it known which pod has which row.
@@ -25,32 +25,50 @@ pub struct Replica {
     pub pod: String,
 }
 
-/// All replicas that are ready.
-pub type Replicas = BTreeSet<Replica>;
-
-/// The ready replicas of a Service's slices. An endpoint may stand in two slices for a while; it counts once.
-#[must_use]
-pub fn ready_replicas<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> Replicas {
-    slices.into_iter().flat_map(replicas_of).collect()
+/// Whether a replica takes rows, as its readiness probe has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Readiness {
+    /// It takes none now, and may soon again: a busy server can miss a probe, and answer all that it has.
+    Unready,
+    /// It takes rows.
+    Ready,
 }
 
-fn replicas_of(slice: &EndpointSlice) -> impl Iterator<Item = Replica> {
+/// All replicas that are there and do not end.
+pub type Replicas = BTreeMap<Replica, Readiness>;
+
+/// The replicas of a Service's slices. An endpoint may stand in two slices for a while; it counts once.
+#[must_use]
+pub fn replicas<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> Replicas {
+    let mut all = Replicas::new();
+    for (replica, readiness) in slices.into_iter().flat_map(replicas_of) {
+        let known = all.entry(replica).or_insert(readiness);
+        *known = readiness.max(*known);
+    }
+    all
+}
+
+fn replicas_of(slice: &EndpointSlice) -> impl Iterator<Item = (Replica, Readiness)> {
     let ports = slice.ports.iter().flatten();
     let port = ports
         .filter(|port| port.name.as_deref() == Some(SERVER_PORT_NAME))
         .find_map(|port| u16::try_from(port.port?).ok());
-    let endpoints = slice.endpoints.iter().flatten().filter(|endpoint| is_ready(endpoint));
-    port.into_iter()
-        .flat_map(move |port| endpoints.clone().filter_map(move |endpoint| replica(endpoint, port)))
+    let endpoints = slice.endpoints.iter().flatten();
+    port.into_iter().flat_map(move |port| {
+        let there = endpoints.clone();
+        there.filter_map(move |endpoint| Some((replica(endpoint, port)?, readiness(endpoint)?)))
+    })
 }
 
-/// Absent means ready, and absent means not terminating:
+/// None of an endpoint that ends. Absent means ready, and absent means not terminating:
 /// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions>
-fn is_ready(endpoint: &Endpoint) -> bool {
-    endpoint
-        .conditions
-        .as_ref()
-        .is_none_or(|conditions| conditions.ready.unwrap_or(true) && !conditions.terminating.unwrap_or(false))
+fn readiness(endpoint: &Endpoint) -> Option<Readiness> {
+    let conditions = endpoint.conditions.as_ref();
+    if conditions.and_then(|it| it.terminating).unwrap_or(false) {
+        return None;
+    }
+    let is_ready = conditions.and_then(|it| it.ready).unwrap_or(true);
+    Some(if is_ready { Readiness::Ready } else { Readiness::Unready })
 }
 
 fn replica(endpoint: &Endpoint, port: u16) -> Option<Replica> {
@@ -75,12 +93,13 @@ pub async fn watch_replicas(client: Client, namespace: &str, job: &str, replicas
             Ok(event) => known.apply(event),
             Err(error) => tracing::warn!(%error, "watching the servers' endpoints failed and is tried again"),
         }
-        let now_ready = ready_replicas(known.current.values());
-        replicas.send_if_modified(|ready| {
-            let changed = *ready != now_ready;
+        let now_there = self::replicas(known.current.values());
+        replicas.send_if_modified(|there| {
+            let changed = *there != now_there;
             if changed {
-                tracing::info!(ready = now_ready.len(), "the set of ready servers changed");
-                *ready = now_ready;
+                let ready = now_there.values().filter(|it| **it == Readiness::Ready).count();
+                tracing::info!(ready, unready = now_there.len() - ready, "the servers changed");
+                *there = now_there;
             }
             changed
         });
@@ -122,13 +141,16 @@ mod tests {
         .unwrap()
     }
 
-    fn ready(slices: &[EndpointSlice]) -> Vec<String> {
-        let replicas = ready_replicas(slices);
-        replicas.iter().map(|r| format!("{} {}", r.pod, r.address)).collect()
+    fn told(slices: &[EndpointSlice]) -> Vec<String> {
+        let replicas = replicas(slices);
+        let told = replicas
+            .iter()
+            .map(|(replica, readiness)| format!("{} {} {readiness:?}", replica.pod, replica.address));
+        told.collect()
     }
 
     #[test]
-    fn ready_endpoints_that_do_not_end_are_replicas() {
+    fn endpoints_that_do_not_end_are_replicas() {
         let endpoints = json!([
             {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}, "conditions": {"ready": true}},
             {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod", "name": "b"}, "conditions": {"ready": false}},
@@ -138,16 +160,23 @@ mod tests {
             {"addresses": ["10.0.0.5"], "targetRef": {"kind": "Pod", "name": "e"}, "conditions": {}},
         ]);
         assert_eq!(
-            ready(&[slice("s", &endpoints)]),
-            ["a 10.0.0.1:8000", "d 10.0.0.4:8000", "e 10.0.0.5:8000"]
+            told(&[slice("s", &endpoints)]),
+            [
+                "a 10.0.0.1:8000 Ready",
+                "b 10.0.0.2:8000 Unready",
+                "d 10.0.0.4:8000 Ready",
+                "e 10.0.0.5:8000 Ready"
+            ]
         );
     }
 
     #[test]
     fn a_pod_in_two_slices_is_one_replica() {
         let endpoints = json!([{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}]);
-        let slices = [slice("s", &endpoints), slice("t", &endpoints)];
-        assert_eq!(ready(&slices), ["a 10.0.0.1:8000"]);
+        let older = json!([{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"},
+            "conditions": {"ready": false}}]);
+        let slices = [slice("s", &endpoints), slice("t", &older)];
+        assert_eq!(told(&slices), ["a 10.0.0.1:8000 Ready"]);
     }
 
     #[test]
@@ -157,7 +186,7 @@ mod tests {
         other.ports = None;
         let mut empty = slice("t", &endpoints);
         empty.endpoints = None;
-        assert_eq!(ready(&[other, empty]), [""; 0]);
+        assert_eq!(told(&[other, empty]), [""; 0]);
     }
 
     #[test]

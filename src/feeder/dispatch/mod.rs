@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::engine::EngineLoad;
 
-use super::replicas::Replicas;
+use super::replicas::{Readiness, Replicas};
 
 use replica::ReplicaState;
 pub use replica::{ReplicaId, Sign};
@@ -236,16 +236,35 @@ impl<Row: Affine> Dispatch<Row> {
         self.waiting.next_due(now).into_iter().chain(resumes).min()
     }
 
-    /// Takes the replicas that are ready now. Rows at one that is gone may go to another at once, and are not to blame.
+    /// Takes the replicas that are there now. Rows at one that is gone may go to another at once, and are not to blame. One that is
+    /// not ready gets no more, and keeps for a while what it has: see [`Self::take_back_from_unready`].
     #[must_use]
-    pub fn set_replicas(&mut self, ready: &Replicas, now: Instant) -> Aborted {
-        let mut new = ready.clone();
-        self.replicas.retain(|_, state| new.remove(&state.replica));
-        for replica in new {
+    pub fn set_replicas(&mut self, there: &Replicas, now: Instant) -> Aborted {
+        let mut new = there.clone();
+        self.replicas.retain(|_, state| {
+            let readiness = new.remove(&state.replica);
+            readiness.inspect(|it| state.seen(*it, now)).is_some()
+        });
+        for (replica, _) in new.into_iter().filter(|(_, readiness)| *readiness == Readiness::Ready) {
             self.next_number += 1;
             let id = ReplicaId(self.next_number);
             self.replicas.insert(id, ReplicaState::new(id, replica, now));
         }
+        self.take_back_from_gone()
+    }
+
+    /// Takes the rows back that are at replicas which have not been ready for too long. To be called every second or so.
+    #[must_use]
+    pub fn take_back_from_unready(&mut self, now: Instant) -> Aborted {
+        let known = self.replicas.len();
+        self.replicas.retain(|_, state| !state.is_lost(now));
+        if self.replicas.len() == known {
+            return Aborted::new();
+        }
+        self.take_back_from_gone()
+    }
+
+    fn take_back_from_gone(&mut self) -> Aborted {
         let known: Vec<_> = self.replicas.keys().copied().collect();
         let aborted = self.take_back(|replica| !known.contains(&replica));
         self.find_homes();

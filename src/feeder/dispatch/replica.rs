@@ -9,7 +9,7 @@ use crate::engine::EngineLoad;
 
 use super::super::backoff::backoff;
 use super::super::concurrency::Concurrency;
-use super::super::replicas::Replica;
+use super::super::replicas::{Readiness, Replica};
 use super::affinity::{Candidate, seed};
 use super::suspects::Reserved;
 
@@ -28,6 +28,9 @@ const ERRORS_OF_A_BROKEN: u32 = 8;
 const COUNTERS_ARE_FRESH: Duration = Duration::from_secs(30);
 /// A replica that hangs is probed again after this time: it may have been stopped for a while only.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
+/// A replica that is not ready keeps the rows that it has for this long: its next readiness probe, ten seconds later, may find it
+/// ready again.
+const UNREADY_GRACE: Duration = Duration::from_secs(15);
 
 /// Names a replica while it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +60,8 @@ pub(super) struct ReplicaState {
     pub reserved: Option<Reserved>,
     /// It gets no more rows, as the last ones do not need it.
     pub is_given_back: bool,
+    /// Not ready since then: it gets no more rows, but may answer those that it has.
+    unready_since: Option<Instant>,
     progress_at: Instant,
     /// A row had no answer in time, and there was no other sign of life: it takes no rows until a probe has found out.
     is_doubted: bool,
@@ -114,6 +119,7 @@ impl ReplicaState {
             paused_until: None,
             reserved: None,
             is_given_back: false,
+            unready_since: None,
             progress_at: now,
             is_doubted: false,
             work: None,
@@ -144,11 +150,30 @@ impl ReplicaState {
 
     /// How many more rows it may have at once.
     pub fn room(&self) -> usize {
-        self.limit().saturating_sub(self.in_flight)
+        let limit = if self.is_unready() { 0 } else { self.limit() };
+        limit.saturating_sub(self.in_flight)
     }
 
     pub fn is_usable(&self, now: Instant) -> bool {
-        !self.is_given_back && !self.is_hung() && !self.is_doubted && !self.is_paused(now)
+        !self.is_given_back && !self.is_hung() && !self.is_unready() && !self.is_doubted && !self.is_paused(now)
+    }
+
+    /// Takes what its readiness probe says.
+    pub fn seen(&mut self, readiness: Readiness, now: Instant) {
+        self.unready_since = match readiness {
+            Readiness::Ready => None,
+            Readiness::Unready => self.unready_since.or(Some(now)),
+        };
+    }
+
+    pub fn is_unready(&self) -> bool {
+        self.unready_since.is_some()
+    }
+
+    /// Whether it has not been ready for so long that its rows are better taken back.
+    pub fn is_lost(&self, now: Instant) -> bool {
+        self.unready_since
+            .is_some_and(|since| now.duration_since(since) >= UNREADY_GRACE)
     }
 
     /// Whether it has shown that it works, so that a fault may be put down to a row.
@@ -194,7 +219,7 @@ impl ReplicaState {
             id: self.id,
             seed: self.seed,
             rows: self.in_flight,
-            limit: if self.is_hung() || self.is_given_back {
+            limit: if self.is_hung() || self.is_unready() || self.is_given_back {
                 0
             } else {
                 self.concurrency.limit()

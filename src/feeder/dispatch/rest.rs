@@ -25,7 +25,10 @@ impl<Row: Affine> Dispatch<Row> {
         let wanted = self.wanted_replicas();
         let mut states: Vec<_> = self.replicas.values_mut().collect();
         // Busy ones first, then those that rows are kept for.
-        states.sort_by_key(|state| (state.in_flight == 0, !state.is_reserved(), state.is_hung(), state.id));
+        states.sort_by_key(|state| {
+            let is_of_no_use = state.is_hung() || state.is_unready();
+            (state.in_flight == 0, !state.is_reserved(), is_of_no_use, state.id)
+        });
         let mut has_changed = false;
         for (place, state) in states.into_iter().enumerate() {
             let is_given_back = place >= wanted && state.in_flight == 0;

@@ -34,7 +34,13 @@ fn replica(number: u8) -> Replica {
 }
 
 fn replicas(numbers: &[u8]) -> Replicas {
-    numbers.iter().copied().map(replica).collect()
+    ready_and_not(numbers, &[])
+}
+
+fn ready_and_not(ready: &[u8], unready: &[u8]) -> Replicas {
+    let with = |numbers: &[u8], readiness| numbers.iter().map(|it| (replica(*it), readiness)).collect::<Vec<_>>();
+    let unready = with(unready, Readiness::Unready).into_iter();
+    unready.chain(with(ready, Readiness::Ready)).collect()
 }
 
 fn dispatch(rows: u32, ready: &[u8]) -> Dispatch<u32> {
@@ -287,6 +293,51 @@ fn a_replica_that_leaves_gives_its_rows_back_unblamed() {
 }
 
 #[test]
+fn a_replica_that_is_not_ready_for_a_moment_keeps_its_rows_and_gets_no_more() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(70, &[1]);
+    let sent = send_all(&mut dispatch, now);
+    assert_eq!(sent.len(), LIMIT);
+    assert_eq!(dispatch.set_replicas(&ready_and_not(&[], &[1]), now), []);
+    assert_eq!(
+        dispatch.settle(sent[0].request, Verdict::Done, 1, now, 0.0),
+        Settled::Finished
+    );
+    assert_eq!(dispatch.next(now), None);
+
+    assert_eq!(dispatch.take_back_from_unready(now + seconds(14)), []);
+    set_replicas(&mut dispatch, &[1]);
+    let more = dispatch.next(now).unwrap();
+    assert_eq!(more.replica, sent[1].replica, "it is the one that it was");
+    assert_eq!(dispatch.take_back_from_unready(now + seconds(60)), []);
+}
+
+#[test]
+fn a_replica_that_is_not_ready_for_long_gives_its_rows_back_unblamed() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(3, &[1]);
+    let sent = send_all(&mut dispatch, now);
+    let there = ready_and_not(&[2], &[1]);
+    assert_eq!(dispatch.set_replicas(&there, now), []);
+    assert_eq!(dispatch.set_replicas(&there, now + seconds(10)), []);
+    let requests: Vec<_> = sent.iter().map(|sent| sent.request).collect();
+    assert_eq!(dispatch.take_back_from_unready(now + seconds(15)), requests);
+
+    assert_eq!(
+        dispatch.set_replicas(&ready_and_not(&[2], &[1, 3]), now + seconds(16)),
+        []
+    );
+    let again = send_all(&mut dispatch, now + seconds(16));
+    let pods: BTreeSet<_> = again.iter().map(|sent| pod(&dispatch, sent)).collect();
+    assert_eq!(
+        pods,
+        ["server-2".to_owned()].into(),
+        "one that was never ready gets nothing"
+    );
+    assert_eq!(rows(&again), rows(&sent));
+}
+
+#[test]
 fn a_new_pod_with_an_old_address_is_another_replica() {
     let now = Instant::now();
     let mut dispatch = dispatch(1, &[1]);
@@ -295,7 +346,10 @@ fn a_new_pod_with_an_old_address_is_another_replica() {
         pod: "server-9".into(),
         ..replica(1)
     };
-    assert_eq!(dispatch.set_replicas(&[new].into(), now), [sent.request]);
+    assert_eq!(
+        dispatch.set_replicas(&[(new, Readiness::Ready)].into(), now),
+        [sent.request]
+    );
     let again = dispatch.next(now).unwrap();
     assert_eq!(
         (again.address, pod(&dispatch, &again)),
@@ -556,7 +610,8 @@ enum Step {
     Add,
     Send,
     Settle(usize, Verdict),
-    Replicas(BTreeSet<u8>),
+    /// The first so many of them are not ready.
+    Replicas(BTreeSet<u8>, usize),
     Probe(Sign),
     Pass(u64),
 }
@@ -576,7 +631,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Add),
         4 => Just(Step::Send),
         4 => (0_usize..50, verdict).prop_map(|(which, verdict)| Step::Settle(which, verdict)),
-        1 => prop::collection::btree_set(1_u8..4, 0..3).prop_map(Step::Replicas),
+        1 => (prop::collection::btree_set(1_u8..4, 0..3), 0_usize..3)
+            .prop_map(|(numbers, unready)| Step::Replicas(numbers, unready)),
         1 => prop::sample::select(vec![Sign::Answer, Sign::Life, Sign::None]).prop_map(Step::Probe),
         2 => (0_u64..400_000).prop_map(Step::Pass),
     ]
@@ -605,9 +661,10 @@ proptest! {
                     }
                 }
                 Step::Settle(..) => {}
-                Step::Replicas(numbers) => {
+                Step::Replicas(numbers, unready) => {
                     let numbers: Vec<_> = numbers.into_iter().collect();
-                    let aborted = dispatch.set_replicas(&replicas(&numbers), now);
+                    let (unready, ready) = numbers.split_at(unready.min(numbers.len()));
+                    let aborted = dispatch.set_replicas(&ready_and_not(ready, unready), now);
                     open.retain(|sent| !aborted.contains(&sent.request));
                     prop_assert!(open.iter().all(|sent| dispatch.replicas.contains_key(&sent.replica)));
                 }
@@ -617,7 +674,11 @@ proptest! {
                         open.retain(|sent| !aborted.contains(&sent.request));
                     }
                 }
-                Step::Pass(millis) => now += Duration::from_millis(millis),
+                Step::Pass(millis) => {
+                    now += Duration::from_millis(millis);
+                    let aborted = dispatch.take_back_from_unready(now);
+                    open.retain(|sent| !aborted.contains(&sent.request));
+                }
             }
             let rows_in_flight: BTreeSet<_> = open.iter().map(|sent| sent.row).collect();
             prop_assert_eq!(rows_in_flight.len(), open.len(), "a row is in flight twice");

@@ -3,39 +3,17 @@
 use batch_inference_operator::api::condition::ConditionType;
 use batch_inference_operator::api::reason::Reason;
 
-use super::{CHART, Controller, RELEASE, SYSTEM, upgrade_to};
-use crate::commands::take_back;
+use super::{CHART, Upgraded};
 use crate::job::Job;
 use crate::stages::{allow_pods, in_flight, until_held_row_is_sent_again};
 use crate::tenant::{PATIENCE, Tenant};
 use crate::troubleshooting::page::shows;
 use crate::until::until;
 
-/// A controller that gives a feeder ten seconds, until it is dropped.
-struct Impatient;
-
-impl Impatient {
-    async fn install(tenant: &Tenant) -> Self {
-        let installed = Self;
-        upgrade_to(CHART, "feederLostTimeoutSeconds=10").await;
-        Controller::running(&tenant.client).await;
-        installed
-    }
-}
-
-impl Drop for Impatient {
-    fn drop(&mut self) {
-        take_back(
-            "helm",
-            &["rollback", RELEASE, "--namespace", SYSTEM, "--wait", "--timeout", "2m"],
-        );
-    }
-}
-
 #[tokio::test]
 async fn a_feeder_that_cannot_come_back_gives_its_servers_back_and_has_others_when_it_can() {
     let tenant = Tenant::start("feeder-lost").await;
-    let impatient = Impatient::install(&tenant).await;
+    let _impatient = Upgraded::to(&tenant.client, CHART, "feederLostTimeoutSeconds=10").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "job"), "job").await;
     let job = tenant.job("job").await;
     let before = tenant.server_pods(&job).await.remove(0);
@@ -59,6 +37,4 @@ async fn a_feeder_that_cannot_come_back_gives_its_servers_back_and_has_others_wh
     let output = tenant.complete("job", &rows).await;
     assert_eq!(output.errors, "");
     assert_eq!(tenant.received().len(), 21);
-    drop(impatient);
-    Controller::running(&tenant.client).await;
 }

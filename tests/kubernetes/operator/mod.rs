@@ -6,6 +6,7 @@ mod crash_points;
 mod feeder_lost;
 mod installation;
 mod late_wishes;
+mod mortal;
 mod network_policy;
 mod process;
 mod standby;
@@ -20,6 +21,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
 
 use super::audit::{OPERATOR, times};
 use super::commands::{kill_container, kill_paused_container, must, pause_container, resume_container, take_back};
@@ -61,22 +63,61 @@ fn scale_back() {
     );
 }
 
-/// `helm upgrade` with some values changed.
-async fn upgrade_to(chart: &str, values: &str) {
-    let upgrade = [
-        "upgrade",
-        RELEASE,
-        chart,
-        "--namespace",
-        SYSTEM,
-        "--reuse-values",
-        "--set",
-        values,
-        "--wait",
-        "--timeout",
-        "2m",
-    ];
-    must("helm", &upgrade).await;
+/// The operator of another chart or with other values, until this is dropped: then it is as it was.
+struct Upgraded {
+    /// The release's number before.
+    before: String,
+}
+
+impl Upgraded {
+    async fn to(client: &Client, chart: &str, values: &str) -> Self {
+        let newest = [
+            "history",
+            RELEASE,
+            "--namespace",
+            SYSTEM,
+            "--max",
+            "1",
+            "--output",
+            "json",
+        ];
+        let newest: Value = serde_json::from_str(&must("helm", &newest).await).expect("JSON");
+        let upgraded = Self {
+            before: newest[0]["revision"].to_string(),
+        };
+        let upgrade = [
+            "upgrade",
+            RELEASE,
+            chart,
+            "--namespace",
+            SYSTEM,
+            "--reuse-values",
+            "--set",
+            values,
+            "--wait",
+            "--timeout",
+            "2m",
+        ];
+        must("helm", &upgrade).await;
+        Controller::running(client).await;
+        upgraded
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        let rollback = [
+            "rollback",
+            RELEASE,
+            &self.before,
+            "--namespace",
+            SYSTEM,
+            "--wait",
+            "--timeout",
+            "2m",
+        ];
+        take_back("helm", &rollback);
+    }
 }
 
 /// Waits until no server of a job is left that needs none: in time from when a controller holds the Lease, and not before `since`.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{CHART, Controller, RELEASE, SYSTEM, upgrade_to};
+use super::{CHART, Upgraded};
 use crate::commands::{must, root};
 use crate::job::{FAKE_SERVER, Job};
 use crate::rows::chats;
@@ -18,8 +18,7 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     let rows = chats(300, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
     // The job takes the engine's image from the operator's settings, which the upgrade changes.
-    upgrade_to(CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
-    Controller::running(&tenant.client).await;
+    let older = Upgraded::to(&tenant.client, CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
     let job = Job::new(&tenant, "running").set("/server/image", json!(null));
     tenant.submit(&job).await;
     tenant.until_received(3).await;
@@ -29,11 +28,10 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
 
     let chart = chart.path().to_str().expect("a path");
     let images = "feeder.image=localhost/other-feeder:2,engineImages.LlamaCpp=localhost/other-engine:2";
-    upgrade_to(chart, images).await;
+    let newer = Upgraded::to(&tenant.client, chart, images).await;
 
     let field = must("kubectl", &["explain", "bij.spec.fieldOfTomorrow"]).await;
     assert!(field.contains("comes with the next version"), "{field}");
-    Controller::running(&tenant.client).await;
     // A job that is new shows that the new controller has taken up its work; it gets the new feeder, which does not exist.
     tenant
         .submit(&Job::new(&tenant, "new").inline(&chats(3, &json!({}))))
@@ -74,12 +72,8 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     tenant.release("running", "held").await;
     tenant.complete("running", &rows).await;
 
-    must(
-        "helm",
-        &["rollback", RELEASE, "--namespace", SYSTEM, "--wait", "--timeout", "2m"],
-    )
-    .await;
-    Controller::running(&tenant.client).await;
+    drop(newer);
+    drop(older);
 }
 
 /// Each pod of the running job: its uid, and how often its container was restarted.
