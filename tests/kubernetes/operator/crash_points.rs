@@ -42,11 +42,12 @@ async fn a_controller_that_dies_before_and_after_each_of_its_writes_changes_no_e
 }
 
 /// What a controller writes in a job's life. Events are written too, but one that died with its controller is not told by the next.
-const WRITES: [&str; 8] = [
+const WRITES: [&str; 9] = [
     "PATCH batchinferencejobs status",
     "PATCH serviceaccounts",
     "PATCH roles",
     "PATCH rolebindings",
+    "PATCH networkpolicies",
     "PATCH jobs",
     "PATCH services",
     "PATCH deployments",
