@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use batch_inference_operator::api::reason::Reason;
-use batch_inference_operator::api::{BatchInferenceJob, crd};
+use batch_inference_operator::api::{BatchInferenceJob, Engine, crd};
 use batch_inference_operator::controller::settings::Settings;
 use batch_inference_operator::controller::validate::validate;
+use batch_inference_operator::engine::quantization::words;
 
 /// `kubectl apply` keeps the whole object in an annotation, and annotations together may have 256 KiB
 /// (Kubernetes, `TotalAnnotationSizeLimitB`).
@@ -72,6 +73,20 @@ fn every_reason_is_on_the_page_of_conditions_once() {
             known.contains(name),
             "{CONDITIONS} has a row about {name}, which is no reason"
         );
+    }
+}
+
+#[test]
+fn every_image_and_every_quantization_is_on_the_page_of_engines() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/engines.md")).expect("the page");
+    for engine in Engine::ALL {
+        let image = engine.default_image().map(|image| image.to_string());
+        for word in words(engine).map(str::to_owned).chain(image) {
+            assert!(
+                page.contains(&format!("`{word}`")),
+                "{engine}: {word} is not on the page"
+            );
+        }
     }
 }
 
@@ -172,7 +187,7 @@ fn every_published_job_is_accepted() {
         feeder_image: "batch-inference-operator:1".into(),
         feeder_lost_timeout: std::time::Duration::from_mins(15),
         extra_ingress: Vec::new(),
-        engine_images: [].into(),
+        engines: [].into(),
     };
     for (file, written) in published_jobs() {
         let job: BatchInferenceJob = serde_json::from_value(written.clone()).expect(&file);

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use batch_inference_operator::engine::{AcceptedNames, BaseModel, Engine, Launch, LaunchInput, launch};
+use batch_inference_operator::engine::{
+    AcceptedNames, BaseModel, Engine, GivenContainer, Launch, LaunchInput, engine_load, launch,
+};
 use fake_model_server::flags::Arity;
 use fake_model_server::{Count, EventKind, FakeModelServer, Flags, Program, Recorder, Settings};
 use serde_json::{Value, json};
@@ -18,6 +20,14 @@ use tokio::process::{Child, Command};
 
 const VLLM: &[&str] = &["org/model", "--served-model-name", "model", "org/model"];
 const LLAMA_SERVER: &[&str] = &["-m", "/models/model.gguf", "-a", "model", "--metrics"];
+const LORAX: &[&str] = &["--model-id", "model"];
+const SGLANG: &[&str] = &[
+    "--model-path",
+    "org/model",
+    "--served-model-name",
+    "model",
+    "--enable-metrics",
+];
 const CHAT: &str = "/v1/chat/completions";
 
 /// The longest that a test waits for something that should come at once.
@@ -70,12 +80,15 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
     let input = LaunchInput {
+        engine,
         model: &model,
         names: &names,
         quantization,
+        devices: 1,
         extra_args: &[],
+        container: GivenContainer::default(),
     };
-    launch(engine, &input).expect("a launch")
+    launch(&input).expect("a launch")
 }
 
 #[test]
@@ -83,6 +96,10 @@ fn every_launch_is_accepted_and_listens_where_it_says() {
     for (engine, program, model, quantization) in [
         (Engine::VLLM, Program::Vllm, "qwen3-8b", Some("fp8")),
         (Engine::VLLM, Program::Vllm, "/models/qwen", None),
+        (Engine::LoRAX, Program::Lorax, "llama-3-1-8b", Some("bitsandbytes-int8")),
+        (Engine::LoRAX, Program::Lorax, "/models/llama", None),
+        (Engine::SGLang, Program::Sglang, "qwen3-8b", Some("bitsandbytes-nf4")),
+        (Engine::SGLang, Program::Sglang, "/models/qwen", None),
         (
             Engine::LlamaCpp,
             Program::LlamaServer,
@@ -116,6 +133,36 @@ fn an_option_that_the_real_server_does_not_have_is_refused_in_its_words() {
         (
             &["org/model", "--port"],
             "vllm serve: error: argument --port: expected one argument",
+            2,
+        ),
+        (
+            &["--model-id", "x", "--max-model-len", "1"],
+            "error: unexpected argument '--max-model-len' found",
+            2,
+        ),
+        (
+            &["--model-id", "x", "--served_model_name", "1"],
+            "error: unexpected argument '--served_model_name' found",
+            2,
+        ),
+        (
+            &["--model-id", "x", "--num-shard", "1", "--num-shard=2"],
+            "error: the argument '--num-shard' cannot be used multiple times",
+            2,
+        ),
+        (
+            &["--model-id"],
+            "error: a value is required for '--model-id' but none was supplied",
+            2,
+        ),
+        (
+            &["--model-path", "x", "--max-model-len", "1"],
+            "sglang serve: error: unrecognized arguments: --max-model-len",
+            2,
+        ),
+        (
+            &["--model-path", "x", "--served_model_name=y"],
+            "sglang serve: error: unrecognized arguments: --served_model_name=y",
             2,
         ),
         (
@@ -157,7 +204,7 @@ fn the_options_of_llama_server_are_read_from_its_help() {
 
 #[tokio::test]
 async fn chat_is_answered_with_the_last_user_message_and_usage() {
-    for args in [VLLM, LLAMA_SERVER] {
+    for args in [VLLM, LORAX, SGLANG, LLAMA_SERVER] {
         let server = start(args);
         let (status, body) = post(&server, CHAT, &chat("1", &json!({}))).await;
         let body: Value = serde_json::from_str(&body).expect("JSON");
@@ -302,6 +349,82 @@ async fn a_name_that_is_not_served_is_treated_as_the_real_servers_do() {
     assert_eq!(status, 404);
     assert!(body.contains("The model `nonsense` does not exist."), "{body}");
     assert_eq!(post(&start(LLAMA_SERVER), CHAT, &row).await.0, 200);
+    assert_eq!(post(&start(SGLANG), CHAT, &row).await.0, 200);
+    let (status, body) = post(&start(LORAX), CHAT, &row).await;
+    assert_eq!(status, 424);
+    assert!(body.contains("Repository Not Found for url"), "{body}");
+    row["model"] = json!("model:nonsense");
+    let (status, body) = post(&start(SGLANG), CHAT, &row).await;
+    assert_eq!(status, 400);
+    assert!(body.contains("not loaded: nonsense"), "{body}");
+}
+
+/// As `router/src/server.rs` and axum have them.
+#[tokio::test]
+async fn lorax_answers_in_its_own_words() {
+    let server = start(LORAX);
+    let mut row = chat("1", &json!({}));
+    row["stop"] = json!(["there"]);
+    let (status, body) = post(&server, CHAT, &row).await;
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(status, 200);
+    assert_eq!(
+        (&body["id"], &body["object"], &body["choices"][0]["finish_reason"]),
+        (&json!("null"), &json!("text_completion"), &json!("content_filter"))
+    );
+
+    let overloaded = chat("2", &json!({"status": "429"}));
+    let overload = r#"{"error":"scripted","error_type":"overloaded"}"#.to_owned();
+    assert_eq!(post(&server, CHAT, &overloaded).await, (429, overload));
+
+    row["stop"] = json!("there");
+    let refused =
+        "Failed to deserialize the JSON body into the target type: stop: invalid type: \"there\", expected a sequence";
+    assert_eq!(post(&server, CHAT, &row).await, (422, refused.to_owned()));
+    let (status, body) = get(&server.url("/v1/models")).await;
+    assert_eq!((status, body.as_str()), (404, ""));
+}
+
+#[tokio::test]
+async fn sglang_answers_errors_in_one_level() {
+    let server = start(SGLANG);
+    let full = chat("1", &json!({"status": "503"}));
+    let (status, answer) = post(&server, CHAT, &full).await;
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let expected = json!({"object": "error", "message": "scripted", "type": "503", "param": null, "code": 503});
+    assert_eq!((status, answer), (503, expected));
+    let without = start(&["--model-path", "org/model"]);
+    assert_eq!(get(&without.url("/metrics")).await.0, 404);
+}
+
+/// What the fake servers tell is read as the real ones' is.
+#[tokio::test]
+async fn the_load_is_in_the_metrics_of_every_program() {
+    for (engine, args) in [
+        (Engine::VLLM, VLLM),
+        (Engine::LoRAX, LORAX),
+        (Engine::SGLang, SGLANG),
+        (Engine::LlamaCpp, LLAMA_SERVER),
+    ] {
+        let mut settings = Settings::local(args);
+        settings.slots = 1;
+        let server = FakeModelServer::start(settings).expect("a free port");
+        let held: Vec<_> = ["a", "b"]
+            .map(|id| chat(id, &json!({"hold": "gate"})))
+            .map(|row| tokio::spawn(client().post(server.url(CHAT)).json(&row).send()))
+            .into();
+        until("both rows are received", || server.in_flight() == 2).await;
+        let (_, page) = get(&server.url("/metrics")).await;
+        let load = engine_load(engine, page.as_bytes()).unwrap_or_else(|| panic!("{engine}: {page}"));
+        assert_eq!((load.running, load.waiting), (1, 1), "{engine}");
+        server.release_all();
+        for row in held {
+            assert_eq!(row.await.expect("no panic").expect("an answer").status(), 200);
+        }
+        let (_, page) = get(&server.url("/metrics")).await;
+        let after = engine_load(engine, page.as_bytes()).expect("a load");
+        assert!(after.work > load.work, "{engine}: {after:?} after {load:?}");
+    }
 }
 
 #[tokio::test]

@@ -15,15 +15,29 @@ pub enum Engine {
     /// vLLM, for GPUs; the model is a Hugging Face repository.
     #[default]
     VLLM,
+    /// Predibase's LoRAX, for GPUs; the model is a Hugging Face repository.
+    LoRAX,
+    /// SGLang, for GPUs; the model is a Hugging Face repository.
+    SGLang,
     /// llama.cpp's `llama-server`, for GGUF files, on GPUs and CPUs.
     LlamaCpp,
+    /// Any other server of the OpenAI API (NIM, TGI, TensorRT-LLM): its image, command, port and readiness stand in podTemplate.
+    Custom,
+}
+
+impl Engine {
+    /// Every engine.
+    pub const ALL: [Self; 5] = [Self::VLLM, Self::LoRAX, Self::SGLang, Self::LlamaCpp, Self::Custom];
 }
 
 impl std::fmt::Display for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::VLLM => "VLLM",
+            Self::LoRAX => "LoRAX",
+            Self::SGLang => "SGLang",
             Self::LlamaCpp => "LlamaCpp",
+            Self::Custom => "Custom",
         })
     }
 }
@@ -51,7 +65,8 @@ pub struct ServerSpec {
     pub engine: Engine,
 
     /// The base model: a short name of the catalog (`qwen3-8b`), a Hugging Face repository (`Qwen/Qwen3-8B`), or the absolute
-    /// path of a model in the server's image or volumes (`/models/model.gguf`).
+    /// path of a model in the server's image or volumes (`/models/model.gguf`). For engine Custom the name that the server knows
+    /// its model by: rows are sent with it.
     #[schemars(length(min = 1, max = 512))]
     pub base_model: String,
 
@@ -60,7 +75,8 @@ pub struct ServerSpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub served_model_names: Vec<String>,
 
-    /// The whole image reference. Default: the operator's pinned image for the engine.
+    /// The whole image reference. Default: the operator's pinned image for the engine. Engine Custom has none: give it here or in
+    /// podTemplate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
@@ -74,8 +90,9 @@ pub struct ServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hf_token_secret_ref: Option<LocalKeyReference>,
 
-    /// How the weights are quantized, in the engine's own words (`fp8`, `awq`, ...; for LlamaCpp with a repository, the file's
-    /// type such as `Q4_K_M`). Default: as the checkpoint is. What the engine cannot do is refused before anything starts.
+    /// How the weights are quantized: `fp8`, `bitsandbytes-nf4`, `awq`, ..., the same word for every engine that can; for LlamaCpp
+    /// with a repository, the file's type such as `Q4_K_M`. Default: as the checkpoint is. What the engine cannot do is refused
+    /// before anything starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub quantization: Option<String>,
@@ -85,18 +102,19 @@ pub struct ServerSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: Option<i32>,
 
-    /// More arguments for the engine, added after the operator's own.
+    /// More arguments for the engine, added after the operator's own. One that another field decides is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(max = 4096)))]
     pub args: Vec<String>,
 
-    /// More environment variables for the engine, as in a pod. Each name once.
+    /// More environment variables for the engine, as in a pod. Each name once; one that another field decides is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
-    /// Requests and limits of one server. A GPU (`nvidia.com/gpu: 1`) is added for engine VLLM when no device is named.
+    /// Requests and limits of one server. A GPU (`nvidia.com/gpu: 1`) is added for the engines VLLM, LoRAX and SGLang when no device
+    /// is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 
 use crate::api::Engine;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
+use crate::controller::settings::EngineSettings;
 
 /// Runs batch inference jobs on GPUs that exist only for the job.
 #[derive(Debug, Parser)]
@@ -50,9 +52,10 @@ pub struct ControllerArguments {
     /// Image of the feeder: the operator's own.
     #[arg(long, env = "FEEDER_IMAGE")]
     pub feeder_image: String,
-    /// Another default image for an engine, such as `VLLM=registry.example/vllm:v1`. May be given more than once.
-    #[arg(long = "engine-image", value_name = "ENGINE=IMAGE", value_parser = engine_image)]
-    pub engine_images: Vec<(Engine, String)>,
+    /// What servers of an engine have that their jobs need not say, as a JSON object such as
+    /// `{"VLLM":{"image":"registry.example/vllm:v1","pullSecrets":[{"name":"registry"}],"env":[{"name":"HTTPS_PROXY","value":"..."}]}}`.
+    #[arg(long, default_value = "{}", value_name = "JSON", value_parser = engines)]
+    pub engines: Engines,
     /// A feeder that is gone for so many seconds gives its servers back until it runs again.
     #[arg(long, default_value_t = 900, value_name = "SECONDS")]
     pub feeder_lost_timeout_seconds: u32,
@@ -98,13 +101,19 @@ fn ingress_rules(text: &str) -> Result<IngressRules, String> {
     Ok(IngressRules(rules))
 }
 
-fn engine_image(text: &str) -> Result<(Engine, String), String> {
-    let (engine, image) = text
-        .split_once('=')
-        .ok_or("write it as ENGINE=IMAGE, such as VLLM=vllm/vllm-openai:v1")?;
-    let engine =
-        serde_json::from_value(engine.into()).map_err(|_| format!("{engine} is no engine: write VLLM or LlamaCpp"))?;
-    Ok((engine, image.to_owned()))
+/// Engines of one argument.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Engines(pub BTreeMap<Engine, EngineSettings>);
+
+fn engines(text: &str) -> Result<Engines, String> {
+    let engines = serde_json::from_str(text).map_err(|error| {
+        let known = Engine::ALL.map(|engine| engine.to_string()).join(", ");
+        format!(
+            "write it as a JSON object with an engine's name (one of {known}) for each of image, pullSecrets and env, such as \
+             {{\"VLLM\":{{\"image\":\"...\"}}}}: {error}"
+        )
+    })?;
+    Ok(Engines(engines))
 }
 
 #[cfg(test)]
@@ -120,9 +129,23 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_image_names_a_known_engine() {
-        assert_eq!(engine_image("LlamaCpp=a:b"), Ok((Engine::LlamaCpp, "a:b".into())));
-        assert!(engine_image("vllm=a:b").is_err());
-        assert!(engine_image("VLLM").is_err());
+    fn an_engine_has_image_pull_secrets_and_env() {
+        assert_eq!(engines("{}"), Ok(Engines::default()));
+        let read = engines(
+            r#"{"LlamaCpp":{"image":"a:b","pullSecrets":[{"name":"registry"}],"env":[{"name":"LEVEL","value":"1"}]},"SGLang":{}}"#,
+        );
+        let read = read.expect("engines").0;
+        let llama_cpp = &read[&Engine::LlamaCpp];
+        assert_eq!(llama_cpp.image.as_deref(), Some("a:b"));
+        assert_eq!((llama_cpp.pull_secrets.len(), llama_cpp.env.len()), (1, 1));
+        assert_eq!(read[&Engine::SGLang], EngineSettings::default());
+        for text in [
+            r#"{"vllm":{}}"#,
+            r#"{"VLLM":{"imagee":"a:b"}}"#,
+            r#"{"VLLM":"a:b"}"#,
+            "[]",
+        ] {
+            assert!(engines(text).is_err(), "{text}");
+        }
     }
 }

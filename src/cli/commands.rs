@@ -70,7 +70,7 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
         feeder_image: arguments.feeder_image,
         feeder_lost_timeout: Duration::from_secs(arguments.feeder_lost_timeout_seconds.into()),
         extra_ingress: arguments.network_policy_extra_ingress.0,
-        engine_images: arguments.engine_images.into_iter().collect(),
+        engines: arguments.engines.0,
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,10 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::Engine;
 use crate::controller::decide::decide;
 use crate::controller::dereference::Observed;
+use crate::controller::settings::EngineSettings;
 use crate::controller::validate::validate;
 
 fn job(spec: serde_json::Value) -> BatchInferenceJob {
@@ -21,7 +23,7 @@ fn settings(version: &str) -> Settings {
         feeder_image: format!("batch-inference-operator:{version}"),
         feeder_lost_timeout: std::time::Duration::from_mins(15),
         extra_ingress: Vec::new(),
-        engine_images: [].into(),
+        engines: [].into(),
     }
 }
 
@@ -163,9 +165,11 @@ fn a_newer_operator_keeps_the_pod_templates_that_run() {
         ..Observed::default()
     };
     let mut newer = settings("2");
-    newer
-        .engine_images
-        .insert(crate::api::Engine::VLLM, "vllm/vllm-openai:v9".into());
+    let other = EngineSettings {
+        image: Some("vllm/vllm-openai:v9".into()),
+        ..EngineSettings::default()
+    };
+    newer.engines.insert(Engine::VLLM, other);
     assert_eq!(built(&job(smallest()), &newer, &observed), first);
 }
 
@@ -201,18 +205,96 @@ fn labels_of_a_person_cannot_hide_a_pod() {
 }
 
 #[test]
-fn the_feeder_waits_for_each_variable_of_the_servers_once() {
-    let own_token = json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "mine", "key": "k"}}});
+fn the_feeder_waits_for_what_the_servers_variables_refer_to() {
+    let reference = |name: &str, secret: &str, key: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}});
     let literal = json!({"name": "LEVEL", "value": "DEBUG"});
     let mut spec = smallest();
     spec["server"]["hfTokenSecretRef"] = json!({"name": "hugging-face", "key": "token"});
-    spec["server"]["env"] = json!([own_token, literal]);
+    spec["server"]["env"] = json!([reference("WANDB_API_KEY", "mine", "k"), literal]);
     let children = built(&job(spec), &settings("1"), &Observed::default());
     let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
     assert_eq!(
         feeder["spec"]["template"]["spec"]["initContainers"][0]["env"],
-        json!([own_token])
+        json!([
+            reference("HF_TOKEN", "hugging-face", "token"),
+            reference("WANDB_API_KEY", "mine", "k")
+        ])
     );
+}
+
+/// The pod of a job's servers.
+fn server_pod(spec: serde_json::Value, settings: &Settings) -> serde_json::Value {
+    let children = built(&job(spec), settings, &Observed::default());
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    servers["spec"]["template"]["spec"].clone()
+}
+
+#[test]
+fn servers_have_what_the_installation_says_of_their_engine() {
+    let mut settings = settings("1");
+    let engine = json!({
+        "image": "registry.example/vllm:1",
+        "pullSecrets": [{"name": "registry"}],
+        "env": [{"name": "HF_HOME", "value": "/elsewhere"}, {"name": "LEVEL", "value": "INFO"}, {"name": "PROXY", "value": "a"}],
+    });
+    settings
+        .engines
+        .insert(Engine::VLLM, serde_json::from_value(engine).expect("settings"));
+    let mut spec = smallest();
+    spec["server"]["env"] = json!([{"name": "LEVEL", "value": "DEBUG"}]);
+    let pod = server_pod(spec, &settings);
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "registry"}]));
+    let container = &pod["containers"][0];
+    assert_eq!(container["image"], "registry.example/vllm:1");
+    let values = |name: &str| -> Vec<_> {
+        let env = container["env"].as_array().expect("variables");
+        env.iter()
+            .filter(|variable| variable["name"] == name)
+            .map(|variable| &variable["value"])
+            .collect()
+    };
+    assert_eq!(
+        (values("HF_HOME"), values("LEVEL"), values("PROXY")),
+        (vec![&json!("/elsewhere")], vec![&json!("DEBUG")], vec![&json!("a")])
+    );
+    settings.engines.clear();
+    assert_eq!(server_pod(smallest(), &settings).get("imagePullSecrets"), None);
+}
+
+fn custom(container: &serde_json::Value) -> serde_json::Value {
+    json!({
+        "dataset": {"uri": "s3://my-bucket/rows.jsonl"},
+        "server": {"engine": "Custom", "baseModel": "tgi", "podTemplate": {"spec": {"containers": [container]}}},
+        "output": {"uri": "s3://my-bucket/triangles/"},
+    })
+}
+
+#[test]
+fn children_of_a_job_with_a_server_of_its_own() {
+    let spec = custom(&json!({
+        "name": "server",
+        "image": "ghcr.io/huggingface/text-generation-inference:3.3.6",
+        "command": ["text-generation-launcher"],
+        "args": ["--model-id", "org/model", "--port", "8081"],
+        "ports": [{"name": "grpc", "containerPort": 9000}, {"name": "http", "containerPort": 8081}],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": "http"}, "initialDelaySeconds": 5, "periodSeconds": 3, "successThreshold": 2},
+        "resources": {"limits": {"nvidia.com/gpu": "2"}},
+    }));
+    insta::assert_snapshot!(snapshot(&built(&job(spec), &settings("1"), &Observed::default())));
+}
+
+#[test]
+fn children_of_jobs_on_lorax_and_sglang() {
+    for engine in ["LoRAX", "SGLang"] {
+        let mut spec = smallest();
+        spec["server"] = json!({
+            "engine": engine, "baseModel": "llama-3-1-8b-instruct", "hfTokenSecretRef": {"name": "hugging-face", "key": "token"},
+        });
+        let children = built(&job(spec), &settings("1"), &Observed::default());
+        let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+        let pod = &servers["spec"]["template"]["spec"];
+        insta::assert_snapshot!(engine, serde_yaml::to_string(pod).expect("serialises"));
+    }
 }
 
 /// Admission plugin `OwnerReferencesPermissionEnforcement` (OpenShift) refuses `blockOwnerDeletion` from whoever may not update the

@@ -43,7 +43,7 @@ fn settings() -> Settings {
         feeder_image: "operator:1".into(),
         feeder_lost_timeout: std::time::Duration::from_mins(15),
         extra_ingress: Vec::new(),
-        engine_images: [].into(),
+        engines: [].into(),
     }
 }
 

@@ -7,7 +7,8 @@
 //! do not count) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
 //! need no look, `server_pods` changes single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API
 //! server, [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job.
-//! Several of them share `pod_state`, what a pod's status says, and `exactly`, writes to an object just as it is known.
+//! Several of them share `pod_state`, what a pod's status says, `server_container`, what a person's template says of the server, and
+//! `exactly`, writes to an object just as it is known.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 pub mod apply;
@@ -35,6 +36,7 @@ pub mod reconcile;
 pub mod run;
 mod scheduling;
 pub mod serve;
+mod server_container;
 pub mod server_pods;
 pub mod settings;
 mod starting;

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::EnvVar;
 use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
+use serde::Deserialize;
 
 use crate::api::Engine;
+use crate::api::reference::LocalReference;
 
 /// The operator's settings, from its command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,18 +19,34 @@ pub struct Settings {
     pub feeder_lost_timeout: Duration,
     /// Who else may talk to the servers: scrapers of metrics.
     pub extra_ingress: Vec<NetworkPolicyIngressRule>,
-    /// Images to use for an engine in place of the built-in ones, as `REPOSITORY:TAG`.
-    pub engine_images: BTreeMap<Engine, String>,
+    /// What servers of an engine have that their jobs need not say.
+    pub engines: BTreeMap<Engine, EngineSettings>,
+}
+
+/// What servers of one engine have that their jobs need not say: the chart's value `engines.NAME`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EngineSettings {
+    /// The image in place of the built-in one, as `REPOSITORY:TAG`.
+    pub image: Option<String>,
+    /// Secrets in the job's namespace to pull it with.
+    pub pull_secrets: Vec<LocalReference>,
+    /// More variables; those of a job with the same names replace them.
+    pub env: Vec<EnvVar>,
 }
 
 impl Settings {
-    /// The image of an engine when the job names none.
+    /// What is decided of an engine.
     #[must_use]
-    pub fn engine_image(&self, engine: Engine) -> String {
-        self.engine_images
-            .get(&engine)
-            .cloned()
-            .unwrap_or_else(|| engine.default_image().to_string())
+    pub fn engine(&self, engine: Engine) -> EngineSettings {
+        self.engines.get(&engine).cloned().unwrap_or_default()
+    }
+
+    /// The image of an engine when the job names none; none where the operator knows none either.
+    #[must_use]
+    pub fn engine_image(&self, engine: Engine) -> Option<String> {
+        let built_in = || engine.default_image().map(|image| image.to_string());
+        self.engine(engine).image.or_else(built_in)
     }
 }
 

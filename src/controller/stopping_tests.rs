@@ -105,7 +105,7 @@ impl Known {
             feeder_image: "operator:1".into(),
             feeder_lost_timeout: std::time::Duration::from_mins(15),
             extra_ingress: Vec::new(),
-            engine_images: [].into(),
+            engines: [].into(),
         };
         let validated = validate(&job, &settings);
         let decision = decide(&job, validated.as_ref(), &self.observed, &settings, now);

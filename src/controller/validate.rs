@@ -1,16 +1,18 @@
 //! Makes sense of the spec: defaults are resolved and templates read, or the job is refused with a reason.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::pod_template::{self, PodTemplateError};
-use super::settings::{Settings, with_tag};
+use super::server_container;
+use super::settings::{EngineSettings, Settings, with_tag};
 use crate::api::reason::Reason;
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
 use crate::api::{BatchInferenceJob, Engine};
+use crate::engine::conflicts::{self, conflict};
 use crate::engine::{AcceptedNames, BaseModel, Launch, LaunchError, LaunchInput};
 use crate::storage::{Root, StoreUri, UriError};
 
@@ -26,6 +28,8 @@ pub struct ValidatedJob {
     pub resolved: Resolved,
     /// What the engine needs around its arguments: port, probes, volumes.
     pub launch: Launch,
+    /// What whoever installed the operator adds to its servers.
+    pub engine: EngineSettings,
     /// The person's template for the feeder.
     pub feeder_template: Option<PodTemplateSpec>,
     /// The person's template for the servers.
@@ -42,12 +46,6 @@ pub struct ValidatedJob {
 /// The reason for which it can never run, with a message that names the field.
 pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<ValidatedJob, Wait> {
     let server = &job.spec.server;
-    let (model, launch) = launch(server)?;
-    let decided = job
-        .status
-        .as_ref()
-        .and_then(|status| status.controller.resolved.clone());
-    let resolved = decided.unwrap_or_else(|| resolve(server, &model, &launch, settings));
     let feeder = job.spec.feeder.clone().unwrap_or_default();
     let read = |template: &Option<_>, field| {
         template
@@ -56,69 +54,119 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
             .transpose()
             .map_err(refuse_template)
     };
+    let server_template = read(&server.pod_template, "spec.server.podTemplate")?;
+    let container = server_container::find(server_template.as_ref());
+    let resources = server_resources(server, container);
+    let (model, launch) = launch(server, container, devices(&resources))?;
+    let decided = job
+        .status
+        .as_ref()
+        .and_then(|status| status.controller.resolved.clone());
+    let resolved = match decided {
+        Some(resolved) => resolved,
+        None => Resolved {
+            engine: server.engine,
+            image: image(server, container, settings)?,
+            model: model.repository().unwrap_or_else(|| model.value()).to_owned(),
+            served_model_name: launch.served_name.clone(),
+            args: launch.args.clone(),
+            resources,
+        },
+    };
     Ok(ValidatedJob {
         resolved,
         launch,
+        engine: settings.engine(server.engine),
         feeder_template: read(&feeder.pod_template, "spec.feeder.podTemplate")?,
-        server_template: read(&server.pod_template, "spec.server.podTemplate")?,
+        server_template,
         dataset_claim: dataset_claim(job)?,
         output_claim: output_claim(job)?,
         job: job.clone(),
     })
 }
 
-fn launch(server: &ServerSpec) -> Result<(BaseModel, Launch), Wait> {
+fn launch(server: &ServerSpec, container: Option<&Container>, devices: u32) -> Result<(BaseModel, Launch), Wait> {
     let refuse = |field: &str, error: &dyn std::error::Error| {
         Wait::new(Reason::SpecInvalid, format!("spec.server.{field}: {error}"))
     };
-    let model: BaseModel = server.base_model.parse().map_err(|error| refuse("baseModel", &error))?;
+    let model = BaseModel::read(server.engine, &server.base_model).map_err(|error| refuse("baseModel", &error))?;
     let names =
         AcceptedNames::new(&model, &server.served_model_names).map_err(|error| refuse("servedModelNames", &error))?;
     let input = LaunchInput {
+        engine: server.engine,
         model: &model,
         names: &names,
         quantization: server.quantization.as_deref(),
+        devices,
         extra_args: &server.args,
+        container: server_container::given(container),
     };
-    let launch = crate::engine::launch(server.engine, &input).map_err(|error| match error {
+    let launch = crate::engine::launch(&input).map_err(|error| match error {
         LaunchError::Quantization(_) => Wait::new(
             Reason::QuantizationUnsupported,
             format!("spec.server.quantization: {error}"),
         ),
-        LaunchError::GgufOnVllm { .. } | LaunchError::CatalogOnLlamaCpp { .. } => refuse("baseModel", &error),
+        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => refuse("baseModel", &error),
+        LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
+        LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
+    refuse_conflict(server, &launch)?;
     Ok((model, launch))
 }
 
-fn resolve(server: &ServerSpec, model: &BaseModel, launch: &Launch, settings: &Settings) -> Resolved {
-    let default_image = settings.engine_image(server.engine);
-    let image = match (&server.image, &server.image_tag) {
-        (Some(image), _) => image.clone(),
-        (None, Some(tag)) => with_tag(&default_image, tag),
-        (None, None) => default_image,
+/// Refuses arguments and variables that say what a field says.
+fn refuse_conflict(server: &ServerSpec, launch: &Launch) -> Result<(), Wait> {
+    let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
+    let given = conflicts::Given {
+        args: &server.args,
+        env: &env,
+        token_env: server.hf_token_secret_ref.as_ref().map_or(&[], |_| launch.token_env),
+        has_quantization: server.quantization.is_some(),
     };
-    Resolved {
-        engine: server.engine,
-        image,
-        model: model.repository().unwrap_or_else(|| model.value()).to_owned(),
-        served_model_name: launch.served_name.clone(),
-        args: launch.args.clone(),
-        resources: server_resources(server.engine, server.resources.clone().unwrap_or_default()),
+    match conflict(server.engine, &given) {
+        Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
+        None => Ok(()),
     }
 }
 
+/// The image that servers will have; one in the template replaces every other.
+fn image(server: &ServerSpec, container: Option<&Container>, settings: &Settings) -> Result<String, Wait> {
+    let refuse = |message: String| Wait::new(Reason::SpecInvalid, message);
+    let in_template = container.and_then(|container| container.image.clone());
+    if in_template.is_some() && server.image_tag.is_some() {
+        return Err(refuse(
+            "spec.server.imageTag: the container `server` of spec.server.podTemplate names a whole image: write its tag there".into(),
+        ));
+    }
+    if let Some(image) = in_template.or_else(|| server.image.clone()) {
+        return Ok(image);
+    }
+    let engine = server.engine;
+    let default_image = settings.engine_image(engine).ok_or_else(|| {
+        refuse(format!(
+            "spec.server.image: engine {engine} has no image of its own: write it here, or in the container `server` of \
+             spec.server.podTemplate"
+        ))
+    })?;
+    Ok(match &server.image_tag {
+        Some(tag) => with_tag(&default_image, tag),
+        None => default_image,
+    })
+}
+
 /// What one server asks for: what the job says, and for what it does not name, a default.
-fn server_resources(engine: Engine, mut given: Resources) -> Resources {
+fn server_resources(server: &ServerSpec, container: Option<&Container>) -> Resources {
+    let mut given = server_container::resources(server.resources.clone().unwrap_or_default(), container);
     let names_device = given
         .limits
         .keys()
         .chain(given.requests.keys())
         .any(|name| is_device(name));
-    if engine == Engine::VLLM && !names_device {
+    if needs_device(server.engine) && !names_device {
         given.limits.insert(DEFAULT_DEVICE.into(), Quantity("1".into()));
     }
-    given.or_default(&match engine {
-        Engine::VLLM => ComputeDefaults {
+    given.or_default(&match server.engine {
+        Engine::VLLM | Engine::LoRAX | Engine::SGLang | Engine::Custom => ComputeDefaults {
             cpu: "2",
             memory: "8Gi",
             memory_limit: "32Gi",
@@ -129,6 +177,24 @@ fn server_resources(engine: Engine, mut given: Resources) -> Resources {
             memory_limit: "8Gi",
         },
     })
+}
+
+/// Whether an engine's image computes on devices only. Of a person's own image nothing is known.
+fn needs_device(engine: Engine) -> bool {
+    matches!(engine, Engine::VLLM | Engine::LoRAX | Engine::SGLang)
+}
+
+/// How many devices one server is given.
+fn devices(resources: &Resources) -> u32 {
+    let requested = |name: &String| !resources.limits.contains_key(name);
+    let named = resources
+        .limits
+        .iter()
+        .chain(resources.requests.iter().filter(|(name, _)| requested(name)));
+    named
+        .filter(|(name, _)| is_device(name))
+        .map(|(_, quantity)| quantity.0.parse::<u32>().unwrap_or(1))
+        .sum()
 }
 
 /// Whether a resource is a device: extended resources have a domain in their name, Kubernetes' own do not.
@@ -161,3 +227,7 @@ fn claim_of(field: &str, uri: Result<StoreUri, UriError>) -> Result<Option<Strin
 fn refuse_template(error: PodTemplateError) -> Wait {
     Wait::new(Reason::PodTemplateInvalid, error.to_string())
 }
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

@@ -10,6 +10,8 @@
 //! | connection lost | send again, no attempt is used up |
 //! | 401, 403 | stop the job |
 //! | other 3xx, 4xx, and 501 | the row failed |
+//!
+//! What an engine says in words of its own goes before: `vllm`, `lorax`, `llama_cpp`. SGLang's statuses mean what the table says.
 
 use std::time::Duration;
 
@@ -102,9 +104,7 @@ pub enum StopReason {
 pub fn classify(engine: Engine, outcome: Outcome<'_>) -> Verdict {
     match outcome {
         Outcome::Fault(fault) => after_fault(fault),
-        Outcome::Answer(answer) if is_dead(engine, &answer) => Verdict::ServerCrashed,
-        Outcome::Answer(answer) if is_loading(engine, &answer) => Verdict::ServerUnhealthy,
-        Outcome::Answer(answer) => after_answer(&answer),
+        Outcome::Answer(answer) => in_own_words(engine, &answer).unwrap_or_else(|| after_answer(&answer)),
     }
 }
 
@@ -118,23 +118,56 @@ fn after_fault(fault: Fault) -> Verdict {
     }
 }
 
-/// Whether the answer says that the engine behind the server ended.
-fn is_dead(engine: Engine, answer: &Answer<'_>) -> bool {
+/// What an answer means that only this engine gives.
+fn in_own_words(engine: Engine, answer: &Answer<'_>) -> Option<Verdict> {
     match engine {
-        // `EngineDeadError` (`vllm/v1/engine/exceptions.py`): every request in flight gets it, then the process ends.
-        Engine::VLLM => answer.status == 500 && contains(answer.body.as_bytes(), b"EngineCore encountered an issue"),
-        Engine::LlamaCpp => false,
+        Engine::VLLM => vllm(answer),
+        Engine::LoRAX => lorax(answer),
+        Engine::LlamaCpp => llama_cpp(answer),
+        Engine::SGLang | Engine::Custom => None,
     }
 }
 
-/// Whether the answer says that the server takes no row yet.
-fn is_loading(engine: Engine, answer: &Answer<'_>) -> bool {
-    match engine {
-        Engine::VLLM => false,
-        // While it loads, every path answers so; nothing else of it does, as it queues without limit (llama-server run).
-        Engine::LlamaCpp => answer.status == 503 && contains(answer.body.as_bytes(), b"unavailable_error"),
-    }
+fn vllm(answer: &Answer<'_>) -> Option<Verdict> {
+    // `EngineDeadError` (`vllm/v1/engine/exceptions.py`): every request in flight gets it, then the process ends.
+    let is_dead = answer.status == 500 && says(answer, "EngineCore encountered an issue");
+    is_dead.then_some(Verdict::ServerCrashed)
 }
+
+fn llama_cpp(answer: &Answer<'_>) -> Option<Verdict> {
+    // While it loads, every path answers so; nothing else of it does, as it queues without limit (llama-server run).
+    let is_loading = answer.status == 503 && says(answer, "unavailable_error");
+    is_loading.then_some(Verdict::ServerUnhealthy)
+}
+
+/// LoRAX answers 424 to whatever goes wrong in a shard (`router/src/server.rs`, `InferError::GenerationError`), with the exception's words.
+fn lorax(answer: &Answer<'_>) -> Option<Verdict> {
+    if answer.status != 424 {
+        return None;
+    }
+    if LORAX_WITHOUT_SHARD.iter().any(|words| says(answer, words)) {
+        return Some(Verdict::ServerCrashed);
+    }
+    if LORAX_ABOUT_ADAPTER.iter().any(|words| says(answer, words)) {
+        return Some(Verdict::RowFailed);
+    }
+    Some(Verdict::Retry(RetryReason::ServerError))
+}
+
+/// The router has lost its shard, and the launcher ends it (`router/client/src/lib.rs`, `launcher/src/main.rs`). The second is tonic's word.
+const LORAX_WITHOUT_SHARD: [&str; 2] = ["Could not connect to LoRAX server", "Server error: transport error"];
+
+/// Of the adapter that a row names, which is the same when it is asked for again: `server/lorax_server/adapters/__init__.py`, `utils/adapter.py`,
+/// `models/model.py`, and huggingface_hub's words (`utils/_http.py`), as nothing else is downloaded for a row.
+const LORAX_ABOUT_ADAPTER: [&str; 7] = [
+    "No valid adapter config file found",
+    "is not compatible with model",
+    "Unknown adapter source",
+    "This model does not support adapter loading",
+    "Memory reserved for adapters is 0",
+    "Repository Not Found for url",
+    "Cannot access gated repo for url",
+];
 
 fn after_answer(answer: &Answer<'_>) -> Verdict {
     match answer.status {
@@ -151,8 +184,9 @@ fn after_answer(answer: &Answer<'_>) -> Verdict {
     }
 }
 
-fn contains(body: &[u8], words: &[u8]) -> bool {
-    body.windows(words.len()).any(|window| window == words)
+fn says(answer: &Answer<'_>, words: &str) -> bool {
+    let body = answer.body.as_bytes();
+    body.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
 #[cfg(test)]

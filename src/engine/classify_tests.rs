@@ -117,6 +117,119 @@ fn answers_of_vllm() {
     }
 }
 
+/// Bodies as the router of predibase/lorax a7394ba makes them (`router/src/server.rs`, `infer.rs`, `validation.rs`); the last ones are axum's own.
+#[test]
+fn answers_of_lorax() {
+    let table = [
+        (
+            200,
+            r#"{"id":"null","object":"text_completion","created":1764072000,"model":"org/model","choices":[]}"#,
+            DONE,
+        ),
+        (
+            429,
+            r#"{"error":"Model is overloaded","error_type":"overloaded"}"#,
+            OVERLOADED,
+        ),
+        (
+            424,
+            r#"{"error":"Request failed during generation: Server error: CUDA out of memory. Tried to allocate 20.00 MiB.","error_type":"generation"}"#,
+            SERVER_ERROR,
+        ),
+        (
+            424,
+            r#"{"error":"Request failed during generation: Could not connect to LoRAX server: transport error","error_type":"generation"}"#,
+            CRASHED,
+        ),
+        (
+            424,
+            r#"{"error":"Request failed during generation: Server error: transport error","error_type":"generation"}"#,
+            CRASHED,
+        ),
+        (
+            424,
+            r#"{"error":"Request failed during generation: Server error: 404 Client Error. (Request ID: Root=1-1)\n\nRepository Not Found for url: https://huggingface.co/api/models/org/adapter.","error_type":"generation"}"#,
+            FAILED,
+        ),
+        (
+            424,
+            r#"{"error":"Request failed during generation: Server error: No valid adapter config file found: tried None and /data/x","error_type":"generation"}"#,
+            FAILED,
+        ),
+        (
+            422,
+            r#"{"error":"Input validation error: `inputs` must have less than 4095 tokens. Given: 5000","error_type":"validation"}"#,
+            FAILED,
+        ),
+        (
+            422,
+            r#"{"error":"Failed applying chat template to inputs: template not found","error_type":"template_error"}"#,
+            FAILED,
+        ),
+        (
+            500,
+            r#"{"error":"Incomplete generation","error_type":"incomplete_generation"}"#,
+            SERVER_ERROR,
+        ),
+        (
+            500,
+            r#"{"error":"Embedding Failure","error_type":"embedding_failure"}"#,
+            SERVER_ERROR,
+        ),
+        (
+            422,
+            "Failed to deserialize the JSON body into the target type: stop: invalid type: string \"x\", expected a sequence at line 1 column 90",
+            FAILED,
+        ),
+        (413, "length limit exceeded", FAILED),
+    ];
+    for (status, body, verdict) in table {
+        assert_eq!(answered(Engine::LoRAX, status, body), verdict, "{status} {body}");
+    }
+}
+
+/// Bodies as sglang 0.5.23 makes them (`entrypoints/openai/serving_base.py`, `managers/scheduler.py`, `utils/auth.py`).
+#[test]
+fn answers_of_sglang() {
+    let table = [
+        (200, r#"{"id":"1","object":"chat.completion","choices":[]}"#, DONE),
+        (
+            400,
+            r#"{"object":"error","message":"The input (9000 tokens) is longer than the model's context length (8192 tokens).","type":"BadRequest","param":null,"code":400}"#,
+            FAILED,
+        ),
+        (
+            400,
+            r#"{"object":"error","message":"Messages cannot be empty.","type":"BadRequestError","param":null,"code":400}"#,
+            FAILED,
+        ),
+        (
+            503,
+            r#"{"object":"error","message":"The request queue is full.","type":"503","param":null,"code":503}"#,
+            OVERLOADED,
+        ),
+        (
+            503,
+            r#"{"object":"error","message":"Request waiting timeout reached.","type":"503","param":null,"code":503}"#,
+            OVERLOADED,
+        ),
+        (
+            500,
+            r#"{"object":"error","message":"Internal server error: 'NoneType' object is not iterable","type":"InternalServerError","param":null,"code":500}"#,
+            SERVER_ERROR,
+        ),
+        (
+            401,
+            r#"{"error":"Unauthorized"}"#,
+            Verdict::StopJob(StopReason::AccessDenied { status: 401 }),
+        ),
+        (404, r#"{"detail":"Not Found"}"#, FAILED),
+    ];
+    for (status, body, verdict) in table {
+        assert_eq!(answered(Engine::SGLang, status, body), verdict, "{status} {body}");
+    }
+}
+
 #[test]
 fn a_status_means_the_same_for_every_engine_where_no_body_says_otherwise() {
     let table = [
@@ -133,7 +246,7 @@ fn a_status_means_the_same_for_every_engine_where_no_body_says_otherwise() {
         (504, SERVER_ERROR),
         (507, SERVER_ERROR),
     ];
-    for engine in [Engine::VLLM, Engine::LlamaCpp] {
+    for engine in Engine::ALL {
         for (status, verdict) in table {
             assert_eq!(
                 answered(engine, status, "upstream says no"),
@@ -189,7 +302,7 @@ fn the_wait_that_an_overloaded_server_asks_for_is_kept() {
 
 #[test]
 fn faults_of_the_connection_say_little_of_the_row() {
-    for engine in [Engine::VLLM, Engine::LlamaCpp] {
+    for engine in Engine::ALL {
         let fault = |fault| classify(engine, Outcome::Fault(fault));
         assert_eq!(fault(Fault::ConnectFailed), UNHEALTHY);
         assert_eq!(fault(Fault::ServerGone), Verdict::ServerCrashed);

@@ -28,15 +28,25 @@ impl fmt::Display for Image<'_> {
 }
 
 impl Engine {
-    /// The pinned image that the operator runs for this engine. Both have the server as their entrypoint, so that a
-    /// container needs arguments only.
+    /// The pinned image that the operator runs for this engine; none for engine Custom.
     #[must_use]
-    pub fn default_image(self) -> Image<'static> {
-        match self {
+    pub fn default_image(self) -> Option<Image<'static>> {
+        Some(match self {
             // ENTRYPOINT ["vllm", "serve"] (vllm-project/vllm, docs/deployment/docker.md).
             Self::VLLM => Image {
                 repository: "vllm/vllm-openai",
                 tag: "v0.32.0",
+            },
+            // ENTRYPOINT ["lorax-launcher"] (predibase/lorax, Dockerfile). Of its tags (.github/workflows/build.yaml) the last release;
+            // `main` and `latest` move.
+            Self::LoRAX => Image {
+                repository: "ghcr.io/predibase/lorax",
+                tag: "0.12.1",
+            },
+            // No entrypoint of its own (sgl-project/sglang, docs/get_started/install.md).
+            Self::SGLang => Image {
+                repository: "lmsysorg/sglang",
+                tag: "v0.5.23",
             },
             // ENTRYPOINT ["/app/llama-server"] (ggml-org/llama.cpp, .devops/cuda.Dockerfile, docs/docker.md). Images exist for
             // some builds only; without a CUDA device this one computes on the CPU.
@@ -44,7 +54,8 @@ impl Engine {
                 repository: "ghcr.io/ggml-org/llama.cpp",
                 tag: "server-cuda-b11382",
             },
-        }
+            Self::Custom => return None,
+        })
     }
 }
 
@@ -54,14 +65,17 @@ mod tests {
 
     #[test]
     fn a_tag_replaces_only_the_tag() {
-        let image = Engine::VLLM.default_image().with_tag("nightly");
+        let image = Engine::VLLM.default_image().expect("an image").with_tag("nightly");
         assert_eq!(image.to_string(), "vllm/vllm-openai:nightly");
     }
 
     #[test]
     fn no_default_image_has_a_tag_that_moves() {
-        for engine in [Engine::VLLM, Engine::LlamaCpp] {
-            let tag = engine.default_image().tag;
+        for engine in Engine::ALL {
+            let Some(Image { tag, .. }) = engine.default_image() else {
+                assert_eq!(engine, Engine::Custom);
+                continue;
+            };
             assert!(tag.contains(|c: char| c.is_ascii_digit()), "{engine}: {tag}");
         }
     }

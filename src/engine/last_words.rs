@@ -123,6 +123,17 @@ const VLLM: Signs = &[
     (Mistake::InvalidServerArguments, &["Value error, "]),
 ];
 
+/// What LoRAX and SGLang say in words of their own: predibase/lorax (`server/lorax_server/models/__init__.py`) and clap, which reads its
+/// arguments; Python's argparse, which reads SGLang's (sglang 0.5.23, `sglang/srt/server_args.py`).
+const OTHERS_IN_PYTHON: Signs = &[
+    (Mistake::UnsupportedArchitecture, &["Unsupported model type "]),
+    (Mistake::InvalidServerArguments, &["error: unexpected argument '"]),
+    (Mistake::InvalidServerArguments, &["error: invalid value '"]),
+    (Mistake::InvalidServerArguments, &["error: the argument '"]),
+    (Mistake::InvalidServerArguments, &["sglang serve: error: "]),
+    (Mistake::InvalidServerArguments, &["launch_server.py: error: "]),
+];
+
 /// Runs of llama-server 0.7.0 (build 11669); those about GPUs are from issues and from `ggml-cuda.cu`.
 const LLAMA_CPP: Signs = &[
     (Mistake::ModelAccessDenied, &["error: GET failed (401)"]),
@@ -152,11 +163,14 @@ const LLAMA_CPP: Signs = &[
 /// Why a server of this engine ended.
 #[must_use]
 pub fn last_words(engine: Engine, words: &str) -> LastWords<'_> {
-    let signs = match engine {
-        Engine::VLLM => VLLM,
-        Engine::LlamaCpp => LLAMA_CPP,
+    let signs: &[Signs] = match engine {
+        Engine::VLLM => &[VLLM],
+        // They download and load with the same libraries as vLLM.
+        Engine::LoRAX | Engine::SGLang => &[VLLM, OTHERS_IN_PYTHON],
+        Engine::LlamaCpp => &[LLAMA_CPP],
+        Engine::Custom => &[],
     };
-    let recognised = signs.iter().find_map(|(mistake, parts)| {
+    let recognised = signs.iter().copied().flatten().find_map(|(mistake, parts)| {
         let line = lines(words).find(|line| parts.iter().all(|part| line.contains(part)))?;
         Some((*mistake, line))
     });

@@ -284,3 +284,55 @@ fn what_may_pass_or_says_nothing_is_no_mistake() {
         assert_eq!(last_words(engine, words), LastWords { mistake: None, line }, "{words}");
     }
 }
+
+/// predibase/lorax a7394ba and sglang 0.5.23; parts in braces of their sources are filled in.
+#[test]
+fn lorax_and_sglang() {
+    holds(
+        Engine::LoRAX,
+        &[
+            (
+                UnsupportedArchitecture,
+                "ValueError: Unsupported model type qwen3\nError: ShardCannotStart",
+                "Unsupported model type qwen3",
+            ),
+            (
+                InvalidServerArguments,
+                "error: unexpected argument '--max-model-len' found\n\nUsage: lorax-launcher [OPTIONS]",
+                "--max-model-len",
+            ),
+            (
+                InvalidServerArguments,
+                "error: the argument '--num-shard <NUM_SHARD>' cannot be used multiple times",
+                "--num-shard",
+            ),
+            (
+                OutOfGPUMemory,
+                "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB.\nError: ShardCannotStart",
+                "CUDA out of memory",
+            ),
+        ],
+    );
+    holds(
+        Engine::SGLang,
+        &[
+            (
+                InvalidServerArguments,
+                "usage: sglang serve [-h]\nsglang serve: error: unrecognized arguments: --max-model-len",
+                "--max-model-len",
+            ),
+            (
+                ModelNotFound,
+                "OSError: Qwen/Qwen3-9B is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
+                "Qwen/Qwen3-9B",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn nothing_is_known_of_engine_custom() {
+    let last = last_words(Engine::Custom, "loading\nRuntimeError: CUDA out of memory");
+    assert_eq!(last.mistake, None);
+    assert_eq!(last.line, "RuntimeError: CUDA out of memory");
+}

@@ -3,19 +3,50 @@
 use serde::Serialize;
 
 use super::quantization::QuantizationError;
-use super::{AcceptedNames, BaseModel, Engine, llama_cpp, vllm};
+use super::{AcceptedNames, BaseModel, Engine, custom, llama_cpp, lorax, sglang, vllm};
 
 /// What a job wants of its servers.
 #[derive(Clone, Copy, Debug)]
 pub struct LaunchInput<'a> {
+    /// The engine.
+    pub engine: Engine,
     /// The base model.
     pub model: &'a BaseModel,
     /// The names that mean the base model.
     pub names: &'a AcceptedNames,
     /// `spec.server.quantization`.
     pub quantization: Option<&'a str>,
+    /// How many devices, such as GPUs, one server is given.
+    pub devices: u32,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
     pub extra_args: &'a [String],
+    /// What a person's template says of the server's container.
+    pub container: GivenContainer,
+}
+
+/// What `spec.server.podTemplate` says of the container `server`, as far as a launch depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenContainer {
+    /// The port that takes rows: the one named `http`, else the first.
+    pub port: Option<u16>,
+    /// Whether it has a readiness probe that asks something.
+    pub has_readiness_probe: bool,
+    /// Whether it has arguments.
+    pub has_args: bool,
+}
+
+impl LaunchInput<'_> {
+    /// Refuses a model whose name says that it is GGUF.
+    pub(super) fn refuse_gguf(&self) -> Result<(), LaunchError> {
+        let name = self.model.location().name().to_ascii_lowercase();
+        if name.rsplit(['.', '-']).next() != Some("gguf") {
+            return Ok(());
+        }
+        Err(LaunchError::Gguf {
+            engine: self.engine,
+            model: self.model.value().to_owned(),
+        })
+    }
 }
 
 /// How to start one server of an engine's default image, or of an image with the same entrypoint.
@@ -31,10 +62,10 @@ pub struct Launch {
     pub token_env: &'static [&'static str],
     /// The port that it listens on, on all interfaces.
     pub port: u16,
-    /// Answers 200 to GET exactly when the model is loaded and the server works.
-    pub health_path: &'static str,
-    /// Answers GET with Prometheus metrics.
-    pub metrics_path: &'static str,
+    /// How to see that the model is loaded and the server works.
+    pub readiness: Readiness,
+    /// Answers GET with Prometheus metrics, where the engine has such a page.
+    pub metrics_path: Option<&'static str>,
     /// Paths to mount as writable volumes.
     pub writable_paths: Vec<WritablePath>,
     /// The user that the image can run as; none where it must be root.
@@ -43,6 +74,15 @@ pub struct Launch {
     pub shutdown_seconds: u32,
     /// The `model` that rows of the base are sent with.
     pub served_name: String,
+}
+
+/// How to see whether a server is ready for rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Readiness {
+    /// This path answers 200 to GET exactly then.
+    Path(&'static str),
+    /// The readiness probe in `spec.server.podTemplate` says so.
+    PodTemplate,
 }
 
 /// A directory that the server writes to.
@@ -83,12 +123,13 @@ pub enum LaunchError {
     /// The quantization does not fit the engine or the model.
     #[error(transparent)]
     Quantization(#[from] QuantizationError),
-    /// A GGUF model for vLLM.
+    /// A GGUF model for an engine that is not llama.cpp.
     #[error(
-        "engine VLLM cannot load the GGUF model {model:?}: vLLM 0.32 moved GGUF out to a plugin; choose engine LlamaCpp, or the \
-         repository of the original weights"
+        "engine {engine} does not load the GGUF model {model:?}: choose engine LlamaCpp, or the repository of the original weights"
     )]
-    GgufOnVllm {
+    Gguf {
+        /// The engine.
+        engine: Engine,
         /// The base model.
         model: String,
     },
@@ -103,16 +144,37 @@ pub enum LaunchError {
         /// Its repository.
         repository: String,
     },
+    /// Nothing says where a server of engine Custom listens.
+    #[error(
+        "engine Custom needs the port that takes rows: give the container `server` of spec.server.podTemplate `ports` with a \
+         containerPort (of several, the one named `http`, else the first)"
+    )]
+    CustomWithoutPort,
+    /// Nothing says when a server of engine Custom is ready.
+    #[error(
+        "engine Custom needs to know when a server is ready: give the container `server` of spec.server.podTemplate a \
+         readinessProbe, such as `httpGet: {{path: /health, port: http}}`"
+    )]
+    CustomWithoutReadiness,
+    /// Arguments in two places, of which Kubernetes would take one.
+    #[error(
+        "the container `server` of spec.server.podTemplate has args, which replace those of spec.server.args: write all of them in one \
+         of the two"
+    )]
+    CustomArgsTwice,
 }
 
 /// Describes how to start a server.
 ///
 /// # Errors
-/// When the engine cannot load the model, or not with that quantization.
-pub fn launch(engine: Engine, input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
-    match engine {
+/// When the engine cannot load the model, or not with that quantization; of engine Custom, when the template does not say enough.
+pub fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
+    match input.engine {
         Engine::VLLM => vllm::launch(input),
+        Engine::LoRAX => lorax::launch(input),
+        Engine::SGLang => sglang::launch(input),
         Engine::LlamaCpp => llama_cpp::launch(input),
+        Engine::Custom => custom::launch(input),
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::quantization;
 
 /// A named case: what a job says of its servers.
 struct Case {
@@ -6,7 +7,9 @@ struct Case {
     model: &'static str,
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
+    devices: u32,
     args: &'static [&'static str],
+    container: GivenContainer,
 }
 
 impl Case {
@@ -16,23 +19,25 @@ impl Case {
             model,
             served_model_names: &[],
             quantization: None,
+            devices: u32::from(matches!(engine, Engine::VLLM | Engine::LoRAX | Engine::SGLang)),
             args: &[],
+            container: GivenContainer::default(),
         }
     }
 
     fn launch(&self) -> Result<Launch, LaunchError> {
         let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-        let model: BaseModel = self.model.parse().expect("a model");
+        let model = BaseModel::read(self.engine, self.model).expect("a model");
         let names = AcceptedNames::new(&model, &owned(self.served_model_names)).expect("names");
-        launch(
-            self.engine,
-            &LaunchInput {
-                model: &model,
-                names: &names,
-                quantization: self.quantization,
-                extra_args: &owned(self.args),
-            },
-        )
+        launch(&LaunchInput {
+            engine: self.engine,
+            model: &model,
+            names: &names,
+            quantization: self.quantization,
+            devices: self.devices,
+            extra_args: &owned(self.args),
+            container: self.container,
+        })
     }
 }
 
@@ -86,10 +91,164 @@ fn llama_cpp_chooses_the_file_of_a_repository_when_no_quantization_is_said() {
 }
 
 #[test]
-fn a_gguf_model_is_refused_for_vllm() {
-    for model in ["Qwen/Qwen3-8B-GGUF", "/models/model.gguf"] {
-        let error = Case::new(Engine::VLLM, model).launch().expect_err("a refusal");
-        assert_eq!(error, LaunchError::GgufOnVllm { model: model.into() });
+fn llama_cpp_with_a_device_has_all_layers_on_it() {
+    for (devices, expected) in [(0, None), (1, Some("all")), (2, Some("all"))] {
+        let case = Case {
+            devices,
+            ..Case::new(Engine::LlamaCpp, "/models/model.gguf")
+        };
+        assert_eq!(
+            value_of(&case.launch().expect("a launch").args, "--n-gpu-layers"),
+            expected
+        );
+    }
+}
+
+fn value_of<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
+    let at = args.iter().position(|arg| arg == name)?;
+    args.get(at + 1).map(String::as_str)
+}
+
+#[test]
+fn lorax_with_a_catalog_name() {
+    insta::assert_yaml_snapshot!(
+        Case::new(Engine::LoRAX, "llama-3-1-8b-instruct")
+            .launch()
+            .expect("a launch")
+    );
+}
+
+#[test]
+fn lorax_with_everything() {
+    let case = Case {
+        served_model_names: &["gpt-4o-mini"],
+        quantization: Some("bitsandbytes-nf4"),
+        devices: 2,
+        args: &["--max-total-tokens", "8192"],
+        ..Case::new(Engine::LoRAX, "meta-llama/Llama-3.1-8B-Instruct")
+    };
+    insta::assert_yaml_snapshot!(case.launch().expect("a launch"));
+}
+
+/// It refuses an option that is given twice.
+#[test]
+fn lorax_is_told_its_shards_once() {
+    for (devices, args, shards) in [
+        (2, &[][..], Some("2")),
+        (0, &[], None),
+        (2, &["--num-shard", "1"], Some("1")),
+        (2, &["--num-shard=1"], None),
+        (2, &["--sharded", "false"], None),
+    ] {
+        let case = Case {
+            devices,
+            args,
+            ..Case::new(Engine::LoRAX, "org/model")
+        };
+        let launch = case.launch().expect("a launch");
+        assert_eq!(value_of(&launch.args, "--num-shard"), shards, "{:?}", launch.args);
+    }
+}
+
+#[test]
+fn sglang_with_a_catalog_name() {
+    insta::assert_yaml_snapshot!(Case::new(Engine::SGLang, "qwen3-8b").launch().expect("a launch"));
+}
+
+#[test]
+fn sglang_with_everything() {
+    let case = Case {
+        served_model_names: &["gpt-4o-mini"],
+        quantization: Some("bitsandbytes-nf4"),
+        args: &["--tp-size", "2"],
+        ..Case::new(Engine::SGLang, "Qwen/Qwen3-14B")
+    };
+    insta::assert_yaml_snapshot!(case.launch().expect("a launch"));
+}
+
+const TOLD: GivenContainer = GivenContainer {
+    port: Some(9000),
+    has_readiness_probe: true,
+    has_args: false,
+};
+
+#[test]
+fn custom_with_a_container() {
+    let case = Case {
+        served_model_names: &["gpt-4o-mini"],
+        args: &["--fast"],
+        container: TOLD,
+        ..Case::new(Engine::Custom, "meta/llama-3.1-8b-instruct")
+    };
+    insta::assert_yaml_snapshot!(case.launch().expect("a launch"));
+}
+
+#[test]
+fn custom_without_what_others_have_is_refused() {
+    let no_port = GivenContainer { port: None, ..TOLD };
+    let no_probe = GivenContainer {
+        has_readiness_probe: false,
+        ..TOLD
+    };
+    let args_twice = GivenContainer { has_args: true, ..TOLD };
+    for (container, error) in [
+        (GivenContainer::default(), LaunchError::CustomWithoutPort),
+        (no_port, LaunchError::CustomWithoutPort),
+        (no_probe, LaunchError::CustomWithoutReadiness),
+        (args_twice, LaunchError::CustomArgsTwice),
+    ] {
+        let case = Case {
+            args: &["--fast"],
+            container,
+            ..Case::new(Engine::Custom, "tgi")
+        };
+        assert_eq!(case.launch().expect_err("a refusal"), error);
+    }
+}
+
+/// Each engine with each word of the vocabulary: its arguments, or why it is refused.
+#[test]
+fn every_engine_with_every_quantization() {
+    let mut words: Vec<_> = Engine::ALL
+        .iter()
+        .flat_map(|engine| quantization::words(*engine))
+        .collect();
+    words.extend(["bitsandbytes", "Q4_K_M", "unknown"]);
+    words.sort_unstable();
+    words.dedup();
+    let mut lines = Vec::new();
+    for (engine, model) in [
+        (Engine::VLLM, "org/model"),
+        (Engine::LoRAX, "org/model"),
+        (Engine::SGLang, "org/model"),
+        (Engine::LlamaCpp, "org/model-GGUF"),
+        (Engine::Custom, "model"),
+    ] {
+        for word in [None].into_iter().chain(words.iter().copied().map(Some)) {
+            let case = Case {
+                quantization: word,
+                container: TOLD,
+                ..Case::new(engine, model)
+            };
+            let told = match case.launch() {
+                Ok(launch) => launch.args.join(" "),
+                // The lists of what is taken would be most of the text.
+                Err(error) => format!("refused: {}", error.to_string().split(": ").next().unwrap_or_default()),
+            };
+            lines.push(format!("{engine} {}: {told}", word.unwrap_or("unset")));
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_gguf_model_is_for_llama_cpp_only() {
+    for engine in [Engine::VLLM, Engine::LoRAX, Engine::SGLang] {
+        for model in ["Qwen/Qwen3-8B-GGUF", "/models/model.gguf"] {
+            let error = Case::new(engine, model).launch().expect_err("a refusal");
+            let model = model.into();
+            assert_eq!(error, LaunchError::Gguf { engine, model });
+        }
     }
 }
 

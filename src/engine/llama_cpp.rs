@@ -1,6 +1,6 @@
 //! llama.cpp's `llama-server`: how it is started. Facts: llama.cpp 0.7.0 (build 11669), `llama-server --help` and runs of it.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Purpose, User, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::{Location, quantization};
 
@@ -27,8 +27,8 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         token_env: &["HF_TOKEN"],
         port: PORT,
         // 503 while the model is loaded, then 200 (llama-server run).
-        health_path: "/health",
-        metrics_path: METRICS_PATH,
+        readiness: Readiness::Path("/health"),
+        metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
             WritablePath {
                 path: CACHE,
@@ -56,6 +56,11 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     args.extend(["--host", "0.0.0.0", "--port", &PORT.to_string()].map(str::to_owned));
     // Off by default, then `/metrics` answers 501.
     args.push("--metrics".to_owned());
+    // At `auto`, layers that are thought not to fit would be computed on a few CPUs beside a GPU that is paid for. A model that does not
+    // fit ends the server so, and is told as `OutOfGPUMemory`.
+    if input.devices > 0 {
+        args.extend(["--n-gpu-layers", "all"].map(str::to_owned));
+    }
     // `-np` is left at auto: four slots that share the whole context (llama-server run: n_slots = 4, kv_unified = true). A number
     // would give each slot its share only, and long prompts would be refused. More requests than slots are queued without limit.
     args.extend(input.extra_args.iter().cloned());
@@ -65,7 +70,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
 fn model_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     let quantization = quantization::llama_cpp(input.model, input.quantization)?;
     let args = match (input.model.location(), quantization) {
-        (Location::Path(path), _) => ["-m".to_owned(), path.clone()],
+        (Location::Path(name) | Location::Server(name), _) => ["-m".to_owned(), name.clone()],
         (Location::Repository(repository), _) if input.model.is_from_catalog() => {
             return Err(LaunchError::CatalogOnLlamaCpp {
                 model: input.model.value().to_owned(),

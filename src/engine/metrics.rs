@@ -5,7 +5,7 @@
 
 use super::Engine;
 
-/// Where every engine here has its page.
+/// Where every engine that has a page has it.
 pub const METRICS_PATH: &str = "/metrics";
 /// The most that is read of a page, in bytes; what is beyond is not looked at. vLLM's page, the largest, has about 100 KiB.
 pub const LARGEST_PAGE: usize = 1 << 20;
@@ -18,7 +18,8 @@ pub struct EngineLoad {
     /// Requests that wait for a place in it.
     pub waiting: u64,
     /// Work done since it started: it grows while the engine works, also through minutes in which no request ends, and is of use only in
-    /// comparison with an earlier one. It falls when the engine was restarted. For vLLM tokens; for llama-server tokens and batches.
+    /// comparison with an earlier one. It falls when the engine was restarted. For vLLM and SGLang tokens; for LoRAX and llama-server
+    /// tokens and batches.
     pub work: u64,
 }
 
@@ -36,6 +37,26 @@ const VLLM: Series = Series {
     work: &["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
 };
 
+/// predibase/lorax a7394ba, `router/src/scheduler.rs` and `infer.rs`. Release v0.12.1 does not say how many wait. Its tokens are counted when a request
+/// begins and ends; batches move in between.
+const LORAX: Series = Series {
+    running: "lorax_batch_current_size",
+    waiting: "lorax_queue_length",
+    work: &[
+        "lorax_batch_inference_count",
+        "lorax_request_generated_tokens_sum",
+        "lorax_request_input_length_sum",
+    ],
+};
+
+/// sglang 0.5.23, `sglang/srt/observability/metrics_collector.py`. Its page is there with `--enable-metrics`. The engine writes these
+/// when it reads prompts, and every 40th step of decoding; its other counters of tokens move when a request ends.
+const SGLANG: Series = Series {
+    running: "sglang:num_running_reqs",
+    waiting: "sglang:num_queue_reqs",
+    work: &["sglang:realtime_tokens_total"],
+};
+
 /// llama-server run. Its tokens are counted when a prompt is read and when a request ends, so that through a long generation
 /// only the number of batches moves.
 const LLAMA_CPP: Series = Series {
@@ -48,13 +69,16 @@ const LLAMA_CPP: Series = Series {
     ],
 };
 
-/// Reads a page; `None` where it does not say how many requests run and wait. Series with the same name are added up, as vLLM has
+/// Reads a page; `None` where it does not say how many requests run and wait, and for an engine of which nothing is known. Series with the same name are added up, as vLLM has
 /// one for each of its engines (data parallel).
 #[must_use]
 pub fn engine_load(engine: Engine, page: &[u8]) -> Option<EngineLoad> {
     let series = match engine {
         Engine::VLLM => &VLLM,
+        Engine::LoRAX => &LORAX,
+        Engine::SGLang => &SGLANG,
         Engine::LlamaCpp => &LLAMA_CPP,
+        Engine::Custom => return None,
     };
     let page = &page[..page.len().min(LARGEST_PAGE)];
     let (mut running, mut waiting, mut work) = (None, None, 0.0);
@@ -157,6 +181,48 @@ llamacpp:requests_deferred 6
 llamacpp:n_busy_slots_per_decode 3.5
 ";
 
+    /// As the `metrics-exporter-prometheus` of LoRAX's router writes it.
+    const LORAX_PAGE: &str = r#"# TYPE lorax_batch_inference_count counter
+lorax_batch_inference_count{method="prefill"} 7
+lorax_batch_inference_count{method="decode"} 812
+
+# TYPE lorax_request_count counter
+lorax_request_count 24
+
+# TYPE lorax_batch_current_size gauge
+lorax_batch_current_size 12
+
+# TYPE lorax_queue_length gauge
+lorax_queue_length 3
+
+# TYPE lorax_request_input_length histogram
+lorax_request_input_length_bucket{le="10"} 0
+lorax_request_input_length_bucket{le="+Inf"} 24
+lorax_request_input_length_sum 1000
+lorax_request_input_length_count 24
+
+# TYPE lorax_request_generated_tokens histogram
+lorax_request_generated_tokens_bucket{le="+Inf"} 9
+lorax_request_generated_tokens_sum 500
+lorax_request_generated_tokens_count 9
+"#;
+
+    /// As `prometheus_client` writes it.
+    const SGLANG_PAGE: &str = r#"# HELP sglang:num_running_reqs The number of running requests.
+# TYPE sglang:num_running_reqs gauge
+sglang:num_running_reqs{engine_type="unified",model_name="qwen3-8b",pp_rank="0",tp_rank="0"} 48.0
+# HELP sglang:num_queue_reqs The number of requests in the waiting queue.
+# TYPE sglang:num_queue_reqs gauge
+sglang:num_queue_reqs{engine_type="unified",model_name="qwen3-8b",pp_rank="0",tp_rank="0"} 5.0
+# HELP sglang:num_grammar_queue_reqs The number of requests in the grammar waiting queue.
+# TYPE sglang:num_grammar_queue_reqs gauge
+sglang:num_grammar_queue_reqs{engine_type="unified",model_name="qwen3-8b",pp_rank="0",tp_rank="0"} 1.0
+# HELP sglang:realtime_tokens_total Total number of tokens processed (updated on each log interval).
+# TYPE sglang:realtime_tokens_total counter
+sglang:realtime_tokens_total{mode="prefill_compute",model_name="qwen3-8b"} 900.0
+sglang:realtime_tokens_total{mode="decode",model_name="qwen3-8b"} 1.6e+03
+"#;
+
     fn load(running: u64, waiting: u64, work: u64) -> EngineLoad {
         EngineLoad { running, waiting, work }
     }
@@ -179,7 +245,26 @@ llamacpp:n_busy_slots_per_decode 3.5
     }
 
     #[test]
+    fn batches_move_lorax_s_work_while_no_request_ends() {
+        assert_eq!(
+            engine_load(Engine::LoRAX, LORAX_PAGE.as_bytes()),
+            Some(load(12, 3, 819 + 1500))
+        );
+    }
+
+    #[test]
+    fn sglang_counts_tokens_as_they_are_made() {
+        assert_eq!(
+            engine_load(Engine::SGLang, SGLANG_PAGE.as_bytes()),
+            Some(load(48, 5, 2500))
+        );
+    }
+
+    #[test]
     fn a_page_without_the_series_says_nothing() {
+        let release = LORAX_PAGE.replace("lorax_queue_length", "lorax_queue_size");
+        assert_eq!(engine_load(Engine::LoRAX, release.as_bytes()), None);
+        assert_eq!(engine_load(Engine::Custom, VLLM_PAGE.as_bytes()), None);
         assert_eq!(engine_load(Engine::LlamaCpp, VLLM_PAGE.as_bytes()), None);
         assert_eq!(engine_load(Engine::VLLM, LLAMA_CPP_PAGE.as_bytes()), None);
         assert_eq!(llama_cpp(""), None);

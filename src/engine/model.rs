@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::catalog;
+use super::{Engine, catalog};
 
 /// The most characters each half of a repository's name may have (`huggingface_hub`, `utils/_validators.py: REPO_ID_REGEX`).
 const REPOSITORY_PART_LIMIT: usize = 96;
@@ -22,6 +22,18 @@ pub enum Location {
     Repository(String),
     /// An absolute path in the server's image or volumes.
     Path(String),
+    /// Where the server of engine Custom has them: the name is only what rows are sent with.
+    Server(String),
+}
+
+impl Location {
+    /// The repository, the path or the name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Repository(name) | Self::Path(name) | Self::Server(name) => name,
+        }
+    }
 }
 
 /// What is wrong with a base model's name.
@@ -65,6 +77,20 @@ fn hint(close: &[&str]) -> String {
 }
 
 impl BaseModel {
+    /// Reads what was written for an engine. The server of engine Custom has its model already: any name will do.
+    ///
+    /// # Errors
+    /// When another engine could not be told to load it.
+    pub fn read(engine: Engine, value: &str) -> Result<Self, ModelError> {
+        if engine != Engine::Custom {
+            return value.parse();
+        }
+        Ok(Self {
+            value: value.to_owned(),
+            location: Location::Server(value.to_owned()),
+        })
+    }
+
     /// As it was written; rows may call the model so.
     #[must_use]
     pub fn value(&self) -> &str {
@@ -82,7 +108,7 @@ impl BaseModel {
     pub fn repository(&self) -> Option<&str> {
         match &self.location {
             Location::Repository(repository) => Some(repository),
-            Location::Path(_) => None,
+            Location::Path(_) | Location::Server(_) => None,
         }
     }
 
@@ -191,6 +217,15 @@ mod tests {
         let model = parsed("/models/my model.gguf");
         assert_eq!(model.location(), &Location::Path("/models/my model.gguf".into()));
         assert_eq!(model.repository(), None);
+    }
+
+    #[test]
+    fn the_server_of_engine_custom_has_its_own_names() {
+        let model = BaseModel::read(Engine::Custom, "tensorrt_llm_bls").expect("a model");
+        assert_eq!((model.value(), model.repository()), ("tensorrt_llm_bls", None));
+        let model = BaseModel::read(Engine::Custom, "qwen3-8b").expect("a model");
+        assert_eq!(model.location().name(), "qwen3-8b");
+        assert!(BaseModel::read(Engine::SGLang, "tensorrt_llm_bls").is_err());
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl AcceptedNames {
         name.is_empty() || self.0.iter().any(|known| known == name)
     }
 
-    /// The name that rows are sent with, and that answers carry: the value of `spec.server.baseModel`.
+    /// The name that rows are sent with, and that answers carry, where a server can be told it: the value of `spec.server.baseModel`.
     #[must_use]
     pub fn sent(&self) -> &str {
         &self.0[0]

@@ -1,8 +1,8 @@
 //! vLLM: how it is started. Facts: vLLM 0.32.0, and its documentation for the image.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Purpose, User, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::{Location, quantization};
+use super::quantization;
 
 /// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
 const PORT: u16 = 8000;
@@ -20,7 +20,8 @@ const CACHE: &str = "/home/vllm/.cache";
 const SHARED_MEMORY_MEBIBYTES: u32 = 2048;
 
 pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
-    refuse_gguf(input)?;
+    // vLLM 0.32 has GGUF in `vllm-gguf-plugin` only (`vllm/model_executor/layers/quantization/__init__.py`).
+    input.refuse_gguf()?;
     Ok(Launch {
         command: None,
         args: args(input)?,
@@ -30,8 +31,8 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         port: PORT,
         // 200 when the engine works, 503 when it died; while it loads, nothing listens
         // (`vllm/entrypoints/serve/instrumentator/health.py`).
-        health_path: "/health",
-        metrics_path: METRICS_PATH,
+        readiness: Readiness::Path("/health"),
+        metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
             WritablePath {
                 path: CACHE,
@@ -56,23 +57,9 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
     })
 }
 
-/// vLLM 0.32 has GGUF in `vllm-gguf-plugin` only (`vllm/model_executor/layers/quantization/__init__.py`).
-fn refuse_gguf(input: &LaunchInput<'_>) -> Result<(), LaunchError> {
-    let name = match input.model.location() {
-        Location::Repository(name) | Location::Path(name) => name.to_ascii_lowercase(),
-    };
-    if name.rsplit(['.', '-']).next() == Some("gguf") {
-        return Err(LaunchError::GgufOnVllm {
-            model: input.model.value().to_owned(),
-        });
-    }
-    Ok(())
-}
-
 fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
-    let (Location::Repository(model) | Location::Path(model)) = input.model.location();
     // The model comes first, without `serve`: the image's entrypoint is `vllm serve` (`docs/deployment/docker.md`).
-    let mut args = vec![model.clone()];
+    let mut args = vec![input.model.location().name().to_owned()];
     // Takes several names; answers carry the first (`vllm/config/model.py`). A name that is not listed is answered with 404.
     args.push("--served-model-name".to_owned());
     args.extend(input.names.as_slice().iter().cloned());
@@ -80,9 +67,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // The largest context that fits the GPU (`vllm/config/model.py`). Without it vLLM does not start when a single request of the
     // model's full context would not fit (`vllm/v1/core/kv_cache_utils.py`).
     args.extend(["--max-model-len", "auto"].map(str::to_owned));
-    if let Some(value) = quantization::vllm(input.quantization)? {
-        args.extend(["--quantization", value].map(str::to_owned));
-    }
+    args.extend(quantization::vllm(input.quantization)?);
     // Probes and scrapes every few seconds would hide the lines that matter.
     args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));
     args.extend(input.extra_args.iter().cloned());

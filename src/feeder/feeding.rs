@@ -124,6 +124,7 @@ impl Feeding<'_> {
             requests: Requests {
                 lines: self.lines.clone(),
                 engine: job.engine,
+                model: job.served_model_name.clone(),
                 attempt: self.attempt,
                 attempt_timeout: job.row_policy.attempt_timeout(),
                 memory: self.memory.clone(),

@@ -56,7 +56,7 @@ impl Job {
     pub fn new(job: &BatchInferenceJob, resolved: &Resolved) -> Result<Self, End> {
         let server = &job.spec.server;
         let invalid = |error: &dyn std::error::Error| End::new(Reason::SpecInvalid, chain(error));
-        let model: BaseModel = server.base_model.parse().map_err(|error| invalid(&error))?;
+        let model = BaseModel::read(resolved.engine, &server.base_model).map_err(|error| invalid(&error))?;
         let names = AcceptedNames::new(&model, &server.served_model_names).map_err(|error| invalid(&error))?;
         let mut accepted_names = names.as_slice().to_vec();
         for name in [&resolved.served_model_name, &resolved.model] {

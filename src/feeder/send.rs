@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::engine::lorax_bodies::{Told, in_openai_form};
 use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
 use crate::openai::{Endpoint, ResponseBody};
 
@@ -301,6 +302,18 @@ impl Reply {
         let Self::Answered(answered) = self else { return 1 };
         let usage = answered.body.usage();
         work(usage.prompt_tokens, usage.completion_tokens)
+    }
+
+    /// The reply as `OpenAI`'s servers would have put it, where the engine is known to put it otherwise.
+    #[must_use]
+    pub fn in_openai_form(self, engine: Engine, told: &Told<'_>) -> Self {
+        let Self::Answered(mut answered) = self else {
+            return self;
+        };
+        if engine == Engine::LoRAX {
+            answered.body = ResponseBody::new(in_openai_form(answered.body.into_bytes(), told));
+        }
+        Self::Answered(answered)
     }
 
     /// What the reply means for the row.

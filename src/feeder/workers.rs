@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::api::reason::Reason;
+use crate::engine::lorax_bodies::Told;
 use crate::engine::metrics::METRICS_PATH;
 use crate::engine::{Engine, Verdict};
 use crate::openai::{Endpoint, Usage};
@@ -47,6 +49,8 @@ pub struct Requests {
     pub lines: Lines,
     /// Judges it.
     pub engine: Engine,
+    /// The `model` that it is sent with.
+    pub model: String,
     /// Which start of the feeder this is.
     pub attempt: u32,
     /// How long an answer may take.
@@ -176,7 +180,13 @@ impl Work {
                 request_id: &request_id,
             };
             let sent = connection.send(outgoing, self.requests.attempt_timeout, &self.requests.memory);
-            let reply = sent.await;
+            let told = Told {
+                endpoint: assignment.row.endpoint,
+                id: &request_id,
+                model: &self.requests.model,
+                created: Timestamp::now().as_second(),
+            };
+            let reply = sent.await.in_openai_form(self.requests.engine, &told);
             let next = match self.settle(assignment, &request_id, reply) {
                 Next::Row(next) => Some(next),
                 Next::Wait(next) => wait(next).await,

@@ -44,7 +44,7 @@ impl<'de, F: FnMut(String, &'de RawValue)> Visitor<'de> for Members<F> {
 }
 
 /// The byte offset of `part` in `whole`, of which it is a slice.
-pub(super) fn offset_in(whole: &str, part: &str) -> usize {
+pub(crate) fn offset_in(whole: &str, part: &str) -> usize {
     part.as_ptr().addr() - whole.as_ptr().addr()
 }
 

@@ -21,7 +21,7 @@ mod row_set;
 mod scan;
 mod usage;
 
-pub(crate) use json::shortened;
+pub(crate) use json::{offset_in, shortened};
 
 pub use body::RequestBody;
 pub use custom_id::{CustomId, EmptyCustomId};

@@ -26,6 +26,12 @@ impl ResponseBody {
         &self.bytes
     }
 
+    /// The bytes as they came, without looking at them any more.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// Whether the whole body is one JSON text (RFC 8259). Verdicts and result rows both go by this.
     #[must_use]
     pub fn is_json(&self) -> bool {

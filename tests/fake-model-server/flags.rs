@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 /// What `llama-server --help` of llama.cpp 0.7.0 (build 11669) prints; the list of its options is taken from it.
 const LLAMA_SERVER_HELP: &str = include_str!("llama-server-help.txt");
-/// See the file's head.
+/// See each file's head.
 const VLLM_FLAGS: &str = include_str!("vllm-flags.txt");
+const LORAX_FLAGS: &str = include_str!("lorax-flags.txt");
+const SGLANG_FLAGS: &str = include_str!("sglang-flags.txt");
 
 /// How many values follow an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,11 @@ pub struct Flags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     /// Python's argparse, as vLLM uses it.
-    Argparse,
+    Vllm,
+    /// Python's argparse.
+    Sglang,
+    /// Rust's clap.
+    Lorax,
     /// llama.cpp's `common/arg.cpp`.
     LlamaCpp,
 }
@@ -70,14 +76,28 @@ pub struct Refusal {
 impl Flags {
     /// The options of `vllm serve`.
     pub fn vllm() -> Self {
-        let mut flags = Self::none(Style::Argparse);
-        for line in VLLM_FLAGS.lines().filter(|line| line.starts_with('-')) {
+        Self::listed(Style::Vllm, VLLM_FLAGS)
+    }
+
+    /// The options of `lorax-launcher`.
+    pub fn lorax() -> Self {
+        Self::listed(Style::Lorax, LORAX_FLAGS)
+    }
+
+    /// The options of `python3 -m sglang.launch_server`.
+    pub fn sglang() -> Self {
+        Self::listed(Style::Sglang, SGLANG_FLAGS)
+    }
+
+    fn listed(style: Style, list: &str) -> Self {
+        let mut flags = Self::none(style);
+        for line in list.lines().filter(|line| line.starts_with('-')) {
             let mut words: Vec<&str> = line.split_whitespace().collect();
             let arity = match words.pop() {
                 Some("none") => Arity::None,
                 Some("one") => Arity::One,
                 Some("many") => Arity::Many,
-                _ => panic!("vllm-flags.txt has a line without a number of values: {line}"),
+                _ => panic!("a list of options has a line without a number of values: {line}"),
             };
             flags.add(&words, arity);
         }
@@ -118,7 +138,7 @@ impl Flags {
         let mut rest = args;
         while let Some((arg, after)) = rest.split_first() {
             rest = after;
-            if self.style == Style::Argparse && !arg.starts_with('-') {
+            if self.style == Style::Vllm && !arg.starts_with('-') {
                 given.positional.push(arg.clone());
                 continue;
             }
@@ -135,7 +155,10 @@ impl Flags {
             if flag.arity != Arity::None && values.is_empty() {
                 return Err(self.no_value(arg));
             }
-            given.options.insert(flag.canonical.clone(), values);
+            let earlier = given.options.insert(flag.canonical.clone(), values);
+            if earlier.is_some() && self.style == Style::Lorax && flag.arity != Arity::Many {
+                return Err(given_again(&flag.canonical));
+            }
         }
         Ok(given)
     }
@@ -170,53 +193,57 @@ impl Flags {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (arg, None),
         };
-        let dashes = if name.starts_with("--") {
-            name.replace('_', "-")
-        } else {
-            name.to_owned()
-        };
-        (dashes, value)
+        if self.style == Style::Vllm && name.starts_with("--") {
+            return (name.replace('_', "-"), value);
+        }
+        (name.to_owned(), value)
     }
 
     /// How many of the next arguments are an option's values. llama.cpp takes the next one whatever it looks like.
     fn count_values(&self, arity: Arity, rest: &[String]) -> usize {
         let values = match self.style {
             Style::LlamaCpp => rest.len(),
-            Style::Argparse => rest.iter().take_while(|arg| !looks_like_option(arg)).count(),
+            _ => rest.iter().take_while(|arg| !looks_like_option(arg)).count(),
         };
         match arity {
             Arity::None => 0,
-            Arity::One => values.min(1),
-            Arity::Many => values,
+            Arity::Many if self.style != Style::Lorax => values,
+            Arity::One | Arity::Many => values.min(1),
         }
     }
 
+    // argparse and clap end a program with 2 (Python's `argparse.ArgumentParser.error`, clap's `Error::exit_code`).
     fn unknown(&self, arg: &str) -> Refusal {
         match self.style {
-            // argparse ends a program with 2 (Python's `argparse.ArgumentParser.error`).
-            Style::Argparse => Refusal {
-                message: format!("vllm serve: error: unrecognized arguments: {arg}"),
-                exit_code: 2,
-            },
-            Style::LlamaCpp => Refusal {
-                message: format!("error: invalid argument: {arg}"),
-                exit_code: 1,
-            },
+            Style::Vllm => refusal(2, format!("vllm serve: error: unrecognized arguments: {arg}")),
+            Style::Sglang => refusal(2, format!("sglang serve: error: unrecognized arguments: {arg}")),
+            Style::Lorax => refusal(2, format!("error: unexpected argument '{arg}' found")),
+            Style::LlamaCpp => refusal(1, format!("error: invalid argument: {arg}")),
         }
     }
 
     fn no_value(&self, arg: &str) -> Refusal {
         match self.style {
-            Style::Argparse => Refusal {
-                message: format!("vllm serve: error: argument {arg}: expected one argument"),
-                exit_code: 2,
-            },
-            Style::LlamaCpp => Refusal {
-                message: format!("error while handling argument \"{arg}\": expected value for argument"),
-                exit_code: 1,
-            },
+            Style::Vllm => refusal(2, format!("vllm serve: error: argument {arg}: expected one argument")),
+            Style::Sglang => refusal(2, format!("sglang serve: error: argument {arg}: expected one argument")),
+            Style::Lorax => refusal(
+                2,
+                format!("error: a value is required for '{arg}' but none was supplied"),
+            ),
+            Style::LlamaCpp => {
+                let message = format!("error while handling argument \"{arg}\": expected value for argument");
+                refusal(1, message)
+            }
         }
     }
+}
+
+fn refusal(exit_code: u8, message: String) -> Refusal {
+    Refusal { message, exit_code }
+}
+
+fn given_again(name: &str) -> Refusal {
+    refusal(2, format!("error: the argument '{name}' cannot be used multiple times"))
 }
 
 /// argparse takes `-1` for a value.

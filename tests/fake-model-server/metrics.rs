@@ -1,5 +1,6 @@
-//! The metrics by which a program's queue and progress are known: names and forms of vLLM 0.32.0 (`vllm/v1/metrics/loggers.py`)
-//! and llama.cpp 0.7.0 as it ran.
+//! The metrics by which a program's queue and progress are known: names and forms of vLLM 0.32.0 (`vllm/v1/metrics/loggers.py`), LoRAX
+//! (predibase/lorax a7394ba, `router/src/scheduler.rs`, `infer.rs`), sglang 0.5.23 (`sglang/srt/observability/metrics_collector.py`), and
+//! llama.cpp 0.7.0 as it ran.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -107,6 +108,33 @@ pub fn text(settings: &Settings, in_flight: usize, tokens: Tokens) -> String {
                  # TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total{labels} {generated}.0\n",
                 cache / 100,
                 cache % 100,
+            )
+        }
+        // Its tokens are sums over requests that ended, and a batch makes one for each.
+        Program::Lorax => format!(
+            "# TYPE lorax_batch_inference_count counter\nlorax_batch_inference_count{{method=\"decode\"}} {generated}\n\n\
+             # TYPE lorax_batch_current_size gauge\nlorax_batch_current_size {running}\n\n\
+             # TYPE lorax_queue_length gauge\nlorax_queue_length {waiting}\n\n\
+             # TYPE lorax_request_input_length histogram\nlorax_request_input_length_sum {prompt}\n\n\
+             # TYPE lorax_request_generated_tokens histogram\nlorax_request_generated_tokens_sum {generated}\n\n"
+        ),
+        Program::Sglang => {
+            let labels = |more: &str| {
+                format!(
+                    "{{engine_type=\"unified\",{more}model_name=\"{}\",tp_rank=\"0\"}}",
+                    settings.names[0]
+                )
+            };
+            let (all, read, made) = (
+                labels(""),
+                labels("mode=\"prefill_compute\","),
+                labels("mode=\"decode\","),
+            );
+            format!(
+                "# TYPE sglang:num_running_reqs gauge\nsglang:num_running_reqs{all} {running}.0\n\
+                 # TYPE sglang:num_queue_reqs gauge\nsglang:num_queue_reqs{all} {waiting}.0\n\
+                 # TYPE sglang:realtime_tokens_total counter\nsglang:realtime_tokens_total{read} {prompt}.0\n\
+                 sglang:realtime_tokens_total{made} {generated}.0\n"
             )
         }
         Program::LlamaServer => format!(

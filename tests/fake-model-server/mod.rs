@@ -1,4 +1,4 @@
-//! A model server without a model: it takes the options of vLLM or llama-server and refuses others, answers the OpenAI API
+//! A model server without a model: it takes the options of vLLM, LoRAX, SGLang or llama-server and refuses others, answers the OpenAI API
 //! with text made from the request, and misbehaves exactly as a row asks it to (`metadata.fake`, see [`script`]).
 //!
 //! Tests include this folder with `#[path = "fake-model-server/mod.rs"] mod fake_model_server;` and start a

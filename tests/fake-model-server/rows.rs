@@ -17,7 +17,6 @@ use super::metrics::Pace;
 use super::recorder::EventKind;
 use super::script::Script;
 use super::server::Shared;
-use super::settings::Program;
 
 type Connection = ConnectInfo<ConnectionEnd>;
 
@@ -122,9 +121,8 @@ fn answer(
     }
     let settings = &shared.settings;
     let model = request["model"].as_str().unwrap_or_default();
-    // llama-server answers every name from the model that it has (llama.cpp 0.7.0).
-    if settings.program == Program::Vllm && !model.is_empty() && !settings.names.iter().any(|name| name == model) {
-        return answers::unknown_model(model, &settings.names);
+    if let Some(unknown) = answers::unknown_model(settings, model) {
+        return unknown;
     }
     if endpoint == Endpoint::Embeddings && !settings.embeddings {
         let message = "This server does not support embeddings. Start it with `--embeddings`";
@@ -132,7 +130,7 @@ fn answer(
     }
     match success {
         Ok(success) => answers::json(StatusCode::OK, success.body),
-        Err(message) => answers::error(settings.program, StatusCode::BAD_REQUEST, &message),
+        Err(message) => answers::bad_request(settings.program, &message),
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// vLLM has its port and does not listen until the model is loaded; llama-server listens at once and answers 503.
+/// llama-server listens at once and answers 503; the others have their port and do not listen until the model is loaded.
 enum Port {
     Taken(TcpSocket),
     Listening(TcpListener),
@@ -64,7 +64,7 @@ impl Server {
     pub fn bind(settings: Settings) -> io::Result<Self> {
         let socket = take_port(settings.address)?;
         let address = socket.local_addr()?;
-        let waits = settings.program == Program::Vllm && !settings.loading.is_zero();
+        let waits = settings.program != Program::LlamaServer && !settings.loading.is_zero();
         let port = if waits {
             Port::Taken(socket)
         } else {
@@ -149,12 +149,15 @@ async fn refuse_while_loading(State(shared): State<Arc<Shared>>, request: Reques
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     match shared.settings.program {
-        Program::Vllm => StatusCode::OK.into_response(),
+        Program::Vllm | Program::Lorax | Program::Sglang => StatusCode::OK.into_response(),
         Program::LlamaServer => answers::json(StatusCode::OK, r#"{"status":"ok"}"#),
     }
 }
 
 async fn models(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.settings.program == Program::Lorax {
+        return answers::unknown_path(Program::Lorax);
+    }
     answers::json(StatusCode::OK, answers::models(&shared.settings))
 }
 
@@ -163,6 +166,9 @@ async fn unknown_path(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    if !shared.settings.metrics && shared.settings.program == Program::Sglang {
+        return answers::unknown_path(Program::Sglang);
+    }
     if !shared.settings.metrics {
         let message = "This server does not support metrics endpoint. Start it with `--metrics`";
         return answers::error(shared.settings.program, StatusCode::NOT_IMPLEMENTED, message);

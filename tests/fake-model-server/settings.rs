@@ -11,13 +11,15 @@ use super::flags::{Flags, Given, Refusal};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     Vllm,
+    Lorax,
+    Sglang,
     LlamaServer,
 }
 
 /// How the server behaves where a row does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `FAKE_ENGINE`, `vllm` or `llama-server`. Default: vLLM when the first argument is no option.
+    /// `FAKE_ENGINE`: `vllm`, `lorax`, `sglang` or `llama-server`. Default: the one whose arguments begin so.
     pub program: Program,
     /// From the arguments `--host` and `--port`, with the program's own defaults.
     pub address: SocketAddr,
@@ -48,14 +50,25 @@ impl Settings {
     pub fn read(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
         let program = match env("FAKE_ENGINE").as_deref() {
             Some("vllm") => Program::Vllm,
+            Some("lorax") => Program::Lorax,
+            Some("sglang") => Program::Sglang,
             Some("llama-server") => Program::LlamaServer,
-            Some(other) => return Err(bad(format!("FAKE_ENGINE is {other:?}, not vllm or llama-server"))),
-            None if args.first().is_some_and(|arg| !arg.starts_with('-')) => Program::Vllm,
-            None => Program::LlamaServer,
+            Some(other) => {
+                let message = format!("FAKE_ENGINE is {other:?}, not vllm, lorax, sglang or llama-server");
+                return Err(bad(message));
+            }
+            None => match args.first().map(String::as_str) {
+                Some("--model-id") => Program::Lorax,
+                Some("--model-path") => Program::Sglang,
+                Some(arg) if !arg.starts_with('-') => Program::Vllm,
+                _ => Program::LlamaServer,
+            },
         };
         let number = |name: &str| env(name).map(|value| parse(name, &value)).transpose();
         let mut settings = match program {
             Program::Vllm => vllm(&Flags::vllm().read(args)?)?,
+            Program::Lorax => lorax(&Flags::lorax().read(args)?)?,
+            Program::Sglang => sglang(&Flags::sglang().read(args)?)?,
             Program::LlamaServer => llama_server(&Flags::llama_server().read(args)?)?,
         };
         settings.latency = Duration::from_millis(number("FAKE_LATENCY_MS")?.unwrap_or(0));
@@ -115,7 +128,32 @@ fn vllm(given: &Given) -> Result<Settings, Refusal> {
         Some(names) => names.clone(),
         None => vec![model.to_owned()],
     };
-    Ok(Settings::new(Program::Vllm, address(given, "0.0.0.0", 8000)?, names))
+    Ok(Settings::new(
+        Program::Vllm,
+        address(given, "--host", "0.0.0.0", 8000)?,
+        names,
+    ))
+}
+
+fn lorax(given: &Given) -> Result<Settings, Refusal> {
+    // The launcher has a default model, which no test means.
+    let model = given
+        .value("--model-id")
+        .ok_or_else(|| bad("no model is given".to_owned()))?;
+    let listen = address(given, "--hostname", "0.0.0.0", 3000)?;
+    Ok(Settings::new(Program::Lorax, listen, vec![model.to_owned()]))
+}
+
+fn sglang(given: &Given) -> Result<Settings, Refusal> {
+    let model = given.value("--model-path").ok_or_else(|| Refusal {
+        message: "sglang serve: error: the following arguments are required: --model-path/--model".to_owned(),
+        exit_code: 2,
+    })?;
+    let name = given.value("--served-model-name").unwrap_or(model);
+    let listen = address(given, "--host", "127.0.0.1", 30000)?;
+    let mut settings = Settings::new(Program::Sglang, listen, vec![name.to_owned()]);
+    settings.metrics = given.has("--enable-metrics");
+    Ok(settings)
 }
 
 fn llama_server(given: &Given) -> Result<Settings, Refusal> {
@@ -131,14 +169,18 @@ fn llama_server(given: &Given) -> Result<Settings, Refusal> {
         .map(str::to_owned)
         .collect();
     names.sort();
-    let mut settings = Settings::new(Program::LlamaServer, address(given, "127.0.0.1", 9931)?, names);
+    let mut settings = Settings::new(
+        Program::LlamaServer,
+        address(given, "--host", "127.0.0.1", 9931)?,
+        names,
+    );
     settings.metrics = given.has("--metrics");
     settings.embeddings = given.has("--embeddings");
     Ok(settings)
 }
 
-fn address(given: &Given, host: &str, port: u16) -> Result<SocketAddr, Refusal> {
-    let host: IpAddr = parse("--host", given.value("--host").unwrap_or(host))?;
+fn address(given: &Given, option: &str, host: &str, port: u16) -> Result<SocketAddr, Refusal> {
+    let host: IpAddr = parse(option, given.value(option).unwrap_or(host))?;
     let port = match given.value("--port") {
         Some(port) => parse("--port", port)?,
         None => port,

@@ -34,6 +34,7 @@ mod invalid_rows;
 mod killed;
 mod large_rows;
 mod ordinary;
+mod other_engines;
 mod other_jobs;
 mod other_output;
 mod poison_row;

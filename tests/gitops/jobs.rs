@@ -82,7 +82,7 @@ impl Job {
             feeder_image: "batch-inference-operator:1".into(),
             feeder_lost_timeout: Duration::from_mins(15),
             extra_ingress: Vec::new(),
-            engine_images: [].into(),
+            engines: [].into(),
         };
         let now = Timestamp::from_second(1_800_000_000).expect("in range");
         let validated = validate(&self.0, &settings);

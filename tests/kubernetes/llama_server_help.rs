@@ -1,6 +1,6 @@
 //! What the operator passes to llama-server is read by the fake one as by the real one in the cluster's image.
 
-use batch_inference_operator::engine::{AcceptedNames, BaseModel, Engine, LaunchInput, launch};
+use batch_inference_operator::engine::{AcceptedNames, BaseModel, Engine, GivenContainer, LaunchInput, launch};
 use serde_json::json;
 
 use super::fake_model_server::Flags;
@@ -53,10 +53,13 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
     let input = LaunchInput {
+        engine: Engine::LlamaCpp,
         model: &model,
         names: &names,
         quantization,
+        devices: 1,
         extra_args: &[],
+        container: GivenContainer::default(),
     };
-    launch(Engine::LlamaCpp, &input).expect("a launch").args
+    launch(&input).expect("a launch").args
 }

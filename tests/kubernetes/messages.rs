@@ -27,7 +27,7 @@ async fn a_wrong_manifest_is_refused_by_kubectl_with_what_to_do() {
         ),
         (
             job.clone().set("/server/engine", json!("vLLM")),
-            "supported values: \"VLLM\", \"LlamaCpp\"",
+            "supported values: \"VLLM\", \"LoRAX\", \"SGLang\", \"LlamaCpp\", \"Custom\"",
         ),
         (
             job.clone().set("/server/baseModel", json!(null)),

@@ -150,7 +150,7 @@ fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Contai
             .as_ref()
             .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some())
     };
-    let needed = servers::env(&validated.launch, &job.spec.server);
+    let needed = servers::env(validated);
     let env: Vec<EnvVar> = needed.into_iter().filter(refers).collect();
     if env.is_empty() {
         return None;

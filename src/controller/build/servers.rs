@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    SeccompProfile, SecretKeySelector, SecurityContext, Service, ServicePort, ServiceSpec, Toleration, Volume,
-    VolumeMount,
+    Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecurityContext, Service, ServicePort, ServiceSpec,
+    Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -14,14 +14,14 @@ use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
 use crate::api::resources::Resources;
 use crate::api::server::ServerSpec;
-use crate::controller::pod_template;
 use crate::controller::validate::{ValidatedJob, is_device};
-use crate::engine::Launch;
+use crate::controller::{pod_template, server_container};
 use crate::engine::launch::Purpose;
+use crate::engine::{Launch, Readiness};
 
 /// Seconds between two looks at a server that is starting.
 const STARTUP_PERIOD_SECONDS: i32 = 2;
-/// SGLang's health check takes a second by design and vLLM's waits for its engine: one second, the default, is too short.
+/// LoRAX's health check and vLLM's wait for their engines: one second, the default, is too short.
 const PROBE_TIMEOUT_SECONDS: i32 = 5;
 
 /// A Service without an address of its own: rows go to pod addresses.
@@ -34,7 +34,8 @@ pub(super) fn service(job: &BatchInferenceJob, port: u16) -> Service {
             ports: Some(vec![ServicePort {
                 name: Some(SERVER_PORT_NAME.into()),
                 port: port.into(),
-                target_port: Some(IntOrString::String(SERVER_PORT_NAME.into())),
+                // By number, as the container of a person's template calls its port what it likes.
+                target_port: Some(IntOrString::Int(port.into())),
                 protocol: Some("TCP".into()),
                 ..ServicePort::default()
             }]),
@@ -80,6 +81,7 @@ fn pod(validated: &ValidatedJob) -> PodSpec {
     let (volumes, mounts) = volumes(launch);
     PodSpec {
         containers: vec![container(validated, mounts)],
+        image_pull_secrets: pull_secrets(validated),
         automount_service_account_token: Some(false),
         // A Service named like an engine would set variables that the engine reads: vLLM refuses to start over VLLM_PORT.
         enable_service_links: Some(false),
@@ -94,39 +96,77 @@ fn pod(validated: &ValidatedJob) -> PodSpec {
     }
 }
 
+fn pull_secrets(validated: &ValidatedJob) -> Option<Vec<LocalObjectReference>> {
+    let secrets = validated.engine.pull_secrets.iter();
+    let secrets: Vec<_> = secrets
+        .map(|secret| LocalObjectReference {
+            name: secret.name.clone(),
+        })
+        .collect();
+    (!secrets.is_empty()).then_some(secrets)
+}
+
 fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
-    let (launch, resolved, server) = (&validated.launch, &validated.resolved, &validated.job.spec.server);
-    Container {
+    let (launch, resolved) = (&validated.launch, &validated.resolved);
+    let base = Container {
         name: SERVER_CONTAINER.into(),
         image: Some(resolved.image.clone()),
         command: launch.command.clone(),
         args: Some(resolved.args.clone()),
-        env: Some(env(launch, server)),
-        ports: Some(vec![ContainerPort {
-            name: Some(SERVER_PORT_NAME.into()),
-            container_port: launch.port.into(),
-            protocol: Some("TCP".into()),
-            ..ContainerPort::default()
-        }]),
+        env: Some(env(validated)),
         resources: Some(resolved.resources.clone().into()),
         security_context: Some(security_context(launch)),
-        startup_probe: Some(startup_probe(launch, server.startup_timeout_seconds)),
-        readiness_probe: Some(probe(launch, 10, 3)),
         // So that the reason for which a model did not load stands in the pod's status.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(mounts),
         ..Container::default()
+    };
+    let timeout_seconds = validated.job.spec.server.startup_timeout_seconds;
+    match launch.readiness {
+        Readiness::Path(path) => Container {
+            ports: Some(vec![ContainerPort {
+                name: Some(SERVER_PORT_NAME.into()),
+                container_port: launch.port.into(),
+                protocol: Some("TCP".into()),
+                ..ContainerPort::default()
+            }]),
+            startup_probe: Some(patient(probe(path), timeout_seconds)),
+            readiness_probe: Some(probe(path)),
+            ..base
+        },
+        // Ports and readiness come with the template.
+        Readiness::PodTemplate => Container {
+            startup_probe: given_startup_probe(validated).map(|probe| patient(probe, timeout_seconds)),
+            ..base
+        },
     }
 }
 
-/// The server's environment: what the engine wants, and over it what the job says.
-pub(super) fn env(launch: &Launch, server: &ServerSpec) -> Vec<EnvVar> {
-    let own = launch.env.iter().map(|(name, value)| EnvVar {
+/// The server's environment: what the engine wants, over it what the installation says, and over both what the job says.
+pub(super) fn env(validated: &ValidatedJob) -> Vec<EnvVar> {
+    let mut env: Vec<EnvVar> = Vec::new();
+    let ours = own_env(&validated.launch).chain(validated.engine.env.iter().cloned());
+    let server = &validated.job.spec.server;
+    for variable in ours
+        .chain(token_env(&validated.launch, server))
+        .chain(server.env.iter().cloned())
+    {
+        env.retain(|earlier| earlier.name != variable.name);
+        env.push(variable);
+    }
+    env
+}
+
+fn own_env(launch: &Launch) -> impl Iterator<Item = EnvVar> {
+    launch.env.iter().map(|(name, value)| EnvVar {
         name: name.clone(),
         value: Some(value.clone()),
         value_from: None,
-    });
-    let token = server.hf_token_secret_ref.iter().flat_map(|reference| {
+    })
+}
+
+fn token_env(launch: &Launch, server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
+    server.hf_token_secret_ref.iter().flat_map(|reference| {
         launch.token_env.iter().map(|name| EnvVar {
             name: (*name).into(),
             value_from: Some(EnvVarSource {
@@ -139,12 +179,7 @@ pub(super) fn env(launch: &Launch, server: &ServerSpec) -> Vec<EnvVar> {
             }),
             value: None,
         })
-    });
-    let given = |name: &str| server.env.iter().any(|variable| variable.name == name);
-    own.chain(token)
-        .filter(|variable| !given(&variable.name))
-        .chain(server.env.iter().cloned())
-        .collect()
+    })
 }
 
 /// Restricted where the engine's image can run as anyone; where it must be root, the rest of "baseline".
@@ -167,21 +202,36 @@ fn security_context(launch: &Launch) -> SecurityContext {
 }
 
 /// Kubelet must not restart a server that still loads: the probe allows more than the job does, and the controller ends the job.
-fn startup_probe(launch: &Launch, timeout_seconds: i32) -> Probe {
-    let looks = timeout_seconds / STARTUP_PERIOD_SECONDS + 30;
-    probe(launch, STARTUP_PERIOD_SECONDS, looks)
+fn patient(probe: Probe, timeout_seconds: i32) -> Probe {
+    Probe {
+        initial_delay_seconds: None,
+        period_seconds: Some(STARTUP_PERIOD_SECONDS),
+        failure_threshold: Some(timeout_seconds / STARTUP_PERIOD_SECONDS + 30),
+        // Kubernetes allows no other number.
+        success_threshold: None,
+        ..probe
+    }
 }
 
-fn probe(launch: &Launch, period_seconds: i32, failure_threshold: i32) -> Probe {
+/// The template's readiness probe, unless it says itself how to see that a server has started.
+fn given_startup_probe(validated: &ValidatedJob) -> Option<Probe> {
+    let container = server_container::find(validated.server_template.as_ref())?;
+    match container.startup_probe {
+        Some(_) => None,
+        None => container.readiness_probe.clone(),
+    }
+}
+
+fn probe(path: &str) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
-            path: Some(launch.health_path.into()),
+            path: Some(path.into()),
             port: IntOrString::String(SERVER_PORT_NAME.into()),
             ..HTTPGetAction::default()
         }),
-        period_seconds: Some(period_seconds),
+        period_seconds: Some(10),
         timeout_seconds: Some(PROBE_TIMEOUT_SECONDS),
-        failure_threshold: Some(failure_threshold),
+        failure_threshold: Some(3),
         ..Probe::default()
     }
 }

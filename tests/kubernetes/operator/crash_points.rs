@@ -119,7 +119,7 @@ async fn settings(client: &Client) -> Settings {
         feeder_image: pod.containers[0].image.clone().expect("an image"),
         feeder_lost_timeout: Duration::from_mins(15),
         extra_ingress: Vec::new(),
-        engine_images: BTreeMap::new(),
+        engines: BTreeMap::new(),
     }
 }
 

@@ -18,7 +18,7 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     let rows = chats(300, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
     // The job takes the engine's image from the operator's settings, which the upgrade changes.
-    let older = Upgraded::to(&tenant.client, CHART, &format!("engineImages.LlamaCpp={FAKE_SERVER}")).await;
+    let older = Upgraded::to(&tenant.client, CHART, &format!("engines.LlamaCpp.image={FAKE_SERVER}")).await;
     let job = Job::new(&tenant, "running").set("/server/image", json!(null));
     tenant.submit(&job).await;
     tenant.until_received(3).await;
@@ -27,7 +27,7 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     chart_with_a_new_field(chart.path());
 
     let chart = chart.path().to_str().expect("a path");
-    let images = "feeder.image=localhost/other-feeder:2,engineImages.LlamaCpp=localhost/other-engine:2";
+    let images = "feeder.image=localhost/other-feeder:2,engines.LlamaCpp.image=localhost/other-engine:2";
     let newer = Upgraded::to(&tenant.client, chart, images).await;
 
     let field = must("kubectl", &["explain", "bij.spec.fieldOfTomorrow"]).await;

@@ -1,0 +1,219 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn settings() -> Settings {
+    Settings {
+        feeder_image: "batch-inference-operator:1".into(),
+        feeder_lost_timeout: std::time::Duration::from_mins(15),
+        extra_ingress: Vec::new(),
+        engines: [].into(),
+    }
+}
+
+fn job(server: &Value) -> BatchInferenceJob {
+    serde_json::from_value(json!({
+        "apiVersion": "batchinference.dev/v1alpha1",
+        "kind": "BatchInferenceJob",
+        "metadata": {"name": "triangles", "namespace": "geometry"},
+        "spec": {
+            "dataset": {"uri": "s3://my-bucket/rows.jsonl"},
+            "server": server,
+            "output": {"uri": "s3://my-bucket/triangles/"},
+        },
+    }))
+    .expect("a job")
+}
+
+fn resolved(server: &Value) -> Resolved {
+    validate(&job(server), &settings()).expect("valid").resolved
+}
+
+/// A server of engine Custom with this container.
+fn custom(container: &Value) -> Value {
+    json!({"engine": "Custom", "baseModel": "tgi", "podTemplate": {"spec": {"containers": [container]}}})
+}
+
+fn with(mut server: Value, field: &str, value: Value) -> Value {
+    server[field] = value;
+    server
+}
+
+fn container() -> Value {
+    json!({
+        "name": "server", "image": "tgi:1", "ports": [{"containerPort": 80}], "readinessProbe": {"tcpSocket": {"port": 80}},
+    })
+}
+
+#[test]
+fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
+    let with_args = with(container(), "args", json!(["--x"]));
+    let no_image = with(container(), "image", Value::Null);
+    let no_ports = with(container(), "ports", json!([]));
+    let no_probe = with(container(), "readinessProbe", json!({"periodSeconds": 1}));
+    let token = json!({"name": "hugging-face", "key": "token"});
+    for (server, reason, message) in [
+        (
+            json!({"engine": "LoRAX", "baseModel": "llama-3-1-8b", "quantization": "mxfp8"}),
+            Reason::QuantizationUnsupported,
+            "spec.server.quantization: engine LoRAX does not take quantization \"mxfp8\"",
+        ),
+        (
+            json!({"engine": "SGLang", "baseModel": "Qwen/Qwen3-8B-GGUF"}),
+            Reason::SpecInvalid,
+            "spec.server.baseModel: engine SGLang does not load the GGUF model",
+        ),
+        (
+            json!({"engine": "SGLang", "baseModel": "tgi"}),
+            Reason::SpecInvalid,
+            "spec.server.baseModel: baseModel \"tgi\" is not in the catalog",
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "args": ["--port", "1"]}),
+            Reason::EngineFieldConflict,
+            "spec.server.args has \"--port\": leave it out",
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "hfTokenSecretRef": token, "env": [{"name": "HF_TOKEN", "value": "x"}]}),
+            Reason::EngineFieldConflict,
+            "spec.server.env has HF_TOKEN: name the token's Secret",
+        ),
+        (
+            json!({"engine": "Custom", "baseModel": "tgi", "image": "tgi:1"}),
+            Reason::SpecInvalid,
+            "spec.server.podTemplate: engine Custom needs the port",
+        ),
+        (
+            custom(&no_ports),
+            Reason::SpecInvalid,
+            "spec.server.podTemplate: engine Custom needs the port",
+        ),
+        (
+            custom(&no_probe),
+            Reason::SpecInvalid,
+            "spec.server.podTemplate: engine Custom needs to know when a server is ready",
+        ),
+        (
+            custom(&no_image),
+            Reason::SpecInvalid,
+            "spec.server.image: engine Custom has no image of its own",
+        ),
+        (
+            with(custom(&container()), "imageTag", json!("2")),
+            Reason::SpecInvalid,
+            "spec.server.imageTag: the container `server` of spec.server.podTemplate names a whole image",
+        ),
+        (
+            with(custom(&with_args), "args", json!(["--y"])),
+            Reason::EngineFieldConflict,
+            "the container `server` of spec.server.podTemplate has args",
+        ),
+        (
+            with(custom(&container()), "quantization", json!("fp8")),
+            Reason::QuantizationUnsupported,
+            "spec.server.quantization: engine Custom does not take quantization \"fp8\"",
+        ),
+    ] {
+        let refusal = validate(&job(&server), &settings()).expect_err(message);
+        assert_eq!(refusal.reason, reason, "{server}");
+        assert!(refusal.message.starts_with(message), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn hf_token_may_be_in_env_where_no_secret_is_named() {
+    let server = json!({"baseModel": "qwen3-8b", "env": [{"name": "HF_TOKEN", "value": "x"}]});
+    assert!(validate(&job(&server), &settings()).is_ok());
+}
+
+#[test]
+fn the_image_is_the_template_s_else_the_job_s_else_the_installation_s() {
+    let no_image = custom(&with(container(), "image", Value::Null));
+    for (server, image) in [
+        (custom(&container()), "tgi:1"),
+        (with(no_image.clone(), "image", json!("tgi:2")), "tgi:2"),
+        (with(custom(&container()), "image", json!("tgi:2")), "tgi:1"),
+        (
+            json!({"engine": "LoRAX", "baseModel": "phi-2", "imageTag": "a7394ba"}),
+            "ghcr.io/predibase/lorax:a7394ba",
+        ),
+    ] {
+        assert_eq!(resolved(&server).image, image, "{server}");
+    }
+    let mut settings = settings();
+    let engine = EngineSettings {
+        image: Some("registry.example/tgi:3".into()),
+        ..EngineSettings::default()
+    };
+    settings.engines.insert(Engine::Custom, engine);
+    for (server, image) in [
+        (no_image.clone(), "registry.example/tgi:3"),
+        (with(no_image, "imageTag", json!("4")), "registry.example/tgi:4"),
+    ] {
+        let resolved = validate(&job(&server), &settings).expect("valid").resolved;
+        assert_eq!(resolved.image, image);
+    }
+}
+
+#[test]
+fn a_device_is_added_where_an_engine_needs_one_and_none_is_named() {
+    let gpu = |count: &str| json!({"limits": {"nvidia.com/gpu": count}});
+    let amd = json!({"spec": {"containers": [{"name": "server", "resources": {"limits": {"amd.com/gpu": 1}}}]}});
+    for (server, devices) in [
+        (json!({"baseModel": "qwen3-8b"}), json!({"nvidia.com/gpu": "1"})),
+        (
+            json!({"engine": "LoRAX", "baseModel": "phi-2"}),
+            json!({"nvidia.com/gpu": "1"}),
+        ),
+        (
+            json!({"engine": "SGLang", "baseModel": "qwen3-8b"}),
+            json!({"nvidia.com/gpu": "1"}),
+        ),
+        (json!({"engine": "LlamaCpp", "baseModel": "/m.gguf"}), json!({})),
+        (custom(&container()), json!({})),
+        (
+            custom(&with(container(), "resources", gpu("2"))),
+            json!({"nvidia.com/gpu": "2"}),
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "resources": gpu("4")}),
+            json!({"nvidia.com/gpu": "4"}),
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "resources": gpu("0")}),
+            json!({"nvidia.com/gpu": "0"}),
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "podTemplate": amd}),
+            json!({"amd.com/gpu": "1"}),
+        ),
+    ] {
+        let mut limits = resolved(&server).resources.limits;
+        limits.retain(|name, _| is_device(name));
+        assert_eq!(serde_json::to_value(limits).expect("serialises"), devices, "{server}");
+    }
+}
+
+#[test]
+fn arguments_follow_from_the_devices_of_one_server() {
+    let gpu = |count: &str| json!({"limits": {"nvidia.com/gpu": count}, "requests": {"nvidia.com/gpu": count}});
+    for (server, arguments) in [
+        (
+            json!({"engine": "LoRAX", "baseModel": "phi-2"}),
+            &["--num-shard", "1"][..],
+        ),
+        (
+            json!({"engine": "LoRAX", "baseModel": "phi-2", "resources": gpu("2")}),
+            &["--num-shard", "2"],
+        ),
+        (
+            json!({"engine": "LlamaCpp", "baseModel": "/m.gguf", "resources": gpu("1")}),
+            &["--n-gpu-layers", "all"],
+        ),
+    ] {
+        let args = resolved(&server).args;
+        assert!(args.windows(2).any(|pair| pair == arguments), "{args:?}");
+    }
+    let args = resolved(&json!({"engine": "LlamaCpp", "baseModel": "/m.gguf"})).args;
+    assert!(!args.iter().any(|arg| arg == "--n-gpu-layers"), "{args:?}");
+}

@@ -1,0 +1,253 @@
+//! Arguments and variables of a person that say what a field of the spec says: refused, as one of the two would be lost without a word.
+//!
+//! Options are known in every spelling that the engine takes: `--port 8000`, `--port=8000`, `-p8000`, `--served_model_name`, and where
+//! Python's argparse reads them (vLLM, SGLang) also `--served`. What an engine does not know is for it to refuse.
+
+use super::Engine;
+
+/// What stands in `spec.server` beside the fields that an argument could fight.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// `spec.server.args`.
+    pub args: &'a [String],
+    /// The names in `spec.server.env`.
+    pub env: &'a [&'a str],
+    /// Variables that are filled from `spec.server.hfTokenSecretRef`; empty where it is not given.
+    pub token_env: &'a [&'a str],
+    /// Whether `spec.server.quantization` is given.
+    pub has_quantization: bool,
+}
+
+/// An argument or a variable that fights a field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// An argument.
+    #[error("spec.server.args has {argument:?}: {subject}")]
+    Argument {
+        /// As it was written, without a value after `=`.
+        argument: String,
+        /// What it is about.
+        subject: Subject,
+    },
+    /// A variable.
+    #[error("spec.server.env has {variable}: {subject}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// What it is about.
+        subject: Subject,
+    },
+    /// An argument at the front that is no option.
+    #[error(
+        "spec.server.args begins with {argument:?}, which is no option: the model is spec.server.baseModel, and the operator starts the \
+         server; write further options only"
+    )]
+    Positional {
+        /// As it was written.
+        argument: String,
+    },
+}
+
+/// What an option is about; in words, what to do instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Which model.
+    BaseModel,
+    /// What it is called.
+    Names,
+    /// Where the server listens.
+    Address,
+    /// How weights are quantized.
+    Quantization,
+    /// Which file of a repository.
+    File,
+    /// The token for the Hugging Face Hub.
+    Token,
+    /// A key that requests must have.
+    ApiKey,
+    /// HTTPS.
+    Tls,
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::BaseModel => "write the model in spec.server.baseModel",
+            Self::Names => "write names of the model in spec.server.baseModel and spec.server.servedModelNames",
+            Self::Address => "leave it out: the operator chooses where servers listen, and rows are sent there",
+            Self::Quantization => "write it in spec.server.quantization",
+            Self::File => "leave it out, or spec.server.quantization, which chooses the file too",
+            Self::Token => "name the token's Secret in spec.server.hfTokenSecretRef, and nowhere else",
+            Self::ApiKey => "leave it out: rows are sent without a key, and only the job's own feeder can connect",
+            Self::Tls => "leave it out: rows are sent over plain HTTP, and only the job's own feeder can connect",
+        })
+    }
+}
+
+/// Options, and variables in their place, that are about one thing.
+struct Options {
+    subject: Subject,
+    names: &'static [&'static str],
+    env: &'static [&'static str],
+}
+
+const fn options(subject: Subject, names: &'static [&'static str], env: &'static [&'static str]) -> Options {
+    Options { subject, names, env }
+}
+
+/// vLLM 0.32.0 (`vllm/entrypoints/launchers/cli_args.py`, `vllm/engine/arg_utils.py`, `vllm/envs.py`).
+const VLLM: &[Options] = &[
+    options(Subject::BaseModel, &["--model"], &[]),
+    options(Subject::Names, &["--served-model-name"], &[]),
+    options(Subject::Address, &["--host", "--port", "--uds"], &[]),
+    options(Subject::Quantization, &["--quantization", "-q"], &[]),
+    options(Subject::Token, &["--hf-token"], &[]),
+    options(Subject::ApiKey, &["--api-key"], &["VLLM_API_KEY"]),
+    options(Subject::Tls, &["--ssl-keyfile", "--ssl-certfile"], &[]),
+];
+
+/// predibase/lorax (`launcher/src/main.rs`): every option has a variable of its name.
+const LORAX: &[Options] = &[
+    options(Subject::BaseModel, &["--model-id"], &["MODEL_ID"]),
+    options(Subject::Address, &["--hostname", "--port", "-p"], &["HOSTNAME", "PORT"]),
+    options(Subject::Quantization, &["--quantize"], &["QUANTIZE"]),
+];
+
+/// sglang 0.5.23 (`sglang/srt/arg_groups/fields/model.py`, `serving.py`).
+const SGLANG: &[Options] = &[
+    options(Subject::BaseModel, &["--model-path", "--model"], &[]),
+    options(Subject::Names, &["--served-model-name"], &[]),
+    options(Subject::Address, &["--host", "--port"], &[]),
+    options(Subject::Quantization, &["--quantization"], &[]),
+    options(Subject::ApiKey, &["--api-key"], &[]),
+    options(Subject::Tls, &["--ssl-keyfile", "--ssl-certfile"], &[]),
+];
+
+/// llama.cpp 0.7.0 (`llama-server --help`).
+const LLAMA_CPP: &[Options] = &[
+    options(
+        Subject::BaseModel,
+        &[
+            "-m",
+            "--model",
+            "-mu",
+            "--model-url",
+            "-dr",
+            "--docker-repo",
+            "-hf",
+            "-hfr",
+            "--hf-repo",
+        ],
+        &[
+            "LLAMA_ARG_MODEL",
+            "LLAMA_ARG_MODEL_URL",
+            "LLAMA_ARG_DOCKER_REPO",
+            "LLAMA_ARG_HF_REPO",
+        ],
+    ),
+    options(Subject::File, &["-hff", "--hf-file"], &["LLAMA_ARG_HF_FILE"]),
+    options(Subject::Names, &["-a", "--alias"], &["LLAMA_ARG_ALIAS"]),
+    options(
+        Subject::Address,
+        &["--host", "--port", "--api-prefix"],
+        &["LLAMA_ARG_HOST", "LLAMA_ARG_PORT", "LLAMA_ARG_API_PREFIX"],
+    ),
+    options(Subject::Token, &["-hft", "--hf-token"], &[]),
+    options(
+        Subject::ApiKey,
+        &["--api-key", "--api-key-file"],
+        &["LLAMA_API_KEY", "LLAMA_ARG_API_KEY_FILE"],
+    ),
+    options(
+        Subject::Tls,
+        &["--ssl-key-file", "--ssl-cert-file"],
+        &["LLAMA_ARG_SSL_KEY_FILE", "LLAMA_ARG_SSL_CERT_FILE"],
+    ),
+];
+
+/// How an engine reads its arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// Python's argparse: a long option may be cut short, and a short one have its value attached.
+    Argparse,
+    /// Rust's clap: the same, but long options are written in full.
+    Clap,
+    /// llama.cpp's `common/arg.cpp`: names are written in full, and values apart.
+    LlamaCpp,
+}
+
+/// The first argument or variable of a person that fights a field; none where the person's own image is told by its person.
+#[must_use]
+pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
+    let (table, reader) = match engine {
+        Engine::VLLM => (VLLM, Reader::Argparse),
+        Engine::LoRAX => (LORAX, Reader::Clap),
+        Engine::SGLang => (SGLANG, Reader::Argparse),
+        Engine::LlamaCpp => (LLAMA_CPP, Reader::LlamaCpp),
+        Engine::Custom => return variable(&[], given),
+    };
+    positional(given)
+        .or_else(|| argument(table, reader, given))
+        .or_else(|| variable(table, given))
+}
+
+fn positional(given: &Given<'_>) -> Option<Conflict> {
+    let argument = given.args.first().filter(|argument| !argument.starts_with('-'))?;
+    Some(Conflict::Positional {
+        argument: argument.clone(),
+    })
+}
+
+fn argument(table: &[Options], reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    given.args.iter().find_map(|written| {
+        let mut fighting = table.iter().filter(|options| fights(options.subject, given));
+        let options = fighting.find(|options| options.names.iter().any(|name| is_spelling(reader, written, name)))?;
+        Some(Conflict::Argument {
+            argument: option_name(written).to_owned(),
+            subject: options.subject,
+        })
+    })
+}
+
+fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
+    given.env.iter().find_map(|name| {
+        let mut fighting = table.iter().filter(|options| fights(options.subject, given));
+        let subject = if given.token_env.contains(name) {
+            Subject::Token
+        } else {
+            fighting.find(|options| options.env.contains(name))?.subject
+        };
+        Some(Conflict::Variable {
+            variable: (*name).to_owned(),
+            subject,
+        })
+    })
+}
+
+/// Which file of a repository is loaded is a person's to say where no field does.
+fn fights(subject: Subject, given: &Given<'_>) -> bool {
+    subject != Subject::File || given.has_quantization
+}
+
+/// Whether an argument is an option of this name, in any spelling.
+fn is_spelling(reader: Reader, written: &str, name: &str) -> bool {
+    if !name.starts_with("--") {
+        // A value can be attached to a name of one letter: `-qfp8`.
+        let may_attach = reader != Reader::LlamaCpp && name.len() == 2 && !written.starts_with("--");
+        return option_name(written) == name || (may_attach && written.starts_with(name));
+    }
+    let written = option_name(written).replace('_', "-");
+    match reader {
+        Reader::Argparse => written.len() > 2 && name.starts_with(&written),
+        Reader::Clap | Reader::LlamaCpp => written == name,
+    }
+}
+
+/// An argument without a value after `=`.
+fn option_name(written: &str) -> &str {
+    written.split_once('=').map_or(written, |(name, _)| name)
+}
+
+#[cfg(test)]
+#[path = "conflicts_tests.rs"]
+mod tests;

@@ -1,0 +1,170 @@
+use super::*;
+
+fn found(engine: Engine, args: &[&str], env: &[&str]) -> Option<Conflict> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    conflict(
+        engine,
+        &Given {
+            args: &args,
+            env,
+            token_env: &[],
+            has_quantization: false,
+        },
+    )
+}
+
+#[test]
+fn an_argument_that_says_what_a_field_says_is_refused_in_every_spelling() {
+    for (engine, args, subject) in [
+        (Engine::VLLM, &["--model", "org/other"][..], Subject::BaseModel),
+        (Engine::VLLM, &["--served-model-name", "a", "b"], Subject::Names),
+        (Engine::VLLM, &["--served_model_name=a"], Subject::Names),
+        (Engine::VLLM, &["--served", "a"], Subject::Names),
+        (Engine::VLLM, &["--seed", "1", "--port=9000"], Subject::Address),
+        (Engine::VLLM, &["--host", "::"], Subject::Address),
+        (Engine::VLLM, &["--quantization", "fp8"], Subject::Quantization),
+        (Engine::VLLM, &["-q", "fp8"], Subject::Quantization),
+        (Engine::VLLM, &["-qfp8"], Subject::Quantization),
+        (Engine::VLLM, &["-q=fp8"], Subject::Quantization),
+        (Engine::VLLM, &["--hf_token", "x"], Subject::Token),
+        (Engine::VLLM, &["--api-key", "x"], Subject::ApiKey),
+        (Engine::VLLM, &["--ssl-keyfile", "x"], Subject::Tls),
+        (Engine::LoRAX, &["--model-id=org/other"], Subject::BaseModel),
+        (Engine::LoRAX, &["--quantize", "eetq"], Subject::Quantization),
+        (Engine::LoRAX, &["--hostname", "::"], Subject::Address),
+        (Engine::LoRAX, &["-p", "80"], Subject::Address),
+        (Engine::LoRAX, &["-p80"], Subject::Address),
+        (Engine::SGLang, &["--model", "org/other"], Subject::BaseModel),
+        (Engine::SGLang, &["--model-path", "org/other"], Subject::BaseModel),
+        (Engine::SGLang, &["--served-model-name=a"], Subject::Names),
+        (Engine::SGLang, &["--port", "1"], Subject::Address),
+        (Engine::SGLang, &["--quantization", "fp8"], Subject::Quantization),
+        (Engine::SGLang, &["--api-key=x"], Subject::ApiKey),
+        (Engine::LlamaCpp, &["-m", "/other.gguf"], Subject::BaseModel),
+        (Engine::LlamaCpp, &["--hf_repo", "org/other"], Subject::BaseModel),
+        (Engine::LlamaCpp, &["-hf", "org/other"], Subject::BaseModel),
+        (Engine::LlamaCpp, &["-a", "x"], Subject::Names),
+        (Engine::LlamaCpp, &["--alias", "x"], Subject::Names),
+        (Engine::LlamaCpp, &["--port", "1"], Subject::Address),
+        (Engine::LlamaCpp, &["-hft", "x"], Subject::Token),
+        (Engine::LlamaCpp, &["--api-key", "x"], Subject::ApiKey),
+    ] {
+        let argument = args.iter().find(|arg| arg.starts_with('-') && **arg != "--seed");
+        let argument = argument
+            .expect("an option")
+            .split('=')
+            .next()
+            .expect("a name")
+            .to_owned();
+        assert_eq!(
+            found(engine, args, &[]),
+            Some(Conflict::Argument { argument, subject }),
+            "{engine} {args:?}"
+        );
+    }
+}
+
+#[test]
+fn other_arguments_pass() {
+    for (engine, args) in [
+        (Engine::VLLM, &["--max-model-len", "8192", "-tp", "2"][..]),
+        (Engine::VLLM, &["--quantization-config", "{}"]),
+        (Engine::VLLM, &["--tokenizer", "--", "-"]),
+        (
+            Engine::LoRAX,
+            &["--max-total-tokens=8192", "--quant", "--num-shard", "2"],
+        ),
+        (
+            Engine::SGLang,
+            &["--context-length", "8192", "--quantization-param-path", "x"],
+        ),
+        (Engine::LlamaCpp, &["-c", "8192", "-ngl", "20", "-hff", "x.gguf", "-ma"]),
+        (Engine::Custom, &["serve", "--model", "x", "--port", "1"]),
+    ] {
+        assert_eq!(found(engine, args, &[]), None, "{engine} {args:?}");
+    }
+}
+
+#[test]
+fn an_argument_at_the_front_that_is_no_option_is_refused() {
+    for engine in [Engine::VLLM, Engine::LoRAX, Engine::SGLang, Engine::LlamaCpp] {
+        assert_eq!(
+            found(engine, &["serve", "org/model"], &[]),
+            Some(Conflict::Positional {
+                argument: "serve".into()
+            })
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_says_what_a_field_says_is_refused() {
+    for (engine, variable, subject) in [
+        (Engine::VLLM, "VLLM_API_KEY", Subject::ApiKey),
+        (Engine::LoRAX, "MODEL_ID", Subject::BaseModel),
+        (Engine::LoRAX, "PORT", Subject::Address),
+        (Engine::LoRAX, "QUANTIZE", Subject::Quantization),
+        (Engine::LlamaCpp, "LLAMA_ARG_HF_REPO", Subject::BaseModel),
+        (Engine::LlamaCpp, "LLAMA_ARG_ALIAS", Subject::Names),
+        (Engine::LlamaCpp, "LLAMA_API_KEY", Subject::ApiKey),
+    ] {
+        assert_eq!(
+            found(engine, &[], &["LEVEL", variable]),
+            Some(Conflict::Variable {
+                variable: variable.into(),
+                subject
+            })
+        );
+    }
+    for engine in Engine::ALL {
+        assert_eq!(
+            found(engine, &[], &["HF_TOKEN", "HF_HOME", "LOG_LEVEL"]),
+            None,
+            "{engine}"
+        );
+    }
+}
+
+#[test]
+fn the_token_is_said_once() {
+    for engine in Engine::ALL {
+        let given = Given {
+            args: &[],
+            env: &["HF_TOKEN"],
+            token_env: &["HF_TOKEN"],
+            has_quantization: false,
+        };
+        let message = conflict(engine, &given).expect("a conflict").to_string();
+        assert_eq!(
+            message,
+            "spec.server.env has HF_TOKEN: name the token's Secret in spec.server.hfTokenSecretRef, and nowhere else"
+        );
+    }
+}
+
+#[test]
+fn the_file_of_a_repository_is_chosen_once() {
+    let args = ["--hf-file".to_owned(), "x.gguf".to_owned()];
+    let given = Given {
+        args: &args,
+        env: &[],
+        token_env: &[],
+        has_quantization: true,
+    };
+    assert_eq!(
+        conflict(Engine::LlamaCpp, &given),
+        Some(Conflict::Argument {
+            argument: "--hf-file".into(),
+            subject: Subject::File
+        })
+    );
+}
+
+#[test]
+fn no_value_stands_in_a_message() {
+    let conflict = found(Engine::VLLM, &["--hf-token=hf_secret"], &[]).expect("a conflict");
+    assert_eq!(
+        conflict.to_string(),
+        "spec.server.args has \"--hf-token\": name the token's Secret in spec.server.hfTokenSecretRef, and nowhere else"
+    );
+}

@@ -1,0 +1,92 @@
+//! LoRAX: how it is started. Facts: predibase/lorax at a7394ba (2026-05-28), files as named; those that a launch uses are the same in
+//! its last release, v0.12.1.
+
+use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, WritablePath};
+use super::metrics::METRICS_PATH;
+use super::quantization;
+
+/// Always passed, as is the address: without, they are read from `PORT`, which is 80 in the image, and from `HOSTNAME`, which every
+/// container has (`launcher/src/main.rs`).
+const PORT: u16 = 8080;
+
+/// The image's `HUGGINGFACE_HUB_CACHE` (`Dockerfile`).
+const CACHE: &str = "/data";
+
+/// `--shm-size 1g` of its documentation (`docs/getting_started/docker.md`).
+const SHARED_MEMORY_MEBIBYTES: u32 = 1024;
+
+pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
+    input.refuse_gguf()?;
+    Ok(Launch {
+        // The image's entrypoint is `lorax-launcher` (`Dockerfile`).
+        command: None,
+        args: args(input)?,
+        env: vec![("HUGGINGFACE_HUB_CACHE".to_owned(), CACHE.to_owned())],
+        // The launcher reads the first for a model's config.json (`launcher/src/main.rs`), the router and the shards the second
+        // (`router/src/main.rs`, `server/lorax_server/server.py`).
+        token_env: &["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"],
+        port: PORT,
+        // The router listens when the shards have their weights; 503 when one is down (`router/src/server.rs`).
+        readiness: Readiness::Path("/health"),
+        metrics_path: Some(METRICS_PATH),
+        writable_paths: vec![
+            WritablePath {
+                path: CACHE,
+                purpose: Purpose::WeightsCache,
+            },
+            WritablePath {
+                path: "/dev/shm",
+                purpose: Purpose::SharedMemory {
+                    size_mebibytes: SHARED_MEMORY_MEBIBYTES,
+                },
+            },
+            WritablePath {
+                path: "/tmp",
+                purpose: Purpose::Temporary,
+            },
+        ],
+        // The image names no user, and its server writes below root's home (`Dockerfile`).
+        run_as: None,
+        // On SIGTERM it waits up to 90 s for requests in flight (`launcher/src/main.rs`); rows in flight are sent again, and at a job's
+        // end there are none.
+        shutdown_seconds: 30,
+        // The base model is the one that `--model-id` names, letter by letter; every other name is an adapter to be loaded
+        // (`router/src/server.rs`, `chat_completions_v1`).
+        served_name: model(input).to_owned(),
+    })
+}
+
+fn model<'a>(input: &LaunchInput<'a>) -> &'a str {
+    input.model.location().name()
+}
+
+fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+    let mut args = [
+        "--model-id",
+        model(input),
+        "--hostname",
+        "0.0.0.0",
+        "--port",
+        &PORT.to_string(),
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    args.extend(num_shard(input));
+    args.extend(quantization::lorax(input.quantization, input.devices)?);
+    args.extend(input.extra_args.iter().cloned());
+    Ok(args)
+}
+
+/// One shard for each device. LoRAX would count those in `NVIDIA_VISIBLE_DEVICES`, which device plugins fill in different ways. It takes the
+/// option once only, unlike other engines, so a person's own stands alone.
+fn num_shard(input: &LaunchInput<'_>) -> Vec<String> {
+    let is_given = |arg: &String| matches!(option_name(arg), "--num-shard" | "--sharded");
+    if input.devices == 0 || input.extra_args.iter().any(is_given) {
+        return Vec::new();
+    }
+    vec!["--num-shard".to_owned(), input.devices.to_string()]
+}
+
+fn option_name(arg: &str) -> &str {
+    arg.split_once('=').map_or(arg, |(name, _)| name)
+}
