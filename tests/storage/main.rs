@@ -10,12 +10,14 @@ mod seaweedfs;
 mod verify;
 mod without_hard_links;
 
-use batch_inference_operator::storage::{Credentials, Error, Root, Side, Store, StoreUri, open_dataset, open_output};
+use batch_inference_operator::storage::{
+    Cloud, Credentials, Directories, Error, Root, Side, Store, StoreUri, open_dataset, open_output,
+};
 use object_store::ObjectStoreExt;
 use seaweedfs::{BUCKET, SeaweedFs};
 
 fn no_credentials() -> Credentials {
-    Credentials::from_env(Side::Output, []).unwrap()
+    Credentials::from_env(Side::Output, [])
 }
 
 fn s3_store(server: &SeaweedFs, uri: &str, secret_key: &str) -> Store {
@@ -62,7 +64,7 @@ async fn a_data_set_is_found_where_its_uri_says(server: &SeaweedFs) {
     store.create("rows.jsonl", "{}\n").await.unwrap();
     let uri = StoreUri::parse_object(&format!("s3://{BUCKET}/sets/rows.jsonl")).unwrap();
     let credentials = server.credentials(Side::Dataset, seaweedfs::SECRET_KEY);
-    let dataset = open_dataset(&uri, &credentials, None).unwrap();
+    let dataset = open_dataset(&uri, &credentials, Directories::default()).unwrap();
     let read = dataset.store.get(&dataset.path).await.unwrap();
     assert_eq!(read.bytes().await.unwrap(), "{}\n");
 }
@@ -93,7 +95,7 @@ async fn a_missing_bucket_is_told_from_a_missing_object(server: &SeaweedFs) {
     let Error::BucketNotFound { uri, .. } = &error else {
         panic!("{error:?}");
     };
-    assert_eq!(uri.root(), &Root::Bucket("no-such-bucket".into()));
+    assert_eq!(uri.root(), &Root::Bucket(Cloud::S3, "no-such-bucket".into()));
     let error = store.read("job.json").await.unwrap_err();
     assert!(matches!(error, Error::BucketNotFound { .. }), "{error:?}");
 }

@@ -86,7 +86,7 @@ impl SeaweedFs {
 
     /// Keys as a Secret has them, after `side`'s prefix.
     pub fn credentials(&self, side: Side, secret_key: &str) -> Credentials {
-        Credentials::from_env(side, self.environment(side, secret_key)).unwrap()
+        Credentials::from_env(side, self.environment(side, secret_key))
     }
 
     /// The same as a feeder's environment has them.
