@@ -13,13 +13,18 @@ use super::reference::{LocalKeyReference, LocalReference};
     "[has(self.uri), has(self.configMap), has(self.inline)].filter(given, given).size() == 1"
 ).message("exactly one of uri, configMap, inline names the data set"))]
 #[x_kube(validation = Rule::new(
-    "!has(self.credentialsSecretRef) || (has(self.uri) && self.uri.startsWith('s3://'))"
-).message("credentialsSecretRef goes with an s3:// uri; remove it"))]
+    "!has(self.credentialsSecretRef) || (has(self.uri) && !self.uri.startsWith('pvc://'))"
+).message("credentialsSecretRef goes with the uri of a store, a web server or a hub; remove it"))]
 pub struct DatasetSpec {
-    /// Where the data set is: `s3://BUCKET/KEY` for an object, `pvc://CLAIM/PATH` for a file on a
-    /// PersistentVolumeClaim of the job's namespace. A name that ends in `.gz` or `.zst` is that of a compressed file.
+    /// Where the data set is: `s3://BUCKET/KEY`, `gs://BUCKET/KEY` or `az://CONTAINER/KEY` for an object of a store,
+    /// `https://HOST/PATH` for a file of a web server (`http://` inside the cluster), `hf://datasets/ORG/NAME/FILE` or
+    /// `.../NAME@REVISION/FILE` for one of a Hugging Face hub, `pvc://CLAIM/PATH` for one on a PersistentVolumeClaim of the
+    /// job's namespace. A name that ends in `.gz` or `.zst` is that of a compressed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^(s3|pvc)://[^/]+/.+$"))]
+    #[schemars(
+        length(min = 1, max = 2048),
+        regex(pattern = r"^(s3|gs|az|https?|hf|pvc)://[^/]+/.+$")
+    )]
     pub uri: Option<String>,
 
     /// A key of a ConfigMap that holds the rows, for small data sets.
@@ -38,7 +43,9 @@ pub struct DatasetSpec {
     pub invalid_rows: InvalidRows,
 
     /// A Secret with the store's keys, named as its SDK names them: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_REGION`, `AWS_ENDPOINT_URL`, ... Without it, the feeder's service account must be allowed to read.
+    /// `AWS_REGION`, `AWS_ENDPOINT_URL`, ...; `GOOGLE_APPLICATION_CREDENTIALS_JSON`; `AZURE_STORAGE_ACCOUNT_NAME`,
+    /// `AZURE_STORAGE_ACCOUNT_KEY`, ...; `HTTP_BEARER_TOKEN`, or `HTTP_USERNAME` and `HTTP_PASSWORD`; `HF_TOKEN`. Without it, the
+    /// feeder's service account must be allowed to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
 }

@@ -40,12 +40,17 @@ fn a_claim_takes_no_credentials() {
             "{{dataset: {{inline: x}}, server: {{baseModel: m}}, output: {output}}}"
         ))
     };
-    with("s3://b/o/").validate_cel().expect("a bucket takes them");
+    for uri in ["s3://b/o/", "gs://b/o/", "az://c/o/"] {
+        with(uri).validate_cel().expect("a bucket takes them");
+    }
     let error = with("pvc://c/o/")
         .validate_cel()
         .expect_err("a claim does not")
         .to_string();
-    assert!(error.contains("credentialsSecretRef goes with an s3:// uri"), "{error}");
+    assert!(
+        error.contains("credentialsSecretRef goes with the uri of a store"),
+        "{error}"
+    );
 }
 
 #[test]

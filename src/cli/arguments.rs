@@ -34,14 +34,14 @@ pub enum Command {
     Crd,
 }
 
-/// Arguments of the check. An `s3://` store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID` and so on;
-/// for two different stores, with `DATASET_` or `OUTPUT_` before each).
+/// Arguments of the check. A store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID`, `AZURE_STORAGE_ACCOUNT_NAME`,
+/// `HF_TOKEN` and so on; for two different stores of a kind, with `DATASET_` or `OUTPUT_` before each).
 #[derive(Debug, clap::Args)]
 pub struct VerifyArguments {
-    /// The data set: s3://BUCKET/KEY, or the path of a file.
+    /// The data set: its s3://, gs://, az://, https:// or hf:// URI, or the path of a file.
     #[arg(long, value_name = "URI")]
     pub dataset: String,
-    /// What the job left: s3://BUCKET/PREFIX/, or the path of a folder.
+    /// What the job left: its s3://, gs:// or az:// URI, or the path of a folder.
     #[arg(long, value_name = "URI")]
     pub output: String,
 }

@@ -220,7 +220,7 @@ fn claim_of(field: &str, uri: Result<StoreUri, UriError>) -> Result<Option<Strin
     let uri = uri.map_err(|error| Wait::new(Reason::SpecInvalid, format!("{field}: {error}")))?;
     Ok(match uri.root() {
         Root::Claim(name) => Some(name.clone()),
-        Root::Bucket(_) | Root::Folder(_) => None,
+        Root::Bucket(..) | Root::Web(_) | Root::Hub(_) | Root::Folder(_) => None,
     })
 }
 

@@ -31,6 +31,8 @@ mod source_error;
 #[cfg(test)]
 mod testing;
 mod unknown_fields;
+#[cfg(test)]
+mod web_tests;
 
 pub use block::{Block, BlockLimits};
 pub use block_checksum::{BlockChecksum, NotAChecksum};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Undecodable;
-use crate::storage::{is_refused, skewed_clocks};
+use crate::storage::{is_refused, scratch_failure, skewed_clocks};
 
 /// A data set's object cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,17 @@ pub enum SourceError {
         /// What the store answered.
         source: object_store::Error,
     },
+    /// The object must be copied, and there is no room for it.
+    #[error(
+        "the server of the data set `{object}` gives it only as a whole, and it cannot be kept on the scratch disk ({what}); \
+         spec.feeder.scratch.sizeLimit may be too small"
+    )]
+    Scratch {
+        /// The object, as its owner calls it.
+        object: Arc<str>,
+        /// What the disk said.
+        what: String,
+    },
     /// Anything else; trying again may help.
     #[error("the data set `{object}` cannot be read just now")]
     Unavailable {
@@ -78,6 +89,9 @@ impl SourceError {
         // A clock is put right while the job waits, though the answer's status is that of a refusal.
         if let Some(clocks) = skewed_clocks(&source) {
             return Self::ClockSkew { object, clocks, source };
+        }
+        if let Some(what) = scratch_failure(&source) {
+            return Self::Scratch { object, what };
         }
         match source {
             E::NotFound { .. } => Self::NotFound { object, source },

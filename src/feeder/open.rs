@@ -11,13 +11,14 @@ use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::reference::LocalKeyReference;
 use crate::dataset::{Sha256Digest, Source};
-use crate::storage::{Credentials, Side, Store, StoreUri, open_dataset, open_output};
+use crate::storage::{Credentials, Directories, Side, Store, StoreUri, open_dataset, open_output};
 
 use super::job::dataset_uri;
 use super::report::End;
 use super::trouble::chain;
 
-/// Opens the data set. `directory` is where its claim or ConfigMap is mounted, `environment` has the keys of its Secret.
+/// Opens the data set. `directory` is where its claim or ConfigMap is mounted, `scratch` may hold a copy of it, `environment` has
+/// the keys of its Secret.
 ///
 /// # Errors
 ///
@@ -25,6 +26,7 @@ use super::trouble::chain;
 pub async fn open_source(
     job: &BatchInferenceJob,
     directory: &Path,
+    scratch: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Source, End> {
     let dataset = &job.spec.dataset;
@@ -39,8 +41,12 @@ pub async fn open_source(
     let uri = StoreUri::parse_object(uri)
         .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.dataset.uri: {error}")))?;
     let denied = |error: &dyn std::error::Error| End::new(Reason::DatasetAccessDenied, chain(error));
-    let credentials = Credentials::from_env(Side::Dataset, environment).map_err(|error| denied(&error))?;
-    let opened = open_dataset(&uri, &credentials, Some(directory)).map_err(|error| denied(&error))?;
+    let credentials = Credentials::from_env(Side::Dataset, environment);
+    let directories = Directories {
+        mount: Some(directory),
+        scratch: Some(scratch),
+    };
+    let opened = open_dataset(&uri, &credentials, directories).map_err(|error| denied(&error))?;
     Ok(Source::new(
         Arc::clone(&opened.store),
         opened.path.clone(),
@@ -62,7 +68,7 @@ pub fn open_store(
     let uri = StoreUri::parse_prefix(&job.spec.output.uri)
         .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.output.uri: {error}")))?;
     let refused = |error: &dyn std::error::Error| End::new(Reason::OutputNotWritable, chain(error));
-    let credentials = Credentials::from_env(Side::Output, environment).map_err(|error| refused(&error))?;
+    let credentials = Credentials::from_env(Side::Output, environment);
     open_output(&uri, &credentials, Some(directory)).map_err(|error| refused(&error))
 }
 
@@ -140,7 +146,7 @@ mod tests {
         let environment = environment
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()));
-        open_source(job, directory, environment.collect::<Vec<_>>()).await
+        open_source(job, directory, Path::new("/none"), environment.collect::<Vec<_>>()).await
     }
 
     #[tokio::test]

@@ -191,7 +191,7 @@ async fn work(
         .run_until_cancelled(Box::pin(resolved_job(&jobs, name, status)))
         .await;
     let (job, resolved) = resolved.ok_or(Stop::Interrupted)?;
-    let source = open_source(&job, dataset_directory, environment())
+    let source = open_source(&job, dataset_directory, scratch, environment())
         .await
         .map_err(Stop::Ended)?;
     let store = open_store(&job, output_directory, environment()).map_err(Stop::Ended)?;

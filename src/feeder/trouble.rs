@@ -65,6 +65,7 @@ impl From<SourceError> for Trouble {
         let reason = match &error {
             SourceError::Unavailable { .. } => return Self::wait(Reason::StoreUnavailable, chain(&error)),
             SourceError::ClockSkew { .. } => return Self::wait(Reason::ClockSkew, error.to_string()),
+            SourceError::Scratch { .. } => return Self::wait(Reason::ScratchUnusable, error.to_string()),
             SourceError::NotFound { .. } => Reason::DatasetNotFound,
             SourceError::PermissionDenied { .. } | SourceError::Unauthenticated { .. } => Reason::DatasetAccessDenied,
             SourceError::Changed { .. } => Reason::DatasetChanged,

@@ -21,7 +21,7 @@ pub enum Error {
         source: Box<object_store::Error>,
     },
     /// The bucket itself is not there.
-    #[error("the bucket of `{uri}` does not exist: create it, or correct the URI")]
+    #[error("the {} of `{uri}` does not exist: create it, or correct the URI", uri.root().what())]
     BucketNotFound {
         /// The object that was asked for.
         uri: StoreUri,
@@ -100,7 +100,7 @@ impl Error {
             let hint = Arc::clone(hint);
             return Self::AccessDenied { uri, hint, source };
         }
-        if chain_says(&source, "<Code>NoSuchBucket</Code>") {
+        if NO_BUCKET.iter().any(|code| chain_says(&source, code)) {
             return Self::BucketNotFound { uri, source };
         }
         match *source {
@@ -114,6 +114,18 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+}
+
+/// The scratch disk does not take or give a copy.
+#[derive(Debug, thiserror::Error)]
+#[error("the scratch disk failed: {0}")]
+pub(super) struct ScratchFailed(#[source] pub io::Error);
+
+/// What the scratch disk said, if it is that and not the store that failed.
+#[must_use]
+pub fn scratch_failure(error: &object_store::Error) -> Option<String> {
+    let failed = chain(error).find_map(|error| error.downcast_ref::<ScratchFailed>());
+    failed.map(|failed| failed.0.to_string())
 }
 
 /// What answers say that mean a refusal, but for those that `object_store` has a variant for. It has none
@@ -150,6 +162,9 @@ fn element(xml: &str, name: &str) -> Option<String> {
     let (text, _) = rest.split_once("</")?;
     Some(text.to_owned())
 }
+
+/// What S3 and Google's store, and what Azure's says of a bucket that is not there.
+const NO_BUCKET: [&str; 2] = ["<Code>NoSuchBucket</Code>", "<Code>ContainerNotFound</Code>"];
 
 /// What stores answer that have no room left: MinIO, Ceph, and those that say it by the name of HTTP's status 507.
 const FULL: [&str; 3] = [

@@ -2,25 +2,35 @@
 //!
 //! Everything the product reads or writes for a user goes through here: data sets as a plain
 //! [`object_store::ObjectStore`], outputs as a [`Store`], which knows its prefix and how to say
-//! what went wrong. May use `api` and `openai` only; knows nothing of rows.
+//! what went wrong. A file of a web server or a hub is a store that holds nothing else (`web`). May use `api` and `openai` only;
+//! knows nothing of rows.
 //!
-//! Start with [`StoreUri`] (what a user writes), then [`open_output`] and [`Store`].
+//! Start with [`StoreUri`] (what a user writes), then [`open_output`] and [`Store`]; what each kind of store calls its keys is in
+//! `credentials/kind.rs`.
 
+mod address;
+mod clouds;
+mod connection_string;
 mod credentials;
 mod error;
 mod leftovers;
 mod named;
+mod network;
 mod open;
 mod preflight;
 mod store;
 mod uri;
+mod uri_error;
+mod web;
 mod writer;
 
+pub use address::{Hub, Web};
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
-pub use error::{Error, is_outage, is_refused, skewed_clocks};
+pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
 pub use named::{NamedError, open_named_folder, open_named_object};
-pub use open::{Dataset, OpenError, open_dataset, open_output};
+pub use open::{Dataset, Directories, OpenError, open_dataset, open_output};
 pub use preflight::{Preflight, preflight};
 pub use store::{Dated, Entry, Put, Store};
-pub use uri::{Root, StoreUri, UriError};
+pub use uri::{Cloud, Root, StoreUri};
+pub use uri_error::UriError;
 pub use writer::{ObjectWriter, part_bytes};

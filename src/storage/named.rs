@@ -1,18 +1,22 @@
-//! Opens what a person at a machine names: `s3://` with the keys of the environment, or a path on this machine.
+//! Opens what a person at a machine names: a store's URI with the keys of the environment, or a path on this machine.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::credentials::{Credentials, CredentialsError, Side};
-use super::open::{OpenError, open_output};
+use super::credentials::{Credentials, Side};
+use super::open::{Directories, OpenError, open_dataset, open_output};
 use super::store::Store;
-use super::uri::{StoreUri, UriError};
+use super::uri::StoreUri;
+use super::uri_error::UriError;
 
 /// What was named cannot even be looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum NamedError {
     /// A scheme that means nothing here.
-    #[error("`{text}`: write s3://BUCKET/KEY, or the path of what is on this machine")]
+    #[error(
+        "`{text}`: write the s3://, gs://, az://, https:// or hf:// URI that the job has, or the path of what is on this machine"
+    )]
     Scheme {
         /// As written.
         text: String,
@@ -37,13 +41,10 @@ pub enum NamedError {
         /// Why.
         source: io::Error,
     },
-    /// A wrong `s3://` URI.
+    /// A wrong URI.
     #[error(transparent)]
     Uri(#[from] UriError),
-    /// Keys in the environment that cannot work.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// Settings in the environment that cannot work.
+    /// Keys or settings in the environment that cannot work.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -55,10 +56,10 @@ pub enum NamedError {
 /// [`NamedError`]; a store that is not on this machine is not asked yet.
 pub fn open_named_folder(text: &str, vars: impl IntoIterator<Item = (String, String)>) -> Result<Store, NamedError> {
     let uri = match place(text)? {
-        Place::Bucket => StoreUri::parse_prefix(text)?,
+        Place::Uri => StoreUri::parse_prefix(text)?,
         Place::Path(path) => folder(path)?,
     };
-    Ok(open_output(&uri, &Credentials::of_person(Side::Output, vars)?, None)?)
+    Ok(open_output(&uri, &Credentials::of_person(Side::Output, vars), None)?)
 }
 
 /// Opens the folder of one object (`s3://bucket/rows.jsonl`) or file (`rows.jsonl`), and gives its key there. Of `vars`,
@@ -71,26 +72,29 @@ pub fn open_named_object(
     text: &str,
     vars: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(Store, String), NamedError> {
-    let (prefix, key) = match place(text)? {
-        Place::Bucket => {
+    let credentials = Credentials::of_person(Side::Dataset, vars);
+    let path = match place(text)? {
+        Place::Path(path) => path,
+        Place::Uri => {
             let uri = StoreUri::parse_object(text)?;
+            let opened = open_dataset(&uri, &credentials, Directories::default())?;
             let (prefix, key) = uri.split();
-            (prefix, key.to_owned())
-        }
-        Place::Path(path) => {
-            let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-            if matches!(name, "" | "." | "..") {
-                return Err(NamedError::NoFile { text: text.to_owned() });
-            }
-            (folder(&format!("{parent}/"))?, name.to_owned())
+            return Ok((
+                Store::new(Arc::clone(&opened.store), prefix, opened.hint()),
+                key.to_owned(),
+            ));
         }
     };
-    let store = open_output(&prefix, &Credentials::of_person(Side::Dataset, vars)?, None)?;
-    Ok((store, key))
+    let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+    if matches!(name, "" | "." | "..") {
+        return Err(NamedError::NoFile { text: text.to_owned() });
+    }
+    let store = open_output(&folder(&format!("{parent}/"))?, &credentials, None)?;
+    Ok((store, name.to_owned()))
 }
 
 enum Place<'a> {
-    Bucket,
+    Uri,
     Path(&'a str),
 }
 
@@ -100,7 +104,7 @@ fn place(text: &str) -> Result<Place<'_>, NamedError> {
         None if text.is_empty() => Err(NamedError::NoFile { text: own() }),
         None => Ok(Place::Path(text)),
         Some(("file", path)) => Ok(Place::Path(path)),
-        Some(("s3", _)) => Ok(Place::Bucket),
+        Some(("s3" | "gs" | "az" | "https" | "http" | "hf", _)) => Ok(Place::Uri),
         Some(("pvc", _)) => Err(NamedError::Claim { text: own() }),
         Some(_) => Err(NamedError::Scheme { text: own() }),
     }
@@ -147,14 +151,22 @@ mod tests {
             (store.uri_of("").to_string(), key.as_str()),
             ("s3://bucket/a/".into(), "rows.jsonl")
         );
-        let (store, key) = open_named_object("s3://bucket/rows.jsonl", NO_VARS).unwrap();
-        assert_eq!(store.uri_of(&key).to_string(), "s3://bucket/rows.jsonl");
+        for text in [
+            "s3://bucket/rows.jsonl",
+            "gs://bucket/a/rows.jsonl",
+            "https://host/a/rows.jsonl",
+            "hf://datasets/org/set@main/rows.jsonl",
+        ] {
+            let (store, key) = open_named_object(text, NO_VARS).unwrap();
+            assert_eq!(store.uri_of(&key).to_string(), text);
+        }
     }
 
     #[test]
     fn refusals_say_what_to_write() {
         let refusal = |text: &str| open_named_folder(text, NO_VARS).unwrap_err().to_string();
-        assert!(refusal("gs://bucket/run/").contains("write s3://BUCKET/KEY, or the path"));
+        assert!(refusal("ftp://host/run/").contains("or the path of what is on this machine"));
+        assert!(refusal("https://host/run/").contains("nothing is written to https://"));
         assert!(refusal("pvc://claim/run/").contains("give the path where it is mounted"));
         assert_eq!(
             refusal("/no/such/"),

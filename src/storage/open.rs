@@ -1,36 +1,32 @@
 //! Opens the store that a URI and credentials mean.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path as Directory;
 use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use reqwest::Url;
 
-use super::credentials::Credentials;
+use super::clouds::{self, CloudError};
+use super::credentials::{self, Credentials, CredentialsError, Keys};
 use super::error::Error;
 use super::store::Store;
-use super::uri::{Root, StoreUri};
+use super::uri::{Cloud, Root, StoreUri};
+use super::web::{Authorization, Request, WebFile};
 
-/// Long enough for a store to fail over and to be asked politely after a 503, short enough that a
-/// real outage is told to the job's owner while he watches.
-const RETRY_FOR: Duration = Duration::from_secs(30);
-/// With the backoff below, more than fit into [`RETRY_FOR`]: time is the bound that counts.
-const RETRIES: usize = 20;
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
-/// A request without a byte of answer for this long has failed. It bounds silence, not transfers, so a
-/// slow link may still take hours for a data set.
-const SILENCE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(5);
-/// S3 servers that are not Amazon's rarely care for the region, and signing needs one.
-const REGION_OF_ENDPOINTS: &str = "us-east-1";
-/// `NO_PROXY` for everything: names and both kinds of addresses.
-const EVERY_HOST: &str = "*,0.0.0.0/0,::/0";
+/// Where `hf://` is, unless `HF_ENDPOINT` says otherwise.
+const HUB: &str = "https://huggingface.co";
+
+/// Directories of this machine that a store may need.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Directories<'a> {
+    /// Where its claim is mounted, for `pvc://`.
+    pub mount: Option<&'a Directory>,
+    /// Where a copy is kept of what a web server gives only as a whole; without it, where the system keeps such things.
+    pub scratch: Option<&'a Directory>,
+}
 
 /// A data set's object, opened.
 #[derive(Clone)]
@@ -76,6 +72,9 @@ pub enum OpenError {
         /// What is wrong with them.
         source: Box<object_store::Error>,
     },
+    /// The keys cannot work.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A claim that the caller mounted nowhere.
     #[error("`{uri}` cannot be opened: the claim is not mounted")]
     NotMounted {
@@ -84,7 +83,7 @@ pub enum OpenError {
     },
 }
 
-/// Opens a data set. `mount` is where its claim is mounted, for `pvc://`.
+/// Opens a data set.
 ///
 /// # Errors
 ///
@@ -92,9 +91,9 @@ pub enum OpenError {
 pub fn open_dataset(
     uri: &StoreUri,
     credentials: &Credentials,
-    mount: Option<&Directory>,
+    directories: Directories<'_>,
 ) -> Result<Dataset, OpenError> {
-    let (store, hint) = open(uri, credentials, mount)?;
+    let (store, hint) = open(uri, credentials, directories)?;
     Ok(Dataset {
         store,
         path: uri.path(),
@@ -109,7 +108,8 @@ pub fn open_dataset(
 ///
 /// [`OpenError`]; the store itself is not asked yet.
 pub fn open_output(uri: &StoreUri, credentials: &Credentials, mount: Option<&Directory>) -> Result<Store, OpenError> {
-    let (store, hint) = open(uri, credentials, mount)?;
+    let scratch = None;
+    let (store, hint) = open(uri, credentials, Directories { mount, scratch })?;
     let store = Store::new(store, uri.clone(), hint);
     Ok(match (uri.root(), mount) {
         (Root::Claim(_), Some(mount)) => store.in_directory(&mount.join(uri.key())),
@@ -117,11 +117,9 @@ pub fn open_output(uri: &StoreUri, credentials: &Credentials, mount: Option<&Dir
     })
 }
 
-fn open(
-    uri: &StoreUri,
-    credentials: &Credentials,
-    mount: Option<&Directory>,
-) -> Result<(Arc<dyn ObjectStore>, Arc<str>), OpenError> {
+type Opened = (Arc<dyn ObjectStore>, Arc<str>);
+
+fn open(uri: &StoreUri, credentials: &Credentials, directories: Directories<'_>) -> Result<Opened, OpenError> {
     let settings = |source| OpenError::Settings {
         uri: uri.clone(),
         source: Box::new(source),
@@ -134,12 +132,25 @@ fn open(
                 "check the permissions of the file and its folder".into(),
             ))
         }
-        Root::Bucket(bucket) => {
-            let store = s3(bucket, credentials).map_err(settings)?;
-            Ok((Arc::new(store), credentials.hint()))
+        Root::Bucket(cloud, bucket) => open_bucket(*cloud, bucket, credentials).map_err(|error| match error {
+            CloudError::Credentials(error) => error.into(),
+            CloudError::Settings(source) => settings(source),
+        }),
+        Root::Web(web) => {
+            let keys = credentials.keys(&credentials::WEB)?;
+            let url = web.url(uri.key()).ok_or_else(|| settings(no_address()))?;
+            open_file(url, &keys, directories).map_err(settings)
+        }
+        Root::Hub(hub) => {
+            let keys = credentials.keys(&credentials::HUB)?;
+            let endpoint = keys.endpoint().unwrap_or(HUB);
+            let url = hub.url(endpoint, uri.key()).ok_or_else(|| settings(no_address()))?;
+            open_file(url, &keys, directories).map_err(settings)
         }
         Root::Claim(_) => {
-            let mount = mount.ok_or_else(|| OpenError::NotMounted { uri: uri.clone() })?;
+            let mount = directories
+                .mount
+                .ok_or_else(|| OpenError::NotMounted { uri: uri.clone() })?;
             let store = LocalFileSystem::new_with_prefix(mount).map_err(settings)?;
             // A finished row is promised to survive the node, and a file is only there after fsync.
             let store = store.with_fsync(true);
@@ -149,66 +160,43 @@ fn open(
     }
 }
 
-fn s3(bucket: &str, credentials: &Credentials) -> object_store::Result<AmazonS3> {
-    let endpoint = credentials.endpoint();
-    let mut builder = AmazonS3Builder::new()
-        .with_client_options(client_options(endpoint))
-        .with_retry(retry())
-        .with_conditional_put(S3ConditionalPut::ETagMatch);
-    if endpoint.is_some() {
-        builder = builder.with_region(REGION_OF_ENDPOINTS);
-    }
-    for (name, value) in credentials.aws() {
-        // As `AmazonS3Builder::from_env` reads them; a Secret may hold other keys too.
-        if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
-            builder = builder.with_config(key, value);
+fn open_bucket(cloud: Cloud, bucket: &str, credentials: &Credentials) -> Result<Opened, CloudError> {
+    let keys = |kind| credentials.keys(kind);
+    Ok(match cloud {
+        Cloud::S3 => {
+            let keys = keys(&credentials::S3)?;
+            (Arc::new(clouds::s3(bucket, &keys)?), keys.hint())
         }
-    }
-    builder.with_bucket_name(bucket).build()
-}
-
-fn retry() -> RetryConfig {
-    RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: FIRST_BACKOFF,
-            max_backoff: LONGEST_BACKOFF,
-            base: 2.0,
-        },
-        max_retries: RETRIES,
-        retry_timeout: RETRY_FOR,
-    }
-}
-
-fn client_options(endpoint: Option<&str>) -> ClientOptions {
-    let mut options = ClientOptions::new()
-        .with_timeout_disabled()
-        .with_read_timeout(SILENCE)
-        .with_connect_timeout(CONNECT);
-    let Some(endpoint) = endpoint else {
-        return options;
-    };
-    options = options.with_allow_http(endpoint.starts_with("http://"));
-    if is_inside_cluster(endpoint) {
-        // The client has no "no proxy" switch, but a proxy that is excluded everywhere keeps it from
-        // taking one from the environment.
-        options = options.with_proxy_url(endpoint).with_proxy_excludes(EVERY_HOST);
-    }
-    options
-}
-
-/// Whether a proxy for the way out of the cluster could not find this address.
-fn is_inside_cluster(endpoint: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(endpoint) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(ip)) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        Ok(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_loopback(),
-        Err(_) => {
-            let suffix = host.rsplit_once('.').map(|(_, suffix)| suffix);
-            suffix.is_none_or(|suffix| matches!(suffix, "svc" | "local" | "localhost"))
+        Cloud::Google => {
+            let keys = keys(&credentials::GOOGLE)?;
+            let hint = keys.hint();
+            (Arc::new(clouds::google(bucket, keys)?), hint)
         }
+        Cloud::Azure => {
+            let keys = keys(&credentials::AZURE)?;
+            let hint = keys.hint();
+            (Arc::new(clouds::azure(bucket, keys)?), hint)
+        }
+    })
+}
+
+fn open_file(url: Url, keys: &Keys, directories: Directories<'_>) -> object_store::Result<Opened> {
+    let token = keys.get("HTTP_BEARER_TOKEN").or(keys.get("HF_TOKEN"));
+    let user = keys.get("HTTP_USERNAME").zip(keys.get("HTTP_PASSWORD"));
+    let authorization = match (token, user) {
+        (Some(token), _) => Authorization::Bearer(token.to_owned()),
+        (None, Some((user, password))) => Authorization::Basic(user.to_owned(), password.to_owned()),
+        (None, None) => Authorization::None,
+    };
+    let scratch = directories.scratch.map_or_else(std::env::temp_dir, Directory::to_owned);
+    let file = WebFile::new(Request::new(url, authorization)?, scratch);
+    Ok((Arc::new(file), keys.hint()))
+}
+
+fn no_address() -> object_store::Error {
+    object_store::Error::Generic {
+        store: "HTTP",
+        source: "this makes no URL".into(),
     }
 }
 
@@ -219,24 +207,7 @@ mod tests {
 
     fn credentials(vars: &[(&str, &str)]) -> Credentials {
         let vars = vars.iter().map(|(k, v)| ((*k).into(), (*v).into()));
-        Credentials::from_env(Side::Output, vars).unwrap()
-    }
-
-    #[test]
-    fn services_and_private_addresses_are_inside_the_cluster() {
-        for inside in [
-            "http://seaweedfs:8333",
-            "http://minio.storage.svc:9000",
-            "https://minio.storage.svc.cluster.local",
-            "http://10.0.0.7:8333",
-            "http://127.0.0.1:8333",
-            "http://[fd00::1]:8333",
-        ] {
-            assert!(is_inside_cluster(inside), "{inside}");
-        }
-        for outside in ["https://s3.eu-west-1.amazonaws.com", "https://192.0.2.1"] {
-            assert!(!is_inside_cluster(outside), "{outside}");
-        }
+        Credentials::from_env(Side::Output, vars)
     }
 
     #[test]
@@ -249,7 +220,7 @@ mod tests {
         let output = StoreUri::parse_prefix("s3://bucket/run").unwrap();
         let object = StoreUri::parse_object("s3://bucket/rows.jsonl").unwrap();
         let store = open_output(&output, &credentials, None).unwrap();
-        let dataset = open_dataset(&object, &credentials, None).unwrap();
+        let dataset = open_dataset(&object, &credentials, Directories::default()).unwrap();
         let debug = format!("{store:?} {dataset:?}");
         assert!(debug.contains("rows.jsonl"), "{debug}");
         assert!(!debug.contains("visible"), "{debug}");
@@ -261,7 +232,8 @@ mod tests {
             ("OUTPUT_AWS_ENDPOINT_URL", "http://seaweedfs:8333"),
             ("OUTPUT_AWS_REGION", "eu-west-1"),
         ]);
-        let store = s3("bucket", &credentials).unwrap();
+        let keys = credentials.keys(&credentials::S3).unwrap();
+        let store = clouds::s3("bucket", &keys).unwrap();
         assert!(format!("{store:?}").contains("eu-west-1"));
     }
 

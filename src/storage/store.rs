@@ -242,7 +242,7 @@ impl Store {
     /// No object needs to be there for a write, so what is missing is the bucket.
     pub(super) fn write_error(&self, key: &str, source: object_store::Error) -> Error {
         match self.error(key, source) {
-            Error::NotFound { uri, source } if matches!(uri.root(), Root::Bucket(_)) => {
+            Error::NotFound { uri, source } if matches!(uri.root(), Root::Bucket(..)) => {
                 Error::BucketNotFound { uri, source }
             }
             error => error,

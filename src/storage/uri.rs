@@ -7,11 +7,8 @@ use object_store::path::Path;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
-/// What to write, quoted by every refusal.
-const FORMS: &str = "s3://BUCKET/KEY or pvc://CLAIM/PATH";
-
-/// Schemes that the design names and this version does not open.
-const LATER: [&str; 5] = ["gs", "az", "http", "https", "hf"];
+use super::address::{self, Hub, Web};
+use super::uri_error::{FORMS, OUTPUT_FORMS, UriError};
 
 /// The place of an object (`s3://bucket/rows.jsonl`) or of a prefix (`s3://bucket/run-1/`).
 ///
@@ -22,66 +19,57 @@ pub struct StoreUri {
     key: String,
 }
 
+/// Whose bucket it is: what its requests and its keys look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    /// S3, Amazon's or another.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage, where buckets are called containers.
+    Azure,
+}
+
+impl Cloud {
+    const ALL: [Self; 3] = [Self::S3, Self::Google, Self::Azure];
+
+    /// What stands before `://`.
+    #[must_use]
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Google => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    /// What holds its objects.
+    #[must_use]
+    pub fn bucket(self) -> &'static str {
+        match self {
+            Self::S3 | Self::Google => "bucket",
+            Self::Azure => "container",
+        }
+    }
+
+    fn of(scheme: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cloud| cloud.scheme() == scheme)
+    }
+}
+
 /// What holds the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Root {
-    /// An S3 bucket.
-    Bucket(String),
+    /// A bucket, or an Azure container.
+    Bucket(Cloud, String),
+    /// A web server, of a data set only.
+    Web(Web),
+    /// A repository of a Hugging Face hub, of a data set only.
+    Hub(Hub),
     /// A `PersistentVolumeClaim` in the job's own namespace.
     Claim(String),
     /// A folder of this machine, as a person at it wrote it. No URI of a job means one.
     Folder(String),
-}
-
-/// Why a URI was refused; each message says what to write.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UriError {
-    /// No `scheme://`.
-    #[error("`{uri}` has no scheme: write {FORMS}")]
-    NoScheme {
-        /// As written.
-        uri: String,
-    },
-    /// A scheme that is planned.
-    #[error("`{uri}`: {scheme}:// is not supported yet: write {FORMS}")]
-    NotSupportedYet {
-        /// As written.
-        uri: String,
-        /// The part before `://`.
-        scheme: String,
-    },
-    /// A scheme that means nothing here.
-    #[error("`{uri}`: unknown scheme {scheme}://: write {FORMS}")]
-    UnknownScheme {
-        /// As written.
-        uri: String,
-        /// The part before `://`.
-        scheme: String,
-    },
-    /// The bucket's or claim's name is empty or cannot be one.
-    #[error("`{uri}`: `{name}` is not the name of a {what}: write {FORMS}")]
-    BadRoot {
-        /// As written.
-        uri: String,
-        /// The name found.
-        name: String,
-        /// `bucket` or `claim`.
-        what: &'static str,
-    },
-    /// A data set must be one object.
-    #[error("`{uri}` names no object: add the key of the data set's file after the {what}")]
-    NoObject {
-        /// As written.
-        uri: String,
-        /// `bucket` or `claim`.
-        what: &'static str,
-    },
-    /// Stores disagree on what such keys mean, and a file system must never see `..`.
-    #[error("`{uri}`: a key may not hold an empty, `.` or `..` part, nor control characters")]
-    BadKey {
-        /// As written.
-        uri: String,
-    },
 }
 
 impl StoreUri {
@@ -91,7 +79,7 @@ impl StoreUri {
     ///
     /// [`UriError`], also when the URI names a prefix.
     pub fn parse_object(text: &str) -> Result<Self, UriError> {
-        let uri = Self::from_str(text)?;
+        let uri = Self::parse(text, FORMS)?;
         if uri.is_prefix() {
             return Err(UriError::NoObject {
                 uri: text.to_owned(),
@@ -108,7 +96,11 @@ impl StoreUri {
     ///
     /// [`UriError`].
     pub fn parse_prefix(text: &str) -> Result<Self, UriError> {
-        let mut uri = Self::from_str(text)?;
+        let mut uri = Self::parse(text, OUTPUT_FORMS)?;
+        if let Some(scheme) = uri.root.read_only() {
+            let uri = text.to_owned();
+            return Err(UriError::ReadOnly { uri, scheme });
+        }
         if !uri.is_prefix() {
             uri.key.push('/');
         }
@@ -118,7 +110,7 @@ impl StoreUri {
     /// The root of a bucket, for stores that tests make.
     pub(super) fn bucket_root(name: &str) -> Self {
         Self {
-            root: Root::Bucket(name.to_owned()),
+            root: Root::Bucket(Cloud::S3, name.to_owned()),
             key: String::new(),
         }
     }
@@ -175,36 +167,31 @@ impl StoreUri {
     }
 }
 
-impl FromStr for StoreUri {
-    type Err = UriError;
-
-    fn from_str(text: &str) -> Result<Self, UriError> {
+impl StoreUri {
+    fn parse(text: &str, forms: &'static str) -> Result<Self, UriError> {
         let uri = || text.to_owned();
         let (scheme, rest) = text
             .split_once("://")
-            .ok_or_else(|| UriError::NoScheme { uri: uri() })?;
-        let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-        let root = match scheme {
-            "s3" => Root::Bucket(name.to_owned()),
-            "pvc" => Root::Claim(name.to_owned()),
-            _ if LATER.contains(&scheme) => {
-                return Err(UriError::NotSupportedYet {
-                    uri: uri(),
-                    scheme: scheme.to_owned(),
-                });
-            }
+            .ok_or_else(|| UriError::NoScheme { uri: uri(), forms })?;
+        let (root, key) = match scheme {
+            "http" | "https" => address::web(text)?,
+            "hf" => address::hub(text)?,
+            "pvc" => named(rest, |name| Root::Claim(name.to_owned())),
             _ => {
-                return Err(UriError::UnknownScheme {
+                let cloud = Cloud::of(scheme).ok_or_else(|| UriError::UnknownScheme {
                     uri: uri(),
                     scheme: scheme.to_owned(),
-                });
+                    forms,
+                })?;
+                named(rest, |name| Root::Bucket(cloud, name.to_owned()))
             }
         };
-        if !root.is_well_named() {
+        if let Some(name) = root.bad_name() {
             return Err(UriError::BadRoot {
                 uri: uri(),
                 name: name.to_owned(),
                 what: root.what(),
+                forms,
             });
         }
         if key.starts_with('/') || Path::parse(key).is_err() {
@@ -217,10 +204,26 @@ impl FromStr for StoreUri {
     }
 }
 
+impl FromStr for StoreUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        Self::parse(text, FORMS)
+    }
+}
+
+/// What holds the keys, and the key, of all that is behind `://`.
+fn named(rest: &str, root: impl FnOnce(&str) -> Root) -> (Root, &str) {
+    let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
+    (root(name), key)
+}
+
 impl fmt::Display for StoreUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.root {
-            Root::Bucket(name) => write!(f, "s3://{name}/{}", self.key),
+            Root::Bucket(cloud, name) => write!(f, "{}://{name}/{}", cloud.scheme(), self.key),
+            Root::Web(web) => write!(f, "{web}/{}", self.key),
+            Root::Hub(hub) => write!(f, "{hub}/{}", self.key),
             Root::Claim(name) => write!(f, "pvc://{name}/{}", self.key),
             Root::Folder(name) => write!(f, "{name}/{}", self.key),
         }
@@ -241,101 +244,46 @@ impl<'de> Deserialize<'de> for StoreUri {
 }
 
 impl Root {
-    fn what(&self) -> &'static str {
+    /// What it is called: bucket, container, claim, ...
+    pub(super) fn what(&self) -> &'static str {
         match self {
-            Self::Bucket(_) => "bucket",
+            Self::Bucket(cloud, _) => cloud.bucket(),
+            Self::Web(_) => "host",
+            Self::Hub(_) => "repository",
             Self::Claim(_) => "claim",
             Self::Folder(_) => "folder",
         }
     }
 
-    /// Only what would end up elsewhere than meant is refused (a port, a user, a query); the store
-    /// and the API server know their own rules better.
-    fn is_well_named(&self) -> bool {
-        let (Self::Bucket(name) | Self::Claim(name) | Self::Folder(name)) = self;
-        !name.is_empty()
-            && !name.starts_with('.')
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+    /// The scheme of a place that is never written to.
+    fn read_only(&self) -> Option<&'static str> {
+        match self {
+            Self::Web(web) => Some(web.scheme()),
+            Self::Hub(_) => Some("hf"),
+            Self::Bucket(..) | Self::Claim(_) | Self::Folder(_) => None,
+        }
     }
+
+    /// Its name, if that is none. Only what would end up elsewhere than meant is refused (a port, a user, a query); the store
+    /// and the API server know their own rules better.
+    fn bad_name(&self) -> Option<&str> {
+        let name = match self {
+            Self::Bucket(_, name) | Self::Claim(name) | Self::Folder(name) => name,
+            Self::Web(_) | Self::Hub(_) => return None,
+        };
+        (!is_name(name)).then_some(name)
+    }
+}
+
+/// Whether a bucket, claim, or part of a repository may have this name.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn objects_are_taken_apart_and_written_back_as_they_were() {
-        for text in ["s3://bucket/a/rows.jsonl", "pvc://data/rows.jsonl"] {
-            assert_eq!(StoreUri::parse_object(text).unwrap().to_string(), text);
-        }
-        let uri = StoreUri::parse_object("s3://bucket/a b/r#1.jsonl").unwrap();
-        assert_eq!(uri.root(), &Root::Bucket("bucket".into()));
-        assert_eq!(uri.key(), "a b/r#1.jsonl");
-    }
-
-    #[test]
-    fn an_output_gets_its_missing_slash() {
-        let written = |text| StoreUri::parse_prefix(text).unwrap().to_string();
-        assert_eq!(written("s3://bucket/run"), "s3://bucket/run/");
-        assert_eq!(written("s3://bucket/run/"), "s3://bucket/run/");
-        assert_eq!(written("s3://bucket"), "s3://bucket/");
-        assert_eq!(written("pvc://claim/"), "pvc://claim/");
-    }
-
-    #[test]
-    fn joined_keys_stand_under_the_prefix() {
-        let joined = |text| {
-            let prefix = StoreUri::parse_prefix(text).unwrap();
-            prefix.join("job.json").to_string()
-        };
-        assert_eq!(joined("s3://bucket/run"), "s3://bucket/run/job.json");
-        assert_eq!(joined("s3://bucket"), "s3://bucket/job.json");
-    }
-
-    #[test]
-    fn a_refusal_says_what_to_write() {
-        let message = |text| StoreUri::parse_object(text).unwrap_err().to_string();
-        let forms = "write s3://BUCKET/KEY or pvc://CLAIM/PATH";
-        assert_eq!(message("rows.jsonl"), format!("`rows.jsonl` has no scheme: {forms}"));
-        assert_eq!(
-            message("gs://bucket/rows.jsonl"),
-            format!("`gs://bucket/rows.jsonl`: gs:// is not supported yet: {forms}")
-        );
-        assert_eq!(
-            message("ftp://host/rows.jsonl"),
-            format!("`ftp://host/rows.jsonl`: unknown scheme ftp://: {forms}")
-        );
-        assert_eq!(
-            message("s3:///rows.jsonl"),
-            format!("`s3:///rows.jsonl`: `` is not the name of a bucket: {forms}")
-        );
-        assert_eq!(
-            message("pvc://user@claim/rows.jsonl"),
-            format!("`pvc://user@claim/rows.jsonl`: `user@claim` is not the name of a claim: {forms}")
-        );
-        assert_eq!(
-            message("s3://bucket/dir/"),
-            "`s3://bucket/dir/` names no object: add the key of the data set's file after the bucket"
-        );
-    }
-
-    #[test]
-    fn keys_that_a_file_system_would_read_otherwise_are_refused() {
-        for key in ["a//b", "/a", "../a", "a/./b", "a\nb"] {
-            let uri = format!("pvc://claim/{key}");
-            let refused = StoreUri::parse_object(&uri).unwrap_err();
-            assert_eq!(refused, UriError::BadKey { uri });
-        }
-    }
-
-    #[test]
-    fn serde_writes_the_text_and_refuses_what_parsing_refuses() {
-        let uri = StoreUri::parse_prefix("s3://bucket/run").unwrap();
-        let json = serde_json::to_string(&uri).unwrap();
-        assert_eq!(json, r#""s3://bucket/run/""#);
-        assert_eq!(serde_json::from_str::<StoreUri>(&json).unwrap(), uri);
-        assert!(serde_json::from_str::<StoreUri>(r#""run""#).is_err());
-    }
-}
+#[path = "uri_tests.rs"]
+mod tests;

@@ -62,6 +62,20 @@ from_wheel() {
 	printf '%s\n' "$target"
 }
 
+# from_npm NAME PROGRAM: installs what npm/NAME locks, running none of its scripts, and prints the path of one of its programs.
+from_npm() {
+	local target work
+	target=$CACHE/$1-$(key "$HERE/npm/$1/package.json" "$HERE/npm/$1/package-lock.json")
+	if [ ! -d "$target" ]; then
+		mkdir -p "$CACHE"
+		work=$(mktemp -d "$CACHE/$1.part.XXXXXX")
+		cp "$HERE/npm/$1"/package*.json "$work"
+		npm ci --prefix "$work" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+		mv "$work" "$target"
+	fi
+	printf '%s/node_modules/.bin/%s\n' "$target" "$2"
+}
+
 # image_archive NAME: the archive of the image that build-images makes of images/NAME.
 image_archive() {
 	printf '%s/images/%s-%s.tar' "$CACHE" "$1" "$(key "$HERE"/images/{base,"$1"}/* "$HERE/build-images")"

@@ -19,7 +19,7 @@ async fn behind_proxy(s3: &SeaweedFs, folder: &str) -> (S3Proxy, Store) {
         (name, value)
     });
     let uri = StoreUri::parse_prefix(&format!("s3://{BUCKET}/proxy/{folder}")).unwrap();
-    let store = open_output(&uri, &Credentials::from_env(Side::Output, keys).unwrap(), None).unwrap();
+    let store = open_output(&uri, &Credentials::from_env(Side::Output, keys), None).unwrap();
     (proxy, store)
 }
 

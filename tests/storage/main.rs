@@ -1,8 +1,12 @@
-//! The same contract on every kind of store: memory, a local directory (a mounted claim), and a real S3.
+//! The same contract on every kind of store: memory, a local directory (a mounted claim), a real S3, and emulators of Azure's and
+//! Google's stores.
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod azurite;
 mod contract;
+mod emulator;
+mod fake_gcs;
 mod limited;
 mod power_cut;
 mod program;
@@ -10,12 +14,16 @@ mod seaweedfs;
 mod verify;
 mod without_hard_links;
 
-use batch_inference_operator::storage::{Credentials, Error, Root, Side, Store, StoreUri, open_dataset, open_output};
+use azurite::{Azurite, CONTAINER};
+use batch_inference_operator::storage::{
+    Cloud, Credentials, Directories, Error, Root, Side, Store, StoreUri, open_dataset, open_output, preflight,
+};
+use fake_gcs::FakeGcs;
 use object_store::ObjectStoreExt;
 use seaweedfs::{BUCKET, SeaweedFs};
 
 fn no_credentials() -> Credentials {
-    Credentials::from_env(Side::Output, []).unwrap()
+    Credentials::from_env(Side::Output, [])
 }
 
 fn s3_store(server: &SeaweedFs, uri: &str, secret_key: &str) -> Store {
@@ -62,7 +70,7 @@ async fn a_data_set_is_found_where_its_uri_says(server: &SeaweedFs) {
     store.create("rows.jsonl", "{}\n").await.unwrap();
     let uri = StoreUri::parse_object(&format!("s3://{BUCKET}/sets/rows.jsonl")).unwrap();
     let credentials = server.credentials(Side::Dataset, seaweedfs::SECRET_KEY);
-    let dataset = open_dataset(&uri, &credentials, None).unwrap();
+    let dataset = open_dataset(&uri, &credentials, Directories::default()).unwrap();
     let read = dataset.store.get(&dataset.path).await.unwrap();
     assert_eq!(read.bytes().await.unwrap(), "{}\n");
 }
@@ -93,7 +101,81 @@ async fn a_missing_bucket_is_told_from_a_missing_object(server: &SeaweedFs) {
     let Error::BucketNotFound { uri, .. } = &error else {
         panic!("{error:?}");
     };
-    assert_eq!(uri.root(), &Root::Bucket("no-such-bucket".into()));
+    assert_eq!(uri.root(), &Root::Bucket(Cloud::S3, "no-such-bucket".into()));
     let error = store.read("job.json").await.unwrap_err();
     assert!(matches!(error, Error::BucketNotFound { .. }), "{error:?}");
+}
+
+fn open(uri: &str, credentials: &Credentials) -> Store {
+    open_output(&StoreUri::parse_prefix(uri).unwrap(), credentials, None).unwrap()
+}
+
+#[tokio::test]
+async fn azure_keeps_the_contract_and_refuses_in_words() {
+    let server = Azurite::start().await;
+    let right = server.credentials(Side::Output);
+    for uri in ["run-1", "deep/er/run 2/"] {
+        let store = open(&format!("az://{CONTAINER}/{uri}"), &right);
+        contract::holds_on(&store).await;
+        contract::large_objects_are_written_in_parts(&store).await;
+    }
+    let copied = open(
+        &format!("az://{CONTAINER}/copied"),
+        &server.connection_string(Side::Output),
+    );
+    preflight_is_good(&copied).await;
+    let root = open(&format!("az://{CONTAINER}"), &right);
+    assert!(!root.list("run-1/").await.unwrap().is_empty());
+
+    let wrong = server.credentials_with(Side::Output, "d3Jvbmc=");
+    let store = open(&format!("az://{CONTAINER}/run"), &wrong);
+    for error in refusals(&store).await {
+        assert!(matches!(error, Error::AccessDenied { .. }), "{error:?}");
+        let message = error.to_string();
+        let want = "check AZURE_STORAGE_ACCOUNT_KEY in the Secret of spec.output.credentialsSecretRef";
+        assert!(message.contains(want), "{message}");
+    }
+    no_bucket_is_told(&open("az://no-such-container/run", &right), "container").await;
+}
+
+#[tokio::test]
+async fn google_keeps_the_contract_where_the_emulator_can() {
+    let server = FakeGcs::start().await;
+    let bucket = fake_gcs::BUCKET;
+    let credentials = server.credentials(Side::Output);
+    for uri in ["run-1", "deep/er/run 2/"] {
+        let store = open(&format!("gs://{bucket}/{uri}"), &credentials);
+        contract::holds_on(&store).await;
+        contract::large_objects_are_written_in_parts(&store).await;
+    }
+    no_bucket_is_told(&open("gs://no-such-bucket/run", &credentials), "bucket").await;
+    the_emulator_of_google_knows_no_put_of_the_xml_api(&server).await;
+}
+
+/// Once it does, `fake_gcs.rs` needs nothing before it.
+async fn the_emulator_of_google_knows_no_put_of_the_xml_api(server: &FakeGcs) {
+    let bare = open(&format!("gs://{}/run", fake_gcs::BUCKET), &server.bare(Side::Output));
+    let error = bare.create("job.json", "x").await.unwrap_err();
+    let told = format!("{error:?}");
+    assert!(told.contains("invalid uploadType"), "{told}");
+}
+
+async fn preflight_is_good(store: &Store) {
+    let found = preflight(store, "preflight/uid").await.unwrap();
+    assert!(found.creates_once && found.deletes, "{found:?}");
+}
+
+async fn refusals(store: &Store) -> [Error; 3] {
+    [
+        store.create("job.json", "x").await.map(drop).unwrap_err(),
+        store.read("job.json").await.map(drop).unwrap_err(),
+        store.list("segments/").await.map(drop).unwrap_err(),
+    ]
+}
+
+async fn no_bucket_is_told(store: &Store, what: &str) {
+    for error in refusals(store).await {
+        assert!(matches!(error, Error::BucketNotFound { .. }), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("the {what} of `")), "{error}");
+    }
 }

@@ -17,7 +17,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Runs the server until standard input ends, and then removes what it leaves. Our end of that pipe closes also when a test is
 /// killed, and for a server in a `static`, which is never dropped. Signals that the terminal sends to all must not come first.
-const GUARD: &str = r#"
+pub const GUARD: &str = r#"
 trap '' INT TERM HUP
 exec 3<&0
 "$@" 3<&- &
@@ -86,7 +86,7 @@ impl SeaweedFs {
 
     /// Keys as a Secret has them, after `side`'s prefix.
     pub fn credentials(&self, side: Side, secret_key: &str) -> Credentials {
-        Credentials::from_env(side, self.environment(side, secret_key)).unwrap()
+        Credentials::from_env(side, self.environment(side, secret_key))
     }
 
     /// The same as a feeder's environment has them.

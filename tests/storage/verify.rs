@@ -117,11 +117,11 @@ fn what_cannot_be_read_is_no_difference(server: &SeaweedFs, dataset: &str, outpu
     let hint = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment";
     let keys = environment(server, SECRET_KEY);
     let no_dataset = verify(&format!("s3://{BUCKET}/verify/other.jsonl"), output, &keys);
-    let no_scheme = verify(dataset, "gs://bucket/run", &keys);
+    let no_scheme = verify(dataset, "ftp://host/run", &keys);
     for (ended, message) in [
         (wrong_key, hint),
         (no_dataset, "verify/other.jsonl` does not exist"),
-        (no_scheme, "write s3://BUCKET/KEY"),
+        (no_scheme, "or the path of what is on this machine"),
     ] {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
         assert!(ended.stderr.contains(message), "{}", ended.stderr);

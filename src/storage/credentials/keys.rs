@@ -1,0 +1,147 @@
+//! The keys of one store, out of all that were given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Credentials, CredentialsError, Giver, Kind, is_http};
+
+/// The keys that count for one store. Values are secrets: there is no `Debug`.
+pub struct Keys {
+    giver: Giver,
+    kind: &'static Kind,
+    values: BTreeMap<String, String>,
+    /// What says who asks, as it was named.
+    identity: Vec<&'static str>,
+    /// Whether that had the side's prefix.
+    prefixed: bool,
+}
+
+impl Credentials {
+    /// Those of a kind of store.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError`] for keys that cannot work.
+    pub(in crate::storage) fn keys(&self, kind: &'static Kind) -> Result<Keys, CredentialsError> {
+        let prefixed = kind.identities.iter().any(|name| self.prefixed.contains_key(*name));
+        let mut values = BTreeMap::new();
+        let process = (!prefixed).then_some(&self.process);
+        for (name, value) in process.into_iter().chain([&self.prefixed]).flatten() {
+            if kind.knows(name) {
+                values.insert(name.clone(), value.clone());
+            }
+        }
+        let identity = kind.identities.iter().copied();
+        let identity = identity.filter(|name| values.contains_key(*name)).collect();
+        for (alias, name) in kind.aliases {
+            if let Some(value) = values.remove(*alias) {
+                values.entry((*name).to_owned()).or_insert(value);
+            }
+        }
+        let keys = Keys {
+            giver: self.giver,
+            kind,
+            values,
+            identity,
+            prefixed,
+        };
+        keys.check()?;
+        Ok(keys)
+    }
+}
+
+impl Keys {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Puts a key where there is none.
+    pub fn fill(&mut self, name: &str, value: &str) {
+        let absent = self.values.entry(name.to_owned());
+        absent.or_insert_with(|| value.to_owned());
+    }
+
+    /// Takes a key away.
+    pub fn remove(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
+    /// All names and values, those that the client does not know too.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The address of a store other than the cloud's own. The first name of its kind wins.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.kind.urls.iter().find_map(|name| self.get(name))
+    }
+
+    /// Whether a Secret gave them: then nothing in them can mean a file of this machine.
+    pub fn of_secret(&self) -> bool {
+        self.prefixed && matches!(self.giver, Giver::Secret(_))
+    }
+
+    /// What the owner should check when the store refuses.
+    pub fn hint(&self) -> Arc<str> {
+        match self.giver {
+            Giver::Secret(side) => self.hint_for_secret(side.secret_field()),
+            Giver::Person(side) => self.hint_for_person(side.env_prefix()),
+        }
+        .into()
+    }
+
+    fn hint_for_secret(&self, field: &str) -> String {
+        let Kind { advice, besides, .. } = self.kind;
+        if self.prefixed {
+            let identity = self.identity.join(" and ");
+            return format!("check {identity} in the Secret of {field}, and {besides}");
+        }
+        let first = advice.split([' ', ',']).next().unwrap_or(advice);
+        if !self.kind.of_pod {
+            return format!("no {first} was given by {field}: name a Secret with {advice} there");
+        }
+        format!(
+            "no {first} was given by {field}, so the feeder's own identity was used: \
+             name a Secret with {advice} there, or allow its service account"
+        )
+    }
+
+    fn hint_for_person(&self, prefix: &str) -> String {
+        let Kind { advice, besides, .. } = self.kind;
+        if self.identity.is_empty() {
+            return format!("set {advice} in the environment, as no key is there");
+        }
+        let prefix = if self.prefixed { prefix } else { "" };
+        let identity: Vec<_> = self.identity.iter().map(|name| format!("{prefix}{name}")).collect();
+        format!("check {} in the environment, and {besides}", identity.join(" and "))
+    }
+
+    pub fn missing(&self, missing: &'static str, why: &'static str) -> CredentialsError {
+        let giver = self.giver;
+        CredentialsError::Missing { giver, missing, why }
+    }
+
+    pub fn bad_value(&self, key: &'static str, what: impl Into<String>) -> CredentialsError {
+        let (giver, what) = (self.giver, what.into());
+        CredentialsError::BadValue { giver, key, what }
+    }
+
+    fn check(&self) -> Result<(), CredentialsError> {
+        let giver = self.giver;
+        for &(present, missing) in self.kind.needs {
+            if self.get(present).is_some() && self.get(missing).is_none() {
+                return Err(CredentialsError::Incomplete {
+                    giver,
+                    present,
+                    missing,
+                });
+            }
+        }
+        for &key in self.kind.urls {
+            if self.get(key).is_some_and(|url| !is_http(url)) {
+                return Err(CredentialsError::BadEndpoint { giver, key });
+            }
+        }
+        Ok(())
+    }
+}

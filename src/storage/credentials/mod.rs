@@ -1,0 +1,174 @@
+//! The keys of a store, as its Secret names them: [`Credentials`] holds all that were given, `kind` knows what each kind of store
+//! calls its own, and `keys` picks those of one store and checks them.
+
+mod keys;
+mod kind;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub(super) use keys::Keys;
+pub(super) use kind::{AZURE, GOOGLE, HUB, Kind, S3, WEB};
+
+/// Which store is meant: two Secrets with the same keys must not collide in one environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `spec.dataset`.
+    Dataset,
+    /// `spec.output`.
+    Output,
+}
+
+impl Side {
+    /// What stands before each key of the Secret in the feeder's environment (`envFrom.prefix`).
+    #[must_use]
+    pub fn env_prefix(self) -> &'static str {
+        match self {
+            Self::Dataset => "DATASET_",
+            Self::Output => "OUTPUT_",
+        }
+    }
+
+    /// The field that names the Secret.
+    #[must_use]
+    pub fn secret_field(self) -> &'static str {
+        match self {
+            Self::Dataset => "spec.dataset.credentialsSecretRef",
+            Self::Output => "spec.output.credentialsSecretRef",
+        }
+    }
+}
+
+/// Who gave the keys: what messages call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Giver {
+    /// The Secret of a job's field.
+    Secret(Side),
+    /// A person, who set them in the environment of a command.
+    Person(Side),
+}
+
+impl Giver {
+    fn side(self) -> Side {
+        let (Self::Secret(side) | Self::Person(side)) = self;
+        side
+    }
+}
+
+impl fmt::Display for Giver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(side) => write!(f, "the Secret of {}", side.secret_field()),
+            Self::Person(_) => f.write_str("the environment"),
+        }
+    }
+}
+
+/// All that a Secret and the process's own environment say about stores, with keys as each store's SDK names them
+/// (`AWS_ACCESS_KEY_ID`, `AZURE_STORAGE_ACCOUNT_NAME`, ...). `Debug` shows their names only.
+#[derive(Clone)]
+pub struct Credentials {
+    giver: Giver,
+    /// Those that had the side's prefix, which is taken off.
+    prefixed: BTreeMap<String, String>,
+    /// Those of the process.
+    process: BTreeMap<String, String>,
+}
+
+/// Keys that cannot work, found without asking the store.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// One half of the key is missing.
+    #[error("{giver} has {present} but no {missing}: add it")]
+    Incomplete {
+        /// Who gave it.
+        giver: Giver,
+        /// The key that is there.
+        present: &'static str,
+        /// The key that is not.
+        missing: &'static str,
+    },
+    /// Without it, the store cannot be found.
+    #[error("{giver} has no {missing}: add it, {why}")]
+    Missing {
+        /// Who should give it.
+        giver: Giver,
+        /// The key that is not there.
+        missing: &'static str,
+        /// What it is for.
+        why: &'static str,
+    },
+    /// The address of the store is no URL.
+    #[error("{giver} has {key} that is not an http:// or https:// URL")]
+    BadEndpoint {
+        /// Who gave it.
+        giver: Giver,
+        /// The key that holds it.
+        key: &'static str,
+    },
+    /// A value that is not what its name says.
+    #[error("{giver} has {key} that {what}")]
+    BadValue {
+        /// Who gave it.
+        giver: Giver,
+        /// The key that holds it.
+        key: &'static str,
+        /// What it is, and what to give instead.
+        what: String,
+    },
+}
+
+impl Credentials {
+    /// Takes one side's keys from environment variables.
+    ///
+    /// When the prefixed variables hold no identity for a kind of store, the process's own (a web identity, for one) count as well,
+    /// below the prefixed ones. With one they do not: half of one identity and half of another is neither.
+    pub fn from_env(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::read(Giver::Secret(side), vars)
+    }
+
+    /// The same from the environment of a command that a person typed: there the store's own variables are the usual ones,
+    /// and prefixed ones are for a data set and an output in different stores.
+    pub fn of_person(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::read(Giver::Person(side), vars)
+    }
+
+    fn read(giver: Giver, vars: impl IntoIterator<Item = (String, String)>) -> Self {
+        let prefix = giver.side().env_prefix();
+        let mut prefixed = BTreeMap::new();
+        let mut process = BTreeMap::new();
+        for (name, value) in vars {
+            // `echo KEY | base64` leaves a line break, which no key of a store has at its end.
+            let value = value.trim().to_owned();
+            if value.is_empty() {
+                continue;
+            }
+            if let Some(name) = name.strip_prefix(prefix) {
+                prefixed.insert(name.to_owned(), value);
+            } else if Kind::ALL.iter().any(|kind| kind.knows(&name)) {
+                process.insert(name, value);
+            }
+        }
+        Self {
+            giver,
+            prefixed,
+            process,
+        }
+    }
+}
+
+fn is_http(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("giver", &self.giver)
+            .field("keys", &self.prefixed.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+use super::*;
+
+fn output(vars: &[(&str, &str)]) -> Credentials {
+    let vars = vars.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+    Credentials::from_env(Side::Output, vars)
+}
+
+fn of_person(vars: &[(&str, &str)]) -> Credentials {
+    let vars = vars.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+    Credentials::of_person(Side::Output, vars)
+}
+
+fn refusal(kind: &'static Kind, vars: &[(&str, &str)]) -> String {
+    match output(vars).keys(kind) {
+        Ok(_) => panic!("{vars:?} are taken"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn hint(kind: &'static Kind, vars: &[(&str, &str)]) -> String {
+    output(vars).keys(kind).unwrap().hint().to_string()
+}
+
+#[test]
+fn a_secret_of_one_side_hides_the_other_and_the_process() {
+    let keys = output(&[
+        ("OUTPUT_AWS_ACCESS_KEY_ID", "id\n"),
+        ("OUTPUT_AWS_SECRET_ACCESS_KEY", "secret"),
+        ("DATASET_AWS_SESSION_TOKEN", "theirs"),
+        ("AWS_SESSION_TOKEN", "ours"),
+    ])
+    .keys(&S3)
+    .unwrap();
+    let values: Vec<_> = keys.iter().collect();
+    assert_eq!(
+        values,
+        [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")]
+    );
+}
+
+#[test]
+fn the_process_identity_serves_what_a_secret_says_of_the_place() {
+    let keys = output(&[
+        ("OUTPUT_AWS_ENDPOINT_URL", "https://s3.example.org"),
+        ("AWS_ENDPOINT_URL", "https://other.example.org"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+        ("AWS_ACCESS_KEY_ID", ""),
+    ])
+    .keys(&S3)
+    .unwrap();
+    assert_eq!(keys.endpoint(), Some("https://s3.example.org"));
+    assert_eq!(keys.iter().count(), 2);
+    assert!(keys.hint().contains("own identity"));
+    let keys = output(&[
+        ("OUTPUT_AZURE_STORAGE_ACCOUNT", "me"),
+        ("AZURE_CLIENT_ID", "id"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/token"),
+    ])
+    .keys(&AZURE)
+    .unwrap();
+    assert_eq!(keys.get("AZURE_STORAGE_ACCOUNT_NAME"), Some("me"));
+    assert_eq!(keys.get("AZURE_FEDERATED_TOKEN_FILE"), Some("/token"));
+}
+
+#[test]
+fn each_store_has_its_own_keys_and_no_others() {
+    let all = output(&[
+        ("OUTPUT_AWS_REGION", "eu-west-1"),
+        ("OUTPUT_GOOGLE_SERVICE_ACCOUNT_KEY", "{}"),
+        ("OUTPUT_AZURE_STORAGE_KEY", "a2V5"),
+        ("OUTPUT_HTTP_BEARER_TOKEN", "token"),
+        ("OUTPUT_HTTP_PROXY", "http://proxy"),
+        ("OUTPUT_HUGGING_FACE_HUB_TOKEN", "hub"),
+        ("HTTP_PROXY", "http://proxy"),
+    ]);
+    for (kind, want) in [
+        (&S3, ("AWS_REGION", "eu-west-1")),
+        (&GOOGLE, ("GOOGLE_SERVICE_ACCOUNT_KEY", "{}")),
+        (&AZURE, ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")),
+        (&WEB, ("HTTP_BEARER_TOKEN", "token")),
+        (&HUB, ("HF_TOKEN", "hub")),
+    ] {
+        let keys = all.keys(kind).unwrap();
+        assert_eq!(keys.iter().collect::<Vec<_>>(), [want]);
+    }
+}
+
+#[test]
+fn the_special_endpoint_wins() {
+    let keys = output(&[
+        ("OUTPUT_AWS_ENDPOINT_URL", "http://a:1"),
+        ("OUTPUT_AWS_ENDPOINT_URL_S3", "http://b:2"),
+    ])
+    .keys(&S3);
+    assert_eq!(keys.unwrap().endpoint(), Some("http://b:2"));
+}
+
+#[test]
+fn half_a_key_and_a_bad_endpoint_are_refused_by_name() {
+    const SECRET: &str = "the Secret of spec.output.credentialsSecretRef has";
+    type Case = (&'static Kind, &'static [(&'static str, &'static str)], &'static str);
+    let cases: [Case; 6] = [
+        (
+            &S3,
+            &[("OUTPUT_AWS_ACCESS_KEY_ID", "id")],
+            "AWS_ACCESS_KEY_ID but no AWS_SECRET_ACCESS_KEY: add it",
+        ),
+        (
+            &S3,
+            &[("OUTPUT_AWS_ENDPOINT_URL", "seaweedfs:8333")],
+            "AWS_ENDPOINT_URL that is not an http:// or https:// URL",
+        ),
+        (
+            &AZURE,
+            &[("OUTPUT_AZURE_CLIENT_SECRET", "x"), ("OUTPUT_AZURE_CLIENT_ID", "id")],
+            "AZURE_CLIENT_SECRET but no AZURE_TENANT_ID: add it",
+        ),
+        (
+            &GOOGLE,
+            &[("OUTPUT_STORAGE_EMULATOR_HOST", "fake:4443")],
+            "STORAGE_EMULATOR_HOST that is not an http:// or https:// URL",
+        ),
+        (
+            &WEB,
+            &[("OUTPUT_HTTP_USERNAME", "me")],
+            "HTTP_USERNAME but no HTTP_PASSWORD: add it",
+        ),
+        (
+            &HUB,
+            &[("OUTPUT_HF_ENDPOINT", "hub")],
+            "HF_ENDPOINT that is not an http:// or https:// URL",
+        ),
+    ];
+    for (kind, vars, want) in cases {
+        assert_eq!(refusal(kind, vars), format!("{SECRET} {want}"));
+    }
+}
+
+#[test]
+fn a_refusal_of_a_store_names_the_keys_that_were_given() {
+    let given = [
+        ("OUTPUT_AWS_ACCESS_KEY_ID", "id"),
+        ("OUTPUT_AWS_SECRET_ACCESS_KEY", "x"),
+        ("OUTPUT_AZURE_STORAGE_KEY", "a2V5"),
+        ("OUTPUT_GOOGLE_APPLICATION_CREDENTIALS_JSON", "{}"),
+        ("OUTPUT_HTTP_BEARER_TOKEN", "token"),
+        ("OUTPUT_HF_TOKEN", "token"),
+    ];
+    for (kind, names) in [
+        (&S3, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (&AZURE, "AZURE_STORAGE_KEY"),
+        (&GOOGLE, "GOOGLE_APPLICATION_CREDENTIALS_JSON"),
+        (&WEB, "HTTP_BEARER_TOKEN"),
+        (&HUB, "HF_TOKEN"),
+    ] {
+        let want = format!("check {names} in the Secret of spec.output.credentialsSecretRef, and ");
+        assert!(hint(kind, &given).starts_with(&want), "{}", hint(kind, &given));
+    }
+    for kind in [&S3, &GOOGLE, &AZURE] {
+        let hint = hint(kind, &[]);
+        assert!(hint.contains("so the feeder's own identity was used"), "{hint}");
+    }
+    assert_eq!(
+        hint(&HUB, &[]),
+        "no HF_TOKEN was given by spec.output.credentialsSecretRef: name a Secret with HF_TOKEN there"
+    );
+}
+
+#[test]
+fn a_person_is_told_which_variable_to_set() {
+    let hint = |vars: &[(&str, &str)]| of_person(vars).keys(&S3).unwrap().hint().to_string();
+    assert!(hint(&[]).starts_with("set AWS_ACCESS_KEY_ID"));
+    let process = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    assert!(hint(&process).starts_with("check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"));
+    let prefixed = [
+        ("OUTPUT_AWS_ACCESS_KEY_ID", "id"),
+        ("OUTPUT_AWS_SECRET_ACCESS_KEY", "secret"),
+    ];
+    assert!(hint(&prefixed).starts_with("check OUTPUT_AWS_ACCESS_KEY_ID"));
+    let half = of_person(&process[..1]).keys(&S3).err().unwrap();
+    assert_eq!(
+        half.to_string(),
+        "the environment has AWS_ACCESS_KEY_ID but no AWS_SECRET_ACCESS_KEY: add it"
+    );
+}
+
+#[test]
+fn debug_shows_no_value() {
+    let credentials = output(&[
+        ("OUTPUT_AWS_ACCESS_KEY_ID", "visible-id"),
+        ("OUTPUT_AWS_SECRET_ACCESS_KEY", "visible-secret"),
+    ]);
+    let debug = format!("{credentials:?}");
+    assert!(debug.contains("AWS_SECRET_ACCESS_KEY"), "{debug}");
+    assert!(!debug.contains("visible"), "{debug}");
+}

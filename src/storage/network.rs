@@ -1,0 +1,107 @@
+//! How stores are talked to: patience, proxies, and what is inside the cluster.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+
+/// Long enough for a store to fail over and to be asked politely after a 503, short enough that a
+/// real outage is told to the job's owner while he watches.
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(30);
+/// With the backoff below, more than fit into [`RETRY_FOR`]: time is the bound that counts.
+pub(super) const RETRIES: usize = 20;
+pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// A request without a byte of answer for this long has failed. It bounds silence, not transfers, so a
+/// slow link may still take hours for a data set.
+const SILENCE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(5);
+/// `NO_PROXY` for everything: names and both kinds of addresses.
+const EVERY_HOST: &str = "*,0.0.0.0/0,::/0";
+
+/// Tries again for [`RETRY_FOR`] what a store answers with a failure that may pass.
+pub(super) fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: FIRST_BACKOFF,
+            max_backoff: LONGEST_BACKOFF,
+            base: 2.0,
+        },
+        max_retries: RETRIES,
+        retry_timeout: RETRY_FOR,
+    }
+}
+
+/// For a store at `endpoint`, or at its cloud.
+pub(super) fn client_options(endpoint: Option<&str>) -> ClientOptions {
+    let mut options = ClientOptions::new()
+        .with_timeout_disabled()
+        .with_read_timeout(SILENCE)
+        .with_connect_timeout(CONNECT);
+    let Some(endpoint) = endpoint else {
+        return options;
+    };
+    options = options.with_allow_http(endpoint.starts_with("http://"));
+    if is_inside_cluster(endpoint) {
+        // The client has no "no proxy" switch, but a proxy that is excluded everywhere keeps it from
+        // taking one from the environment.
+        options = options.with_proxy_url(endpoint).with_proxy_excludes(EVERY_HOST);
+    }
+    options
+}
+
+/// Whether a proxy for the way out of the cluster could not find this address.
+pub(super) fn is_inside_cluster(endpoint: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(endpoint) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(ip)) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_loopback(),
+        Err(_) => {
+            let suffix = host.rsplit_once('.').map(|(_, suffix)| suffix);
+            suffix.is_none_or(|suffix| matches!(suffix, "svc" | "local" | "localhost"))
+        }
+    }
+}
+
+/// A client for the server at `url`, and for those that it sends us on to; from https:// on to https:// only.
+///
+/// # Errors
+///
+/// There is no certificate to trust anybody by.
+pub(super) fn web_client(url: &reqwest::Url) -> reqwest::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .https_only(url.scheme() == "https")
+        .retry(reqwest::retry::never());
+    if is_inside_cluster(url.as_str()) {
+        builder = builder.no_proxy();
+    }
+    builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_and_private_addresses_are_inside_the_cluster() {
+        for inside in [
+            "http://seaweedfs:8333",
+            "http://minio.storage.svc:9000",
+            "https://minio.storage.svc.cluster.local",
+            "http://10.0.0.7:8333",
+            "http://127.0.0.1:8333",
+            "http://[fd00::1]:8333",
+        ] {
+            assert!(is_inside_cluster(inside), "{inside}");
+        }
+        for outside in ["https://s3.eu-west-1.amazonaws.com", "https://192.0.2.1"] {
+            assert!(!is_inside_cluster(outside), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A file of a web server as an object store that holds nothing else, whatever path is asked for.
+//!
+//! `request` asks the server for bytes; where it gives no ranges, `copy` keeps the file on the scratch disk. `object_store`'s own
+//! client for HTTP asks by HEAD, which few servers answer alike, and has nothing for servers without ranges.
+
+mod copy;
+mod request;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    Attributes, CopyOptions, Error, Extensions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tokio::sync::OnceCell;
+
+use copy::Copy;
+use request::{Answer, Part};
+pub(super) use request::{Authorization, Request};
+
+/// One file of a server.
+pub(super) struct WebFile {
+    request: Request,
+    scratch: PathBuf,
+    copy: OnceCell<Copy>,
+}
+
+impl WebFile {
+    /// What `request` asks for; a copy of it may be kept in the directory `scratch`.
+    pub fn new(request: Request, scratch: PathBuf) -> Self {
+        Self {
+            request,
+            scratch,
+            copy: OnceCell::new(),
+        }
+    }
+
+    async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        let part = match self.copy.get() {
+            Some(copy) => of_copy(copy, &options).await?,
+            None => match self.request.send(wanted(&options), options.if_match.as_deref()).await? {
+                Answer::Part(part) => part,
+                Answer::NoRanges => {
+                    let copy = self.copy.get_or_try_init(|| Copy::of(&self.request, &self.scratch));
+                    of_copy(copy.await?, &options).await?
+                }
+            },
+        };
+        check(&options, &part)?;
+        let bytes = if options.head { Bytes::new() } else { part.bytes };
+        Ok(GetResult {
+            meta: ObjectMeta {
+                location: path.clone(),
+                last_modified: part.facts.last_modified.into(),
+                size: part.facts.size,
+                e_tag: part.facts.etag,
+                version: None,
+            },
+            range: part.start..part.start + bytes.len() as u64,
+            payload: GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed()),
+            attributes: Attributes::new(),
+            extensions: Extensions::new(),
+        })
+    }
+}
+
+async fn of_copy(copy: &Copy, options: &GetOptions) -> Result<Part> {
+    let facts = copy.facts().clone();
+    let range = wanted(options);
+    let range = range.start.min(facts.size)..range.end.min(facts.size);
+    Ok(Part {
+        bytes: copy.read(range.clone()).await?,
+        start: range.start,
+        facts,
+    })
+}
+
+/// What is to be asked for. A look at the file is one at its first byte: servers tell its size with that too.
+fn wanted(options: &GetOptions) -> Range<u64> {
+    match &options.range {
+        _ if options.head => 0..1,
+        Some(GetRange::Bounded(range)) => range.clone(),
+        Some(GetRange::Offset(start)) => *start..u64::MAX,
+        // Nobody here asks for the end of a file whose size he does not know.
+        Some(GetRange::Suffix(_)) | None => 0..u64::MAX,
+    }
+}
+
+/// Refuses what is not what was asked for. Many servers take no notice of `If-Match`.
+fn check(options: &GetOptions, part: &Part) -> Result<()> {
+    let expected = options.if_match.as_ref().filter(|_| !options.head);
+    if expected.is_some_and(|expected| part.facts.etag.as_ref() != Some(expected)) {
+        return Err(Error::Precondition {
+            path: String::new(),
+            source: "its entity tag is another one now".into(),
+        });
+    }
+    match &options.range {
+        Some(GetRange::Bounded(range)) if part.start != range.start && !options.head => Err(request::failed(format!(
+            "the server was asked for the bytes from {} on, and gave those from {} on",
+            range.start, part.start
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for WebFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebFile")
+            .field("url", self.request.url())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for WebFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.request.url().fmt(f)
+    }
+}
+
+/// What is only ever read cannot do this.
+fn read_only() -> Error {
+    Error::NotSupported {
+        source: "a file of a web server is only read".into(),
+    }
+}
+
+// Written out as `async_trait` expands them, for want of the macro among our dependencies.
+impl ObjectStore for WebFile {
+    fn get_opts<'a, 'b, 'c>(&'a self, location: &'b Path, options: GetOptions) -> BoxFuture<'c, Result<GetResult>>
+    where
+        'a: 'c,
+        'b: 'c,
+    {
+        Box::pin(self.get(location, options))
+    }
+
+    fn put_opts<'a, 'b, 'c>(&'a self, _: &'b Path, _: PutPayload, _: PutOptions) -> BoxFuture<'c, Result<PutResult>>
+    where
+        'a: 'c,
+        'b: 'c,
+    {
+        Box::pin(async { Err(read_only()) })
+    }
+
+    fn put_multipart_opts<'a, 'b, 'c>(
+        &'a self,
+        _: &'b Path,
+        _: PutMultipartOptions,
+    ) -> BoxFuture<'c, Result<Box<dyn MultipartUpload>>>
+    where
+        'a: 'c,
+        'b: 'c,
+    {
+        Box::pin(async { Err(read_only()) })
+    }
+
+    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        stream::once(async { Err(read_only()) }).boxed()
+    }
+
+    fn list(&self, _: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        stream::once(async { Err(read_only()) }).boxed()
+    }
+
+    fn list_with_delimiter<'a, 'b, 'c>(&'a self, _: Option<&'b Path>) -> BoxFuture<'c, Result<ListResult>>
+    where
+        'a: 'c,
+        'b: 'c,
+    {
+        Box::pin(async { Err(read_only()) })
+    }
+
+    fn copy_opts<'a, 'b, 'c, 'd>(&'a self, _: &'b Path, _: &'c Path, _: CopyOptions) -> BoxFuture<'d, Result<()>>
+    where
+        'a: 'd,
+        'b: 'd,
+        'c: 'd,
+    {
+        Box::pin(async { Err(read_only()) })
+    }
+}

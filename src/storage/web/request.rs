@@ -1,0 +1,271 @@
+//! One file of a web server, asked for in parts.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use object_store::client::{HttpError, HttpErrorKind};
+use object_store::{Error, Result};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_MATCH, LAST_MODIFIED, RANGE};
+use reqwest::{Client, Response, StatusCode, Url};
+
+use crate::storage::is_outage;
+use crate::storage::network::{FIRST_BACKOFF, LONGEST_BACKOFF, RETRIES, RETRY_FOR, web_client};
+
+/// The most of a refusal's text that is repeated, in bytes: it may be a page of HTML.
+const LONGEST_ANSWER: usize = 512;
+
+/// What a server is told of who asks. No other host than that of the URI is told, wherever it sends us on to (reqwest's
+/// `redirect::remove_sensitive_headers`).
+pub enum Authorization {
+    None,
+    Bearer(String),
+    /// A user's name and password.
+    Basic(String, String),
+}
+
+/// How to ask for a file.
+pub struct Request {
+    client: Client,
+    url: Url,
+    authorization: Authorization,
+    /// How long an outage is waited for.
+    patience: ExponentialBuilder,
+}
+
+/// What is known of a file besides its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// In bytes.
+    pub size: u64,
+    pub etag: Option<String>,
+    /// The beginning of 1970 when the server does not say.
+    pub last_modified: SystemTime,
+}
+
+/// Some bytes of a file.
+#[derive(Debug)]
+pub struct Part {
+    pub bytes: Bytes,
+    /// Where they begin.
+    pub start: u64,
+    pub facts: Facts,
+}
+
+/// What a server says to a request for a part.
+#[derive(Debug)]
+pub enum Answer {
+    /// What was asked for, or as much as there is.
+    Part(Part),
+    /// Everything, though a part was asked for.
+    NoRanges,
+}
+
+impl Request {
+    /// Asks for `url`.
+    ///
+    /// # Errors
+    ///
+    /// There is no certificate to trust anybody by.
+    pub fn new(url: Url, authorization: Authorization) -> Result<Self> {
+        let client = web_client(&url).map_err(|error| Error::Generic {
+            store: STORE,
+            source: error.into(),
+        })?;
+        let patience = ExponentialBuilder::default()
+            .with_min_delay(FIRST_BACKOFF)
+            .with_max_delay(LONGEST_BACKOFF)
+            .with_max_times(RETRIES)
+            .with_total_delay(Some(RETRY_FOR))
+            .with_jitter();
+        Ok(Self {
+            client,
+            url,
+            authorization,
+            patience,
+        })
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Asks for a part, or for its beginning if the file ends before.
+    ///
+    /// # Errors
+    ///
+    /// What the server answered, as `object_store` sorts it.
+    pub async fn send(&self, range: Range<u64>, etag: Option<&str>) -> Result<Answer> {
+        let mut headers = HeaderMap::new();
+        insert(
+            &mut headers,
+            RANGE,
+            &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)),
+        )?;
+        if let Some(etag) = etag {
+            insert(&mut headers, IF_MATCH, etag)?;
+        }
+        let once = || self.send_once(&headers);
+        once.retry(self.patience).when(is_outage).await
+    }
+
+    async fn send_once(&self, headers: &HeaderMap) -> Result<Answer> {
+        let response = self.ask(headers.clone()).await?;
+        let range = response.headers().get(CONTENT_RANGE);
+        let range = range.and_then(|range| ContentRange::parse(range.to_str().ok()?));
+        let (start, size) = match (response.status(), range) {
+            (
+                StatusCode::PARTIAL_CONTENT,
+                Some(ContentRange {
+                    start: Some(start),
+                    size,
+                }),
+            ) => (start, size),
+            // Nothing is there to begin with.
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(ContentRange { start: None, size: 0 })) => (0, 0),
+            (StatusCode::PARTIAL_CONTENT, _) => return Err(failed("its Content-Range says no place and size")),
+            (StatusCode::OK, _) => return Ok(Answer::NoRanges),
+            _ => return Err(refusal(response).await),
+        };
+        let facts = facts(response.headers(), size);
+        let bytes = if size == 0 {
+            Bytes::new()
+        } else {
+            response.bytes().await.map_err(broken)?
+        };
+        Ok(Answer::Part(Part { bytes, start, facts }))
+    }
+
+    /// Asks for everything; the body is still to come.
+    ///
+    /// # Errors
+    ///
+    /// What the server answered, as `object_store` sorts it.
+    pub async fn whole(&self) -> Result<Response> {
+        let once = async || {
+            let response = self.ask(HeaderMap::new()).await?;
+            match response.status() {
+                StatusCode::OK => Ok(response),
+                _ => Err(refusal(response).await),
+            }
+        };
+        once.retry(self.patience).when(is_outage).await
+    }
+
+    async fn ask(&self, headers: HeaderMap) -> Result<Response> {
+        let request = self.client.get(self.url.clone()).headers(headers);
+        let request = match &self.authorization {
+            Authorization::None => request,
+            Authorization::Bearer(token) => request.bearer_auth(token),
+            Authorization::Basic(user, password) => request.basic_auth(user, Some(password)),
+        };
+        request.send().await.map_err(broken)
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<()> {
+    let value = value
+        .parse()
+        .map_err(|_| failed(format!("`{value}` cannot be a {name}")))?;
+    headers.insert(name, value);
+    Ok(())
+}
+
+/// What the headers of an answer say of a file of `size` bytes.
+pub fn facts(headers: &HeaderMap, size: u64) -> Facts {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let modified = text(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
+    Facts {
+        size,
+        etag: text(ETAG).map(str::to_owned),
+        last_modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
+    }
+}
+
+/// `bytes 0-0/10`, or `bytes */10` (RFC 9110, section 14.4).
+#[derive(Debug, PartialEq, Eq)]
+struct ContentRange {
+    start: Option<u64>,
+    size: u64,
+}
+
+impl ContentRange {
+    fn parse(text: &str) -> Option<Self> {
+        let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let start = match range.split_once('-') {
+            Some((start, _)) => Some(start.parse().ok()?),
+            None => None,
+        };
+        let size = size.parse().ok()?;
+        Some(Self { start, size })
+    }
+}
+
+const STORE: &str = "HTTP";
+
+/// A failure of a server that may pass.
+pub fn failed(what: impl Into<String>) -> Error {
+    let what: Box<dyn std::error::Error + Send + Sync> = what.into().into();
+    Error::Generic {
+        store: STORE,
+        source: what,
+    }
+}
+
+/// No answer, or not all of one. The text is without the address, which a server that sent us on may have signed.
+pub fn broken(error: reqwest::Error) -> Error {
+    if error.is_builder() {
+        return Error::Unauthenticated {
+            path: String::new(),
+            source: "they have a character that no header takes".into(),
+        };
+    }
+    let kind = if error.is_timeout() {
+        HttpErrorKind::Timeout
+    } else if error.is_connect() {
+        HttpErrorKind::Connect
+    } else {
+        HttpErrorKind::Interrupted
+    };
+    Error::Generic {
+        store: STORE,
+        source: HttpError::new(kind, error.without_url()).into(),
+    }
+}
+
+/// Sorts an answer that is none of those that were hoped for, as `object_store` does for clouds.
+async fn refusal(response: Response) -> Error {
+    let status = response.status();
+    let body = response.text().await.unwrap_or_default();
+    let body = &body[..body.floor_char_boundary(LONGEST_ANSWER)];
+    // The words of `object_store`'s own clients, which `is_outage` and `is_refused` read.
+    let source = format!("the server answered with status code: {status}: {body}").into();
+    let path = String::new();
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Error::NotFound { path, source },
+        StatusCode::UNAUTHORIZED => Error::Unauthenticated { path, source },
+        StatusCode::FORBIDDEN => Error::PermissionDenied { path, source },
+        StatusCode::PRECONDITION_FAILED => Error::Precondition { path, source },
+        _ => Error::Generic { store: STORE, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_says_where_bytes_begin_and_how_many_there_are() {
+        let range = |start, size| Some(ContentRange { start, size });
+        for (text, want) in [
+            ("bytes 0-0/10", range(Some(0), 10)),
+            ("bytes */0", range(None, 0)),
+            ("bytes 0-0/*", None),
+            ("rows 0-0/10", None),
+            ("bytes x-0/10", None),
+        ] {
+            assert_eq!(ContentRange::parse(text), want, "{text}");
+        }
+    }
+}
