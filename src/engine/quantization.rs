@@ -63,10 +63,9 @@ pub enum QuantizationError {
 
 /// The other engines that take a word.
 fn takers(value: &str) -> String {
-    let takes = |engine: &Engine| words(*engine).any(|word| word == value);
     let takers: Vec<_> = Engine::ALL
         .iter()
-        .filter(|engine| takes(engine))
+        .filter(|engine| words(**engine).any(|word| word == value))
         .map(ToString::to_string)
         .collect();
     if takers.is_empty() {

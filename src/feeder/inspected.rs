@@ -34,7 +34,10 @@ pub fn refused_status(refusal: &Refusal) -> DatasetStatus {
     });
     let unknown_models = refusal.unknown_models.iter().map(|model| InvalidRow {
         line: number(model.first_line.0),
-        reason: format!("nothing serves the model `{}`; rows with it: {}", model.name, model.rows),
+        reason: format!(
+            "nothing serves the model `{}`; rows with it: {}",
+            model.name, model.rows
+        ),
     });
     // Names that nothing serves first: no job goes on without those rows.
     let invalid_rows = unknown_models.take(5).chain(invalid_rows).take(10).collect();
