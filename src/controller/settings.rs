@@ -46,7 +46,8 @@ impl Settings {
     #[must_use]
     pub fn engine_image(&self, engine: Engine) -> Option<String> {
         let built_in = || engine.default_image().map(|image| image.to_string());
-        self.engine(engine).image.or_else(built_in)
+        let given = self.engines.get(&engine).and_then(|settings| settings.image.clone());
+        given.or_else(built_in)
     }
 }
 

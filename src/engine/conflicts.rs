@@ -244,7 +244,7 @@ fn is_spelling(reader: Reader, written: &str, name: &str) -> bool {
 }
 
 /// An argument without a value after `=`.
-fn option_name(written: &str) -> &str {
+pub(super) fn option_name(written: &str) -> &str {
     written.split_once('=').map_or(written, |(name, _)| name)
 }
 

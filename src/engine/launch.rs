@@ -94,6 +94,30 @@ pub struct WritablePath {
     pub purpose: Purpose,
 }
 
+impl WritablePath {
+    /// Where every program puts its temporary files.
+    pub(super) const TEMPORARY: Self = Self {
+        path: "/tmp",
+        purpose: Purpose::Temporary,
+    };
+
+    /// Where an engine keeps what it has downloaded and compiled.
+    pub(super) fn weights_cache(path: &'static str) -> Self {
+        Self {
+            path,
+            purpose: Purpose::WeightsCache,
+        }
+    }
+
+    /// Where Linux programs share memory.
+    pub(super) fn shared_memory(size_mebibytes: u32) -> Self {
+        Self {
+            path: "/dev/shm",
+            purpose: Purpose::SharedMemory { size_mebibytes },
+        }
+    }
+}
+
 /// What a writable directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Purpose {

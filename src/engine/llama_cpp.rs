@@ -1,6 +1,6 @@
 //! llama.cpp's `llama-server`: how it is started. Facts: llama.cpp 0.7.0 (build 11669), `llama-server --help` and runs of it.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, User, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::{Location, quantization};
 
@@ -29,16 +29,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         // 503 while the model is loaded, then 200 (llama-server run).
         readiness: Readiness::Path("/health"),
         metrics_path: Some(METRICS_PATH),
-        writable_paths: vec![
-            WritablePath {
-                path: CACHE,
-                purpose: Purpose::WeightsCache,
-            },
-            WritablePath {
-                path: "/tmp",
-                purpose: Purpose::Temporary,
-            },
-        ],
+        writable_paths: vec![WritablePath::weights_cache(CACHE), WritablePath::TEMPORARY],
         run_as: Some(USER),
         // It leaves at once, with code 0 (llama-server run).
         shutdown_seconds: 30,

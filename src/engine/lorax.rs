@@ -1,7 +1,8 @@
 //! LoRAX: how it is started. Facts: predibase/lorax at a7394ba (2026-05-28), files as named; those that a launch uses are the same in
 //! its last release, v0.12.1.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, WritablePath};
+use super::conflicts::option_name;
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::quantization;
 
@@ -30,20 +31,9 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         readiness: Readiness::Path("/health"),
         metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
-            WritablePath {
-                path: CACHE,
-                purpose: Purpose::WeightsCache,
-            },
-            WritablePath {
-                path: "/dev/shm",
-                purpose: Purpose::SharedMemory {
-                    size_mebibytes: SHARED_MEMORY_MEBIBYTES,
-                },
-            },
-            WritablePath {
-                path: "/tmp",
-                purpose: Purpose::Temporary,
-            },
+            WritablePath::weights_cache(CACHE),
+            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES),
+            WritablePath::TEMPORARY,
         ],
         // The image names no user, and its server writes below root's home (`Dockerfile`).
         run_as: None,
@@ -85,8 +75,4 @@ fn num_shard(input: &LaunchInput<'_>) -> Vec<String> {
         return Vec::new();
     }
     vec!["--num-shard".to_owned(), input.devices.to_string()]
-}
-
-fn option_name(arg: &str) -> &str {
-    arg.split_once('=').map_or(arg, |(name, _)| name)
 }

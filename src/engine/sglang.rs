@@ -1,6 +1,6 @@
 //! SGLang: how it is started. Facts: sglang 0.5.23, files below `sglang/srt` as named, and its documentation for the image.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::quantization;
 
@@ -34,20 +34,9 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         readiness: Readiness::Path("/health"),
         metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
-            WritablePath {
-                path: CACHE,
-                purpose: Purpose::WeightsCache,
-            },
-            WritablePath {
-                path: "/dev/shm",
-                purpose: Purpose::SharedMemory {
-                    size_mebibytes: SHARED_MEMORY_MEBIBYTES,
-                },
-            },
-            WritablePath {
-                path: "/tmp",
-                purpose: Purpose::Temporary,
-            },
+            WritablePath::weights_cache(CACHE),
+            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES),
+            WritablePath::TEMPORARY,
         ],
         // The image names no user, and its server writes below root's home.
         run_as: None,

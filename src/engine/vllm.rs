@@ -1,6 +1,6 @@
 //! vLLM: how it is started. Facts: vLLM 0.32.0, and its documentation for the image.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Purpose, Readiness, User, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::quantization;
 
@@ -34,20 +34,9 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         readiness: Readiness::Path("/health"),
         metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
-            WritablePath {
-                path: CACHE,
-                purpose: Purpose::WeightsCache,
-            },
-            WritablePath {
-                path: "/dev/shm",
-                purpose: Purpose::SharedMemory {
-                    size_mebibytes: SHARED_MEMORY_MEBIBYTES,
-                },
-            },
-            WritablePath {
-                path: "/tmp",
-                purpose: Purpose::Temporary,
-            },
+            WritablePath::weights_cache(CACHE),
+            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES),
+            WritablePath::TEMPORARY,
         ],
         run_as: Some(USER),
         // On SIGTERM it aborts what is in flight at once (`--shutdown-timeout` is 0 by default, `vllm/config/vllm.py`), and that is

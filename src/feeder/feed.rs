@@ -91,8 +91,6 @@ pub struct Plan {
     pub stopping: watch::Receiver<Option<Stopping>>,
     /// Beyond what a row, or the job, has failed.
     pub limits: Limits,
-    /// The name that rows are sent with.
-    pub model: Arc<str>,
     /// Is told which replicas hang.
     pub reporter: Reporter,
 }
@@ -116,7 +114,6 @@ impl Feed {
             ledger,
             stopping,
             limits,
-            model,
             reporter,
         } = plan;
         replicas.mark_changed();
@@ -127,6 +124,7 @@ impl Feed {
             .build()?;
         Ok(Self {
             memory: requests.memory.clone(),
+            model: Arc::clone(&requests.model),
             work: Arc::new(Work::new(requests, Arc::clone(&ledger), limits)),
             ledger,
             rows,
@@ -134,7 +132,6 @@ impl Feed {
             replicas,
             stopping,
             probes: JoinSet::new(),
-            model,
             reporter,
             client,
         })

@@ -124,7 +124,7 @@ impl Feeding<'_> {
             requests: Requests {
                 lines: self.lines.clone(),
                 engine: job.engine,
-                model: job.served_model_name.clone(),
+                model: job.served_model_name.as_str().into(),
                 attempt: self.attempt,
                 attempt_timeout: job.row_policy.attempt_timeout(),
                 memory: self.memory.clone(),
@@ -134,7 +134,6 @@ impl Feeding<'_> {
             ledger: Arc::clone(&self.ledger),
             stopping: self.feeder.stopping.clone(),
             limits,
-            model: job.served_model_name.as_str().into(),
             reporter: self.feeder.patience.reporter.clone(),
         }
     }

@@ -306,14 +306,14 @@ impl Reply {
 
     /// The reply as `OpenAI`'s servers would have put it, where the engine is known to put it otherwise.
     #[must_use]
-    pub fn in_openai_form(self, engine: Engine, told: &Told<'_>) -> Self {
-        let Self::Answered(mut answered) = self else {
-            return self;
-        };
-        if engine == Engine::LoRAX {
-            answered.body = ResponseBody::new(in_openai_form(answered.body.into_bytes(), told));
+    pub fn in_openai_form<'a>(self, engine: Engine, told: impl FnOnce() -> Told<'a>) -> Self {
+        match self {
+            Self::Answered(mut answered) if engine == Engine::LoRAX => {
+                answered.body = ResponseBody::new(in_openai_form(answered.body.into_bytes(), &told()));
+                Self::Answered(answered)
+            }
+            reply => reply,
         }
-        Self::Answered(answered)
     }
 
     /// What the reply means for the row.

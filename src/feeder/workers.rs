@@ -50,7 +50,7 @@ pub struct Requests {
     /// Judges it.
     pub engine: Engine,
     /// The `model` that it is sent with.
-    pub model: String,
+    pub model: Arc<str>,
     /// Which start of the feeder this is.
     pub attempt: u32,
     /// How long an answer may take.
@@ -180,13 +180,12 @@ impl Work {
                 request_id: &request_id,
             };
             let sent = connection.send(outgoing, self.requests.attempt_timeout, &self.requests.memory);
-            let told = Told {
+            let reply = sent.await.in_openai_form(self.requests.engine, || Told {
                 endpoint: assignment.row.endpoint,
                 id: &request_id,
                 model: &self.requests.model,
                 created: Timestamp::now().as_second(),
-            };
-            let reply = sent.await.in_openai_form(self.requests.engine, &told);
+            });
             let next = match self.settle(assignment, &request_id, reply) {
                 Next::Row(next) => Some(next),
                 Next::Wait(next) => wait(next).await,
