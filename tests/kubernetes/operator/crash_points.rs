@@ -22,14 +22,17 @@ use super::{RELEASE, SYSTEM, scale};
 use crate::job::Job;
 use crate::rows::twenty_and_one_held;
 use crate::tenant::Tenant;
+use crate::until::until;
 
 const SEEDS: u64 = 1;
+/// A controller's grace period, and as long again.
+const ENDED_WITHIN: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_controller_that_dies_before_and_after_each_of_its_writes_changes_no_end() {
     let tenant = Tenant::start("crash-points").await;
     let settings = settings(&tenant.client).await;
-    let _no_other = NoOperator::start().await;
+    let _no_other = NoOperator::start(&tenant.client).await;
     let fate = Arc::new(Fate::at_each_write());
     Box::pin(one_life("crash-each", &fate, settings)).await;
     let deaths = fate.deaths();
@@ -60,7 +63,7 @@ async fn a_controller_that_dies_at_any_of_its_writes_changes_no_end() {
     let first = number("CONTROLLER_CRASH_FIRST_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let tenant = Tenant::start("crash-seeds").await;
     let settings = settings(&tenant.client).await;
-    let _no_other = NoOperator::start().await;
+    let _no_other = NoOperator::start(&tenant.client).await;
     let mut deaths = BTreeMap::new();
     for seed in first..first + seeds {
         eprintln!("seed {seed}: CONTROLLER_CRASH_FIRST_SEED={seed} CONTROLLER_CRASH_SEEDS=1");
@@ -127,9 +130,15 @@ async fn settings(client: &Client) -> Settings {
 struct NoOperator;
 
 impl NoOperator {
-    async fn start() -> Self {
+    /// Waits until none is left: one that is ending still does what is in its hands.
+    async fn start(client: &Client) -> Self {
         scale(0).await;
-        Self
+        let guard = Self;
+        until("no controller is left", ENDED_WITHIN, async || {
+            super::pods(client).await?.is_empty().then_some(())
+        })
+        .await;
+        guard
     }
 }
 

@@ -40,12 +40,16 @@ const SERVERS_DELETED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The controllers' pods that are ready, and are to stay.
 async fn ready_pods(client: &Client) -> Vec<Pod> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    let labels = format!("app.kubernetes.io/instance={RELEASE}");
-    let listed = pods.list(&ListParams::default().labels(&labels)).await;
-    let mut pods = listed.map_or_else(|_| Vec::new(), |listed| listed.items);
+    let mut pods = pods(client).await.unwrap_or_default();
     pods.retain(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none());
     pods
+}
+
+/// The controllers' pods. None while the API server does not answer.
+async fn pods(client: &Client) -> Option<Vec<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    let labels = format!("app.kubernetes.io/instance={RELEASE}");
+    Some(pods.list(&ListParams::default().labels(&labels)).await.ok()?.items)
 }
 
 /// Has so many controllers run.
