@@ -183,12 +183,7 @@ fn has_every_field(read: &serde_json::Value, written: &serde_json::Value) -> boo
 
 #[test]
 fn every_published_job_is_accepted() {
-    let settings = Settings {
-        feeder_image: "batch-inference-operator:1".into(),
-        feeder_lost_timeout: std::time::Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: [].into(),
-    };
+    let settings = Settings::new("batch-inference-operator:1");
     for (file, written) in published_jobs() {
         let job: BatchInferenceJob = serde_json::from_value(written.clone()).expect(&file);
         let read = serde_json::to_value(&job).expect("serialises");

@@ -219,6 +219,7 @@ fn finished(rows: u64) -> Finished {
             sha256: work.dataset_sha256,
         },
         invalid_rows: RowSet::default(),
+        prices: None,
         started_at: text("2026-11-24T08:00:00Z"),
         finished_at: text("2026-11-24T08:05:00Z"),
         operator_version: text("0.1.0"),

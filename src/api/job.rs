@@ -70,6 +70,12 @@ use super::status::BatchInferenceJobStatus;
         json_path = ".status.usage.totalTokens",
         description = "Tokens of prompts and answers"
     ),
+    printcolumn(
+        name = "Cost",
+        type_ = "string",
+        json_path = ".status.cost.tokenCost",
+        description = "What those tokens cost"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Rows/s",
@@ -90,6 +96,13 @@ use super::status::BatchInferenceJobStatus;
         json_path = ".status.servers.ready",
         priority = 1,
         description = "Servers that are ready"
+    ),
+    printcolumn(
+        name = "GPU cost",
+        type_ = "string",
+        json_path = ".status.cost.gpuCost",
+        priority = 1,
+        description = "What the servers' devices cost, where they have a price"
     ),
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.server.baseModel", priority = 1),
     printcolumn(name = "Engine", type_ = "string", json_path = ".spec.server.engine", priority = 1)

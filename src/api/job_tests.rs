@@ -127,6 +127,8 @@ fn the_spec_is_immutable_field_by_field() {
             serde_json::json!({"name": "a"}),
             serde_json::json!({"name": "b"}),
         ),
+        ("budget", "maxTokenCost", serde_json::json!("1"), serde_json::json!("2")),
+        ("budget", "maxGPUCost", serde_json::json!("1"), serde_json::json!("2")),
         (
             "feeder",
             "serviceAccountName",

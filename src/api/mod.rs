@@ -6,6 +6,7 @@
 //! every wait and every end; [`phase`] sums them up; [`names`] names child objects; [`crd`] makes the
 //! manifest that is committed under `crds/`.
 
+pub mod amount;
 pub mod budget;
 pub mod condition;
 pub mod crd;
@@ -15,6 +16,7 @@ pub mod job;
 pub mod names;
 pub mod output;
 pub mod phase;
+pub mod prices;
 pub mod reason;
 pub mod reference;
 pub mod resources;

@@ -1,4 +1,4 @@
-//! `spec.shutdown`, and what comes of it and of a deadline: `status.stopping`.
+//! `spec.shutdown`, and what comes of it, of a deadline and of a budget: `status.stopping`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
@@ -22,6 +22,8 @@ pub enum StoppingReason {
     Cancelled,
     /// `spec.activeDeadlineSeconds` are over.
     DeadlineExceeded,
+    /// The servers' devices cost more than `spec.budget.maxGPUCost`.
+    BudgetExceeded,
 }
 
 impl StoppingReason {
@@ -31,6 +33,7 @@ impl StoppingReason {
         match self {
             Self::Cancelled => Reason::Cancelled,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
+            Self::BudgetExceeded => Reason::BudgetExceeded,
         }
     }
 }

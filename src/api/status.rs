@@ -10,8 +10,10 @@ use kube::{KubeSchema, Resource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::amount::Amount;
 use super::job::BatchInferenceJob;
 use super::phase::Phase;
+use super::prices::Prices;
 use super::resources::Resources;
 use super::server::Engine;
 use super::shutdown::Stopping;
@@ -77,6 +79,10 @@ pub struct ControllerStatus {
     /// The model servers of this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub servers: Option<ServersStatus>,
+
+    /// What the job has cost, at the prices of `resolved`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
 }
 
 /// What the spec's defaults came to.
@@ -95,6 +101,9 @@ pub struct Resolved {
     pub args: Vec<String>,
     /// Requests and limits of one server.
     pub resources: Resources,
+    /// What tokens and devices cost. Not set for a job that a version of the operator took up which knew no prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
 }
 
 /// The model servers of this moment.
@@ -119,6 +128,21 @@ pub struct ServersStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub held: Vec<HeldDevices>,
+}
+
+/// What a job has cost, as of `countedAt`; exact once the job has ended and its GPUs are released.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CostStatus {
+    /// What the tokens of `usage` cost.
+    pub token_cost: Amount,
+    /// What the devices of `servers.deviceSeconds` cost, where devices have a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_cost: Option<Amount>,
+    /// The currency of both.
+    pub currency: String,
+    /// When it was last counted.
+    pub counted_at: Time,
 }
 
 /// A pod and the devices that it holds.

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 
 use crate::api::Engine;
+use crate::api::amount::Amount;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
 use crate::controller::settings::EngineSettings;
 
@@ -62,6 +63,16 @@ pub struct ControllerArguments {
     /// Who may talk to the servers besides their own feeder, as a JSON list of `NetworkPolicy` ingress rules.
     #[arg(long, default_value = "[]", value_name = "JSON", value_parser = ingress_rules)]
     pub network_policy_extra_ingress: IngressRules,
+    /// The currency of prices, in three capital letters (ISO 4217).
+    #[arg(long, default_value = "USD", value_name = "CODE", value_parser = currency)]
+    pub currency: String,
+    /// What a million tokens cost, those of prompts and those of answers alike.
+    #[arg(long, default_value = "0.50", value_name = "AMOUNT")]
+    pub price_per_million_tokens: Amount,
+    /// What an hour of a device costs, such as `nvidia.com/gpu=2.50`. May be given more than once. Devices without a price are not
+    /// counted in costs.
+    #[arg(long = "price-per-gpu-hour", value_name = "RESOURCE=AMOUNT", value_parser = device_price)]
+    pub prices_per_gpu_hour: Vec<(String, Amount)>,
     /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
@@ -116,6 +127,22 @@ fn engines(text: &str) -> Result<Engines, String> {
     Ok(Engines(engines))
 }
 
+fn currency(text: &str) -> Result<String, String> {
+    if text.len() != 3 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err("write it in three capital letters (ISO 4217), such as USD".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn device_price(text: &str) -> Result<(String, Amount), String> {
+    let (resource, price) = text
+        .split_once('=')
+        .filter(|(resource, _)| resource.contains('/'))
+        .ok_or("write it as RESOURCE=AMOUNT, such as nvidia.com/gpu=2.50")?;
+    let price = price.parse::<Amount>().map_err(|error| error.to_string())?;
+    Ok((resource.to_owned(), price))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +173,58 @@ mod tests {
             "[]",
         ] {
             assert!(engines(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn prices_are_read_or_refused() {
+        let arguments = |more: &[&str]| {
+            let given = ["batch-inference-operator", "controller", "--feeder-image=i"]
+                .iter()
+                .chain(more);
+            match Arguments::try_parse_from(given) {
+                Ok(Arguments {
+                    command: Command::Controller(arguments),
+                }) => Ok(arguments),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let defaults = arguments(&[]).expect("arguments");
+        assert_eq!(
+            (
+                defaults.currency.as_str(),
+                defaults.price_per_million_tokens.to_string()
+            ),
+            ("USD", "0.50".into())
+        );
+        assert_eq!(defaults.prices_per_gpu_hour, []);
+        let given = [
+            "--currency=EUR",
+            "--price-per-million-tokens=0",
+            "--price-per-gpu-hour=nvidia.com/gpu=2.5",
+            "--price-per-gpu-hour=amd.com/gpu=1",
+        ];
+        let given = arguments(&given).expect("arguments");
+        let prices: Vec<_> = given
+            .prices_per_gpu_hour
+            .iter()
+            .map(|(name, price)| format!("{name} {price}"))
+            .collect();
+        assert_eq!(
+            (given.currency.as_str(), given.price_per_million_tokens.to_string()),
+            ("EUR", "0.00".into())
+        );
+        assert_eq!(prices, ["nvidia.com/gpu 2.50", "amd.com/gpu 1.00"]);
+        for (wrong, says) in [
+            ("--currency=dollars", "three capital letters"),
+            ("--price-per-million-tokens=5e-1", "`5e-1` is no amount of money"),
+            ("--price-per-gpu-hour=2.50", "such as nvidia.com/gpu=2.50"),
+            ("--price-per-gpu-hour=gpu=2.50", "such as nvidia.com/gpu=2.50"),
+            ("--price-per-gpu-hour=nvidia.com/gpu=", "`` is no amount of money"),
+        ] {
+            let error = arguments(&[wrong]).expect_err(wrong);
+            assert!(error.contains(says), "{error}");
         }
     }
 }

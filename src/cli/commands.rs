@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
 use super::verify::{not_started, verify};
 use crate::api::crd;
+use crate::api::prices::Prices;
 use crate::controller::run::run;
 use crate::controller::settings::Settings;
 use crate::feeder;
@@ -71,6 +72,11 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
         feeder_lost_timeout: Duration::from_secs(arguments.feeder_lost_timeout_seconds.into()),
         extra_ingress: arguments.network_policy_extra_ingress.0,
         engines: arguments.engines.0,
+        prices: Prices {
+            currency: arguments.currency,
+            per_million_tokens: arguments.price_per_million_tokens,
+            per_gpu_hour: arguments.prices_per_gpu_hour.into_iter().collect(),
+        },
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)

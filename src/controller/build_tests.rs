@@ -19,12 +19,7 @@ fn job(spec: serde_json::Value) -> BatchInferenceJob {
 }
 
 fn settings(version: &str) -> Settings {
-    Settings {
-        feeder_image: format!("batch-inference-operator:{version}"),
-        feeder_lost_timeout: std::time::Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: [].into(),
-    }
+    Settings::new(format!("batch-inference-operator:{version}"))
 }
 
 fn built(job: &BatchInferenceJob, settings: &Settings, observed: &Observed) -> Children {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+use super::cost::GpuBudget;
 use super::dereference::Observed;
 use super::lost::lost_since;
 use super::pod_state::{has_run, is_ending, is_ready};
@@ -81,9 +82,10 @@ pub fn decide(
         &observed.server_pods,
         now,
     );
+    let gpu_budget = GpuBudget::of(job, &servers_status, now);
     let told = view.written_end().or_else(|| view.reported_end());
     let stopping = match &told {
-        None => view.stopping(),
+        None => view.stopping(gpu_budget.as_ref()),
         Some(_) => job
             .status
             .as_ref()
@@ -104,8 +106,14 @@ pub fn decide(
         stopping,
     };
     let deadline = view.deadline(&plan, &starting, lost_at).filter(|_| end.is_none());
-    let words = [view.next_loss(), view.next_word_of_feeder(feeder_gone_since)];
-    let deadline = deadline.into_iter().chain(words.into_iter().flatten()).min();
+    let lasts_until = gpu_budget.as_ref().and_then(GpuBudget::lasts_until);
+    let dues = [
+        deadline,
+        lasts_until.filter(|_| end.is_none() && plan.stopping.is_none()),
+        view.next_loss(),
+        view.next_word_of_feeder(feeder_gone_since),
+    ];
+    let deadline = dues.into_iter().flatten().min();
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
     let looks = [
         waits_for_config_map.then_some(LOOK_AGAIN),

@@ -39,12 +39,7 @@ fn ended(reason: &str) -> serde_json::Value {
 }
 
 fn settings() -> Settings {
-    Settings {
-        feeder_image: "operator:1".into(),
-        feeder_lost_timeout: std::time::Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: [].into(),
-    }
+    Settings::new("operator:1")
 }
 
 /// The decision, and the conditions that it leads to.

@@ -4,7 +4,7 @@
 //! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec, [`decide`] decides
 //! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of
 //! that ends a job, `lost` and `evicted` which pods
-//! do not count) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
+//! do not count, `cost` what was used up) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
 //! need no look, `server_pods` changes single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API
 //! server, [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job.
 //! Several of them share `pod_state`, what a pod's status says, `server_container`, what a person's template says of the server, and
@@ -19,6 +19,7 @@ mod busy;
 pub mod cache;
 pub mod children;
 mod conditions;
+mod cost;
 pub mod decide;
 pub mod dereference;
 pub mod events;

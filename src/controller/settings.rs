@@ -8,7 +8,11 @@ use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 use serde::Deserialize;
 
 use crate::api::Engine;
+use crate::api::prices::Prices;
 use crate::api::reference::LocalReference;
+
+/// Unless it is said, a feeder that is gone for so long gives its servers back.
+pub const FEEDER_LOST_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// The operator's settings, from its command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,8 @@ pub struct Settings {
     pub extra_ingress: Vec<NetworkPolicyIngressRule>,
     /// What servers of an engine have that their jobs need not say.
     pub engines: BTreeMap<Engine, EngineSettings>,
+    /// What tokens and devices cost.
+    pub prices: Prices,
 }
 
 /// What servers of one engine have that their jobs need not say: the chart's value `engines.NAME`.
@@ -36,6 +42,18 @@ pub struct EngineSettings {
 }
 
 impl Settings {
+    /// Those of a command line that names no more than the feeder's image.
+    #[must_use]
+    pub fn new(feeder_image: impl Into<String>) -> Self {
+        Self {
+            feeder_image: feeder_image.into(),
+            feeder_lost_timeout: FEEDER_LOST_TIMEOUT,
+            extra_ingress: Vec::new(),
+            engines: BTreeMap::new(),
+            prices: Prices::default(),
+        }
+    }
+
     /// What is decided of an engine.
     #[must_use]
     pub fn engine(&self, engine: Engine) -> EngineSettings {

@@ -7,6 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::cost::GpuBudget;
 use super::decide::View;
 use crate::api::condition::ConditionType;
 use crate::api::reason::Reason;
@@ -24,7 +25,7 @@ impl View<'_> {
     }
 
     /// The decision that the job ends before its last row: the one that stands, or a new one.
-    pub(super) fn stopping(&self) -> Option<Stopping> {
+    pub(super) fn stopping(&self, gpu_budget: Option<&GpuBudget>) -> Option<Stopping> {
         let status = self.job.status.as_ref();
         if let Some(stopping) = status.and_then(|status| status.controller.stopping.clone()) {
             let mode = match self.job.spec.shutdown {
@@ -46,10 +47,13 @@ impl View<'_> {
             let message = format!("spec.shutdown is {mode:?}");
             return Some(decided(StoppingReason::Cancelled, mode, message));
         }
-        self.active_deadline().filter(|deadline| self.now >= *deadline)?;
-        let seconds = self.job.spec.active_deadline_seconds.unwrap_or_default();
-        let message = format!("the job was active for the {seconds} s of spec.activeDeadlineSeconds");
-        Some(decided(StoppingReason::DeadlineExceeded, Shutdown::Terminate, message))
+        if self.active_deadline().is_some_and(|deadline| self.now >= deadline) {
+            let seconds = self.job.spec.active_deadline_seconds.unwrap_or_default();
+            let message = format!("the job was active for the {seconds} s of spec.activeDeadlineSeconds");
+            return Some(decided(StoppingReason::DeadlineExceeded, Shutdown::Terminate, message));
+        }
+        let message = gpu_budget?.exceeded()?;
+        Some(decided(StoppingReason::BudgetExceeded, Shutdown::Terminate, message))
     }
 
     /// When the job has been active for as long as it may be: the clock starts anew when it is resumed, as that of a batch/v1 Job does

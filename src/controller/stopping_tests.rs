@@ -101,12 +101,7 @@ impl Known {
 
     fn decide_at(&self, now: Timestamp) -> (Decision, ControllerStatus) {
         let job = self.job();
-        let settings = Settings {
-            feeder_image: "operator:1".into(),
-            feeder_lost_timeout: std::time::Duration::from_mins(15),
-            extra_ingress: Vec::new(),
-            engines: [].into(),
-        };
+        let settings = Settings::new("operator:1");
         let validated = validate(&job, &settings);
         let decision = decide(&job, validated.as_ref(), &self.observed, &settings, now);
         let status = next_status(&job, validated.as_ref().ok(), &decision, None, now);
@@ -334,4 +329,91 @@ fn the_first_decision_stays() {
         (stopping.reason, stopping.mode),
         (StoppingReason::Cancelled, Shutdown::Stop)
     );
+}
+
+/// A job that may spend 1.00 on its four GPUs, which cost 0.004 a second, and that holds them since so many seconds.
+fn holding_gpus(state: &str, since: i64) -> Known {
+    let spec = json!({"budget": {"maxGPUCost": "1"}});
+    let mut known = Known::new(&spec, state, true).with_children().with_feeder_pod();
+    known.status["resolved"] = json!({
+        "engine": "VLLM", "image": "vllm", "model": "m", "servedModelName": "m", "args": [], "resources": {},
+        "prices": {"currency": "EUR", "perMillionTokens": "2", "perGpuHour": {"nvidia.com/gpu": "3.60"}},
+    });
+    let pod = json!({
+        "metadata": {"name": "s", "uid": "s"},
+        "spec": {"containers": [{"name": "server", "resources": {"limits": {"nvidia.com/gpu": "4"}}}]},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(since)}]},
+    });
+    known.observed.server_pods = vec![serde_json::from_value(pod).expect("a pod")];
+    known
+}
+
+#[test]
+fn gpus_that_cost_more_than_they_may_are_given_back_and_the_feeder_writes_what_is_there() {
+    let look_again = |since| {
+        let (decision, _) = holding_gpus("Feeding", since).decide();
+        assert_eq!((decision.stopping, decision.servers), (None, Some(2)));
+        decision.look_again.map(|until| until.as_secs())
+    };
+    assert_eq!((look_again(100), look_again(250)), (Some(151), Some(1)));
+
+    let (decision, status) = holding_gpus("Feeding", 251).decide();
+    let stopping = decision.stopping.expect("a decision");
+    assert_eq!(
+        (stopping.reason, stopping.mode),
+        (StoppingReason::BudgetExceeded, Shutdown::Terminate)
+    );
+    assert_eq!(
+        stopping.message,
+        "spec.budget.maxGPUCost is 1.00 EUR, and the servers' devices cost 1.004 EUR"
+    );
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, None));
+    assert_eq!((decision.ends_now, decision.look_again), (false, None));
+    let cost = status.cost.and_then(|cost| cost.gpu_cost).map(|cost| cost.to_string());
+    assert_eq!(cost.as_deref(), Some("1.004"));
+
+    let (decision, _) = holding_gpus("Finalizing", 9000).decide();
+    assert_eq!(decision.stopping, None, "every row has its end");
+    let mut suspended = holding_gpus("Feeding", 251);
+    suspended.spec["suspend"] = json!(true);
+    let (decision, status) = suspended.decide();
+    assert_eq!(decision.feeder, FeederWanted::Run);
+    assert_ne!(status.phase, Some(Phase::Suspended));
+}
+
+#[test]
+fn a_budget_for_gpus_without_a_price_is_refused_before_anything_is_made() {
+    let (decision, status) = Known::new(&json!({"budget": {"maxGPUCost": "1"}}), "", false).decide();
+    assert!(decision.ends_now);
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+    let failed = find(&status.conditions, ConditionType::Failed).expect("it failed");
+    assert_eq!(failed.reason, "SpecInvalid");
+    let names = "spec.budget.maxGPUCost: nvidia.com/gpu has no price";
+    assert!(failed.message.starts_with(names), "{}", failed.message);
+}
+
+#[test]
+fn a_job_keeps_the_prices_that_it_was_taken_up_with_and_its_end_is_told_with_all_that_it_cost() {
+    let mut known = holding_gpus("Feeding", 10);
+    let after = |known: &Known, tokens: i64, state: &str, seconds: i64| {
+        let mut known = known.clone();
+        let usage = json!({"promptTokens": tokens, "completionTokens": 0, "totalTokens": tokens});
+        known.status["usage"] = usage;
+        known.status["feeder"] =
+            json!({"attempt": 1, "state": state, "serversNeeded": true, "reason": "AllRowsSucceeded"});
+        known.decide_at(ago(-seconds)).1
+    };
+    let first = after(&known, 1_000_000, "Feeding", 0);
+    known.status = serde_json::to_value(&first).expect("a status");
+    let cost = |status: ControllerStatus| {
+        let prices = status.resolved.and_then(|resolved| resolved.prices).expect("prices");
+        let cost = status.cost.expect("a cost");
+        assert_eq!((prices.currency.as_str(), cost.currency.as_str()), ("EUR", "EUR"));
+        cost.token_cost.to_string()
+    };
+    assert_eq!(cost(first), "2.00");
+    for (state, seconds, want) in [("Feeding", 59, "2.00"), ("Feeding", 60, "3.00"), ("Ended", 1, "3.00")] {
+        let status = after(&known, 1_500_000, state, seconds);
+        assert_eq!(cost(status), want, "{state} after {seconds} s");
+    }
 }

@@ -72,10 +72,7 @@ pub fn timeline(
 /// The servers' devices after this look, from the pods' real lives: from when each is scheduled to when it has ended or is gone.
 #[must_use]
 pub fn count_devices(before: &ServersStatus, now: ServersStatus, pods: &[Pod], at: Timestamp) -> ServersStatus {
-    // A clock that is set back takes nothing away.
-    let counted = before.counted_at.as_ref().map(|time| time.0);
-    let at = counted.map_or(at, |counted| at.max(counted));
-    let at = to_the_second(at);
+    let at = to_the_second(not_before_counted(before, at));
     let mut ended = before.ended_device_seconds.clone();
     let mut held = Vec::new();
     for pod in pods {
@@ -109,13 +106,37 @@ pub fn count_devices(before: &ServersStatus, now: ServersStatus, pods: &[Pod], a
         .map(|time| at.as_second() - time.0.as_second());
     let is_due = age.is_none_or(|age| age >= COUNTED_EVERY);
     if (is_due && !counted.held.is_empty()) || counted.held != before.held {
-        counted.device_seconds = counted.ended_device_seconds.clone();
-        for held in &counted.held {
-            add(&mut counted.device_seconds, &held.devices, held.since.0, at);
-        }
+        counted.device_seconds = device_seconds(&counted, at);
         counted.counted_at = Some(Time(at));
     }
     counted
+}
+
+/// How long devices were held until a moment, in seconds by resource name.
+#[must_use]
+pub fn device_seconds(servers: &ServersStatus, at: Timestamp) -> BTreeMap<String, i64> {
+    let at = not_before_counted(servers, at);
+    let mut seconds = servers.ended_device_seconds.clone();
+    for held in &servers.held {
+        add(&mut seconds, &held.devices, held.since.0, at);
+    }
+    seconds
+}
+
+/// The devices that are held, by resource name.
+#[must_use]
+pub fn devices_held(servers: &ServersStatus) -> BTreeMap<String, i64> {
+    let mut devices = BTreeMap::new();
+    for (name, count) in servers.held.iter().flat_map(|held| &held.devices) {
+        *devices.entry(name.clone()).or_default() += count;
+    }
+    devices
+}
+
+/// A clock that is set back takes nothing away.
+fn not_before_counted(servers: &ServersStatus, at: Timestamp) -> Timestamp {
+    let counted = servers.counted_at.as_ref().map(|time| time.0);
+    counted.map_or(at, |counted| at.max(counted))
 }
 
 fn add(sum: &mut BTreeMap<String, i64>, devices: &BTreeMap<String, i64>, since: Timestamp, until: Timestamp) {

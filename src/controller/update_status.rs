@@ -6,6 +6,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 
 use super::apply::Obstacle;
+use super::cost::{cost, is_recent};
 use super::decide::Decision;
 use super::exactly::is_outdated;
 use super::timeline::{timeline, to_the_second};
@@ -13,7 +14,7 @@ use super::validate::ValidatedJob;
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionStatus, ConditionType, ConditionUpdate, is_true, merge};
 use crate::api::phase::Phase;
-use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus};
+use crate::api::status::{CONTROLLER_FIELD_MANAGER, ControllerStatus, CostStatus};
 use crate::api::wait::Wait;
 
 /// A status that could not be written.
@@ -45,7 +46,11 @@ pub fn next_status(
     let generation = job.meta().generation.unwrap_or_default();
     let conditions = merge(&current.conditions, &updates, generation, now);
     let ended = is_true(&conditions, ConditionType::Complete) || is_true(&conditions, ConditionType::Failed);
+    let cost = next_cost(job, decision, now);
+    // An end, and that GPUs are released, is told with all that was used up.
+    let stays = conditions == current.conditions && is_recent(current.cost.as_ref(), cost.as_ref());
     ControllerStatus {
+        cost: if stays { current.cost } else { cost },
         observed_generation: Some(generation),
         phase: Some(Phase::of(&conditions)),
         stopping: decision.stopping.clone(),
@@ -64,6 +69,12 @@ pub fn next_status(
         conditions,
         servers: Some(decision.servers_status.clone()),
     }
+}
+
+fn next_cost(job: &BatchInferenceJob, decision: &Decision, now: Timestamp) -> Option<CostStatus> {
+    let status = job.status.as_ref()?;
+    let prices = status.controller.resolved.as_ref()?.prices.as_ref()?;
+    cost(prices, status.reported.usage, &decision.servers_status, now)
 }
 
 /// The controller's part of the status as it is.

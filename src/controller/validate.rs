@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::cost::unpriced_device;
 use super::pod_template::{self, PodTemplateError};
 use super::server_container;
 use super::settings::{EngineSettings, Settings, with_tag};
@@ -71,8 +72,10 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
             resources,
+            prices: Some(settings.prices.clone()),
         },
     };
+    refuse_unpriced(job, &resolved, server_template.as_ref())?;
     Ok(ValidatedJob {
         resolved,
         launch,
@@ -152,6 +155,23 @@ fn image(server: &ServerSpec, container: Option<&Container>, settings: &Settings
         Some(tag) => with_tag(&default_image, tag),
         None => default_image,
     })
+}
+
+/// A budget for devices without a price would never be used up.
+fn refuse_unpriced(
+    job: &BatchInferenceJob,
+    resolved: &Resolved,
+    template: Option<&PodTemplateSpec>,
+) -> Result<(), Wait> {
+    let most = job.spec.budget.as_ref().and_then(|budget| budget.max_gpu_cost);
+    let Some(device) = most.and_then(|_| unpriced_device(resolved, template)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "spec.budget.maxGPUCost: {device} has no price: have one set in the operator's pricing.perGpuHour (\"0\" for what costs nothing), or \
+         leave maxGPUCost out"
+    );
+    Err(Wait::new(Reason::SpecInvalid, message))
 }
 
 /// What one server asks for: what the job says, and for what it does not name, a default.

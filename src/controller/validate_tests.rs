@@ -3,12 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn settings() -> Settings {
-    Settings {
-        feeder_image: "batch-inference-operator:1".into(),
-        feeder_lost_timeout: std::time::Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: [].into(),
-    }
+    Settings::new("batch-inference-operator:1")
 }
 
 fn job(server: &Value) -> BatchInferenceJob {

@@ -1,22 +1,33 @@
 //! How much of `spec.budget` is used up. Pure.
 
+use crate::api::amount::Amount;
+use crate::api::prices::Prices;
 use crate::openai::Usage;
 use crate::results::StopReason;
 
 use super::failures::Halt;
 
+/// What a job may use up of tokens.
+#[derive(Clone, Debug, Default)]
+pub struct TokenBudget {
+    /// `spec.budget.maxTotalTokens`.
+    pub most: Option<u64>,
+    /// `spec.budget.maxTokenCost`, and the prices that it is counted at.
+    pub most_cost: Option<(Amount, Prices)>,
+}
+
 /// Tokens used, and how many there may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Spending {
-    most: Option<u64>,
+    budget: TokenBudget,
     used: u64,
 }
 
 impl Spending {
-    /// For a job that may use `most` tokens, and of whose rows the finished ones used `used`.
+    /// For a job with that budget, whose finished rows used `used` tokens.
     #[must_use]
-    pub fn new(most: Option<u64>, used: u64) -> Self {
-        Self { most, used }
+    pub fn new(budget: TokenBudget, used: u64) -> Self {
+        Self { budget, used }
     }
 
     /// Takes the tokens of a row.
@@ -28,13 +39,27 @@ impl Spending {
     /// Whether more is used than may be.
     #[must_use]
     pub fn too_much(&self) -> Option<Halt> {
-        let most = self.most.filter(|most| self.used > *most)?;
+        let message = self.too_many_tokens().or_else(|| self.too_expensive())?;
         Some(Halt {
             reason: StopReason::BudgetExceeded,
-            message: format!(
-                "spec.budget.maxTotalTokens is {most}, and {} tokens are used",
-                self.used
-            ),
+            message,
+        })
+    }
+
+    fn too_many_tokens(&self) -> Option<String> {
+        let used = self.used;
+        let most = self.budget.most.filter(|most| used > *most)?;
+        Some(format!(
+            "spec.budget.maxTotalTokens is {most}, and {used} tokens are used"
+        ))
+    }
+
+    fn too_expensive(&self) -> Option<String> {
+        let (most, prices) = self.budget.most_cost.as_ref()?;
+        let cost = prices.of_tokens(self.used);
+        let (used, currency) = (self.used, &prices.currency);
+        (cost > *most).then(|| {
+            format!("spec.budget.maxTokenCost is {most} {currency}, and the {used} tokens used cost {cost} {currency}")
         })
     }
 }
@@ -50,9 +75,27 @@ mod tests {
         }
     }
 
+    fn tokens(most: u64) -> TokenBudget {
+        TokenBudget {
+            most: Some(most),
+            most_cost: None,
+        }
+    }
+
+    fn cost(most: &str, price: &str) -> TokenBudget {
+        let prices = Prices {
+            per_million_tokens: price.parse().unwrap(),
+            ..Prices::default()
+        };
+        TokenBudget {
+            most: None,
+            most_cost: Some((most.parse().unwrap(), prices)),
+        }
+    }
+
     #[test]
     fn one_token_more_than_may_be_stops_the_job() {
-        let mut spending = Spending::new(Some(100), 70);
+        let mut spending = Spending::new(tokens(100), 70);
         assert_eq!(spending.spend(usage(10, 20)), None);
         let halt = spending.spend(usage(0, 1)).unwrap();
         assert_eq!(halt.reason, StopReason::BudgetExceeded);
@@ -60,7 +103,41 @@ mod tests {
             halt.message,
             "spec.budget.maxTotalTokens is 100, and 101 tokens are used"
         );
-        assert_eq!(Spending::new(Some(100), 101).too_much(), Some(halt));
-        assert_eq!(Spending::new(None, u64::MAX).spend(usage(1, 1)), None);
+        assert_eq!(Spending::new(tokens(100), 101).too_much(), Some(halt));
+        assert_eq!(Spending::new(TokenBudget::default(), u64::MAX).spend(usage(1, 1)), None);
+    }
+
+    #[test]
+    fn tokens_that_cost_more_than_they_may_stop_the_job() {
+        let mut spending = Spending::new(cost("0.01", "5"), 1000);
+        assert_eq!(spending.spend(usage(400, 600)), None, "all of it may be used up");
+        let halt = spending.spend(usage(0, 1)).unwrap();
+        assert_eq!(halt.reason, StopReason::BudgetExceeded);
+        assert_eq!(
+            halt.message,
+            "spec.budget.maxTokenCost is 0.01 USD, and the 2001 tokens used cost 0.010005 USD"
+        );
+        for (most, price, used, stops) in [
+            ("0", "0", u64::MAX, false),
+            ("0", "0.50", 0, false),
+            ("0", "0.50", 1, true),
+            ("9223372036854.775807", "0.50", u64::MAX, true),
+            ("9223372036854.775808", "0.50", u64::MAX, false),
+        ] {
+            let spending = Spending::new(cost(most, price), used);
+            assert_eq!(spending.too_much().is_some(), stops, "{used} at {price} of {most}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_up_first_stops_the_job() {
+        let budget = TokenBudget {
+            most: Some(100),
+            ..cost("1", "10000")
+        };
+        let stopped = |used| Spending::new(budget.clone(), used).too_much().map(|halt| halt.message);
+        assert_eq!(stopped(100), None);
+        let message = stopped(101).unwrap();
+        assert!(message.starts_with("spec.budget.maxTotalTokens"), "{message}");
     }
 }

@@ -95,7 +95,7 @@ impl Feeding<'_> {
         let limits = Limits {
             max_attempts: self.feeder.job.row_policy.attempts(),
             failures: Failures::new(most, succeeded, failed),
-            spending: Spending::new(self.feeder.job.max_total_tokens, durable.usage.total()),
+            spending: Spending::new(self.feeder.job.token_budget.clone(), durable.usage.total()),
         };
         let has_rows_to_send = succeeded + failed < self.index.rows_to_send();
         let over_budget = limits.spending.too_much().filter(|_| has_rows_to_send);

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
+use crate::api::prices::Prices;
 use crate::api::reason::Reason;
 use crate::api::row_policy::RowPolicy;
 use crate::api::status::Resolved;
@@ -14,6 +15,7 @@ use crate::dataset::{ModelNames, Sha256Digest};
 use crate::engine::{AcceptedNames, BaseModel};
 use crate::results::{JobReference, Work};
 
+use super::budget::TokenBudget;
 use super::report::End;
 use super::trouble::chain;
 
@@ -36,8 +38,10 @@ pub struct Job {
     pub quantization: Option<String>,
     /// When a row is given up, and when the job is.
     pub row_policy: RowPolicy,
-    /// `spec.budget.maxTotalTokens`.
-    pub max_total_tokens: Option<u64>,
+    /// What it may use up of tokens.
+    pub token_budget: TokenBudget,
+    /// What tokens and devices cost, if that is known.
+    pub prices: Option<Prices>,
     /// `spec.dataset.invalidRows`.
     pub invalid_rows: InvalidRows,
     /// `spec.output.ifExists`.
@@ -82,7 +86,8 @@ impl Job {
             accepted_names,
             quantization: server.quantization.clone(),
             row_policy: job.spec.row_policy.clone().unwrap_or_default(),
-            max_total_tokens: max_total_tokens(job),
+            token_budget: token_budget(job, resolved.prices.as_ref()),
+            prices: resolved.prices.clone(),
             invalid_rows: job.spec.dataset.invalid_rows,
             if_exists: job.spec.output.if_exists,
             started_at: started.map_or_else(Timestamp::now, |time| time.0),
@@ -108,9 +113,12 @@ impl Job {
     }
 }
 
-fn max_total_tokens(job: &BatchInferenceJob) -> Option<u64> {
-    let most = job.spec.budget.as_ref()?.max_total_tokens?;
-    u64::try_from(most).ok()
+fn token_budget(job: &BatchInferenceJob, prices: Option<&Prices>) -> TokenBudget {
+    let budget = job.spec.budget.clone().unwrap_or_default();
+    TokenBudget {
+        most: budget.max_total_tokens.and_then(|most| u64::try_from(most).ok()),
+        most_cost: budget.max_token_cost.zip(prices.cloned()),
+    }
 }
 
 /// The data set's place as messages and the manifest name it.

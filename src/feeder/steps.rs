@@ -329,6 +329,7 @@ impl Feeder {
                 bytes: index.bytes,
                 sha256: <[u8; 32]>::from(index.sha256).into(),
             },
+            prices: self.job.prices.clone(),
             started_at: to_the_second(self.job.started_at),
             invalid_rows: index.skipped.rows.clone(),
             finished_at: to_the_second(Timestamp::now()),

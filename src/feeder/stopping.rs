@@ -44,6 +44,7 @@ pub fn halt(stopping: &Stopping) -> Halt {
     let reason = match stopping.reason {
         StoppingReason::Cancelled => StopReason::Cancelled,
         StoppingReason::DeadlineExceeded => StopReason::DeadlineExceeded,
+        StoppingReason::BudgetExceeded => StopReason::BudgetExceeded,
     };
     Halt {
         reason,

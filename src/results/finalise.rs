@@ -3,6 +3,7 @@
 //! Several may be at it at once, and of their manifests the first decides. Whoever finds another's puts the files back that
 //! it describes. So the last that anyone does to a file is to write what the manifest says, in whatever order they work.
 
+use crate::api::prices::Prices;
 use crate::openai::RowSet;
 use crate::storage::{Put, Store};
 
@@ -11,7 +12,7 @@ use super::compact::compact_all;
 use super::ended::Ended;
 use super::error::Error;
 use super::files::Files;
-use super::manifest::{self, DatasetFacts, Manifest, ModelUsage, Proof, read_manifest};
+use super::manifest::{self, Cost, DatasetFacts, Manifest, ModelUsage, Proof, read_manifest};
 use super::merge_plan::MergePlan;
 use super::stopped::{Stopped, read_stopped};
 use super::stored_segment;
@@ -31,6 +32,8 @@ pub struct Finished {
     pub dataset: DatasetFacts,
     /// Rows of it that were never sent, as they are no good requests.
     pub invalid_rows: RowSet,
+    /// What tokens and devices cost, if that is known.
+    pub prices: Option<Prices>,
     /// RFC 3339.
     pub started_at: String,
     /// RFC 3339.
@@ -118,6 +121,10 @@ impl Merged {
             job: finished.job.clone(),
             dataset: finished.dataset.clone(),
             usage: counts.usage.into(),
+            cost: finished
+                .prices
+                .clone()
+                .map(|prices| Cost::new(counts.usage.into(), prices)),
             models: models
                 .map(|(name, (rows, usage))| ModelUsage {
                     name: name.to_string(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::amount::Amount;
+use crate::api::prices::Prices;
 use crate::openai::RowSet;
 use crate::storage::Store;
 
@@ -37,6 +39,9 @@ pub struct Manifest {
     pub errors: OutputFile,
     /// Tokens of all rows, each row once.
     pub usage: Usage,
+    /// What those tokens cost. Not in a manifest of a job that knew no prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// The rows and tokens of each model, by name.
     pub models: Vec<ModelUsage>,
     /// Why the files are complete.
@@ -99,6 +104,28 @@ impl From<Tokens> for Usage {
             prompt_tokens,
             completion_tokens,
             total_tokens: prompt_tokens.saturating_add(completion_tokens),
+        }
+    }
+}
+
+/// What tokens cost. What devices cost is known only once the last of them is given back, which is after the manifest; of them
+/// there are the prices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// In the currency of the prices.
+    pub token_cost: Amount,
+    /// Those of the job that ended it.
+    pub prices: Prices,
+}
+
+impl Cost {
+    /// Of these tokens, at these prices.
+    #[must_use]
+    pub fn new(usage: Usage, prices: Prices) -> Self {
+        Self {
+            token_cost: prices.of_tokens(usage.total_tokens),
+            prices,
         }
     }
 }

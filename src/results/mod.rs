@@ -48,7 +48,7 @@ pub use header::{Damage, Header, ModelRows, RowsOfKind, Tokens};
 pub use lease::{LEASE_LOOKED_AT_EVERY, LEASE_RENEWED_EVERY, Lease, Renewed, StoreClock, Term, latest_term};
 pub use ledger::{Durable, Ledger, SEGMENT_AGE, SEGMENT_BYTES};
 pub use ledger_writer::{LedgerStatus, LedgerWriter, Trouble};
-pub use manifest::{DatasetFacts, Manifest, ModelUsage, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
+pub use manifest::{Cost, DatasetFacts, Manifest, ModelUsage, OutputFile, Proof, SegmentUsed, Usage, read_manifest};
 pub use record::{FinishedRow, Kind};
 pub use removal::{Kept, Removal, remove_segments};
 pub use replay::{Replay, ReplayedRow};

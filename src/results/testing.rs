@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 
+use crate::api::amount::Amount;
+use crate::api::prices::Prices;
 use crate::openai::{RowNumber, RowSet, Usage};
 use crate::storage::{Put, Store};
 
@@ -75,9 +77,17 @@ pub(super) fn finished(rows: u64) -> Finished {
             sha256: work.dataset_sha256,
         },
         invalid_rows: RowSet::default(),
+        prices: Some(prices()),
         started_at: "2026-11-24T08:00:00Z".into(),
         finished_at: "2026-11-24T08:05:00Z".into(),
         operator_version: "0.1.0".into(),
+    }
+}
+
+fn prices() -> Prices {
+    Prices {
+        per_gpu_hour: [("nvidia.com/gpu".to_owned(), Amount::ONE)].into(),
+        ..Prices::default()
     }
 }
 

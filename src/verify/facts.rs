@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::openai::RowSet;
-use crate::results::{ERRORS, Ended, Manifest, ModelUsage, OutputFile, Proof, RESULTS, Tokens, Usage};
+use crate::results::{Cost, ERRORS, Ended, Manifest, ModelUsage, OutputFile, Proof, RESULTS, Tokens, Usage};
 
 use super::differences::Differences;
 use super::walk::{Counted, FileCount};
@@ -16,6 +16,7 @@ pub fn check(manifest: &Manifest, counted: &Counted, differences: &mut Differenc
     fields.file("results", RESULTS, &manifest.results, &counted.results);
     fields.file("errors", ERRORS, &manifest.errors, &counted.errors);
     fields.usage("usage", manifest.usage, all_tokens(counted));
+    fields.cost(manifest, all_tokens(counted));
     fields.models(&manifest.models, &counted.results);
     fields.proof(manifest, counted);
 }
@@ -79,6 +80,13 @@ impl Fields<'_> {
         let completion = (said.completion_tokens, counted.completion_tokens);
         self.compare(format!("{name}.completionTokens"), completion.0, completion.1);
         self.compare(format!("{name}.totalTokens"), said.total_tokens, counted.total_tokens);
+    }
+
+    /// What the tokens cost at the prices that the manifest names: those themselves are in no other file.
+    fn cost(&mut self, manifest: &Manifest, counted: Usage) {
+        let Some(said) = &manifest.cost else { return };
+        let counted = Cost::new(counted, said.prices.clone());
+        self.compare("cost.tokenCost", said.token_cost, counted.token_cost);
     }
 
     /// A row does not name the model as the manifest does, since its server may call it otherwise. Every result has one, so

@@ -25,6 +25,7 @@ async fn a_removed_line_is_told_as_one_row() {
                 "usage.promptTokens",
                 "usage.completionTokens",
                 "usage.totalTokens",
+                "cost.tokenCost",
                 "models[base].rows",
                 "models[base].usage.promptTokens",
                 "models[base].usage.completionTokens",

@@ -38,6 +38,7 @@ async fn every_wrong_field_of_the_manifest_is_told_by_its_name() {
         ("/usage/promptTokens", json!(6), "usage.promptTokens"),
         ("/usage/completionTokens", json!(6), "usage.completionTokens"),
         ("/usage/totalTokens", json!(6), "usage.totalTokens"),
+        ("/cost/tokenCost", json!("0.03"), "cost.tokenCost"),
         ("/models/0/rows", json!(6), "models[base].rows"),
         (
             "/models/0/usage/promptTokens",

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::api::prices::Prices;
 use crate::dataset::{Block, BlockChecksum, Index, LineSplitter, Sha256Digest, SkippedRows};
 use crate::openai::{CustomId, LineNumber, Outcome, ResponseBody, ResultRow, RowNumber, RowSet, Usage};
 use crate::results::{
@@ -137,6 +138,7 @@ impl Job {
             job,
             dataset: facts,
             invalid_rows,
+            prices: Some(Prices::default()),
             started_at: "2026-11-24T08:00:00Z".into(),
             finished_at: "2026-11-24T08:05:00Z".into(),
             operator_version: "0.1.0".into(),

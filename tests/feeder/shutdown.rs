@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use batch_inference_operator::api::prices::Prices;
 use serde_json::{Value, json};
 
 use crate::process::FeederProcess;
@@ -152,6 +153,32 @@ async fn a_budget_of_tokens_ends_the_job_with_what_is_there() {
     assert_eq!(codes(&output.error_rows()), ["batch_failed"].into());
     let used = status["usage"]["totalTokens"].as_i64().unwrap();
     assert!((1001..2000).contains(&used), "{used}");
+}
+
+#[tokio::test]
+async fn a_budget_of_money_ends_the_job_with_what_is_there_and_the_manifest_says_what_it_cost() {
+    let dataset = lines(2000);
+    let mut world = World::with_server("money", &dataset).await;
+    let mut job = world.job("rows.jsonl");
+    job["spec"]["budget"] = json!({"maxTokenCost": "0.0005"});
+    world.kubernetes.put_job(job);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "BudgetExceeded");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("spec.budget.maxTokenCost is 0.0005 USD, and the 10"),
+        "{message}"
+    );
+    let output = world.output().await;
+    output.prove(&dataset);
+    assert_eq!(codes(&output.error_rows()), ["batch_failed"].into());
+    let used = status["usage"]["totalTokens"].as_u64().unwrap();
+    assert!((1001..2000).contains(&used), "{used}");
+    let prices: Prices = serde_json::from_value(json!({"currency": "USD", "perMillionTokens": "0.50"})).unwrap();
+    assert_eq!(
+        output.manifest["cost"],
+        json!({"tokenCost": prices.of_tokens(used), "prices": prices})
+    );
 }
 
 #[tokio::test]

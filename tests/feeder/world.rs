@@ -116,6 +116,7 @@ impl World {
             "status": {
                 "resolved": {
                     "engine": "VLLM", "image": "vllm", "model": MODEL, "servedModelName": MODEL, "args": [], "resources": {},
+                    "prices": {"currency": "USD", "perMillionTokens": "0.50"},
                 },
             },
         })

@@ -1,7 +1,5 @@
 //! Jobs of every phase, each as the controller itself leaves it.
 
-use std::time::Duration;
-
 use batch_inference_operator::api::shutdown::Shutdown;
 use batch_inference_operator::api::{BatchInferenceJob, BatchInferenceJobSpec, crd};
 use batch_inference_operator::controller::decide::decide;
@@ -78,12 +76,7 @@ impl Job {
 
     /// After the controller has looked at it, and at these pods.
     fn seen(mut self, observed: &Observed) -> Self {
-        let settings = Settings {
-            feeder_image: "batch-inference-operator:1".into(),
-            feeder_lost_timeout: Duration::from_mins(15),
-            extra_ingress: Vec::new(),
-            engines: [].into(),
-        };
+        let settings = Settings::new("batch-inference-operator:1");
         let now = Timestamp::from_second(1_800_000_000).expect("in range");
         let validated = validate(&self.0, &settings);
         let decision = decide(&self.0, validated.as_ref(), observed, &settings, now);

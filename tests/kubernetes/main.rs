@@ -25,6 +25,7 @@ mod operator;
 mod output;
 mod permissions;
 mod pod_faults;
+mod prices;
 mod quickstart;
 mod races;
 mod rows;

@@ -179,6 +179,7 @@ fn finished(claim: &Claim, rows: u64) -> Finished {
             sha256: Checksum::of(b"rows"),
         },
         invalid_rows: RowSet::default(),
+        prices: None,
         started_at: "2026-11-24T08:00:00Z".into(),
         finished_at: "2026-11-24T08:05:00Z".into(),
         operator_version: "0.1.0".into(),

@@ -118,12 +118,7 @@ async fn settings(client: &Client) -> Settings {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
     let installed = deployments.get(RELEASE).await.expect("the operator");
     let pod = installed.spec.template.spec.expect("a pod");
-    Settings {
-        feeder_image: pod.containers[0].image.clone().expect("an image"),
-        feeder_lost_timeout: Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: BTreeMap::new(),
-    }
+    Settings::new(pod.containers[0].image.clone().expect("an image"))
 }
 
 /// While it is there, the operator that is installed does not run.
