@@ -24,9 +24,9 @@ pub struct Arguments {
     /// Only print what was measured.
     #[arg(long)]
     pub dry_run: bool,
-    /// Add the figures that other programs print, from standard input, and measure nothing.
-    #[arg(long)]
-    pub add: bool,
+    /// Measure nothing, and add the figures that a command of the shell prints.
+    #[arg(long, value_name = "COMMAND")]
+    pub from: Option<String>,
     /// For ourselves: inspect a data set, and end.
     #[arg(long, hide = true)]
     pub inspect: Option<PathBuf>,

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How long [`load`] looks.
+const LOOKED_FOR: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,13 +54,29 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many processes have wanted a core lately: more than one or two of others spoil what is measured.
+/// How many cores are busy before anything is measured: what others take is missing to what is.
 pub fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ')
-        .next()
-        .and_then(|load| load.parse().ok())
-        .unwrap_or_default()
+    let (busy, all) = ticks();
+    std::thread::sleep(LOOKED_FOR);
+    let (busy_then, all_then) = ticks();
+    let share = (busy_then - busy) as f64 / (all_then - all).max(1) as f64;
+    share * cores() as f64
+}
+
+/// What the cores have done since the machine was started: busy, and all together
+/// (<https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat>).
+fn ticks() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/stat").unwrap();
+    let of_all_cores = text.lines().next().unwrap();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what guests take is in user.
+    let ticks: Vec<u64> = of_all_cores
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .map(|ticks| ticks.parse().unwrap())
+        .collect();
+    let all = ticks.iter().sum();
+    (all - ticks[3] - ticks[4], all)
 }
 
 /// The binary that is measured.

@@ -46,9 +46,8 @@ fn main() -> ExitCode {
         runtime.block_on(measure::inspection::inspect_file(file));
         return ExitCode::SUCCESS;
     }
-    if arguments.add {
-        page::add(figure::read_lines(std::io::stdin().lock()), machine::load());
-        return ExitCode::SUCCESS;
+    if let Some(command) = &arguments.from {
+        return measure::add_from(command);
     }
     let ended = runtime.block_on(async {
         tokio::select! {

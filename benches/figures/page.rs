@@ -42,7 +42,7 @@ const ORDER: &[&str] = &[
 ];
 const BEGIN: &str = "<!-- begin: made by `make bench` from docs/benchmarks.json -->\n";
 const END: &str = "<!-- end -->\n";
-/// More than this waits for a core before a run, and the run is not worth much.
+/// Where more cores than this are busy before a run, the run is not worth much.
 const QUIET: f64 = 0.5;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ struct Page {
 #[serde(rename_all = "camelCase")]
 struct Entry {
     measured_at: String,
-    /// Of the last minute before the run.
+    /// Cores that were busy just before the run.
     load_before: f64,
     figure: Figure,
 }
@@ -115,8 +115,8 @@ impl Page {
         if !busy.is_empty() {
             let _ = write!(
                 text,
-                "\n**Provisional**: other work was running on the machine when these were measured (load average of the minute \
-                 before in parentheses): {}.\n",
+                "\n**Provisional**: other work was running on the machine when these were measured (in parentheses, cores that were \
+                 busy just before): {}.\n",
                 busy.join(", ")
             );
         }

@@ -9,10 +9,13 @@ mod many_rows;
 mod memory;
 mod rows;
 
+use std::io::BufReader;
+use std::process::{Command, ExitCode, Stdio};
+
 use super::arguments::{Arguments, Group};
 use super::figure::Figure;
 use super::job::World;
-use super::{machine, page};
+use super::{figure, machine, page};
 
 /// Measures what is asked for. What is done is on the page before the next begins.
 pub async fn all(arguments: &Arguments) {
@@ -30,6 +33,19 @@ pub async fn all(arguments: &Arguments) {
             page::add(figures, load);
         }
     }
+}
+
+/// Adds the figures that a command measures.
+pub fn add_from(command: &str) -> ExitCode {
+    let load = machine::load();
+    let shell = ["-c", command];
+    let mut child = Command::new("sh").args(shell).stdout(Stdio::piped()).spawn().unwrap();
+    let figures = figure::read_lines(BufReader::new(child.stdout.take().unwrap()));
+    if !child.wait().unwrap().success() {
+        return ExitCode::FAILURE;
+    }
+    page::add(figures, load);
+    ExitCode::SUCCESS
 }
 
 async fn measure(world: &World, group: Group, arguments: &Arguments) -> Vec<Figure> {
