@@ -124,7 +124,7 @@ async fn more_rows_than_can_fit_are_refused_before_any_server() {
 }
 
 #[tokio::test]
-async fn results_that_do_not_fit_end_the_job_by_name_and_what_was_finished_stays() {
+async fn results_that_do_not_fit_end_the_job_by_name() {
     let answer = json!({"text": "x".repeat(300 << 10)}).to_string();
     let large = ids(4)
         .map(|id| line_with(&id, &json!({"raw_body": answer})))
