@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, ETAG};
 use axum::routing::{any, get};
 use batch_inference_operator::storage::{Credentials, Side, StoreUri, open_output};
 use tokio::net::TcpListener;
@@ -30,17 +30,17 @@ fn see(seen: &Seen, request: &Request, header: &str) {
 async fn a_pod_without_a_secret_writes_with_its_own_identity() {
     let (asked, written) = (Seen::default(), Seen::default());
     let (agent, store) = (Arc::clone(&asked), Arc::clone(&written));
+    let give_keys = move |request: Request| {
+        see(&agent, &request, AUTHORIZATION.as_str());
+        async { ANSWER }
+    };
+    let take_object = move |request: Request| {
+        see(&store, &request, "x-amz-security-token");
+        async { [(ETAG, "\"1\"")] }
+    };
     let router = Router::new()
-        .route(
-            "/v1/credentials",
-            get(async move |request: Request| {
-                see(&agent, &request, AUTHORIZATION.as_str());
-                ANSWER
-            }),
-        )
-        .fallback(any(async move |request: Request| {
-            see(&store, &request, "x-amz-security-token");
-        }));
+        .route("/v1/credentials", get(give_keys))
+        .fallback(any(take_object));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let _serving = AbortOnDropHandle::new(tokio::spawn(
