@@ -98,6 +98,17 @@ impl Job {
         ModelNames::new(self.accepted_names.iter().cloned())
     }
 
+    /// The end of the job, if the results of so many rows cannot fit where they go: that is known before anything costs.
+    #[must_use]
+    pub fn too_many(&self, rows: u64) -> Option<End> {
+        let most = self.most_rows.filter(|most| rows > *most)?;
+        let message = format!(
+            "the data set has {rows} rows, and a ConfigMap takes the results of at most {most}: name a store or a claim in \
+             spec.output.uri and create the job again"
+        );
+        Some(End::new(Reason::ResultsTooLarge, message))
+    }
+
     /// What shapes this job's rows.
     #[must_use]
     pub fn work(&self, dataset: Sha256Digest) -> Work {

@@ -105,7 +105,9 @@ impl Feeder {
     async fn prepare(&self, clock: StoreClock) -> Result<Taken<Begun>, Stop> {
         self.refuse_if_claimed().await?;
         let index = self.inspect().await?;
-        self.refuse_if_too_many(index.rows)?;
+        if let Some(end) = self.job.too_many(index.rows) {
+            return Err(Stop::Ended(end));
+        }
         let identity = self.claim(&index).await?;
         let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
         Ok(match self.take_turn(turn, identity).await? {
@@ -252,18 +254,6 @@ impl Feeder {
             return Ok(());
         }
         Err(Stop::Ended(already_claimed(claim, &self.store)))
-    }
-
-    /// Results that cannot fit where they go are known before anything costs.
-    fn refuse_if_too_many(&self, rows: u64) -> Result<(), Stop> {
-        let Some(most) = self.job.most_rows.filter(|most| rows > *most) else {
-            return Ok(());
-        };
-        let message = format!(
-            "the data set has {rows} rows, and a ConfigMap takes the results of at most {most}: name a store or a claim in \
-             spec.output.uri and create the job again"
-        );
-        Err(Stop::Ended(End::new(Reason::ResultsTooLarge, message)))
     }
 
     async fn claim(&self, index: &Index) -> Result<Identity, Stop> {

@@ -110,11 +110,11 @@ impl Error {
         let of_config_map = chain(&source).find_map(|error| error.downcast_ref::<ConfigMapError>());
         if let Some(error) = of_config_map {
             let what = error.to_string();
-            match error {
-                ConfigMapError::TooLarge { .. } => return Self::TooLarge { uri, what, source },
-                ConfigMapError::NotOurs { .. } => return Self::NotOurs { uri, what, source },
-                _ => return Self::Unavailable { uri, source },
-            }
+            return match error {
+                ConfigMapError::TooLarge { .. } => Self::TooLarge { uri, what, source },
+                ConfigMapError::NotOurs { .. } => Self::NotOurs { uri, what, source },
+                _ => Self::Unavailable { uri, source },
+            };
         }
         // Some of these are answered with a status that means a refusal elsewhere.
         if let Some(clocks) = skewed_clocks(&source) {

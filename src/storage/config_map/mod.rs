@@ -339,7 +339,7 @@ impl ObjectStore for ConfigMapStore {
         let deleted = async move {
             let paths: Vec<Path> = locations.try_collect().await?;
             store.remove(&paths).await?;
-            Ok(stream::iter(paths.into_iter().map(Ok)))
+            Ok::<_, Error>(stream::iter(paths.into_iter().map(Ok)))
         };
         stream::once(deleted).try_flatten().boxed()
     }
@@ -348,7 +348,7 @@ impl ObjectStore for ConfigMapStore {
         let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
         let listed = async move {
             let entries = store.entries(prefix).await?;
-            Ok(stream::iter(entries.into_iter().map(Ok)))
+            Ok::<_, Error>(stream::iter(entries.into_iter().map(Ok)))
         };
         stream::once(listed).try_flatten().boxed()
     }
