@@ -23,7 +23,7 @@ use object_store::{
     Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
     ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 use objects::{Map, Objects};
@@ -37,6 +37,8 @@ use crate::api::status::FEEDER_FIELD_MANAGER;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Only another feeder can be in the way, and it writes every few seconds.
 const TRIES: usize = 8;
+/// Each takes a whole ConfigMap into memory, some three mebibytes while it is taken apart.
+const READS_AT_ONCE: usize = 4;
 const STORE: &str = "ConfigMap";
 
 /// A ConfigMap that cannot be used, or not now.
@@ -51,7 +53,9 @@ pub(super) enum ConfigMapError {
         name: String,
     },
     /// Kubernetes would not take it.
-    #[error("ConfigMap {name} would have {bytes} bytes, and may have {most}: name a store or a claim in spec.output.uri")]
+    #[error(
+        "ConfigMap {name} would have {bytes} bytes, and may have {most}: name a store or a claim in spec.output.uri"
+    )]
     TooLarge {
         /// Its name.
         name: String,
@@ -84,6 +88,7 @@ pub fn open_config_map(client: Client, namespace: &str, output: &OutputConfigMap
         on_its_way: Map::on_its_way(&output.segments()),
         folder: on_its_way,
         writing: Arc::default(),
+        reading: Arc::new(Semaphore::new(READS_AT_ONCE)),
     };
     let hint = "check that the Role of the feeder's service account is there";
     Store::new(Arc::new(objects), StoreUri::of_config_map(&output.name), hint.into())
@@ -98,6 +103,7 @@ struct ConfigMapStore {
     folder: &'static str,
     /// Held while one is written, so that this process is never in its own way.
     writing: Arc<Mutex<()>>,
+    reading: Arc<Semaphore>,
 }
 
 impl ConfigMapStore {
@@ -109,6 +115,8 @@ impl ConfigMapStore {
     }
 
     async fn read(&self, map: &Map) -> Result<Option<Objects>> {
+        // It is never closed.
+        let _permit = self.reading.acquire().await;
         let found = in_time(self.api.get_opt(&map.name)).await.map_err(failed)?;
         let objects = found.map(|found| Objects::of(found, map)).transpose();
         objects.map_err(failed)
@@ -265,7 +273,9 @@ async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> std::resul
 
 /// Whether what was read is not what is there any more: it was changed, deleted, or created by others meanwhile.
 fn is_overtaken(error: &ConfigMapError) -> bool {
-    let ConfigMapError::Api(error) = error else { return false };
+    let ConfigMapError::Api(error) = error else {
+        return false;
+    };
     match &**error {
         kube::Error::Api(status) => status.is_conflict() || status.is_already_exists() || status.is_not_found(),
         _ => false,
