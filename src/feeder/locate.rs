@@ -73,22 +73,19 @@ fn in_default_store(
         Side::Dataset => Reason::DatasetAccessDenied,
         Side::Output => Reason::OutputNotWritable,
     };
-    let refuse = |what: &dyn std::fmt::Display| {
-        End::new(
-            reason,
-            format!("key {DEFAULT_STORE_URI} of Secret {DEFAULT_STORE}: {what}"),
-        )
-    };
     let (credentials, uri) =
         Credentials::of_default_store(side, environment).map_err(|error| End::new(reason, error.to_string()))?;
-    let prefix = StoreUri::parse_prefix(&uri).map_err(|error| refuse(&error))?;
-    if !matches!(prefix.root(), Root::Bucket(..)) {
-        // A claim would have to be mounted, and whoever makes the pod does not read the Secret.
-        let what = format!(
-            "`{prefix}` is no bucket: write s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or az://CONTAINER/PREFIX/"
+    // A claim would have to be mounted, and whoever makes the pod does not read the Secret.
+    let prefix = StoreUri::parse_prefix(&uri).ok();
+    let prefix = prefix.filter(|prefix| matches!(prefix.root(), Root::Bucket(..)));
+    let prefix = prefix.ok_or_else(|| {
+        // What is in a Secret is not repeated.
+        let message = format!(
+            "key {DEFAULT_STORE_URI} of Secret {DEFAULT_STORE} is no bucket: write s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or \
+             az://CONTAINER/PREFIX/"
         );
-        return Err(refuse(&what));
-    }
+        End::new(reason, message)
+    })?;
     Ok(Located {
         uri: prefix.join(key),
         credentials,
@@ -155,11 +152,14 @@ mod tests {
             (&[], "the Secret batch-inference-store has no uri: add it, as s3://"),
             (
                 &[("DATASET_uri", "pvc://data/"), ("OUTPUT_uri", "pvc://data/")],
-                "key uri of Secret batch-inference-store: `pvc://data/` is no bucket: write s3://",
+                "key uri of Secret batch-inference-store is no bucket: write s3://",
             ),
             (
-                &[("DATASET_uri", "bucket"), ("OUTPUT_uri", "bucket")],
-                "key uri of Secret batch-inference-store: `bucket` has no scheme",
+                &[
+                    ("DATASET_uri", "s3://me:visible@bucket/"),
+                    ("OUTPUT_uri", "s3://me:visible@bucket/"),
+                ],
+                "key uri of Secret batch-inference-store is no bucket: write s3://",
             ),
         ];
         for (vars, words) in cases {
@@ -169,6 +169,7 @@ mod tests {
             let end = default_output(&job, environment(vars)).unwrap_err();
             assert_eq!(end.reason, Reason::OutputNotWritable);
             assert!(end.message.starts_with(words), "{}", end.message);
+            assert!(!end.message.contains("visible"), "{}", end.message);
         }
     }
 }
