@@ -113,8 +113,8 @@ impl From<storage::Error> for Trouble {
     }
 }
 
-/// What a failure of the output's store is called while it lasts. Only `OutputNotWritable` and `ResultsTooLarge` do not pass by themselves. A clock is put
-/// right by whoever runs the node, and room is made, while the job waits; its spec is not what is wrong.
+/// What a failure of the output's store is called while it lasts. Only `OutputNotWritable` and `ResultsTooLarge` do not pass by
+/// themselves. A clock is put right by whoever runs the node, and room is made, while the job waits; its spec is not what is wrong.
 pub fn wait_for_output(error: &storage::Error) -> Wait {
     use storage::Error as E;
     let (reason, message) = match error {
