@@ -4,14 +4,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::default_store::DEFAULT_STORE;
 use super::reference::{LocalKeyReference, LocalReference};
 
 /// The data set: rows in the OpenAI batch format, one JSON object a line. Exactly one source is given.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.uri), has(self.configMap), has(self.inline)].filter(given, given).size() == 1"
-).message("exactly one of uri, configMap, inline names the data set"))]
+    "[has(self.uri), has(self.configMap), has(self.inline), has(self.name)].filter(given, given).size() == 1"
+).message("exactly one of uri, configMap, inline, name names the data set"))]
 #[x_kube(validation = Rule::new(
     "!has(self.credentialsSecretRef) || (has(self.uri) && !self.uri.startsWith('pvc://'))"
 ).message("credentialsSecretRef goes with the uri of a store, a web server or a hub; remove it"))]
@@ -36,6 +37,15 @@ pub struct DatasetSpec {
     #[schemars(length(min = 1, max = 65536))]
     pub inline: Option<String>,
 
+    /// The data set's name in the namespace's default store, which the Secret `batch-inference-store` names: the object
+    /// `datasets/NAME.jsonl` there, or `datasets/NAME` when the name ends in `.jsonl`, `.gz` or `.zst`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    )]
+    pub name: Option<String>,
+
     /// What becomes of rows that cannot be run: a line that is not as the format says, that is longer than 16 MiB, or whose
     /// `custom_id` an earlier one has. `Fail`: the job ends before any server starts, and says which lines they are. `Skip`: they
     /// become rows of `errors.jsonl`, with their line, and the others are run. A model that nothing serves ends the job in either case.
@@ -48,6 +58,17 @@ pub struct DatasetSpec {
     /// feeder's service account must be allowed to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
+}
+
+impl DatasetSpec {
+    /// The Secret with the store's keys.
+    #[must_use]
+    pub fn secret(&self) -> Option<&str> {
+        if self.name.is_some() {
+            return Some(DEFAULT_STORE);
+        }
+        self.credentials_secret_ref.as_ref().map(|secret| secret.name.as_str())
+    }
 }
 
 /// What becomes of rows that cannot be run.

@@ -127,7 +127,8 @@ pub struct BatchInferenceJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feeder: Option<FeederSpec>,
 
-    /// Where the results go. Cannot be changed.
+    /// Where the results go. Default: a folder of the namespace's default store. Cannot be changed.
+    #[serde(default)]
     pub output: OutputSpec,
 
     /// When a row is given up, and when the job is. Cannot be changed.

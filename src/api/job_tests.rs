@@ -1,6 +1,7 @@
 use kube::core::CustomResourceExt;
 
 use super::*;
+use crate::api::output::OutputPlace;
 
 fn job(yaml: &str) -> BatchInferenceJob {
     let spec = serde_yaml::from_str(yaml).expect("a spec");
@@ -18,9 +19,57 @@ fn the_smallest_job_is_accepted() {
 }
 
 #[test]
+fn a_name_is_a_whole_data_set_and_no_output_is_the_default_store() {
+    let job = job("{dataset: {name: my_inference_dataset}, server: {baseModel: qwen3-8b}}");
+    job.validate_cel().expect("no rule is against it");
+    assert_eq!(job.spec.output.place(), OutputPlace::DefaultStore);
+    let secrets = (job.spec.dataset.secret(), job.spec.output.secret());
+    assert_eq!(secrets, (Some("batch-inference-store"), Some("batch-inference-store")));
+}
+
+#[test]
+fn an_output_is_a_uri_or_a_config_map_and_keys_go_with_a_store_only() {
+    let with = |output: &str| {
+        job(&format!(
+            "{{dataset: {{inline: x}}, server: {{baseModel: m}}, output: {output}}}"
+        ))
+    };
+    let in_config_map = with("{configMap: {name: out}}");
+    in_config_map.validate_cel().expect("no rule is against it");
+    assert_eq!(in_config_map.spec.output.secret(), None);
+    for (output, message) in [
+        (
+            "{uri: 's3://b/o/', configMap: {name: out}}",
+            "give uri or configMap, not both",
+        ),
+        (
+            "{configMap: {name: out}, credentialsSecretRef: {name: keys}}",
+            "credentialsSecretRef goes with the uri of a store",
+        ),
+        (
+            "{credentialsSecretRef: {name: keys}}",
+            "credentialsSecretRef goes with the uri of a store",
+        ),
+    ] {
+        let error = with(output).validate_cel().expect_err(output).to_string();
+        assert!(error.contains(message), "{output}: {error}");
+    }
+    let named = job("{dataset: {name: a, credentialsSecretRef: {name: keys}}, server: {baseModel: m}}");
+    let error = named
+        .validate_cel()
+        .expect_err("keys for the default store")
+        .to_string();
+    assert!(
+        error.contains("credentialsSecretRef goes with the uri of a store"),
+        "{error}"
+    );
+}
+
+#[test]
 fn exactly_one_source_is_required() {
     for dataset in [
         "{}",
+        "{inline: x, name: rows}",
         "{uri: 's3://b/k', inline: x}",
         "{inline: x, configMap: {name: a, key: b}}",
     ] {
@@ -28,7 +77,7 @@ fn exactly_one_source_is_required() {
             "{{dataset: {dataset}, server: {{baseModel: m}}, output: {{uri: 's3://b/o/'}}}}"
         ));
         let error = refused.validate_cel().expect_err(dataset).to_string();
-        assert!(error.contains("exactly one of uri, configMap, inline"), "{error}");
+        assert!(error.contains("exactly one of uri, configMap, inline, name"), "{error}");
     }
 }
 

@@ -11,6 +11,7 @@ pub mod budget;
 pub mod condition;
 pub mod crd;
 pub mod dataset;
+pub mod default_store;
 pub mod feeder;
 pub mod job;
 pub mod names;

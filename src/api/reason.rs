@@ -50,23 +50,25 @@ reasons! {
     /// The data set is not where the job says.
     DatasetNotFound => "Correct spec.dataset, or put the data set there and create the job again.",
     /// The store refuses to give the data set.
-    DatasetAccessDenied => "Correct the keys in the Secret of spec.dataset.credentialsSecretRef, or the bucket's policy.",
+    DatasetAccessDenied => "Correct the keys in the Secret of spec.dataset.credentialsSecretRef, or of the default store (batch-inference-store), or the bucket's policy.",
     /// The data set changed while the job ran.
     DatasetChanged => "Put the original back and create the job again, or use another output for the new data set.",
     /// The output cannot be written.
-    OutputNotWritable => "Correct spec.output and the keys in the Secret of spec.output.credentialsSecretRef.",
+    OutputNotWritable => "Correct spec.output and the keys in the Secret of spec.output.credentialsSecretRef, or of the default store (batch-inference-store).",
     /// The store's clock and the feeder's differ by more than the store allows.
     ClockSkew => "Set the clock of the node that the message compares with the store's; the job goes on by itself.",
     /// A store does not answer, or fails.
     StoreUnavailable => "See the store's words in the message; the job goes on by itself when it answers.",
     /// The output's volume or bucket has no room left.
     OutputFull => "Make room, or enlarge the volume or the quota; the job goes on by itself.",
+    /// The results have no room in the ConfigMap that they go to.
+    ResultsTooLarge => "Name a store or a claim in spec.output.uri and create the job again: a ConfigMap takes 900 KiB of results.",
     /// The feeder's scratch directory is full, or cannot be written.
     ScratchUnusable => "If it is full for good, create the job again with a larger spec.feeder.scratch.sizeLimit; else the job goes on by itself.",
     /// Another job works on the same rows in the same output.
     OutputInUse => "Wait for the job that the message names, or delete one of the two; this one goes on by itself.",
     /// The output holds another job's work.
-    OutputNotEmpty => "Choose another spec.output.uri, or empty this one.",
+    OutputNotEmpty => "Choose another spec.output, or empty this one.",
     /// The spec asks for something that cannot be done.
     SpecInvalid => "Correct what the message names and create the job again.",
     /// The engine, or its GPU, cannot quantize like that.

@@ -117,6 +117,63 @@ fn children_of_a_job_on_llama_cpp_with_files() {
     }
 }
 
+#[test]
+fn a_job_that_names_its_data_set_only_gets_the_keys_of_the_default_store_for_both() {
+    let spec = json!({"dataset": {"name": "rows"}, "server": {"baseModel": "qwen3-8b"}});
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    let secret = json!({"name": "batch-inference-store"});
+    assert_eq!(
+        feeder["spec"]["template"]["spec"]["containers"][0]["envFrom"],
+        json!([{"prefix": "DATASET_", "secretRef": secret}, {"prefix": "OUTPUT_", "secretRef": secret}])
+    );
+}
+
+#[test]
+fn the_feeder_may_write_the_config_map_of_its_output_and_no_other() {
+    let mut spec = smallest();
+    spec["output"] = json!({"configMap": {"name": "out"}});
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let role = serde_json::to_value(children.role).expect("serialises");
+    let of_config_maps = |rule: &&serde_json::Value| rule["resources"] == json!(["configmaps"]);
+    let rules: Vec<_> = role["rules"]
+        .as_array()
+        .expect("rules")
+        .iter()
+        .filter(of_config_maps)
+        .collect();
+    assert_eq!(
+        json!(rules),
+        json!([
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+            {
+                "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["out", "out-segments"],
+                "verbs": ["get", "update", "delete"],
+            },
+        ])
+    );
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    assert_eq!(
+        feeder["spec"]["template"]["spec"]["containers"][0]["envFrom"],
+        json!([])
+    );
+}
+
+#[test]
+fn the_feeder_runs_as_the_service_account_that_the_job_names_and_its_role_is_bound_to_it() {
+    let mut spec = smallest();
+    spec["feeder"] = json!({"serviceAccountName": "may-use-the-bucket"});
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    assert!(children.service_account.is_none());
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    let pod = &feeder["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "may-use-the-bucket");
+    assert_eq!(pod["automountServiceAccountToken"], true);
+    let binding = serde_json::to_value(children.role_binding).expect("serialises");
+    let subject = json!({"kind": "ServiceAccount", "name": "may-use-the-bucket", "namespace": "geometry"});
+    assert_eq!(binding["subjects"], json!([subject]));
+}
+
 /// The volumes of the feeder's pod with a claim in them, and what is mounted from each.
 fn claims_of_feeder(dataset: &str, output: &str) -> serde_json::Value {
     let mut spec = smallest();

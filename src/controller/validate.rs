@@ -233,14 +233,17 @@ fn dataset_claim(job: &BatchInferenceJob) -> Result<Option<String>, Wait> {
 
 /// The claim that the results go to, if they go to one.
 fn output_claim(job: &BatchInferenceJob) -> Result<Option<String>, Wait> {
-    claim_of("spec.output.uri", StoreUri::parse_prefix(&job.spec.output.uri))
+    let Some(uri) = &job.spec.output.uri else {
+        return Ok(None);
+    };
+    claim_of("spec.output.uri", StoreUri::parse_prefix(uri))
 }
 
 fn claim_of(field: &str, uri: Result<StoreUri, UriError>) -> Result<Option<String>, Wait> {
     let uri = uri.map_err(|error| Wait::new(Reason::SpecInvalid, format!("{field}: {error}")))?;
     Ok(match uri.root() {
         Root::Claim(name) => Some(name.clone()),
-        Root::Bucket(..) | Root::Web(_) | Root::Hub(_) | Root::Folder(_) => None,
+        Root::Bucket(..) | Root::Web(_) | Root::Hub(_) | Root::ConfigMap(_) | Root::Folder(_) => None,
     })
 }
 

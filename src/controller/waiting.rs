@@ -7,6 +7,7 @@ use super::lost::counts;
 use super::pod_state::condition;
 use super::pulling::{Pull, pull};
 use super::scheduling::why_not_scheduled;
+use crate::api::default_store::DEFAULT_STORE;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 use crate::engine::last_words::telling_line;
@@ -130,8 +131,16 @@ fn config_error(words: &str) -> Wait {
     } else {
         Reason::ContainerNotStarting
     };
+    if reason == Reason::SecretMissing && words.contains(&format!("\"{DEFAULT_STORE}\"")) {
+        return Wait::new(reason, format!("{words}: {DEFAULT_STORE_NEEDED}"));
+    }
     Wait::new(reason, words)
 }
+
+/// Nobody wrote that name into the job.
+const DEFAULT_STORE_NEEDED: &str = "it is the namespace's default store, which a job without spec.output.uri, or with \
+    spec.dataset.name, needs. Its key `uri` says where the store is (s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or \
+    az://CONTAINER/PREFIX/), the others are the store's keys, as for credentialsSecretRef";
 
 fn pull_reason(program: Program, meaning: Pull) -> Reason {
     match (meaning, program) {

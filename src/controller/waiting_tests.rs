@@ -28,6 +28,15 @@ fn the_words_of_kubelet_and_scheduler_become_reasons() {
             "secret \"keys\" not found",
         ),
         (
+            waiting(
+                "CreateContainerConfigError",
+                "secret \"batch-inference-store\" not found",
+            ),
+            Reason::SecretMissing,
+            "not found: it is the namespace's default store, which a job without spec.output.uri, or with spec.dataset.name, needs. \
+             Its key `uri` says where the store is (s3://BUCKET/PREFIX/",
+        ),
+        (
             waiting("CreateContainerConfigError", "couldn't find key token in Secret ns/hf"),
             Reason::SecretMissing,
             "key token",

@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_secs(5);
 /// keys that were changed.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
-/// Reports progress and trouble of a ledger of `total` rows, until the store has refused its keys for too long.
+/// Reports progress and trouble of a ledger of `total` rows, until the store has refused its keys for too long, or will never have room.
 pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<LedgerStatus>, total: u64) -> Stop {
     let mut ticks = interval(TICK);
     let mut durable = finished(&ledger.borrow());
@@ -34,8 +34,8 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
             Ok(()) = ledger.changed() => {}
         }
         let status = ledger.borrow_and_update().clone();
-        if let Some(why) = refused_too_long(&status) {
-            return Stop::Ended(End::new(Reason::OutputNotWritable, why));
+        if let Some(end) = refused_too_long(&status).or_else(|| too_large(&status)) {
+            return Stop::Ended(end);
         }
         let now_durable = finished(&status);
         let grown = now_durable > durable;
@@ -69,8 +69,19 @@ fn finished(status: &LedgerStatus) -> u64 {
     status.results + status.errors
 }
 
-fn refused_too_long(status: &LedgerStatus) -> Option<String> {
+fn refused_too_long(status: &LedgerStatus) -> Option<End> {
     let trouble = status.trouble.as_ref()?;
     let refused = matches!(*trouble.error, storage::Error::AccessDenied { .. });
-    (refused && trouble.since.elapsed() >= REFUSED_FOR).then(|| chain(&*trouble.error))
+    let too_long = refused && trouble.since.elapsed() >= REFUSED_FOR;
+    too_long.then(|| End::new(Reason::OutputNotWritable, chain(&*trouble.error)))
+}
+
+/// Waiting makes no room in a ConfigMap.
+fn too_large(status: &LedgerStatus) -> Option<End> {
+    let trouble = status.trouble.as_ref()?;
+    let is_too_large = matches!(*trouble.error, storage::Error::TooLarge { .. });
+    is_too_large.then(|| {
+        let wait = wait_for_output(&trouble.error);
+        End::new(wait.reason, wait.message)
+    })
 }

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::dataset::InvalidRows;
-use crate::api::output::IfExists;
+use crate::api::output::{IfExists, MOST_ROWS_IN_CONFIG_MAP, OutputPlace};
 use crate::api::prices::Prices;
 use crate::api::reason::Reason;
 use crate::api::row_policy::RowPolicy;
@@ -46,18 +46,20 @@ pub struct Job {
     pub invalid_rows: InvalidRows,
     /// `spec.output.ifExists`.
     pub if_exists: IfExists,
+    /// A data set of more rows has results that do not fit where they go.
+    pub most_rows: Option<u64>,
     /// When the operator took it up.
     pub started_at: Timestamp,
 }
 
 impl Job {
-    /// Reads a job that the controller has resolved.
+    /// Reads a job that the controller has resolved. `dataset_uri` is where its data set was found, in words.
     ///
     /// # Errors
     ///
     /// [`End`]: the spec cannot be run. The controller refuses such a job before it starts a feeder, unless the two are of
     /// different versions.
-    pub fn new(job: &BatchInferenceJob, resolved: &Resolved) -> Result<Self, End> {
+    pub fn new(job: &BatchInferenceJob, resolved: &Resolved, dataset_uri: &str) -> Result<Self, End> {
         let server = &job.spec.server;
         let invalid = |error: &dyn std::error::Error| End::new(Reason::SpecInvalid, chain(error));
         let model = BaseModel::read(resolved.engine, &server.base_model).map_err(|error| invalid(&error))?;
@@ -79,7 +81,7 @@ impl Job {
                 name: job.name_any(),
                 uid: job.uid().unwrap_or_default(),
             },
-            dataset_uri: dataset_uri(job),
+            dataset_uri: dataset_uri.to_owned(),
             engine: resolved.engine,
             model: resolved.model.clone(),
             served_model_name: resolved.served_model_name.clone(),
@@ -90,6 +92,7 @@ impl Job {
             prices: resolved.prices.clone(),
             invalid_rows: job.spec.dataset.invalid_rows,
             if_exists: job.spec.output.if_exists,
+            most_rows: most_rows(job),
             started_at: started.map_or_else(Timestamp::now, |time| time.0),
         })
     }
@@ -98,6 +101,17 @@ impl Job {
     #[must_use]
     pub fn model_names(&self) -> ModelNames {
         ModelNames::new(self.accepted_names.iter().cloned())
+    }
+
+    /// The end of the job, if the results of so many rows cannot fit where they go: that is known before anything costs.
+    #[must_use]
+    pub fn too_many(&self, rows: u64) -> Option<End> {
+        let most = self.most_rows.filter(|most| rows > *most)?;
+        let message = format!(
+            "the data set has {rows} rows, and a ConfigMap takes the results of at most {most}: name a store or a claim in \
+             spec.output.uri and create the job again"
+        );
+        Some(End::new(Reason::ResultsTooLarge, message))
     }
 
     /// What shapes this job's rows.
@@ -121,15 +135,7 @@ fn token_budget(job: &BatchInferenceJob, prices: Option<&Prices>) -> TokenBudget
     }
 }
 
-/// The data set's place as messages and the manifest name it.
-#[must_use]
-pub fn dataset_uri(job: &BatchInferenceJob) -> String {
-    let dataset = &job.spec.dataset;
-    if let Some(uri) = &dataset.uri {
-        return uri.clone();
-    }
-    match &dataset.config_map {
-        Some(reference) => format!("key {} of ConfigMap {}", reference.key, reference.name),
-        None => "spec.dataset.inline".to_owned(),
-    }
+fn most_rows(job: &BatchInferenceJob) -> Option<u64> {
+    let is_config_map = matches!(job.spec.output.place(), OutputPlace::ConfigMap(_));
+    is_config_map.then_some(MOST_ROWS_IN_CONFIG_MAP)
 }

@@ -20,6 +20,7 @@ mod follow;
 mod inspected;
 mod job;
 mod job_status;
+mod locate;
 mod memory;
 mod open;
 mod open_files;

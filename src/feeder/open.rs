@@ -4,16 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kube::{Client, ResourceExt};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as Key};
 
 use crate::api::BatchInferenceJob;
+use crate::api::output::OutputPlace;
 use crate::api::reason::Reason;
 use crate::api::reference::LocalKeyReference;
 use crate::dataset::{Sha256Digest, Source};
-use crate::storage::{Credentials, Directories, Side, Store, StoreUri, open_dataset, open_output};
+use crate::results::SEGMENTS;
+use crate::storage::{Directories, Store, open_config_map, open_dataset, open_output};
 
-use super::job::dataset_uri;
+use super::locate::{self, Located};
 use super::report::End;
 use super::trouble::chain;
 
@@ -31,17 +34,15 @@ pub async fn open_source(
 ) -> Result<Source, End> {
     let dataset = &job.spec.dataset;
     if let Some(text) = &dataset.inline {
-        return in_memory(text.clone().into(), "dataset", &dataset_uri(job)).await;
+        return in_memory(text.clone().into(), "dataset", "spec.dataset.inline").await;
     }
     if let Some(reference) = &dataset.config_map {
         let content = read_key(directory, reference).await?;
-        return in_memory(content, &reference.key, &dataset_uri(job)).await;
+        let name = format!("key {} of ConfigMap {}", reference.key, reference.name);
+        return in_memory(content, &reference.key, &name).await;
     }
-    let uri = dataset.uri.as_deref().unwrap_or_default();
-    let uri = StoreUri::parse_object(uri)
-        .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.dataset.uri: {error}")))?;
+    let Located { uri, credentials } = locate::dataset(job, environment)?;
     let denied = |error: &dyn std::error::Error| End::new(Reason::DatasetAccessDenied, chain(error));
-    let credentials = Credentials::from_env(Side::Dataset, environment);
     let directories = Directories {
         mount: Some(directory),
         scratch: Some(scratch),
@@ -55,21 +56,31 @@ pub async fn open_source(
     ))
 }
 
-/// Opens the output. `directory` is where its claim is mounted, `environment` has the keys of its Secret.
+/// Opens the output. `directory` is where its claim is mounted, `environment` has the keys of its Secret; `client` is for a
+/// ConfigMap.
 ///
 /// # Errors
 ///
 /// [`End`] when it cannot be opened as it is.
 pub fn open_store(
     job: &BatchInferenceJob,
+    client: &Client,
     directory: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Store, End> {
-    let uri = StoreUri::parse_prefix(&job.spec.output.uri)
-        .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.output.uri: {error}")))?;
-    let refused = |error: &dyn std::error::Error| End::new(Reason::OutputNotWritable, chain(error));
-    let credentials = Credentials::from_env(Side::Output, environment);
-    open_output(&uri, &credentials, Some(directory)).map_err(|error| refused(&error))
+    match job.spec.output.place() {
+        OutputPlace::ConfigMap(output) => {
+            let namespace = job.namespace().unwrap_or_default();
+            Ok(open_config_map(client.clone(), &namespace, output, SEGMENTS))
+        }
+        OutputPlace::DefaultStore => open_located(locate::default_output(job, environment)?, directory),
+        OutputPlace::Uri(uri) => open_located(locate::output(uri, environment)?, directory),
+    }
+}
+
+fn open_located(Located { uri, credentials }: Located, directory: &Path) -> Result<Store, End> {
+    let opened = open_output(&uri, &credentials, Some(directory));
+    opened.map_err(|error| End::new(Reason::OutputNotWritable, chain(&error)))
 }
 
 /// A data set that Kubernetes itself holds is at most a mebibyte. The end of its key says how it is stored.
@@ -128,7 +139,7 @@ mod tests {
             dataset,
             ..BatchInferenceJobSpec::default()
         };
-        spec.output.uri = "s3://bucket/out".into();
+        spec.output.uri = Some("s3://bucket/out".into());
         BatchInferenceJob::new("triangles", spec)
     }
 
@@ -210,12 +221,9 @@ mod tests {
             .unwrap_err();
         assert_eq!(end.reason, Reason::DatasetAccessDenied);
         assert!(end.message.contains("AWS_SECRET_ACCESS_KEY"), "{}", end.message);
-        let end = open_store(
-            &job,
-            Path::new("/none"),
-            [("OUTPUT_AWS_ACCESS_KEY_ID".into(), "id".into())],
-        )
-        .unwrap_err();
+        let half = [("OUTPUT_AWS_ACCESS_KEY_ID".into(), "id".into())];
+        let output = locate::output("s3://bucket/out", half).unwrap();
+        let end = open_located(output, Path::new("/none")).unwrap_err();
         assert_eq!(end.reason, Reason::OutputNotWritable);
     }
 }

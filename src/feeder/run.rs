@@ -194,7 +194,7 @@ async fn work(
     let source = open_source(&job, dataset_directory, scratch, environment())
         .await
         .map_err(Stop::Ended)?;
-    let store = open_store(&job, output_directory, environment()).map_err(Stop::Ended)?;
+    let store = open_store(&job, &client, output_directory, environment()).map_err(Stop::Ended)?;
     let (ready, replicas) = watch::channel(Replicas::new());
     let decided = job
         .status
@@ -202,7 +202,7 @@ async fn work(
         .and_then(|status| status.controller.stopping.clone());
     let (tell, stopping) = watch::channel(decided);
     let feeder = Feeder {
-        job: Job::new(&job, &resolved).map_err(Stop::Ended)?,
+        job: Job::new(&job, &resolved, source.object()).map_err(Stop::Ended)?,
         source,
         store,
         scratch: scratch.clone(),

@@ -105,6 +105,9 @@ impl Feeder {
     async fn prepare(&self, clock: StoreClock) -> Result<Taken<Begun>, Stop> {
         self.refuse_if_claimed().await?;
         let index = self.inspect().await?;
+        if let Some(end) = self.job.too_many(index.rows) {
+            return Err(Stop::Ended(end));
+        }
         let identity = self.claim(&index).await?;
         let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
         Ok(match self.take_turn(turn, identity).await? {

@@ -106,15 +106,15 @@ impl From<InspectError> for Trouble {
 impl From<storage::Error> for Trouble {
     fn from(error: storage::Error) -> Self {
         let wait = wait_for_output(&error);
-        if wait.reason == Reason::OutputNotWritable {
+        if matches!(wait.reason, Reason::OutputNotWritable | Reason::ResultsTooLarge) {
             return Self::end(wait.reason, wait.message);
         }
         Self::Passing(wait)
     }
 }
 
-/// What a failure of the output's store is called while it lasts. Only `OutputNotWritable` does not pass by itself. A clock is put
-/// right by whoever runs the node, and room is made, while the job waits; its spec is not what is wrong.
+/// What a failure of the output's store is called while it lasts. Only `OutputNotWritable` and `ResultsTooLarge` do not pass by
+/// themselves. A clock is put right by whoever runs the node, and room is made, while the job waits; its spec is not what is wrong.
 pub fn wait_for_output(error: &storage::Error) -> Wait {
     use storage::Error as E;
     let (reason, message) = match error {
@@ -122,9 +122,12 @@ pub fn wait_for_output(error: &storage::Error) -> Wait {
         E::NotAsWritten { .. } => (Reason::StoreUnavailable, error.to_string()),
         E::ClockSkew { .. } => (Reason::ClockSkew, error.to_string()),
         E::Full { .. } => (Reason::OutputFull, error.to_string()),
-        E::NotFound { .. } | E::BucketNotFound { .. } | E::AccessDenied { .. } | E::Unsupported { .. } => {
-            (Reason::OutputNotWritable, error.to_string())
-        }
+        E::TooLarge { .. } => (Reason::ResultsTooLarge, error.to_string()),
+        E::NotFound { .. }
+        | E::BucketNotFound { .. }
+        | E::AccessDenied { .. }
+        | E::NotOurs { .. }
+        | E::Unsupported { .. } => (Reason::OutputNotWritable, error.to_string()),
     };
     Wait::new(reason, message)
 }

@@ -129,9 +129,12 @@ pub(super) fn azure(container: &str, mut keys: Keys) -> Result<MicrosoftAzure, C
         .with_client_options(client_options(keys.endpoint()))
         .with_retry(retry());
     for (name, value) in keys.iter() {
-        // As `MicrosoftAzureBuilder::from_env` reads them.
-        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
-            builder = builder.with_config(key, value);
+        // As `MicrosoftAzureBuilder::from_env` reads them. Workload identity names the authority with a slash at its end, and
+        // `object_store` 0.14 adds another: https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
+        match name.to_ascii_lowercase().parse() {
+            Ok(key @ AzureConfigKey::AuthorityHost) => builder = builder.with_config(key, value.trim_end_matches('/')),
+            Ok(key) => builder = builder.with_config(key, value),
+            Err(_) => {}
         }
     }
     Ok(builder.with_container_name(container).build()?)
@@ -140,7 +143,7 @@ pub(super) fn azure(container: &str, mut keys: Keys) -> Result<MicrosoftAzure, C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::credentials::{AZURE, GOOGLE};
+    use crate::storage::credentials::{AZURE, GOOGLE, S3};
     use crate::storage::{Credentials, Side};
 
     fn keys(kind: &'static crate::storage::credentials::Kind, vars: &[(&str, &str)]) -> Keys {
@@ -195,6 +198,67 @@ mod tests {
     async fn buckets_open_with_the_identity_of_the_pod() {
         google("bucket", keys(&GOOGLE, &[])).unwrap();
         azure("container", keys(&AZURE, &[("AZURE_STORAGE_ACCOUNT_NAME", "me")])).unwrap();
+    }
+
+    /// What a pod's service account gives, and no Secret.
+    fn of_pod(kind: &'static crate::storage::credentials::Kind, vars: &[(&str, &str)]) -> Keys {
+        let vars = vars
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Credentials::from_env(Side::Output, vars).keys(kind).unwrap()
+    }
+
+    #[test]
+    fn the_role_of_a_service_account_on_eks_is_taken() {
+        // As the webhook of IRSA sets them: https://github.com/aws/amazon-eks-pod-identity-webhook
+        let irsa = of_pod(
+            &S3,
+            &[
+                ("AWS_ROLE_ARN", "arn:aws:iam::1:role/rows"),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/eks/token"),
+                ("AWS_REGION", "eu-west-1"),
+                ("AWS_DEFAULT_REGION", "eu-west-1"),
+                ("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
+            ],
+        );
+        let opened = format!("{:?}", s3("bucket", &irsa).unwrap());
+        for part in [
+            "WebIdentityProvider",
+            "arn:aws:iam::1:role/rows",
+            "/var/run/secrets/eks/token",
+            "https://sts.eu-west-1.amazonaws.com",
+        ] {
+            assert!(opened.contains(part), "{part}: {opened}");
+        }
+    }
+
+    #[test]
+    fn the_workload_identity_of_aks_is_taken() {
+        // As its webhook sets them, the slash with them.
+        let identity = of_pod(
+            &AZURE,
+            &[
+                ("AZURE_STORAGE_ACCOUNT_NAME", "me"),
+                ("AZURE_CLIENT_ID", "client"),
+                ("AZURE_TENANT_ID", "tenant"),
+                ("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/token"),
+                ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
+            ],
+        );
+        let opened = format!("{:?}", azure("container", identity).unwrap());
+        for part in [
+            "WorkloadIdentityOAuthProvider",
+            "https://login.microsoftonline.com/tenant/oauth2/v2.0/token",
+            "/var/run/secrets/azure/tokens/token",
+        ] {
+            assert!(opened.contains(part), "{part}: {opened}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pod_on_gke_asks_the_metadata_service() {
+        let opened = format!("{:?}", google("bucket", of_pod(&GOOGLE, &[])).unwrap());
+        assert!(opened.contains("InstanceCredentialProvider"), "{opened}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use object_store::client::HttpError;
 
+use super::config_map::ConfigMapError;
 use super::uri::StoreUri;
 
 /// A store's refusal or failure.
@@ -56,6 +57,26 @@ pub enum Error {
         /// What the store answered.
         source: Box<object_store::Error>,
     },
+    /// A ConfigMap has no room for the object, and never will.
+    #[error("there is no room for `{uri}`: {what}")]
+    TooLarge {
+        /// The object.
+        uri: StoreUri,
+        /// How large it would be, and may be.
+        what: String,
+        /// What the store answered.
+        source: Box<object_store::Error>,
+    },
+    /// The ConfigMap of an output is somebody else's.
+    #[error("`{uri}` cannot be used: {what}")]
+    NotOurs {
+        /// The object.
+        uri: StoreUri,
+        /// Whose it may be, and what to do about it.
+        what: String,
+        /// What the store answered.
+        source: Box<object_store::Error>,
+    },
     /// The store lacks something that an output needs.
     #[error("the store of `{uri}` cannot do what is needed: {what}")]
     Unsupported {
@@ -86,6 +107,15 @@ impl Error {
     /// Sorts what the store answered about `uri`; `hint` says what to check when it refused.
     pub(super) fn new(uri: StoreUri, hint: &Arc<str>, source: object_store::Error) -> Self {
         let source = Box::new(source);
+        let of_config_map = chain(&source).find_map(|error| error.downcast_ref::<ConfigMapError>());
+        if let Some(error) = of_config_map {
+            let what = error.to_string();
+            return match error {
+                ConfigMapError::TooLarge { .. } => Self::TooLarge { uri, what, source },
+                ConfigMapError::NotOurs { .. } => Self::NotOurs { uri, what, source },
+                _ => Self::Unavailable { uri, source },
+            };
+        }
         // Some of these are answered with a status that means a refusal elsewhere.
         if let Some(clocks) = skewed_clocks(&source) {
             return Self::ClockSkew { uri, clocks, source };

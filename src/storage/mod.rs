@@ -2,7 +2,8 @@
 //!
 //! Everything the product reads or writes for a user goes through here: data sets as a plain
 //! [`object_store::ObjectStore`], outputs as a [`Store`], which knows its prefix and how to say
-//! what went wrong. A file of a web server or a hub is a store that holds nothing else (`web`). May use `api` and `openai` only;
+//! what went wrong. A file of a web server or a hub is a store that holds nothing else (`web`); ConfigMaps are one for small results
+//! (`config_map`). May use `api` and `openai` only;
 //! knows nothing of rows.
 //!
 //! Start with [`StoreUri`] (what a user writes), then [`open_output`] and [`Store`]; what each kind of store calls its keys is in
@@ -10,6 +11,7 @@
 
 mod address;
 mod clouds;
+mod config_map;
 mod connection_string;
 mod credentials;
 mod error;
@@ -25,6 +27,7 @@ mod web;
 mod writer;
 
 pub use address::{Hub, Web};
+pub use config_map::open_config_map;
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
 pub use named::{NamedError, open_named_folder, open_named_object};

@@ -27,6 +27,15 @@ pub enum NamedError {
         /// As written.
         text: String,
     },
+    /// So is a ConfigMap.
+    #[error(
+        "`{text}`: a ConfigMap cannot be read from here; write its keys to files (kubectl get configmap NAME -o \
+         jsonpath='{{.data.results\\.jsonl}}') and give their folder"
+    )]
+    ConfigMap {
+        /// As written.
+        text: String,
+    },
     /// A path that ends in no name.
     #[error("`{text}` names no file")]
     NoFile {
@@ -106,6 +115,7 @@ fn place(text: &str) -> Result<Place<'_>, NamedError> {
         Some(("file", path)) => Ok(Place::Path(path)),
         Some(("s3" | "gs" | "az" | "https" | "http" | "hf", _)) => Ok(Place::Uri),
         Some(("pvc", _)) => Err(NamedError::Claim { text: own() }),
+        Some(("configmap", _)) => Err(NamedError::ConfigMap { text: own() }),
         Some(_) => Err(NamedError::Scheme { text: own() }),
     }
 }
@@ -168,6 +178,7 @@ mod tests {
         assert!(refusal("ftp://host/run/").contains("or the path of what is on this machine"));
         assert!(refusal("https://host/run/").contains("nothing is written to https://"));
         assert!(refusal("pvc://claim/run/").contains("give the path where it is mounted"));
+        assert!(refusal("configmap://out/").contains(r"-o jsonpath='{.data.results\.jsonl}'"));
         assert_eq!(
             refusal("/no/such/"),
             "`/no/such/` is not a folder that can be read here"

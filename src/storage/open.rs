@@ -147,6 +147,8 @@ fn open(uri: &StoreUri, credentials: &Credentials, directories: Directories<'_>)
             let url = hub.url(endpoint, uri.key()).ok_or_else(|| settings(no_address()))?;
             open_file(url, &keys, directories).map_err(settings)
         }
+        // No text means one: `open_config_map` opens it by its name.
+        Root::ConfigMap(_) => Err(OpenError::NotMounted { uri: uri.clone() }),
         Root::Claim(_) => {
             let mount = directories
                 .mount

@@ -68,6 +68,8 @@ pub enum Root {
     Hub(Hub),
     /// A `PersistentVolumeClaim` in the job's own namespace.
     Claim(String),
+    /// A ConfigMap in the job's own namespace, which `spec.output.configMap` names. No URI of a job means one.
+    ConfigMap(String),
     /// A folder of this machine, as a person at it wrote it. No URI of a job means one.
     Folder(String),
 }
@@ -111,6 +113,14 @@ impl StoreUri {
     pub(super) fn bucket_root(name: &str) -> Self {
         Self {
             root: Root::Bucket(Cloud::S3, name.to_owned()),
+            key: String::new(),
+        }
+    }
+
+    /// A ConfigMap as a whole.
+    pub(super) fn of_config_map(name: &str) -> Self {
+        Self {
+            root: Root::ConfigMap(name.to_owned()),
             key: String::new(),
         }
     }
@@ -225,6 +235,7 @@ impl fmt::Display for StoreUri {
             Root::Web(web) => write!(f, "{web}/{}", self.key),
             Root::Hub(hub) => write!(f, "{hub}/{}", self.key),
             Root::Claim(name) => write!(f, "pvc://{name}/{}", self.key),
+            Root::ConfigMap(name) => write!(f, "configmap://{name}/{}", self.key),
             Root::Folder(name) => write!(f, "{name}/{}", self.key),
         }
     }
@@ -251,6 +262,7 @@ impl Root {
             Self::Web(_) => "host",
             Self::Hub(_) => "repository",
             Self::Claim(_) => "claim",
+            Self::ConfigMap(_) => "ConfigMap",
             Self::Folder(_) => "folder",
         }
     }
@@ -260,7 +272,7 @@ impl Root {
         match self {
             Self::Web(web) => Some(web.scheme()),
             Self::Hub(_) => Some("hf"),
-            Self::Bucket(..) | Self::Claim(_) | Self::Folder(_) => None,
+            Self::Bucket(..) | Self::Claim(_) | Self::ConfigMap(_) | Self::Folder(_) => None,
         }
     }
 
@@ -268,7 +280,7 @@ impl Root {
     /// and the API server know their own rules better.
     fn bad_name(&self) -> Option<&str> {
         let name = match self {
-            Self::Bucket(_, name) | Self::Claim(name) | Self::Folder(name) => name,
+            Self::Bucket(_, name) | Self::Claim(name) | Self::ConfigMap(name) | Self::Folder(name) => name,
             Self::Web(_) | Self::Hub(_) => return None,
         };
         (!is_name(name)).then_some(name)

@@ -168,6 +168,22 @@ impl World {
         assert!(before.is_some(), "{name} was not there");
     }
 
+    /// Tells feeders that start from now on where the namespace's default store is, as its Secret does; `None` for a Secret that does not.
+    pub fn set_default_store(&mut self, uri: Option<&str>) {
+        for side in [Side::Dataset, Side::Output] {
+            let name = format!("{}uri", side.env_prefix());
+            match uri {
+                Some(uri) => _ = self.keys.insert(name, uri.to_owned()),
+                None => _ = self.keys.remove(&name),
+            }
+        }
+    }
+
+    /// Changes the job's spec.
+    pub fn change_spec(&self, change: impl FnOnce(&mut Value)) {
+        self.kubernetes.change_job(JOB, |job| change(&mut job["spec"]));
+    }
+
     /// Puts a proxy before the S3, for feeders that start from now on; the test itself goes on without it.
     pub async fn put_s3_proxy(&mut self) -> S3Proxy {
         let proxy = S3Proxy::start(self.s3.s3(), self.s3.filer()).await;

@@ -38,6 +38,7 @@ mod tail;
 mod tenant;
 mod troubleshooting;
 mod until;
+mod without_store;
 
 #[path = "../fake-model-server/mod.rs"]
 mod fake_model_server;

@@ -2,7 +2,7 @@
 
 mod quiet_job;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::audit::{OPERATOR, Permissions, permissions, requests};
 use super::commands::must;
@@ -79,10 +79,11 @@ async fn the_cluster_roles_hold_exactly_what_the_operator_uses_and_gives_to_feed
     }
 }
 
-/// What the role of a job's feeder allows.
+/// What the role of a job's feeder allows, of one that needs all that there is to give.
 async fn given_to_a_feeder() -> Permissions {
     let tenant = Tenant::without_keys("permissions").await;
-    tenant.submit(&Job::new(&tenant, "job")).await;
+    let output = json!({"configMap": {"name": "results"}});
+    tenant.submit(&Job::new(&tenant, "job").set("/output", output)).await;
     let job = tenant.job("job").await;
     tenant.feeder_pod(&job).await;
     allowed(&["--namespace", &tenant.namespace, "role", "job-feeder"]).await

@@ -96,6 +96,18 @@ impl Tenant {
         self.apply(&secret).await;
     }
 
+    /// Makes the namespace's default store: this tenant's part of the bucket.
+    pub async fn create_default_store(&self) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "batch-inference-store"},
+            "stringData": {
+                "uri": self.uri(""),
+                "AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo-secret", "AWS_ENDPOINT_URL": self.endpoint,
+            },
+        });
+        self.apply(&secret).await;
+    }
+
     /// A place in this tenant's part of the bucket.
     pub fn uri(&self, key: &str) -> String {
         format!("s3://{BUCKET}/{}/{key}", self.namespace)

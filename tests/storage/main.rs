@@ -8,6 +8,7 @@ mod contract;
 mod emulator;
 mod fake_gcs;
 mod limited;
+mod pod_identity;
 mod power_cut;
 mod program;
 mod seaweedfs;

@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 use super::metadata;
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, child_name, selector};
+use crate::api::output::{OutputPlace, OutputSpec};
 
 /// The service account that the feeder runs under.
 #[must_use]
@@ -32,25 +33,45 @@ pub(super) fn service_account(job: &BatchInferenceJob) -> ServiceAccount {
     }
 }
 
-/// Read and watch this one job, report its status, see which servers are ready; nothing else.
+/// Read and watch this one job, report its status, see which servers are ready; with results in a ConfigMap, write that. Nothing else.
 pub(super) fn role(job: &BatchInferenceJob) -> Role {
-    let rule = |group: &str, resource: &str, names: Option<Vec<String>>, verbs: &[&str]| PolicyRule {
-        api_groups: Some(vec![group.into()]),
-        resources: Some(vec![resource.into()]),
-        resource_names: names,
-        verbs: verbs.iter().map(|verb| (*verb).into()).collect(),
-        ..PolicyRule::default()
-    };
     let group = BatchInferenceJob::group(&());
     let plural = BatchInferenceJob::plural(&());
     let this_job = || Some(vec![job.name_any()]);
     Role {
         metadata: metadata(job, Component::Feeder),
-        rules: Some(vec![
-            rule(&group, &plural, this_job(), &["get", "list", "watch"]),
-            rule(&group, &format!("{plural}/status"), this_job(), &["patch"]),
-            rule("discovery.k8s.io", "endpointslices", None, &["list", "watch"]),
-        ]),
+        rules: Some(
+            [
+                rule(&group, &plural, this_job(), &["get", "list", "watch"]),
+                rule(&group, &format!("{plural}/status"), this_job(), &["patch"]),
+                rule("discovery.k8s.io", "endpointslices", None, &["list", "watch"]),
+            ]
+            .into_iter()
+            .chain(output_rules(&job.spec.output))
+            .collect(),
+        ),
+    }
+}
+
+/// Kubernetes cannot hold the right to create an object to its name ("Referring to resources", RBAC).
+fn output_rules(output: &OutputSpec) -> Vec<PolicyRule> {
+    let OutputPlace::ConfigMap(output) = output.place() else {
+        return Vec::new();
+    };
+    let both = vec![output.name.clone(), output.segments()];
+    vec![
+        rule("", "configmaps", None, &["create"]),
+        rule("", "configmaps", Some(both), &["get", "update", "delete"]),
+    ]
+}
+
+fn rule(group: &str, resource: &str, names: Option<Vec<String>>, verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.into()]),
+        resources: Some(vec![resource.into()]),
+        resource_names: names,
+        verbs: verbs.iter().map(|verb| (*verb).into()).collect(),
+        ..PolicyRule::default()
     }
 }
 

@@ -15,7 +15,6 @@ use crate::api::names::{
     Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, FEEDER_CONTAINER, FEEDER_PREREQUISITES_CONTAINER,
     OUTPUT_ENV_PREFIX, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH,
 };
-use crate::api::reference::LocalReference;
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::controller::decide::FeederWanted;
 use crate::controller::pod_template;
@@ -123,20 +122,21 @@ fn container(job: &BatchInferenceJob, settings: &Settings, mounts: Vec<VolumeMou
     }
 }
 
-/// The stores' keys, each Secret with a prefix of its own: two Secrets with the same keys must not collide.
+/// The stores' keys, each Secret with a prefix of its own: two Secrets with the same keys must not collide. That of the default store
+/// says besides where the store is; nobody reads it before the feeder does.
 fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
-    let from = |prefix: &str, reference: &Option<LocalReference>| {
-        reference.as_ref().map(|reference| EnvFromSource {
+    let from = |prefix: &str, secret: Option<&str>| {
+        secret.map(|secret| EnvFromSource {
             prefix: Some(prefix.into()),
             secret_ref: Some(SecretEnvSource {
-                name: reference.name.clone(),
+                name: secret.into(),
                 optional: None,
             }),
             config_map_ref: None,
         })
     };
-    let dataset = from(DATASET_ENV_PREFIX, &job.spec.dataset.credentials_secret_ref);
-    let output = from(OUTPUT_ENV_PREFIX, &job.spec.output.credentials_secret_ref);
+    let dataset = from(DATASET_ENV_PREFIX, job.spec.dataset.secret());
+    let output = from(OUTPUT_ENV_PREFIX, job.spec.output.secret());
     dataset.into_iter().chain(output).collect()
 }
 

@@ -78,31 +78,38 @@ impl Keys {
 
     /// Whether a Secret gave them: then nothing in them can mean a file of this machine.
     pub fn of_secret(&self) -> bool {
-        self.prefixed && matches!(self.giver, Giver::Secret(_))
+        self.prefixed && matches!(self.giver, Giver::Secret(_) | Giver::DefaultStore(_))
     }
 
     /// What the owner should check when the store refuses.
     pub fn hint(&self) -> Arc<str> {
         match self.giver {
-            Giver::Secret(side) => self.hint_for_secret(side.secret_field()),
+            Giver::Secret(side) => {
+                let field = side.secret_field();
+                self.hint_for_secret(field, &format!("name a Secret with {} there", self.kind.advice))
+            }
+            Giver::DefaultStore(_) => {
+                let add = format!("add {} to it", self.kind.advice);
+                self.hint_for_secret(&self.giver.to_string(), &add)
+            }
             Giver::Person(side) => self.hint_for_person(side.env_prefix()),
         }
         .into()
     }
 
-    fn hint_for_secret(&self, field: &str) -> String {
+    /// `by` is what gave the keys, `remedy` what to do when it gave none.
+    fn hint_for_secret(&self, by: &str, remedy: &str) -> String {
         let Kind { advice, besides, .. } = self.kind;
         if self.prefixed {
             let identity = self.identity.join(" and ");
-            return format!("check {identity} in the Secret of {field}, and {besides}");
+            return format!("check {identity} in {}, and {besides}", self.giver);
         }
         let first = advice.split([' ', ',']).next().unwrap_or(advice);
         if !self.kind.of_pod {
-            return format!("no {first} was given by {field}: name a Secret with {advice} there");
+            return format!("no {first} was given by {by}: {remedy}");
         }
         format!(
-            "no {first} was given by {field}, so the feeder's own identity was used: \
-             name a Secret with {advice} there, or allow its service account"
+            "no {first} was given by {by}, so the feeder's own identity was used: {remedy}, or allow its service account"
         )
     }
 

@@ -7,6 +7,8 @@ mod kind;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI};
+
 pub(super) use keys::Keys;
 pub(super) use kind::{AZURE, GOOGLE, HUB, Kind, S3, WEB};
 
@@ -44,13 +46,15 @@ impl Side {
 pub enum Giver {
     /// The Secret of a job's field.
     Secret(Side),
+    /// The Secret of the namespace's default store.
+    DefaultStore(Side),
     /// A person, who set them in the environment of a command.
     Person(Side),
 }
 
 impl Giver {
     fn side(self) -> Side {
-        let (Self::Secret(side) | Self::Person(side)) = self;
+        let (Self::Secret(side) | Self::DefaultStore(side) | Self::Person(side)) = self;
         side
     }
 }
@@ -59,6 +63,7 @@ impl fmt::Display for Giver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Secret(side) => write!(f, "the Secret of {}", side.secret_field()),
+            Self::DefaultStore(_) => write!(f, "the Secret {DEFAULT_STORE}"),
             Self::Person(_) => f.write_str("the environment"),
         }
     }
@@ -125,6 +130,26 @@ impl Credentials {
     /// below the prefixed ones. With one they do not: half of one identity and half of another is neither.
     pub fn from_env(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self::read(Giver::Secret(side), vars)
+    }
+
+    /// The same from the Secret of the namespace's default store, which says besides where the store is.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError::Missing`], when it does not.
+    pub fn of_default_store(
+        side: Side,
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, String), CredentialsError> {
+        let giver = Giver::DefaultStore(side);
+        let mut credentials = Self::read(giver, vars);
+        let uri = credentials.prefixed.remove(DEFAULT_STORE_URI);
+        let uri = uri.ok_or(CredentialsError::Missing {
+            giver,
+            missing: DEFAULT_STORE_URI,
+            why: "as s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or az://CONTAINER/PREFIX/",
+        })?;
+        Ok((credentials, uri))
     }
 
     /// The same from the environment of a command that a person typed: there the store's own variables are the usual ones,

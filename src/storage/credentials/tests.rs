@@ -167,6 +167,37 @@ fn a_refusal_of_a_store_names_the_keys_that_were_given() {
 }
 
 #[test]
+fn the_default_store_says_where_it_is_and_is_called_by_its_name() {
+    let of = |vars: &[(&str, &str)]| {
+        let vars = vars.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        Credentials::of_default_store(Side::Output, vars.collect::<Vec<_>>())
+    };
+    let place = ("OUTPUT_uri", "s3://bucket/prefix/");
+    let key = ("OUTPUT_AWS_ACCESS_KEY_ID", "id");
+    let secret = ("OUTPUT_AWS_SECRET_ACCESS_KEY", "secret");
+    let (credentials, uri) = of(&[place, key, secret]).unwrap();
+    assert_eq!(uri, place.1);
+    let keys = credentials.keys(&S3).unwrap();
+    assert!(keys.of_secret());
+    let want = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret batch-inference-store, and ";
+    assert!(keys.hint().starts_with(want), "{}", keys.hint());
+    let (credentials, _) = of(&[place]).unwrap();
+    let hint = credentials.keys(&S3).unwrap().hint();
+    let want = "no AWS_ACCESS_KEY_ID was given by the Secret batch-inference-store, so the feeder's own identity was used: \
+                add AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to it, or allow its service account";
+    assert_eq!(&*hint, want);
+    let (credentials, _) = of(&[place, key]).unwrap();
+    let half = credentials.keys(&S3).err().unwrap().to_string();
+    let want = "the Secret batch-inference-store has AWS_ACCESS_KEY_ID but no AWS_SECRET_ACCESS_KEY: add it";
+    assert_eq!(half, want);
+    let missing = of(&[key, secret]).unwrap_err().to_string();
+    assert!(
+        missing.starts_with("the Secret batch-inference-store has no uri: add it, as s3://"),
+        "{missing}"
+    );
+}
+
+#[test]
 fn a_person_is_told_which_variable_to_set() {
     let hint = |vars: &[(&str, &str)]| of_person(vars).keys(&S3).unwrap().hint().to_string();
     assert!(hint(&[]).starts_with("set AWS_ACCESS_KEY_ID"));

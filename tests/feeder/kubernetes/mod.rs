@@ -1,4 +1,4 @@
-//! Kubernetes, as far as a feeder sees it: an API server with one namespace, jobs and EndpointSlices.
+//! Kubernetes, as far as a feeder sees it: an API server with one namespace, jobs, EndpointSlices and ConfigMaps.
 //!
 //! Start with [`Kubernetes`], what tests do with it; `objects` is what it holds, `routes` what the feeder asks of it. Whatever a
 //! feeder has no right to ask is refused and remembered.
@@ -99,6 +99,16 @@ impl Kubernetes {
     /// A job as it is now.
     pub fn job(&self, name: &str) -> Value {
         self.shared.objects().get(Kind::Job, name).expect("the job is there")
+    }
+
+    /// A ConfigMap as it is now.
+    pub fn config_map(&self, name: &str) -> Option<Value> {
+        self.shared.objects().get(Kind::ConfigMap, name)
+    }
+
+    /// Creates or replaces a ConfigMap.
+    pub fn put_config_map(&self, map: Value) {
+        self.shared.change(|objects| objects.put(Kind::ConfigMap, map));
     }
 
     /// Every status that a job had, the oldest first.

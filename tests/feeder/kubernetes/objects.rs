@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Job,
     EndpointSlice,
+    ConfigMap,
 }
 
 /// A change, as a watch tells it.
@@ -29,10 +31,11 @@ pub struct Objects {
     applied: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
-/// Why an apply is refused.
+/// Why a write is refused.
 #[derive(Debug)]
 pub enum Refusal {
     NotFound,
+    AlreadyExists,
     Conflict(&'static str),
 }
 
@@ -73,6 +76,43 @@ impl Objects {
             .expect("what is deleted is there");
         self.version += 1;
         self.tell(kind, "DELETED", object);
+    }
+
+    /// Creates an object, if there is none of its name.
+    pub fn create(&mut self, kind: Kind, object: Value) -> Result<Value, Refusal> {
+        let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+        if self.get(kind, &name).is_some() {
+            return Err(Refusal::AlreadyExists);
+        }
+        Ok(self.write(kind, object))
+    }
+
+    /// Replaces an object, if it is that of the version that was read.
+    pub fn replace(&mut self, kind: Kind, name: &str, object: Value) -> Result<Value, Refusal> {
+        let there = self.get(kind, name).ok_or(Refusal::NotFound)?;
+        if object["metadata"]["resourceVersion"] != there["metadata"]["resourceVersion"] {
+            return Err(Refusal::Conflict("the object has been modified"));
+        }
+        Ok(self.write(kind, object))
+    }
+
+    /// Removes an object, if it is that of the version that was read.
+    pub fn remove(&mut self, kind: Kind, name: &str, version: &Value) -> Result<Value, Refusal> {
+        let there = self.get(kind, name).ok_or(Refusal::NotFound)?;
+        if *version != there["metadata"]["resourceVersion"] {
+            return Err(Refusal::Conflict("the object has been modified"));
+        }
+        self.delete(kind, name);
+        Ok(there)
+    }
+
+    /// Puts an object, and notes when, as the API server does for each manager of fields.
+    fn write(&mut self, kind: Kind, mut object: Value) -> Value {
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        object["metadata"]["managedFields"] = json!([{"operation": "Update", "time": now}]);
+        let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+        self.put(kind, object);
+        self.get(kind, &name).expect("what was just put")
     }
 
     fn tell(&mut self, kind: Kind, change: &'static str, object: Value) {

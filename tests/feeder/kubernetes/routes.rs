@@ -1,4 +1,4 @@
-//! What a feeder may ask: read and watch its job, patch its status, list and watch EndpointSlices.
+//! What a feeder may ask: read and watch its job, patch its status, list and watch EndpointSlices; keep results in ConfigMaps.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use futures::stream;
 use serde::Deserialize;
@@ -19,10 +19,13 @@ use super::objects::{Event, Kind, Refusal};
 use super::{NAMESPACE, Shared};
 
 const JOBS: &str = "/apis/batchinference.dev/v1alpha1/namespaces/tests/batchinferencejobs";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/tests/configmaps";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/tests/endpointslices";
 
 pub fn router(shared: Arc<Shared>) -> Router {
-    assert!(JOBS.contains(NAMESPACE) && SLICES.contains(NAMESPACE));
+    for path in [JOBS, SLICES, CONFIG_MAPS] {
+        assert!(path.contains(NAMESPACE));
+    }
     Router::new()
         .route(
             JOBS,
@@ -33,6 +36,11 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route(
             SLICES,
             get(async |shared, selection| list_or_watch(shared, Kind::EndpointSlice, selection)),
+        )
+        .route(CONFIG_MAPS, post(create_config_map))
+        .route(
+            &format!("{CONFIG_MAPS}/{{name}}"),
+            get(get_config_map).put(replace_config_map).delete(delete_config_map),
         )
         .fallback(refuse)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), fail_while_away))
@@ -153,9 +161,39 @@ async fn patch_status(
             "this is no forced apply of that job",
         );
     }
-    match shared.change(|objects| objects.apply_status(&name, &apply.field_manager, &patch)) {
-        Ok(job) => Json(job).into_response(),
-        Err(Refusal::NotFound) => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such job"),
+    answer(shared.change(|objects| objects.apply_status(&name, &apply.field_manager, &patch)))
+}
+
+async fn get_config_map(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    answer(shared.objects().get(Kind::ConfigMap, &name).ok_or(Refusal::NotFound))
+}
+
+async fn create_config_map(State(shared): State<Arc<Shared>>, Json(map): Json<Value>) -> Response {
+    answer(shared.change(|objects| objects.create(Kind::ConfigMap, map)))
+}
+
+async fn replace_config_map(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Json(map): Json<Value>,
+) -> Response {
+    answer(shared.change(|objects| objects.replace(Kind::ConfigMap, &name, map)))
+}
+
+async fn delete_config_map(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Json(parameters): Json<Value>,
+) -> Response {
+    let version = &parameters["preconditions"]["resourceVersion"];
+    answer(shared.change(|objects| objects.remove(Kind::ConfigMap, &name, version)))
+}
+
+fn answer(written: Result<Value, Refusal>) -> Response {
+    match written {
+        Ok(object) => Json(object).into_response(),
+        Err(Refusal::NotFound) => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such object"),
+        Err(Refusal::AlreadyExists) => refusal(StatusCode::CONFLICT, "AlreadyExists", "there is one of this name"),
         Err(Refusal::Conflict(why)) => refusal(StatusCode::CONFLICT, "Conflict", why),
     }
 }
