@@ -35,7 +35,7 @@ pub async fn store(folder: &str) -> Store {
 
 /// Lines of a finished job: every fourth has failed.
 pub fn lines(rows: u64, filling: &str) -> Vec<(Kind, String)> {
-    let line = |row| {
+    let line = |row: u64| {
         let kind = if row % 4 == 3 { Kind::Error } else { Kind::Result };
         (
             kind,
