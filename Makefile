@@ -20,6 +20,11 @@ help: ## List the targets
 quickstart: ## Run a real job with a real model on a one-node cluster (or on KUBECONFIG's), and show it live
 	examples/quickstart/start
 
+.PHONY: plugin
+plugin: ## Build the kubectl plugin (docs/plugin.md), and print where it is
+	cargo build --release --locked --quiet --bin kubectl-bij
+	@echo "$(CARGO_TARGET_DIR)/release/kubectl-bij"
+
 .PHONY: test
 test: $(CARGO_DENY) ## Run everything: lint, unit, storage, real-cluster tests
 	tests/run all

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 
+use super::output::OutputArguments;
 use crate::api::Engine;
 use crate::api::amount::Amount;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
@@ -31,6 +32,9 @@ pub enum Command {
     /// Prove a finished output against its data set, and say what differs. Exit code 0: proven; 1: not proven; 2: could not
     /// be checked.
     Verify(VerifyArguments),
+    /// Give the objects of a job's output to `kubectl bij`, which runs this in a pod of its own.
+    #[command(hide = true)]
+    Output(OutputArguments),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
 }

@@ -8,6 +8,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
+use super::output::output;
 use super::verify::{not_started, verify};
 use crate::api::crd;
 use crate::api::prices::Prices;
@@ -23,6 +24,7 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Controller(arguments) => with_runtime(controller(arguments)),
         Command::Feed(arguments) => with_runtime(feed(arguments)),
+        Command::Output(arguments) => with_runtime(async { Ok(output(&arguments, shutdown_signal()).await) }),
         Command::Verify(arguments) => {
             let checked = with_runtime(async { Ok(verify(&arguments).await) });
             Ok(checked.unwrap_or_else(|error| not_started(&error)))

@@ -9,6 +9,7 @@ use crate::storage::{NamedError, Store, open_named_folder, open_named_object};
 use crate::verify::{self, Differences, Proven, Verdict};
 
 use super::arguments::VerifyArguments;
+use super::environment::environment;
 
 /// What differs, is incomplete or is damaged.
 const NOT_PROVEN: u8 = 1;
@@ -43,11 +44,6 @@ fn open<V: IntoIterator<Item = (String, String)>>(
     let (dataset, key) = open_named_object(&arguments.dataset, vars())?;
     let output = open_named_folder(&arguments.output, vars())?;
     Ok((dataset, key, output))
-}
-
-/// Variables that are no text name no key of a store.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Exit code 1 would say that the output is wrong.

@@ -3,30 +3,47 @@ use std::collections::BTreeMap;
 use super::{InvalidRow, InvalidRowReason, SkippedLine, UnknownModel};
 use crate::openai::{LineNumber, shortened};
 
-/// Invalid rows that are described one by one.
+/// Invalid rows that a job describes one by one.
 pub(super) const DESCRIBED_ROWS: usize = 10;
 
 /// Unknown models that are named: a file could have another one in each row.
 const NAMED_MODELS: usize = 20;
 
 /// What is wrong with a data set, as far as it was read. Bounded, however much that is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings {
+    /// Invalid rows that are described one by one, at most.
+    described: usize,
     pub(super) invalid_rows: u64,
-    first_invalid_rows: Vec<InvalidRow>,
+    first_invalid_rows: BTreeMap<LineNumber, InvalidRowReason>,
     pub(super) unknown_model_rows: u64,
     unknown_models: BTreeMap<String, (u64, LineNumber)>,
 }
 
 impl Findings {
+    /// Nothing yet; of the invalid rows to come, the first `described` are described.
+    pub(super) fn describing(described: usize) -> Self {
+        Self {
+            described,
+            invalid_rows: 0,
+            first_invalid_rows: BTreeMap::new(),
+            unknown_model_rows: 0,
+            unknown_models: BTreeMap::new(),
+        }
+    }
+
     /// Counts an invalid row; rows may come in any order.
     pub(super) fn invalid_row(&mut self, line: LineNumber, reason: InvalidRowReason) {
         self.invalid_rows += 1;
-        let position = self.first_invalid_rows.partition_point(|row| row.line <= line);
-        if position < DESCRIBED_ROWS {
-            self.first_invalid_rows.insert(position, InvalidRow { line, reason });
-            self.first_invalid_rows.truncate(DESCRIBED_ROWS);
+        self.first_invalid_rows.insert(line, reason);
+        if self.first_invalid_rows.len() > self.described {
+            self.first_invalid_rows.pop_last();
         }
+    }
+
+    /// Invalid rows that are described, at most.
+    pub(super) fn described(&self) -> usize {
+        self.described
     }
 
     /// Counts invalid rows that are not described.
@@ -45,13 +62,18 @@ impl Findings {
     }
 
     pub(super) fn first_invalid_rows(&self) -> Vec<InvalidRow> {
-        self.first_invalid_rows.clone()
+        let rows = self.first_invalid_rows.iter();
+        rows.map(|(line, reason)| InvalidRow {
+            line: *line,
+            reason: reason.clone(),
+        })
+        .collect()
     }
 
     /// The first invalid rows, as they stay known.
     pub(super) fn in_words(&self) -> Vec<SkippedLine> {
-        let rows = self.first_invalid_rows.iter();
-        rows.map(|InvalidRow { line, reason }| SkippedLine {
+        let rows = self.first_invalid_rows.iter().take(DESCRIBED_ROWS);
+        rows.map(|(line, reason)| SkippedLine {
             line: *line,
             reason: reason.to_string(),
         })
@@ -77,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_first_ten_rows_are_described_and_all_are_counted() {
-        let mut findings = Findings::default();
+        let mut findings = Findings::describing(DESCRIBED_ROWS);
         for line in (1..=30).step_by(2).chain((2..=30).step_by(2)) {
             findings.invalid_row(LineNumber(line), InvalidRowReason::TooLong { length: line });
         }
@@ -89,7 +111,7 @@ mod tests {
 
     #[test]
     fn unknown_models_are_sorted_by_rows_and_bounded() {
-        let mut findings = Findings::default();
+        let mut findings = Findings::describing(DESCRIBED_ROWS);
         for line in 1..=100 {
             findings.unknown_model(LineNumber(line), &format!("model-{line}"));
         }

@@ -72,14 +72,34 @@ pub async fn inspect(source: &Source, models: &ModelNames, scratch: &Scratch) ->
     inspect_in_blocks(source, models, scratch, BlockLimits::default()).await
 }
 
+/// The same, and the refusal describes every row that cannot be run, not only the first ten: at about a hundred bytes of
+/// memory for each.
+///
+/// # Errors
+///
+/// See [`InspectError`].
+pub async fn inspect_describing_all(
+    source: &Source,
+    models: &ModelNames,
+    scratch: &Scratch,
+) -> Result<Inspection, InspectError> {
+    let findings = Findings::describing(usize::MAX);
+    let inspector = Inspector::new(models, scratch, BlockLimits::default(), findings);
+    read_whole(source, inspector).await
+}
+
 pub(super) async fn inspect_in_blocks(
     source: &Source,
     models: &ModelNames,
     scratch: &Scratch,
     limits: BlockLimits,
 ) -> Result<Inspection, InspectError> {
+    let findings = Findings::describing(DESCRIBED_ROWS);
+    read_whole(source, Inspector::new(models, scratch, limits, findings)).await
+}
+
+async fn read_whole(source: &Source, mut inspector: Inspector<'_>) -> Result<Inspection, InspectError> {
     let version = source.version().await?;
-    let mut inspector = Inspector::new(models, scratch, limits);
     let mut splitter = LineSplitter::new(MAX_ROW_BYTES);
     let mut file = Sha256::new();
     let mut chunks = source.stream(&version);
@@ -121,13 +141,13 @@ struct Inspector<'a> {
 }
 
 impl<'a> Inspector<'a> {
-    fn new(models: &'a ModelNames, scratch: &Scratch, limits: BlockLimits) -> Self {
+    fn new(models: &'a ModelNames, scratch: &Scratch, limits: BlockLimits, findings: Findings) -> Self {
         Self {
             models,
             rows: 0,
             blocks: BlockBuilder::new(limits),
             custom_ids: CustomIds::new(&scratch.directory, scratch.ids_in_memory),
-            findings: Findings::default(),
+            findings,
             skipped: SkippedRows::default(),
             unknown_fields: UnknownFields::default(),
         }
@@ -196,7 +216,7 @@ impl<'a> Inspector<'a> {
             unknown_fields,
         } = self;
         let blocks = blocks.finish();
-        let duplicates = custom_ids.duplicates(DESCRIBED_ROWS).await?;
+        let duplicates = custom_ids.duplicates(findings.described()).await?;
         findings.more_invalid_rows(duplicates.rows.len() - duplicates.earliest.len() as u64);
         for (line, reason) in describe(source, &blocks, &duplicates.earliest).await? {
             findings.invalid_row(line, reason);

@@ -93,6 +93,12 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// What to write as `body.model`.
+    #[must_use]
+    pub fn model_advice(&self) -> &str {
+        &self.model_advice
+    }
+
     fn invalid_rows_text(&self) -> Option<String> {
         if self.invalid_rows == 0 {
             return None;

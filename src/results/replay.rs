@@ -46,6 +46,22 @@ impl Replay {
         Ok(is_whole.then(|| Self(Merge::new(store.clone(), plan))))
     }
 
+    /// Begins with the first row of those that are durable so far, whatever the job's end will be.
+    ///
+    /// Segments may be merged into others while they are read: then a row is [`crate::storage::Error::NotFound`], and to be read from the
+    /// start again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store fails or a segment is damaged.
+    pub async fn so_far(store: &Store) -> Result<Self, Error> {
+        let plan = stored_segment::while_compacted(async || {
+            let pieces = stored_segment::visible(store).await?;
+            MergePlan::read(store, &pieces).await
+        });
+        Ok(Self(Merge::new(store.clone(), plan.await?)))
+    }
+
     /// The next row.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::credentials::{Credentials, Side};
-use super::open::{Directories, OpenError, open_dataset, open_output};
+use super::open::{Dataset, Directories, OpenError, open_dataset, open_output};
 use super::store::Store;
 use super::uri::StoreUri;
 use super::uri_error::UriError;
@@ -94,12 +94,47 @@ pub fn open_named_object(
             ));
         }
     };
+    let (parent, name) = split(path)?;
+    let store = open_output(&folder(&parent)?, &credentials, None)?;
+    Ok((store, name.to_owned()))
+}
+
+/// Opens a data set (`s3://bucket/rows.jsonl`, `rows.jsonl`), to be read. Of `vars`, those of the data set's side count; `scratch`
+/// may hold a copy of what a web server gives only as a whole.
+///
+/// # Errors
+///
+/// [`NamedError`]; a store that is not on this machine is not asked yet.
+pub fn open_named_dataset(
+    text: &str,
+    vars: impl IntoIterator<Item = (String, String)>,
+    scratch: &Path,
+) -> Result<Dataset, NamedError> {
+    let uri = match place(text)? {
+        Place::Uri => StoreUri::parse_object(text)?,
+        Place::Path(path) => {
+            let (parent, name) = split(path)?;
+            folder(&parent)?.join(name)
+        }
+    };
+    let directories = Directories {
+        mount: None,
+        scratch: Some(scratch),
+    };
+    Ok(open_dataset(
+        &uri,
+        &Credentials::of_person(Side::Dataset, vars),
+        directories,
+    )?)
+}
+
+/// The folder of a path, and its name there.
+fn split(path: &str) -> Result<(String, &str), NamedError> {
     let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
     if matches!(name, "" | "." | "..") {
-        return Err(NamedError::NoFile { text: text.to_owned() });
+        return Err(NamedError::NoFile { text: path.to_owned() });
     }
-    let store = open_output(&folder(&format!("{parent}/"))?, &credentials, None)?;
-    Ok((store, name.to_owned()))
+    Ok((format!("{parent}/"), name))
 }
 
 enum Place<'a> {
@@ -134,6 +169,8 @@ fn folder(path: &str) -> Result<StoreUri, NamedError> {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
+
     use super::*;
 
     const NO_VARS: [(String, String); 0] = [];
@@ -152,6 +189,19 @@ mod tests {
             assert_eq!(store.uri_of("other").to_string(), format!("{path}/other"));
             assert_eq!(store.list("").await.unwrap().len(), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_data_set_is_a_file_or_an_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = format!("{}/my rows.jsonl", folder.path().display());
+        std::fs::write(&path, "{}\n").unwrap();
+        let dataset = open_named_dataset(&path, NO_VARS, folder.path()).unwrap();
+        let read = dataset.store.get(&dataset.path).await.unwrap();
+        assert_eq!(read.bytes().await.unwrap(), "{}\n");
+        assert_eq!(dataset.uri.to_string(), path);
+        let dataset = open_named_dataset("s3://bucket/a/rows.jsonl", NO_VARS, folder.path()).unwrap();
+        assert_eq!(dataset.path.as_ref(), "a/rows.jsonl");
     }
 
     #[test]

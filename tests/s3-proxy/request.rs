@@ -21,6 +21,16 @@ pub struct Request {
     pub(super) length: usize,
 }
 
+impl Request {
+    /// A header's value, by its name in any case.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let head = String::from_utf8_lossy(&self.head);
+        let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+        let header = headers.find(|(other, _)| other.eq_ignore_ascii_case(name));
+        header.map(|(_, value)| value.trim().to_owned())
+    }
+}
+
 /// Reads the head of a request; none when the connection ends before.
 pub(super) async fn read_head(stream: &mut TcpStream) -> io::Result<Option<Request>> {
     let mut bytes = Vec::new();

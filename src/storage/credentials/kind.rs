@@ -1,6 +1,8 @@
 //! What each kind of store calls its keys. The names are those of its own SDKs and tools, so that a Secret that serves them serves
 //! us.
 
+use crate::storage::uri::{Cloud, Root, StoreUri};
+
 /// The keys of one kind of store.
 #[derive(Debug)]
 pub struct Kind {
@@ -107,6 +109,18 @@ pub static HUB: Kind = Kind {
 impl Kind {
     /// Every kind.
     pub const ALL: [&'static Self; 5] = [&S3, &GOOGLE, &AZURE, &WEB, &HUB];
+
+    /// The kind of the store that a URI is of; a claim and a folder need no keys.
+    pub fn of(uri: &StoreUri) -> Option<&'static Self> {
+        match uri.root() {
+            Root::Bucket(Cloud::S3, _) => Some(&S3),
+            Root::Bucket(Cloud::Google, _) => Some(&GOOGLE),
+            Root::Bucket(Cloud::Azure, _) => Some(&AZURE),
+            Root::Web(_) => Some(&WEB),
+            Root::Hub(_) => Some(&HUB),
+            Root::Claim(_) | Root::Folder(_) => None,
+        }
+    }
 
     /// Whether a variable is one of its keys.
     pub fn knows(&self, name: &str) -> bool {

@@ -7,6 +7,7 @@ mod kind;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::uri::StoreUri;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI};
 
 pub(super) use keys::Keys;
@@ -156,6 +157,34 @@ impl Credentials {
     /// and prefixed ones are for a data set and an output in different stores.
     pub fn of_person(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self::read(Giver::Person(side), vars)
+    }
+
+    /// Those of a Secret that a person has read. The person's own environment may give the address of the store, as that of a Secret
+    /// may lead nowhere outside the cluster.
+    pub fn of_secret(
+        side: Side,
+        secret: impl IntoIterator<Item = (String, String)>,
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let is_address = |name: &str| Kind::ALL.iter().any(|kind| kind.urls.contains(&name));
+        let addresses = vars.into_iter().filter(|(name, _)| is_address(name));
+        let prefixed = |(name, value): (String, String)| (format!("{}{name}", side.env_prefix()), value);
+        // Of two of a name, the later one counts.
+        Self::from_env(side, secret.into_iter().chain(addresses).map(prefixed))
+    }
+
+    /// Whether something here says who asks the store of this URI.
+    #[must_use]
+    pub fn identify(&self, uri: &StoreUri) -> bool {
+        let identities = Kind::of(uri).map_or(&[][..], |kind| kind.identities);
+        let mut identities = identities.iter();
+        identities.any(|name| self.prefixed.contains_key(*name) || self.process.contains_key(*name))
+    }
+
+    /// Which keys to give for the store of this URI, for a message.
+    #[must_use]
+    pub fn advice(uri: &StoreUri) -> &'static str {
+        Kind::of(uri).map_or("none are needed", |kind| kind.advice)
     }
 
     fn read(giver: Giver, vars: impl IntoIterator<Item = (String, String)>) -> Self {

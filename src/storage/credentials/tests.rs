@@ -225,3 +225,48 @@ fn debug_shows_no_value() {
     assert!(debug.contains("AWS_SECRET_ACCESS_KEY"), "{debug}");
     assert!(!debug.contains("visible"), "{debug}");
 }
+
+fn owned<'a>(vars: &'a [(&str, &str)]) -> impl Iterator<Item = (String, String)> + 'a {
+    vars.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+}
+
+#[test]
+fn a_secret_that_a_person_has_read_takes_only_the_address_from_the_environment() {
+    let secret = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", "http://seaweedfs:8333"),
+    ];
+    let environment = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:8333"),
+        ("AWS_SESSION_TOKEN", "another identity's"),
+    ];
+    let credentials = Credentials::of_secret(Side::Output, owned(&secret), owned(&environment));
+    let keys = credentials.keys(&S3).unwrap();
+    assert_eq!(keys.endpoint(), Some("http://127.0.0.1:8333"));
+    assert_eq!(
+        (keys.get("AWS_ACCESS_KEY_ID"), keys.get("AWS_SESSION_TOKEN")),
+        (Some("id"), None)
+    );
+    assert!(
+        keys.hint()
+            .contains("in the Secret of spec.output.credentialsSecretRef")
+    );
+}
+
+#[test]
+fn keys_identify_only_whom_their_own_store_knows() {
+    let credentials = of_person(&[("AWS_ACCESS_KEY_ID", "id"), ("OUTPUT_AZURE_STORAGE_KEY", "key")]);
+    for (uri, expected) in [
+        ("s3://bucket/run/", true),
+        ("az://container/run/", true),
+        ("gs://bucket/run/", false),
+        ("pvc://claim/run/", false),
+    ] {
+        let uri = StoreUri::parse_prefix(uri).unwrap();
+        assert_eq!(credentials.identify(&uri), expected, "{uri}");
+    }
+    let address_only = of_person(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")]);
+    assert!(!address_only.identify(&StoreUri::parse_prefix("s3://bucket/run/").unwrap()));
+}

@@ -1,0 +1,91 @@
+//! What each command does.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use super::arguments::{Arguments, Command};
+use super::change::{cancel, resume, suspend};
+use super::cluster::Cluster;
+use super::completion::{self, complete};
+use super::create::create;
+use super::exit;
+use super::jobs::Jobs;
+use super::results::results;
+use super::show::{get, list};
+use super::standard_output;
+use super::validate::validate;
+use super::wait::wait;
+use super::watch::watch;
+
+/// Runs what the arguments name. Data goes to standard output, everything else to standard error.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    run(&arguments).unwrap_or_else(|error| {
+        if let Some(code) = standard_output::silent_code(&error) {
+            return ExitCode::from(code);
+        }
+        eprintln!("error: {error:#}");
+        ExitCode::from(exit::NOT_DONE)
+    })
+}
+
+/// Help and version are no errors. Wrong arguments end as what could not be done: clap's own code for them is that of a `wait` whose
+/// time is over.
+fn explain(error: &clap::Error) -> ExitCode {
+    // Where neither can be written, nobody can be told.
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(exit::NOT_DONE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    log_to_standard_error();
+    // reqwest, kube and object_store all use the process's one TLS provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("failed to start the runtime")?;
+    let outcome = runtime.block_on(Box::pin(start(arguments)));
+    // Dropping it would wait for calls that hang with a disk or a name server.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let cluster = &arguments.cluster;
+    let jobs = async || anyhow::Ok(Jobs::new(Cluster::find(cluster).await?));
+    match &arguments.command {
+        Command::Create(arguments) => create(cluster, arguments).await,
+        Command::Get(arguments) => get(&jobs().await?, arguments).await,
+        Command::List(arguments) => list(&jobs().await?, arguments).await,
+        Command::Watch(arguments) => watch(&jobs().await?, arguments).await,
+        Command::Wait(arguments) => wait(&jobs().await?, arguments).await,
+        Command::Results(arguments) => Box::pin(results(cluster, arguments)).await,
+        Command::Cancel(arguments) => cancel(&jobs().await?, arguments).await,
+        Command::Suspend(arguments) => suspend(&jobs().await?, arguments).await,
+        Command::Resume(arguments) => resume(&jobs().await?, arguments).await,
+        Command::Validate(arguments) => validate(arguments).await,
+        Command::Completion { shell } => {
+            standard_output::write(&completion::script(*shell))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Complete { words } => complete(cluster, words).await,
+    }
+}
+
+fn log_to_standard_error() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

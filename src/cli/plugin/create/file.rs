@@ -1,0 +1,148 @@
+//! A job in a file.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use kube::Resource;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::arguments::ClusterArguments;
+use super::super::cluster::Cluster;
+use crate::api::BatchInferenceJob;
+
+/// A file that holds no job to be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("`{}` cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Neither YAML nor JSON.
+    #[error("`{}` is neither YAML nor JSON", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_yaml::Error,
+    },
+    /// Nothing, or several things.
+    #[error("`{}` holds {found} objects: give a file with one job (`kubectl apply -f` takes more)", path.display())]
+    NotOne {
+        /// The file.
+        path: PathBuf,
+        /// How many objects.
+        found: usize,
+    },
+    /// Something else.
+    #[error("`{}` holds a {kind}, not a BatchInferenceJob of batchinference.dev/v1alpha1", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// As it names itself.
+        kind: String,
+    },
+    /// The file and the flag contradict each other.
+    #[error("the job is for namespace `{theirs}`, and -n says `{ours}`: remove one of them")]
+    OtherNamespace {
+        /// That of the file.
+        theirs: String,
+        /// That of the flag.
+        ours: String,
+    },
+}
+
+/// Reads one job; `-` is standard input.
+///
+/// # Errors
+///
+/// [`FileError`].
+pub fn read(path: &Path) -> Result<Value, FileError> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(path)
+    };
+    let text = text.map_err(|source| FileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text, path)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Value, FileError> {
+    let path = || path.to_owned();
+    let documents = serde_yaml::Deserializer::from_str(text).map(Value::deserialize);
+    let documents: Result<Vec<_>, _> = documents.collect();
+    let mut documents = documents.map_err(|source| FileError::Malformed { path: path(), source })?;
+    // What stands between two `---` may be nothing.
+    documents.retain(|document| !document.is_null());
+    let [job] = <[Value; 1]>::try_from(documents).map_err(|documents| FileError::NotOne {
+        path: path(),
+        found: documents.len(),
+    })?;
+    let is_job = job["kind"] == BatchInferenceJob::kind(&()).as_ref()
+        && job["apiVersion"] == BatchInferenceJob::api_version(&()).as_ref();
+    if is_job {
+        return Ok(job);
+    }
+    let text = |field: &str| job[field].as_str().unwrap_or("nothing").to_owned();
+    Err(FileError::OtherKind {
+        path: path(),
+        kind: format!("{} of {}", text("kind"), text("apiVersion")),
+    })
+}
+
+/// The cluster, with the namespace that the job names.
+///
+/// # Errors
+///
+/// [`FileError::OtherNamespace`] when a flag names another one.
+pub fn in_namespace_of(job: &Value, arguments: &ClusterArguments, cluster: Cluster) -> Result<Cluster, FileError> {
+    let Some(theirs) = job["metadata"]["namespace"].as_str() else {
+        return Ok(cluster);
+    };
+    match &arguments.namespace {
+        Some(ours) if ours != theirs => Err(FileError::OtherNamespace {
+            theirs: theirs.to_owned(),
+            ours: ours.clone(),
+        }),
+        _ => Ok(Cluster {
+            namespace: theirs.to_owned(),
+            ..cluster
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = "apiVersion: batchinference.dev/v1alpha1\nkind: BatchInferenceJob\nmetadata: {name: x}\n";
+
+    fn refusal(text: &str) -> String {
+        parse(text, Path::new("job.yaml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_holds_one_job() {
+        for text in [JOB.to_owned(), format!("---\n{JOB}---\n")] {
+            let job = parse(&text, Path::new("job.yaml")).unwrap();
+            assert_eq!(job["metadata"]["name"], "x");
+        }
+        assert!(refusal(&format!("{JOB}---\n{JOB}")).starts_with("`job.yaml` holds 2 objects"));
+        assert!(refusal("").starts_with("`job.yaml` holds 0 objects"));
+        assert!(
+            refusal("kind: Job\napiVersion: batch/v1\n").contains("holds a Job of batch/v1, not a BatchInferenceJob")
+        );
+        assert!(refusal("a: [").contains("neither YAML nor JSON"));
+        let error = read(Path::new("/no/such/job.yaml")).unwrap_err();
+        assert_eq!(error.to_string(), "`/no/such/job.yaml` cannot be read");
+    }
+}

@@ -1,0 +1,111 @@
+use std::fmt::Write;
+
+use super::super::validate::{find, names_of};
+use super::*;
+use crate::api::Engine;
+
+const GOOD: &str = r#"{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}"#;
+
+fn row(id: usize, more: &str) -> String {
+    format!(
+        r#"{{"custom_id": "{id}", "method": "POST", "url": "/v1/chat/completions", "body": {{"messages": []{more}}}}}"#
+    )
+}
+
+/// The check of a file with this content, whose name is left out of the report.
+async fn findings(content: &str, names: &Names) -> Findings {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.jsonl");
+    std::fs::write(&path, content).unwrap();
+    let path = path.to_str().unwrap();
+    let Findings { runs, report } = find(path, names).await.unwrap();
+    Findings {
+        runs,
+        report: report.replace(path, "FILE"),
+    }
+}
+
+fn qwen() -> Names {
+    names_of(Engine::VLLM, "qwen3-8b", &["gpt-4o-mini".to_owned()]).unwrap()
+}
+
+#[tokio::test]
+async fn a_good_data_set_is_told_in_one_line() {
+    let findings = findings(&format!("{GOOD}\n"), &Names::Any).await;
+    assert_eq!(
+        (findings.runs, findings.report.as_str()),
+        (Runs::Every, "FILE: good: 1 row\n")
+    );
+}
+
+#[tokio::test]
+async fn every_refused_row_is_told_and_not_only_the_first_ten() {
+    let mut content = String::new();
+    for id in 0..25 {
+        writeln!(content, "{}", row(id, "")).unwrap();
+        writeln!(content, "{}", row(id, "")).unwrap();
+        writeln!(content, "not JSON {id}").unwrap();
+    }
+    let Findings { runs, report } = findings(&content, &Names::Any).await;
+    assert_eq!(runs, Runs::Some);
+    let lines: Vec<_> = report.lines().collect();
+    assert_eq!(lines.len(), 51, "{report}");
+    assert_eq!(
+        lines[0],
+        "FILE:2: custom_id `0` stands already in line 1; give each row its own"
+    );
+    assert!(lines[1].starts_with("FILE:3: not JSON: "), "{report}");
+    assert!(lines[49].starts_with("FILE:75: "), "{report}");
+    assert_eq!(lines[50], "FILE: bad: 50 of 75 rows cannot be run");
+}
+
+#[tokio::test]
+async fn a_model_that_the_job_does_not_serve_is_refused() {
+    let rows = [
+        r#","model": "qwen3-8b""#,
+        r#","model": "gpt-4o-mini""#,
+        r#","model": "other""#,
+    ];
+    let content: String = rows.iter().enumerate().map(|(id, more)| row(id, more) + "\n").collect();
+    let refused = findings(&content, &qwen()).await;
+    assert_eq!(refused.runs, Runs::None);
+    let expected = "FILE:3: nothing serves the model `other` of 1 row (first in line 3); write `qwen3-8b`";
+    assert!(refused.report.starts_with(expected), "{}", refused.report);
+    assert!(
+        refused.report.ends_with("bad: 1 of 3 rows cannot be run\n"),
+        "{}",
+        refused.report
+    );
+
+    let told = findings(&content, &Names::Any).await;
+    assert_eq!(told.runs, Runs::Every);
+    assert!(
+        told.report
+            .contains("`other` of 1 row (first in line 3) has to be served"),
+        "{}",
+        told.report
+    );
+    assert!(told.report.ends_with("FILE: good: 3 rows\n"), "{}", told.report);
+}
+
+#[tokio::test]
+async fn fields_that_are_not_sent_are_a_warning() {
+    let tagged = GOOD.replace(r#""method""#, r#""tag": 1, "method""#);
+    let Findings { runs, report } = findings(&tagged, &Names::Any).await;
+    assert_eq!(runs, Runs::Every);
+    assert!(
+        report.contains("warning: the field `tag` of 1 row means nothing here"),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_file_is_bad_and_a_missing_one_is_an_error() {
+    let empty = findings("\n", &Names::Any).await;
+    assert_eq!(
+        (empty.runs, empty.report.as_str()),
+        (Runs::None, "FILE: the data set has no rows\n")
+    );
+    let error = find("/no/such/rows.jsonl", &Names::Any).await.unwrap_err();
+    assert!(format!("{error:#}").contains("/no/such/"), "{error:#}");
+}

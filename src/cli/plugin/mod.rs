@@ -1,0 +1,38 @@
+//! `kubectl bij`: jobs made, followed, ended and fetched without writing YAML.
+//!
+//! [`arguments`] says what can be typed, [`commands`] starts what it names. What is printed is pure: [`columns`] and [`table`] (lists),
+//! [`progress`] (how far a job is, as a bar or a sentence), [`narration`] (what it waits for), `create/manifest.rs` (flags → job). What
+//! asks the cluster goes through [`jobs`], and what it refuses becomes words in [`refusal`]. Files come from the store in `results`.
+
+mod age;
+mod arguments;
+mod change;
+mod cluster;
+mod columns;
+mod commands;
+mod completion;
+mod create;
+mod duration;
+mod exit;
+mod findings;
+mod follow;
+mod job;
+mod jobs;
+mod keys;
+mod lines;
+mod narration;
+mod pod;
+mod printed;
+mod progress;
+mod refusal;
+mod results;
+mod screen;
+mod show;
+mod standard_output;
+mod table;
+mod validate;
+mod verdict;
+mod wait;
+mod watch;
+
+pub use commands::main;

@@ -1,0 +1,226 @@
+//! The pod, made of the feeder's: what may read the output may also give it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job as FeederJob;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, VolumeMount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+
+use super::super::job::Job;
+use crate::api::BatchInferenceJob;
+use crate::api::names::{DATASET_MOUNT_PATH, FEEDER_CONTAINER, LABEL_NAME, OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH};
+use crate::storage::StoreUri;
+
+/// Its container.
+pub const CONTAINER: &str = "output";
+/// The API server adds five letters and digits.
+const GENERATED: &str = "kubectl-bij-output-";
+/// Value of the label of its name. It must not be one by which the operator finds its own pods.
+const NAME: &str = "kubectl-bij";
+/// What the operator's annotations begin with.
+const OURS: &str = "batchinference.dev/";
+
+/// A feeder without a container of its name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the job's feeder has no container `{FEEDER_CONTAINER}`")]
+pub struct NoTemplate;
+
+/// The pod: the feeder's image, security and place, the keys of the output, its claim and whatever else is mounted but the data set,
+/// read-only; no token, no restart, and an end.
+///
+/// # Errors
+///
+/// [`NoTemplate`].
+pub fn pod(job: &Job, feeder: &FeederJob, uri: &StoreUri, stays_for: Duration) -> Result<Pod, NoTemplate> {
+    let template = feeder.spec.as_ref().map(|spec| &spec.template).ok_or(NoTemplate)?;
+    let given = template.spec.as_ref().ok_or(NoTemplate)?;
+    let mut containers = given.containers.iter();
+    let feeder = containers
+        .find(|container| container.name == FEEDER_CONTAINER)
+        .ok_or(NoTemplate)?;
+    let container = container(feeder, uri, stays_for);
+    let mounts = container.volume_mounts.iter().flatten();
+    let mounted: BTreeSet<_> = mounts.map(|mount| mount.name.clone()).collect();
+    let volumes = given.volumes.iter().flatten();
+    let volumes = volumes
+        .filter(|volume| mounted.contains(&volume.name))
+        .cloned()
+        .collect();
+    let annotations = template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.annotations.clone());
+    Ok(Pod {
+        metadata: metadata(job, annotations.unwrap_or_default()),
+        spec: Some(PodSpec {
+            active_deadline_seconds: i64::try_from(stays_for.as_secs()).ok(),
+            automount_service_account_token: Some(false),
+            containers: vec![container],
+            enable_service_links: Some(false),
+            image_pull_secrets: given.image_pull_secrets.clone(),
+            node_selector: given.node_selector.clone(),
+            affinity: given.affinity.clone(),
+            tolerations: given.tolerations.clone(),
+            restart_policy: Some("Never".into()),
+            runtime_class_name: given.runtime_class_name.clone(),
+            security_context: given.security_context.clone(),
+            // Where the output is allowed to an identity and not by keys, it is this one's.
+            service_account_name: given.service_account_name.clone(),
+            termination_grace_period_seconds: Some(1),
+            volumes: Some(volumes),
+            ..PodSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn metadata(job: &Job, annotations: BTreeMap<String, String>) -> ObjectMeta {
+    let foreign = annotations.into_iter().filter(|(name, _)| !name.starts_with(OURS));
+    ObjectMeta {
+        generate_name: Some(GENERATED.into()),
+        namespace: Some(job.namespace().to_owned()),
+        labels: Some([(LABEL_NAME.to_owned(), NAME.to_owned())].into()),
+        // What keeps service meshes out.
+        annotations: Some(foreign.collect()),
+        owner_references: Some(vec![OwnerReference {
+            api_version: BatchInferenceJob::api_version(&()).into_owned(),
+            kind: BatchInferenceJob::kind(&()).into_owned(),
+            name: job.name().to_owned(),
+            uid: job.uid().to_owned(),
+            ..OwnerReference::default()
+        }]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn container(feeder: &Container, uri: &StoreUri, stays_for: Duration) -> Container {
+    let keys = feeder.env_from.iter().flatten();
+    let keys = keys.filter(|from| from.prefix.as_deref() == Some(OUTPUT_ENV_PREFIX));
+    // A person's template may have others, such as certificates.
+    let mounts = feeder.volume_mounts.iter().flatten();
+    let mounts = mounts.filter(|mount| ![DATASET_MOUNT_PATH, SCRATCH_MOUNT_PATH].contains(&mount.mount_path.as_str()));
+    let mounts = mounts.map(|mount| VolumeMount {
+        read_only: Some(true),
+        ..mount.clone()
+    });
+    let seconds = stays_for.as_secs().to_string();
+    Container {
+        name: CONTAINER.into(),
+        image: feeder.image.clone(),
+        image_pull_policy: feeder.image_pull_policy.clone(),
+        command: feeder.command.clone(),
+        args: Some(
+            ["output", "--uri", &uri.to_string(), "hold", &seconds]
+                .map(str::to_owned)
+                .to_vec(),
+        ),
+        env: feeder.env.clone(),
+        env_from: Some(keys.cloned().collect()),
+        resources: feeder.resources.clone(),
+        security_context: feeder.security_context.clone(),
+        volume_mounts: Some(mounts.collect()),
+        ..Container::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn feeder() -> FeederJob {
+        let spec = json!({"template": {
+            "metadata": {"annotations": {"batchinference.dev/job": "x", "linkerd.io/inject": "disabled"}},
+            "spec": {
+                "serviceAccountName": "x-feeder",
+                "automountServiceAccountToken": true,
+                "restartPolicy": "OnFailure",
+                "securityContext": {"runAsUser": 65532, "fsGroup": 65532},
+                "imagePullSecrets": [{"name": "registry"}],
+                "initContainers": [{"name": "prerequisites"}],
+                "containers": [
+                    {"name": "sidecar"},
+                    {
+                        "name": "feeder",
+                        "image": "registry.example/operator:1",
+                        "args": ["feed", "--name", "x"],
+                        "envFrom": [
+                            {"prefix": "DATASET_", "secretRef": {"name": "theirs"}},
+                            {"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}},
+                        ],
+                        "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true},
+                        "volumeMounts": [
+                            {"name": "scratch", "mountPath": "/scratch"},
+                            {"name": "dataset", "mountPath": "/dataset"},
+                            {"name": "certificates", "mountPath": "/certificates"},
+                            {"name": "output", "mountPath": "/output"},
+                        ],
+                    },
+                ],
+                "volumes": [
+                    {"name": "scratch", "emptyDir": {}},
+                    {"name": "certificates", "secret": {"secretName": "authority"}},
+                    {"name": "output", "persistentVolumeClaim": {"claimName": "results"}},
+                ],
+            },
+        }});
+        serde_json::from_value(json!({"metadata": {"name": "x-feeder"}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn the_pod_has_what_reads_the_output_and_nothing_more() {
+        let job = Job::new(json!({"metadata": {"name": "x", "namespace": "team", "uid": "1"}}));
+        let uri = StoreUri::parse_prefix("pvc://results/run").unwrap();
+        let pod = pod(&job, &feeder(), &uri, Duration::from_hours(1)).unwrap();
+        let container = json!({
+            "name": "output",
+            "image": "registry.example/operator:1",
+            "args": ["output", "--uri", "pvc://results/run/", "hold", "3600"],
+            "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}}],
+            "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true},
+            "volumeMounts": [
+                {"name": "certificates", "mountPath": "/certificates", "readOnly": true},
+                {"name": "output", "mountPath": "/output", "readOnly": true},
+            ],
+        });
+        let expected = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "generateName": "kubectl-bij-output-",
+                "namespace": "team",
+                "labels": {"app.kubernetes.io/name": "kubectl-bij"},
+                "annotations": {"linkerd.io/inject": "disabled"},
+                "ownerReferences": [
+                    {"apiVersion": "batchinference.dev/v1alpha1", "kind": "BatchInferenceJob", "name": "x", "uid": "1"},
+                ],
+            },
+            "spec": {
+                "activeDeadlineSeconds": 3600,
+                "automountServiceAccountToken": false,
+                "containers": [container],
+                "enableServiceLinks": false,
+                "imagePullSecrets": [{"name": "registry"}],
+                "restartPolicy": "Never",
+                "securityContext": {"runAsUser": 65532, "fsGroup": 65532},
+                "serviceAccountName": "x-feeder",
+                "terminationGracePeriodSeconds": 1,
+                "volumes": [
+                    {"name": "certificates", "secret": {"secretName": "authority"}},
+                    {"name": "output", "persistentVolumeClaim": {"claimName": "results"}},
+                ],
+            },
+        });
+        assert_eq!(serde_json::to_value(&pod).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_feeder_of_another_shape_is_refused() {
+        let job = Job::new(json!({}));
+        let uri = StoreUri::parse_prefix("s3://bucket/run").unwrap();
+        assert_eq!(pod(&job, &FeederJob::default(), &uri, Duration::ZERO), Err(NoTemplate));
+    }
+}

@@ -1,0 +1,331 @@
+//! What a cluster refuses or cannot do, in words that say what to do. Pure.
+
+use std::error::Error as StdError;
+
+use kube::core::Status;
+use kube::runtime::watcher;
+
+/// Why the cluster did not do or say what it was asked for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing says where a cluster is.
+    #[error("no cluster is configured ({why}): name a kubeconfig by --kubeconfig FILE or KUBECONFIG")]
+    NoCluster {
+        /// What is missing or wrong.
+        why: String,
+    },
+    /// The kubeconfig has other contexts.
+    #[error("the kubeconfig has no context `{context}`: {}", contexts_advice(.contexts))]
+    NoContext {
+        /// The one that was asked for.
+        context: String,
+        /// Those that it has.
+        contexts: Vec<String>,
+    },
+    /// Nobody answers there.
+    #[error("the API server {server} does not answer ({why}): is this the right --context, and is the cluster up?")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// What the connection said.
+        why: String,
+    },
+    /// The credentials are missing or have expired.
+    #[error(
+        "the API server {server} does not accept your credentials ({why}): log in again, or choose another --context"
+    )]
+    Unauthorized {
+        /// Its address.
+        server: String,
+        /// What it said.
+        why: String,
+    },
+    /// A right is missing.
+    #[error(
+        "you may not {verb} {resource} in {place}: ask whoever administers it for that right, or choose another -n NAMESPACE \
+         (the API server says: {why})"
+    )]
+    Forbidden {
+        /// What was to be done.
+        verb: &'static str,
+        /// With what.
+        resource: &'static str,
+        /// Where, in words.
+        place: String,
+        /// What the API server said.
+        why: String,
+    },
+    /// The definition of jobs is not there.
+    #[error(
+        "the cluster at {server} does not know BatchInferenceJobs: install the operator's chart there, or choose another --context"
+    )]
+    NotInstalled {
+        /// Its address.
+        server: String,
+    },
+    /// A job is not there.
+    #[error("there is no job `{job}` in namespace `{namespace}`{}", elsewhere_advice(.elsewhere.as_deref()))]
+    NoSuchJob {
+        /// As it was asked for.
+        job: String,
+        /// Where it was looked for.
+        namespace: String,
+        /// Namespaces that have one of that name or uid; `None` when it is not known.
+        elsewhere: Option<Vec<String>>,
+    },
+    /// A namespace is not there.
+    #[error("there is no namespace `{namespace}`: create it, or choose another -n NAMESPACE")]
+    NoSuchNamespace {
+        /// Its name.
+        namespace: String,
+    },
+    /// A Secret is not there.
+    #[error("there is no Secret `{name}` in namespace `{namespace}`")]
+    NoSuchSecret {
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// A job of that name is there.
+    #[error("there is a job of this name already: choose another name, or delete that one ({why})")]
+    AlreadyExists {
+        /// What the API server said.
+        why: String,
+    },
+    /// The object is wrong.
+    #[error("the API server refuses this job: {why}")]
+    Invalid {
+        /// What the API server said: fields and what is wrong with them.
+        why: String,
+    },
+    /// It changed, or was made anew, while it was looked at.
+    #[error("the job has changed meanwhile: try again ({why})")]
+    Conflict {
+        /// What the API server said.
+        why: String,
+    },
+    /// The job is gone.
+    #[error("job `{name}` was deleted; what it finished is in its output")]
+    Deleted {
+        /// Its name.
+        name: String,
+    },
+    /// Anything else.
+    #[error("the API server {server} failed: {why}")]
+    Other {
+        /// Its address.
+        server: String,
+        /// What it said.
+        why: String,
+    },
+}
+
+/// What was asked of the API server.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// Its address.
+    pub server: &'a str,
+    /// What was to be done.
+    pub verb: &'static str,
+    /// With what, in the plural.
+    pub resource: &'static str,
+    /// In which namespace; `None` means all.
+    pub namespace: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    /// What an error of the client means. That an object is not there is for the caller to say.
+    #[must_use]
+    pub fn refused(&self, error: &kube::Error) -> Refusal {
+        let server = self.server.to_owned();
+        match error {
+            kube::Error::Api(status) => self.answered(status),
+            kube::Error::SerdeError(error) => Refusal::Other {
+                server,
+                why: error.to_string(),
+            },
+            error => Refusal::Unreachable {
+                server,
+                why: last_cause(error),
+            },
+        }
+    }
+
+    /// The same of a watch; `None` for what may pass.
+    #[must_use]
+    pub fn refused_watch(&self, error: &watcher::Error) -> Option<Refusal> {
+        let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status)) = error
+        else {
+            return None;
+        };
+        matches!(status.code, 401 | 403 | 404).then(|| self.answered(status))
+    }
+
+    fn answered(&self, status: &Status) -> Refusal {
+        let (server, why) = (self.server.to_owned(), status.message.clone());
+        match status.code {
+            401 => Refusal::Unauthorized { server, why },
+            403 => Refusal::Forbidden {
+                verb: self.verb,
+                resource: self.resource,
+                place: self.place(),
+                why,
+            },
+            404 if is_namespace(status) => Refusal::NoSuchNamespace {
+                namespace: self.namespace.unwrap_or_default().to_owned(),
+            },
+            // The path itself is unknown: its 404 is a line of text and no object of the API.
+            404 if !status.is_not_found() => Refusal::NotInstalled { server },
+            409 if status.is_already_exists() => Refusal::AlreadyExists { why },
+            409 => Refusal::Conflict { why },
+            400 | 422 => Refusal::Invalid { why },
+            _ => Refusal::Other { server, why },
+        }
+    }
+
+    fn place(&self) -> String {
+        match self.namespace {
+            Some(namespace) => format!("namespace `{namespace}`"),
+            None => "all namespaces".to_owned(),
+        }
+    }
+}
+
+fn is_namespace(status: &Status) -> bool {
+    status.is_not_found()
+        && status
+            .details
+            .as_ref()
+            .is_some_and(|details| details.kind == "namespaces")
+}
+
+/// What a connection said: the errors around it only say that one failed.
+#[must_use]
+pub fn last_cause(error: &dyn StdError) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}
+
+fn contexts_advice(contexts: &[String]) -> String {
+    match contexts {
+        [] => "it has none; choose another --kubeconfig".to_owned(),
+        contexts => format!("it has {}", contexts.join(", ")),
+    }
+}
+
+fn elsewhere_advice(elsewhere: Option<&[String]>) -> String {
+    match elsewhere {
+        None => ": see `kubectl bij list`, or choose another -n NAMESPACE".to_owned(),
+        Some([]) => " or any other: see `kubectl bij list -A`".to_owned(),
+        Some([one]) => format!(", but there is one in namespace `{one}`: add -n {one}"),
+        Some(more) => format!(", but there are in {}: choose by -n NAMESPACE", more.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::StatusDetails;
+
+    use super::*;
+
+    const ASKED: Asked<'_> = Asked {
+        server: "https://api:6443",
+        verb: "get",
+        resource: "batchinferencejobs",
+        namespace: Some("team"),
+    };
+
+    fn status(code: u16, reason: &str, kind: &str) -> Status {
+        Status {
+            details: Some(StatusDetails {
+                name: String::new(),
+                group: String::new(),
+                kind: kind.to_owned(),
+                uid: String::new(),
+                causes: Vec::new(),
+                retry_after_seconds: 0,
+            }),
+            ..Status::failure("its words", reason).with_code(code)
+        }
+    }
+
+    #[test]
+    fn every_answer_says_what_to_do() {
+        for (code, reason, kind, expected) in [
+            (401, "Unauthorized", "", "log in again"),
+            (
+                403,
+                "Forbidden",
+                "",
+                "you may not get batchinferencejobs in namespace `team`",
+            ),
+            (404, "Failed to parse error data", "", "install the operator's chart"),
+            (404, "NotFound", "namespaces", "there is no namespace `team`: create it"),
+            (409, "AlreadyExists", "", "choose another name"),
+            (409, "Conflict", "", "try again (its words)"),
+            (422, "Invalid", "", "refuses this job: its words"),
+            (500, "InternalError", "", "https://api:6443 failed: its words"),
+        ] {
+            let error = kube::Error::Api(status(code, reason, kind).boxed());
+            let said = ASKED.refused(&error).to_string();
+            assert!(said.contains(expected), "{code} {reason}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_right_for_all_namespaces_is_asked_for_as_such() {
+        let asked = Asked {
+            namespace: None,
+            ..ASKED
+        };
+        let error = kube::Error::Api(status(403, "Forbidden", "").boxed());
+        assert!(asked.refused(&error).to_string().contains("in all namespaces"));
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_told_with_the_last_cause() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = kube::Error::Service(Box::new(std::io::Error::other(refused)));
+        let said = ASKED.refused(&error).to_string();
+        assert!(said.contains("does not answer (connection refused)"), "{said}");
+    }
+
+    #[test]
+    fn a_watch_ends_by_what_does_not_pass() {
+        let started = |code| watcher::Error::WatchStartFailed(kube::Error::Api(status(code, "X", "").boxed()));
+        for (code, passes) in [
+            (401, false),
+            (403, false),
+            (404, false),
+            (410, true),
+            (429, true),
+            (500, true),
+        ] {
+            assert_eq!(ASKED.refused_watch(&started(code)).is_none(), passes, "{code}");
+        }
+        assert_eq!(ASKED.refused_watch(&watcher::Error::NoResourceVersion), None);
+    }
+
+    #[test]
+    fn a_job_that_is_elsewhere_is_told_with_its_namespace() {
+        let said = |elsewhere: Option<&[&str]>| {
+            Refusal::NoSuchJob {
+                job: "x".into(),
+                namespace: "team".into(),
+                elsewhere: elsewhere.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+            }
+            .to_string()
+        };
+        assert!(said(None).ends_with("`team`: see `kubectl bij list`, or choose another -n NAMESPACE"));
+        assert!(said(Some(&[])).contains("or any other"));
+        assert!(said(Some(&["other"])).ends_with("add -n other"));
+        assert!(said(Some(&["a", "b"])).contains("in a, b"));
+    }
+}

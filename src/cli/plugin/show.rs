@@ -1,0 +1,55 @@
+//! `get` and `list`.
+
+use std::process::ExitCode;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::arguments::{Format, GetArguments, ListArguments};
+use super::jobs::{Jobs, Scope};
+use super::printed;
+use super::standard_output;
+
+/// Prints one job.
+///
+/// # Errors
+///
+/// [`super::refusal::Refusal`], or standard output cannot be written.
+pub async fn get(jobs: &Jobs, arguments: &GetArguments) -> anyhow::Result<ExitCode> {
+    let job = jobs.find(&arguments.job).await?;
+    standard_output::write(&printed::one(&job, arguments.output, Timestamp::now())?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints jobs. That there are none is said on standard error, as kubectl says it.
+///
+/// # Errors
+///
+/// As [`get`].
+pub async fn list(jobs: &Jobs, arguments: &ListArguments) -> anyhow::Result<ExitCode> {
+    let scope = if arguments.all_namespaces {
+        Scope::All
+    } else {
+        Scope::Namespace
+    };
+    let found = jobs.list(scope, arguments.selector.as_deref()).await?;
+    if found.is_empty() && arguments.output.is_none_or(Format::is_for_people) {
+        explain_none(jobs, scope).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    standard_output::write(&printed::many(&found, arguments.output, scope, Timestamp::now())?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn explain_none(jobs: &Jobs, scope: Scope) -> anyhow::Result<()> {
+    match scope {
+        Scope::All => eprintln!("there are no jobs in this cluster"),
+        Scope::Namespace => {
+            jobs.check_namespace().await?;
+            eprintln!(
+                "there are no jobs in namespace `{}`; -A lists all namespaces",
+                jobs.namespace()
+            );
+        }
+    }
+    Ok(())
+}

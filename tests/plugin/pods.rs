@@ -1,0 +1,110 @@
+//! Pods without nodes: each runs at once, and what is asked of it by exec is done by a process of this machine.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use axum::extract::ws::{Message, WebSocket};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// Channels of `v5.channel.k8s.io` (k8s.io/apimachinery, `remotecommand`).
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
+/// Of one message.
+const CHUNK_BYTES: usize = 32 << 10;
+
+#[derive(Default)]
+pub struct Pods {
+    created: Vec<Value>,
+    left: Vec<Value>,
+}
+
+impl Pods {
+    pub fn create(&mut self, mut pod: Value) -> Value {
+        let prefix = pod["metadata"]["generateName"].as_str().expect("a prefix").to_owned();
+        pod["metadata"]["name"] = json!(format!("{prefix}{}", self.created.len()));
+        pod["metadata"]["resourceVersion"] = json!("1");
+        pod["status"] = json!({"phase": "Running"});
+        self.created.push(pod.clone());
+        self.left.push(pod.clone());
+        pod
+    }
+
+    pub fn left(&self) -> impl Iterator<Item = &Value> {
+        self.left.iter()
+    }
+
+    pub fn delete(&mut self, name: &str) -> Option<Value> {
+        let at = self.left.iter().position(|pod| pod["metadata"]["name"] == name)?;
+        Some(self.left.remove(at))
+    }
+
+    pub fn created_and_left(&self) -> (Vec<Value>, usize) {
+        (self.created.clone(), self.left.len())
+    }
+}
+
+/// The Job of a feeder, as far as a pod is made of it.
+pub fn feeder(name: &str) -> Value {
+    let container = json!({
+        "name": "feeder",
+        "image": "operator:1",
+        "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}}],
+    });
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    })
+}
+
+/// The variables of a pod's container.
+pub fn environment(pod: &Value, secrets: &BTreeMap<String, Value>) -> Vec<(String, String)> {
+    let from = &pod["spec"]["containers"][0]["envFrom"][0];
+    let secret = &secrets[from["secretRef"]["name"].as_str().unwrap()];
+    let keys = secret["data"].as_object().unwrap().iter();
+    let text = |value: &Value| String::from_utf8(STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap();
+    keys.map(|(key, value)| (format!("{}{key}", from["prefix"].as_str().unwrap()), text(value)))
+        .collect()
+}
+
+/// The words of a request to exec, without the program's path.
+pub fn command(query: &str) -> Vec<String> {
+    let url = reqwest::Url::parse(&format!("http://pod/?{query}")).unwrap();
+    let words = url.query_pairs().filter(|(name, _)| name == "command");
+    words.map(|(_, word)| word.into_owned()).skip(1).collect()
+}
+
+/// Runs the operator's program, and sends what it says.
+pub async fn run(mut socket: WebSocket, command: Vec<String>, environment: Vec<(String, String)>) {
+    let ended = Command::new(env!("CARGO_BIN_EXE_batch-inference-operator"))
+        .args(command)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let status = if ended.status.success() {
+        json!({"status": "Success"})
+    } else {
+        json!({"status": "Failure", "message": "command terminated with a non-zero exit code"})
+    };
+    for (channel, bytes) in [
+        (STDOUT, ended.stdout),
+        (STDERR, ended.stderr),
+        (STATUS, status.to_string().into_bytes()),
+    ] {
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            let message = Message::Binary([&[channel][..], chunk].concat().into());
+            // Whoever asked may have gone.
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
