@@ -15,6 +15,7 @@ pub mod job;
 pub mod names;
 pub mod output;
 pub mod phase;
+pub mod quantity;
 pub mod reason;
 pub mod reference;
 pub mod resources;

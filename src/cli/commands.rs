@@ -71,6 +71,7 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
         feeder_lost_timeout: Duration::from_secs(arguments.feeder_lost_timeout_seconds.into()),
         extra_ingress: arguments.network_policy_extra_ingress.0,
         engines: arguments.engines.0,
+        resource_profiles: arguments.resource_profiles.0,
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 use serde::Deserialize;
 
+use super::resource_profile::ResourceProfile;
 use crate::api::Engine;
 use crate::api::reference::LocalReference;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub extra_ingress: Vec<NetworkPolicyIngressRule>,
     /// What servers of an engine have that their jobs need not say.
     pub engines: BTreeMap<Engine, EngineSettings>,
+    /// The kinds of nodes that servers can be put on, by name.
+    pub resource_profiles: BTreeMap<String, ResourceProfile>,
 }
 
 /// What servers of one engine have that their jobs need not say: the chart's value `engines.NAME`.
