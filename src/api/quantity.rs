@@ -99,7 +99,11 @@ mod tests {
             ("Gi", 2, None),
             ("", 2, None),
         ] {
-            assert_eq!(times(&quantity(text), count), expected.map(quantity), "{count} times {text}");
+            assert_eq!(
+                times(&quantity(text), count),
+                expected.map(quantity),
+                "{count} times {text}"
+            );
         }
     }
 }

@@ -124,7 +124,10 @@ pub struct ServerSpec {
     /// tolerations, runtime class and image. `NAME:COUNT` takes its resources so many times. Default count: as many as the model is
     /// estimated to need where the memory of the profile's devices is known, else 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[1-9][0-9]{0,2})?$"))]
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[1-9][0-9]{0,2})?$")
+    )]
     pub resource_profile: Option<String>,
 
     /// Anything that a pod can have, merged over the operator's own template. The container is named `server`.

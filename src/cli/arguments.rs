@@ -150,7 +150,9 @@ mod tests {
     #[test]
     fn a_profile_is_read_or_refused() {
         assert_eq!(resource_profiles("{}"), Ok(ResourceProfiles::default()));
-        let read = resource_profiles(r#"{"l4":{"deviceMemory":"24Gi","image":{"VLLM":"a:b"}}}"#).expect("profiles").0;
+        let read = resource_profiles(r#"{"l4":{"deviceMemory":"24Gi","image":{"VLLM":"a:b"}}}"#)
+            .expect("profiles")
+            .0;
         assert_eq!(read["l4"].device_memory, Some(24 << 30));
         for text in [r#"{"l4":{"memory":"24Gi"}}"#, r#"{"l4":{"deviceMemory":"much"}}"#, "[]"] {
             assert!(resource_profiles(text).is_err(), "{text}");

@@ -113,8 +113,12 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
     let Some(written) = Option::<Quantity>::deserialize(deserializer)? else {
         return Ok(None);
     };
-    let bytes = quantity::bytes(&written)
-        .ok_or_else(|| D::Error::custom(format!("deviceMemory: {:?} is no amount of memory, such as 24Gi", written.0)))?;
+    let bytes = quantity::bytes(&written).ok_or_else(|| {
+        D::Error::custom(format!(
+            "deviceMemory: {:?} is no amount of memory, such as 24Gi",
+            written.0
+        ))
+    })?;
     Ok(Some(bytes))
 }
 
@@ -142,7 +146,10 @@ mod tests {
         let one = ResourceProfile::default;
         for (profiles, known) in [
             ([].into(), "the operator was installed without any"),
-            ([("a100".to_owned(), one()), ("l4".to_owned(), one())].into(), "there are a100, l4"),
+            (
+                [("a100".to_owned(), one()), ("l4".to_owned(), one())].into(),
+                "there are a100, l4",
+            ),
         ] {
             let refusal = Chosen::find("h100:2", &profiles).expect_err("no profile");
             assert_eq!(refusal.reason, Reason::ResourceProfileUnknown);
@@ -175,7 +182,10 @@ mod tests {
                 json!({"resources": {"limits": {"nvidia.com/gpu": "one"}}}),
                 "nvidia.com/gpu: \"one\" is no quantity",
             ),
-            (json!({"deviceMemory": "24GB"}), "deviceMemory: \"24GB\" is no amount of memory"),
+            (
+                json!({"deviceMemory": "24GB"}),
+                "deviceMemory: \"24GB\" is no amount of memory",
+            ),
             (json!({"image": {"vllm": "a:b"}}), "unknown variant `vllm`"),
         ] {
             let refusal = profile(value).expect_err(problem);

@@ -41,10 +41,14 @@ pub(super) fn resolve(asked: &Asked<'_>) -> Result<Resources, Wait> {
         Some(chosen) => count(asked, chosen, size, job_names_device)?,
         None => 1,
     };
-    let mut by_profile = asked.profile.map_or_else(Resources::default, |chosen| chosen.profile.times(count));
+    let mut by_profile = asked
+        .profile
+        .map_or_else(Resources::default, |chosen| chosen.profile.times(count));
     // What the profile names is all that its servers have: one without a device is for processors.
     if !job_names_device && by_profile.is_empty() && needs_device(server.engine) {
-        by_profile.limits.insert(DEFAULT_DEVICE.into(), Quantity(count.to_string()));
+        by_profile
+            .limits
+            .insert(DEFAULT_DEVICE.into(), Quantity(count.to_string()));
     }
     if job_names_device {
         by_profile.limits.retain(|name, _| !is_device(name));
@@ -155,7 +159,10 @@ fn estimated(asked: &Asked<'_>, size: Size, devices: Devices) -> Resources {
     let memory = size.memory(devices);
     let disk = size.disk().filter(|_| !keeps_weights_elsewhere(engine, asked.template));
     let disk = disk.map(|bytes| ("ephemeral-storage", gibibytes(bytes)));
-    let requests = [("cpu", processors(engine, devices)), ("memory", gibibytes(memory.request))];
+    let requests = [
+        ("cpu", processors(engine, devices)),
+        ("memory", gibibytes(memory.request)),
+    ];
     let named = |(name, quantity): (&str, Quantity)| (name.to_owned(), quantity);
     Resources {
         limits: [("memory", gibibytes(memory.limit))].map(named).into(),
@@ -175,7 +182,10 @@ fn keeps_weights_elsewhere(engine: Engine, template: Option<&PodTemplateSpec>) -
     let (Some(mounts), Some(cache)) = (mounts, weights_cache(engine)) else {
         return false;
     };
-    let below = |path: &str| path.strip_prefix(cache).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below = |path: &str| {
+        path.strip_prefix(cache)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     mounts.iter().any(|mount| below(&mount.mount_path))
 }
 

@@ -3,9 +3,9 @@
 //! Options are known in every spelling that the engine takes: `--port 8000`, `--port=8000`, `-p8000`, `--served_model_name`, and where
 //! Python's argparse reads them (vLLM, SGLang) also `--served`. What an engine does not know is for it to refuse.
 
+use super::Engine;
 use super::devices::{self, Devices};
 use super::spelling::{Reader, option_name};
-use super::Engine;
 
 /// What stands in `spec.server` beside the fields that an argument could fight.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! The devices of one server, and how each engine is told to spread the model over several of them.
 
+use super::Engine;
 use super::launch::LaunchInput;
 use super::spelling::Reader;
-use super::Engine;
 
 /// The devices, such as GPUs, that one server is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,7 @@ struct Layout {
 /// Options of vLLM 0.32.0 (`vllm/engine/arg_utils.py`).
 const VLLM: Layout = Layout {
     tensor: &["--tensor-parallel-size", "-tp"],
-    other: &[
-        "--pipeline-parallel-size",
-        "-pp",
-        "--data-parallel-size",
-        "-dp",
-    ],
+    other: &["--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp"],
     passed_from: 2,
 };
 
@@ -136,7 +131,11 @@ mod tests {
             (Engine::Custom, &["--tensor-parallel-size", "4"], two, false),
         ] {
             let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            assert_eq!(disagrees(engine, &args, devices), expected, "{engine} {args:?} on {devices:?}");
+            assert_eq!(
+                disagrees(engine, &args, devices),
+                expected,
+                "{engine} {args:?} on {devices:?}"
+            );
         }
     }
 }

@@ -184,10 +184,13 @@ fn shared_memory_grows_with_the_devices() {
             ..Case::new(engine, "org/model")
         };
         let launch = case.launch().expect("a launch");
-        let size = launch.writable_paths.iter().find_map(|writable| match writable.purpose {
-            Purpose::SharedMemory { size_mebibytes } => Some(size_mebibytes),
-            Purpose::WeightsCache | Purpose::Temporary => None,
-        });
+        let size = launch
+            .writable_paths
+            .iter()
+            .find_map(|writable| match writable.purpose {
+                Purpose::SharedMemory { size_mebibytes } => Some(size_mebibytes),
+                Purpose::WeightsCache | Purpose::Temporary => None,
+            });
         assert_eq!(size, Some(expected), "{engine} with {devices:?}");
     }
 }

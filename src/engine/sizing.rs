@@ -99,8 +99,14 @@ impl Size {
     #[must_use]
     pub fn devices(&self, memory: u64) -> Option<u32> {
         // A tenth is for what engines leave free, 2 GiB for each device's own context, kernels and graphs.
-        let usable = (memory / 10 * 9).checked_sub(2 * GIBIBYTE).filter(|usable| *usable > 0)?;
-        let default = if self.engine == Engine::LoRAX { LORAX_CONTEXT } else { CONTEXT };
+        let usable = (memory / 10 * 9)
+            .checked_sub(2 * GIBIBYTE)
+            .filter(|usable| *usable > 0)?;
+        let default = if self.engine == Engine::LoRAX {
+            LORAX_CONTEXT
+        } else {
+            CONTEXT
+        };
         let needed = self.with_context(default).div_ceil(usable);
         DEVICE_COUNTS.into_iter().find(|count| u64::from(*count) >= needed)
     }
@@ -238,7 +244,11 @@ mod tests {
             ("org/model-8b", 0, None),
         ] {
             let size = size(Engine::VLLM, model, &[]);
-            assert_eq!(size.devices(gibibytes * GIBIBYTE), expected, "{model} on {gibibytes} GiB");
+            assert_eq!(
+                size.devices(gibibytes * GIBIBYTE),
+                expected,
+                "{model} on {gibibytes} GiB"
+            );
         }
     }
 

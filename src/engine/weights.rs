@@ -52,8 +52,15 @@ pub(super) fn weights(engine: Engine, model: &BaseModel, quantization: Option<&s
 /// What a word of the vocabulary makes of a checkpoint, whose name may say how it was made.
 fn by_word(word: &str, named: Option<Weights>) -> Weights {
     match word {
-        "fp8" | "fp8_per_tensor" | "fp8_per_block" | "fp8_per_channel" | "fp8-kv" | "mxfp8"
-        | "int8_per_channel_weight_only" | "bitsandbytes-int8" | "eetq" => named.unwrap_or(on_loading(EIGHT)),
+        "fp8"
+        | "fp8_per_tensor"
+        | "fp8_per_block"
+        | "fp8_per_channel"
+        | "fp8-kv"
+        | "mxfp8"
+        | "int8_per_channel_weight_only"
+        | "bitsandbytes-int8"
+        | "eetq" => named.unwrap_or(on_loading(EIGHT)),
         "bitsandbytes-nf4" | "bitsandbytes-fp4" | "nvfp4_per_token" | "nvfp4_online" | "quark_mxfp4" | "hqq-4bit"
         | "hqq-3bit" | "hqq-2bit" => named.unwrap_or(on_loading(FOUR)),
         "modelopt" | "modelopt_fp8" | "modelopt_mxfp8" | "deepseek_v4_fp8" | "w8a8_int8" | "w8a8_fp8"
@@ -116,11 +123,7 @@ mod tests {
     const PAGE: &str = include_str!("../../docs/reference/sizing.md");
 
     fn of(engine: Engine, model: &str, quantization: Option<&str>) -> Weights {
-        weights(
-            engine,
-            &BaseModel::read(engine, model).expect("a model"),
-            quantization,
-        )
+        weights(engine, &BaseModel::read(engine, model).expect("a model"), quantization)
     }
 
     /// The rows about bytes: words, and thousandths of a byte stored and loaded, written as `0.75` or `2`.
@@ -149,7 +152,7 @@ mod tests {
                 assert_eq!(of(engine, "org/model", Some(word)), *on_page, "{word}");
             }
         }
-        for (words, on_page) in rows.iter().filter(|(words, _)| words[0].contains("Q4_K_M")) {
+        for (words, on_page) in rows.iter().filter(|(words, _)| words[0].starts_with('Q')) {
             for word in words {
                 assert_eq!(of(Engine::LlamaCpp, "org/model", Some(word)), *on_page, "{word}");
             }
@@ -167,7 +170,11 @@ mod tests {
             ("unsloth/Llama-3.2-3B-bnb-4bit", None, made(FOUR)),
             ("org/quark-w8a8", Some("quark"), made(EIGHT)),
         ] {
-            assert_eq!(of(Engine::VLLM, model, quantization), expected, "{model} {quantization:?}");
+            assert_eq!(
+                of(Engine::VLLM, model, quantization),
+                expected,
+                "{model} {quantization:?}"
+            );
         }
     }
 
@@ -184,7 +191,11 @@ mod tests {
             ("/models/Qwen3-8B-UD-Q3_K_XL.gguf", None, 562),
             ("/models/model.gguf", None, 2000),
         ] {
-            assert_eq!(of(Engine::LlamaCpp, model, quantization), made(expected), "{model} {quantization:?}");
+            assert_eq!(
+                of(Engine::LlamaCpp, model, quantization),
+                made(expected),
+                "{model} {quantization:?}"
+            );
         }
     }
 }
