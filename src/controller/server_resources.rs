@@ -38,7 +38,8 @@ pub(super) fn resolve(asked: &Asked<'_>) -> Result<Resources, Wait> {
     let job_names_device = names_device(&by_job) || has_claims(asked.template);
     let size = size(asked);
     let count = match asked.profile {
-        Some(chosen) => count(asked, chosen, size, job_names_device)?,
+        Some(Chosen { count: None, .. }) if job_names_device => 1,
+        Some(chosen) => count(asked, chosen, size)?,
         None => 1,
     };
     let mut by_profile = asked
@@ -88,7 +89,7 @@ fn size(asked: &Asked<'_>) -> Option<Size> {
 }
 
 /// How many times the profile's resources are taken: as the job says, else as the model needs.
-fn count(asked: &Asked<'_>, chosen: Chosen<'_>, size: Option<Size>, job_names_device: bool) -> Result<u32, Wait> {
+fn count(asked: &Asked<'_>, chosen: Chosen<'_>, size: Option<Size>) -> Result<u32, Wait> {
     if let Some(count) = chosen.count {
         return Ok(count);
     }
@@ -96,7 +97,7 @@ fn count(asked: &Asked<'_>, chosen: Chosen<'_>, size: Option<Size>, job_names_de
     let (Some(size), Some(memory)) = (size, chosen.profile.device_memory) else {
         return Ok(1);
     };
-    if job_names_device || each == 0 {
+    if each == 0 {
         return Ok(1);
     }
     let Some(needed) = size.devices(memory) else {

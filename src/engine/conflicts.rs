@@ -191,10 +191,8 @@ pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
     let Some(reader) = Reader::of(engine) else {
         return variable(table, given);
     };
-    // That a number of devices is the wrong one is seen in all arguments together.
-    let disagrees = devices::disagrees(engine, given.args, given.devices);
     positional(given)
-        .or_else(|| argument(table, reader, given, disagrees))
+        .or_else(|| argument(engine, table, reader, given))
         .or_else(|| variable(table, given))
 }
 
@@ -205,9 +203,11 @@ fn positional(given: &Given<'_>) -> Option<Conflict> {
     })
 }
 
-fn argument(table: &[Options], reader: Reader, given: &Given<'_>, devices_disagree: bool) -> Option<Conflict> {
+fn argument(engine: Engine, table: &[Options], reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    // That a number of devices is the wrong one is seen in all arguments together.
+    let disagrees = devices::disagrees(engine, given.args, given.devices);
     let fights = |options: &&Options| match options.subject {
-        Subject::Devices => devices_disagree,
+        Subject::Devices => disagrees,
         subject => fights(subject, given),
     };
     given.args.iter().find_map(|written| {
