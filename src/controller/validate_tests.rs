@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Engine;
+use crate::controller::server_resources::is_device;
 
 fn settings() -> Settings {
     Settings {

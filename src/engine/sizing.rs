@@ -157,7 +157,7 @@ fn kv_cache(parameters: u64) -> u64 {
 
 /// The context that arguments ask for, in tokens; none where the engine is left to choose.
 fn context(engine: Engine, args: &[String]) -> Option<u64> {
-    let names: &[_] = match engine {
+    let names: &[&str] = match engine {
         Engine::VLLM => &["--max-model-len"],
         Engine::LoRAX => &["--max-total-tokens"],
         Engine::SGLang => &["--context-length"],
