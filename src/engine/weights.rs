@@ -92,6 +92,7 @@ fn gguf(location: &Location, quantization: Option<&str>) -> Weights {
     };
     quantization
         .or_else(by_name)
+        .filter(|file_type| is_gguf_file_type(file_type))
         .and_then(bits)
         .map_or(AS_IT_IS, |(bits, is_float)| {
             // Blocks have scales, and embeddings more bits: one and a half in all (SmolLM2-135M Q4_1: 5.7 bits a parameter).
@@ -190,6 +191,7 @@ mod tests {
             ("/models/SmolLM2-135M-Instruct.Q4_1.gguf", None, 687),
             ("/models/Qwen3-8B-UD-Q3_K_XL.gguf", None, 562),
             ("/models/model.gguf", None, 2000),
+            ("Qwen/Qwen3-8B-GGUF", Some("Q18446744073709551615"), 2000),
         ] {
             assert_eq!(
                 of(Engine::LlamaCpp, model, quantization),
