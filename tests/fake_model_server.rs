@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use batch_inference_operator::engine::{
-    AcceptedNames, BaseModel, Engine, GivenContainer, Launch, LaunchInput, engine_load, launch,
+    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, Launch, LaunchInput, engine_load, launch,
 };
 use fake_model_server::flags::Arity;
 use fake_model_server::{Count, EventKind, FakeModelServer, Flags, Program, Recorder, Settings};
@@ -84,7 +84,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
         model: &model,
         names: &names,
         quantization,
-        devices: 1,
+        devices: Devices::Counted(1),
         extra_args: &[],
         container: GivenContainer::default(),
     };

@@ -154,6 +154,12 @@ fn the_spec_is_immutable_field_by_field() {
         ),
         (
             "server",
+            "resourceProfile",
+            serde_json::json!("l4"),
+            serde_json::json!("l4:2"),
+        ),
+        (
+            "server",
             "podTemplate",
             serde_json::json!({"spec": {"a": 1}}),
             serde_json::json!({"spec": {"a": 2}}),

@@ -18,6 +18,7 @@ pub mod names;
 pub mod output;
 pub mod phase;
 pub mod prices;
+pub mod quantity;
 pub mod reason;
 pub mod reference;
 pub mod resources;

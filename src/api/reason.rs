@@ -75,6 +75,8 @@ reasons! {
     QuantizationUnsupported => "Choose another spec.server.quantization (the message may list them), another engine or another GPU, and create the job again.",
     /// An argument or a variable of the server says what a field of the spec says.
     EngineFieldConflict => "Remove the argument or variable that the message names, use the field that it names instead, and create the job again.",
+    /// The operator was installed without the resource profile that the job names.
+    ResourceProfileUnknown => "Choose one of the profiles that the message names, or have it added to the chart's value resourceProfiles, and create the job again.",
     /// A pod template has a field that does not exist or a value that Kubernetes refuses.
     PodTemplateInvalid => "Correct the field that the message names and create the job again.",
     /// A Secret that the job refers to is not there.

@@ -1,6 +1,6 @@
 //! Compute resources and pod templates as a person writes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -47,6 +47,22 @@ impl Resources {
             self.requests.insert("cpu".into(), Quantity(defaults.cpu.into()));
         }
         self
+    }
+
+    /// These resources, and of others those that are not named here, neither as a request nor as a limit.
+    #[must_use]
+    pub fn or(mut self, others: Self) -> Self {
+        let named: BTreeSet<String> = self.limits.keys().chain(self.requests.keys()).cloned().collect();
+        let is_new = |(name, _): &(String, Quantity)| !named.contains(name);
+        self.limits.extend(others.limits.into_iter().filter(is_new));
+        self.requests.extend(others.requests.into_iter().filter(is_new));
+        self
+    }
+
+    /// Whether nothing is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.requests.is_empty()
     }
 
     fn names(&self, resource: &str) -> bool {

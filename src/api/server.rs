@@ -57,6 +57,7 @@ impl std::fmt::Display for Engine {
 #[x_kube(validation = immutable("args"))]
 #[x_kube(validation = immutable("env"))]
 #[x_kube(validation = immutable("resources"))]
+#[x_kube(validation = immutable("resourceProfile"))]
 #[x_kube(validation = immutable("podTemplate"))]
 #[x_kube(validation = immutable("startupTimeoutSeconds"))]
 pub struct ServerSpec {
@@ -113,10 +114,21 @@ pub struct ServerSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
-    /// Requests and limits of one server. A GPU (`nvidia.com/gpu: 1`) is added for the engines VLLM, LoRAX and SGLang when no device
-    /// is named.
+    /// Requests and limits of one server. What is not named here is as the resource profile says, else estimated from the model's
+    /// size. A GPU (`nvidia.com/gpu: 1`) is added for the engines VLLM, LoRAX and SGLang when neither this nor the profile nor
+    /// podTemplate names a device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// A kind of node that the operator was installed with (chart value `resourceProfiles`): its resources, node selector,
+    /// tolerations, runtime class and image. `NAME:COUNT` takes its resources so many times. Default count: as many as the model is
+    /// estimated to need where the memory of the profile's devices is known, else 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[1-9][0-9]{0,2})?$")
+    )]
+    pub resource_profile: Option<String>,
 
     /// Anything that a pod can have, merged over the operator's own template. The container is named `server`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

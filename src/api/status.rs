@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{KubeSchema, Resource};
 use schemars::JsonSchema;
@@ -104,6 +105,27 @@ pub struct Resolved {
     /// What tokens and devices cost. Not set for a job that a version of the operator took up which knew no prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
+    /// What else the resource profile of `spec.server.resourceProfile` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_profile: Option<ResolvedProfile>,
+}
+
+/// What a resource profile said when the job was taken up, beside image and resources: a profile that is changed later does not change
+/// a running job.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedProfile {
+    /// Its name.
+    pub name: String,
+    /// Labels of the nodes that servers run on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that do not keep servers away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// The runtime class of the servers' pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_class_name: Option<String>,
 }
 
 /// The model servers of this moment.

@@ -11,6 +11,7 @@ use super::output::OutputArguments;
 use crate::api::Engine;
 use crate::api::amount::Amount;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
+use crate::controller::resource_profile::ResourceProfile;
 use crate::controller::settings::EngineSettings;
 
 /// Runs batch inference jobs on GPUs that exist only for the job.
@@ -61,6 +62,10 @@ pub struct ControllerArguments {
     /// `{"VLLM":{"image":"registry.example/vllm:v1","pullSecrets":[{"name":"registry"}],"env":[{"name":"HTTPS_PROXY","value":"..."}]}}`.
     #[arg(long, default_value = "{}", value_name = "JSON", value_parser = engines)]
     pub engines: Engines,
+    /// The kinds of nodes that jobs may name for their servers, as a JSON object such as
+    /// `{"nvidia-gpu-l4":{"resources":{"limits":{"nvidia.com/gpu":1}},"deviceMemory":"24Gi","nodeSelector":{"gpu":"l4"}}}`.
+    #[arg(long, default_value = "{}", value_name = "JSON", value_parser = resource_profiles)]
+    pub resource_profiles: ResourceProfiles,
     /// A feeder that is gone for so many seconds gives its servers back until it runs again.
     #[arg(long, default_value_t = 900, value_name = "SECONDS")]
     pub feeder_lost_timeout_seconds: u32,
@@ -147,6 +152,20 @@ fn device_price(text: &str) -> Result<(String, Amount), String> {
     Ok((resource.to_owned(), price))
 }
 
+/// Profiles of one argument.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResourceProfiles(pub BTreeMap<String, ResourceProfile>);
+
+fn resource_profiles(text: &str) -> Result<ResourceProfiles, String> {
+    let profiles = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "write it as a JSON object with a profile's name for each of resources, deviceMemory, nodeSelector, tolerations, \
+             runtimeClassName and image, such as {{\"nvidia-gpu-l4\":{{\"resources\":{{\"limits\":{{\"nvidia.com/gpu\":1}}}}}}}}: {error}"
+        )
+    })?;
+    Ok(ResourceProfiles(profiles))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +176,18 @@ mod tests {
         let rules = ingress_rules(r#"[{"from":[{"namespaceSelector":{}}]}]"#).expect("rules");
         assert!(rules.0[0].from.is_some());
         assert!(ingress_rules("{}").is_err());
+    }
+
+    #[test]
+    fn a_profile_is_read_or_refused() {
+        assert_eq!(resource_profiles("{}"), Ok(ResourceProfiles::default()));
+        let read = resource_profiles(r#"{"l4":{"deviceMemory":"24Gi","image":{"VLLM":"a:b"}}}"#)
+            .expect("profiles")
+            .0;
+        assert_eq!(read["l4"].device_memory, Some(24 << 30));
+        for text in [r#"{"l4":{"memory":"24Gi"}}"#, r#"{"l4":{"deviceMemory":"much"}}"#, "[]"] {
+            assert!(resource_profiles(text).is_err(), "{text}");
+        }
     }
 
     #[test]

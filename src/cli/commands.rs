@@ -79,6 +79,7 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
             per_million_tokens: arguments.price_per_million_tokens,
             per_gpu_hour: arguments.prices_per_gpu_hour.into_iter().collect(),
         },
+        resource_profiles: arguments.resource_profiles.0,
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)

@@ -282,6 +282,40 @@ fn server_pod(spec: serde_json::Value, settings: &Settings) -> serde_json::Value
 }
 
 #[test]
+fn servers_have_what_their_profile_says_and_a_template_goes_before_it() {
+    let mut settings = settings("1");
+    let profile = json!({
+        "resources": {"limits": {"nvidia.com/gpu": 1}, "requests": {"cpu": 6}},
+        "deviceMemory": "16Gi",
+        "nodeSelector": {"gpu": "t4", "zone": "a"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "runtimeClassName": "nvidia",
+        "image": {"VLLM": "registry.example/vllm:t4"},
+    });
+    let profile = serde_json::from_value(profile).expect("a profile");
+    settings.resource_profiles.insert("nvidia-gpu-t4".into(), profile);
+    let mut spec = smallest();
+    spec["server"]["resourceProfile"] = json!("nvidia-gpu-t4");
+    insta::assert_snapshot!(
+        "profile",
+        serde_yaml::to_string(&server_pod(spec.clone(), &settings)).expect("serialises")
+    );
+    spec["server"]["podTemplate"] = json!({"spec": {
+        "nodeSelector": {"zone": "b"}, "runtimeClassName": "other", "tolerations": [{"key": "spot"}],
+    }});
+    let pod = server_pod(spec, &settings);
+    assert_eq!(pod["nodeSelector"], json!({"gpu": "t4", "zone": "b"}));
+    assert_eq!(pod["runtimeClassName"], "other");
+    let keys: Vec<_> = pod["tolerations"]
+        .as_array()
+        .expect("tolerations")
+        .iter()
+        .map(|toleration| &toleration["key"])
+        .collect();
+    assert_eq!(keys, ["spot", "gpu", "nvidia.com/gpu"]);
+}
+
+#[test]
 fn servers_have_what_the_installation_says_of_their_engine() {
     let mut settings = settings("1");
     let engine = json!({

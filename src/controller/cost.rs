@@ -5,11 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::timeline::{device_seconds, devices_held, to_the_second};
-use super::validate::is_device;
+use super::server_resources::is_device;
 use crate::api::BatchInferenceJob;
 use crate::api::amount::Amount;
 use crate::api::prices::Prices;
+use crate::api::reason::Reason;
 use crate::api::status::{CostStatus, Resolved, ServersStatus, UsageStatus};
+use crate::api::wait::Wait;
 
 /// The cost is counted anew this often while nothing else changes, in seconds: each time is a write.
 const COUNTED_EVERY: i64 = 60;
@@ -90,9 +92,28 @@ impl GpuBudget {
     }
 }
 
+/// Refuses a budget for devices without a price: it would never be used up.
+///
+/// # Errors
+/// The refusal, which names one of them.
+pub fn refuse_unpriced(
+    job: &BatchInferenceJob,
+    resolved: &Resolved,
+    template: Option<&PodTemplateSpec>,
+) -> Result<(), Wait> {
+    let most = job.spec.budget.as_ref().and_then(|budget| budget.max_gpu_cost);
+    let Some(device) = most.and_then(|_| unpriced_device(resolved, template)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "spec.budget.maxGPUCost: {device} has no price: have one set in the operator's pricing.perGpuHour (\"0\" for what costs nothing), or \
+         leave maxGPUCost out"
+    );
+    Err(Wait::new(Reason::SpecInvalid, message))
+}
+
 /// A device of a server that no price is known of, by name: a budget would not count it.
-#[must_use]
-pub fn unpriced_device(resolved: &Resolved, template: Option<&PodTemplateSpec>) -> Option<String> {
+fn unpriced_device(resolved: &Resolved, template: Option<&PodTemplateSpec>) -> Option<String> {
     let pod = template.and_then(|template| template.spec.as_ref());
     let claims = pod.and_then(|pod| pod.resource_claims.as_ref());
     if let Some(claim) = claims.and_then(|claims| claims.first()) {

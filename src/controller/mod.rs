@@ -1,12 +1,12 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
-//! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec, [`decide`] decides
-//! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of
-//! that ends a job, `lost` and `evicted` which pods
-//! do not count, `cost` what was used up) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
-//! need no look, `server_pods` changes single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API
-//! server, [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job.
+//! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec (`server_resources`
+//! of what a server asks for, [`resource_profile`] of where it may run), [`decide`] decides (`stopping` has what ends or holds up a job,
+//! `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `lost` and `evicted` which pods do
+//! not count, `cost` what was used up) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which need no look, `server_pods` changes
+//! single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API server, [`leader`] sees that one
+//! controller works at a time, [`audit`] that no server is left without a job.
 //! Several of them share `pod_state`, what a pod's status says, `server_container`, what a person's template says of the server, and
 //! `exactly`, writes to an object just as it is known.
 //! Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
@@ -34,11 +34,13 @@ mod pod_state;
 pub mod pod_template;
 mod pulling;
 pub mod reconcile;
+pub mod resource_profile;
 pub mod run;
 mod scheduling;
 pub mod serve;
 mod server_container;
 pub mod server_pods;
+mod server_resources;
 pub mod settings;
 mod starting;
 mod stopping;

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 use serde::Deserialize;
 
+use super::resource_profile::ResourceProfile;
 use crate::api::Engine;
 use crate::api::prices::Prices;
 use crate::api::reference::LocalReference;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub engines: BTreeMap<Engine, EngineSettings>,
     /// What tokens and devices cost.
     pub prices: Prices,
+    /// The kinds of nodes that servers can be put on, by name.
+    pub resource_profiles: BTreeMap<String, ResourceProfile>,
 }
 
 /// What servers of one engine have that their jobs need not say: the chart's value `engines.NAME`.
@@ -51,6 +54,7 @@ impl Settings {
             extra_ingress: Vec::new(),
             engines: BTreeMap::new(),
             prices: Prices::default(),
+            resource_profiles: BTreeMap::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::pod_state::{condition_time, has_run};
-use super::validate::is_device;
+use super::server_resources::is_device;
 use crate::api::condition::{ConditionType, find};
 use crate::api::status::{FeederStatus, HeldDevices, ServersStatus, Timeline};
 

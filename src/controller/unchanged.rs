@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::quantity::thousandths;
+
 /// Fields whose values are quantities, which the API server rewrites (`1000m` becomes `1`).
 const QUANTITY_MAPS: [&str; 4] = ["requests", "limits", "capacity", "hard"];
 /// Single fields of the same kind.
@@ -90,33 +92,6 @@ fn same_quantity(wanted: &Value, observed: Option<&Value>) -> bool {
         (Some(wanted), Some(observed)) => wanted == observed,
         _ => false,
     }
-}
-
-/// A quantity in thousandths, as `resource.Quantity` of Kubernetes reads it; sub-thousandths are not told apart.
-fn thousandths(quantity: &str) -> Option<i128> {
-    const SUFFIXES: [(&str, i128); 13] = [
-        ("Ki", 1000 << 10),
-        ("Mi", 1000 << 20),
-        ("Gi", 1000 << 30),
-        ("Ti", 1000 << 40),
-        ("Pi", 1000 << 50),
-        ("Ei", 1000 << 60),
-        ("m", 1),
-        ("k", 1_000_000),
-        ("M", 1_000_000_000),
-        ("G", 1_000_000_000_000),
-        ("T", 1_000_000_000_000_000),
-        ("P", 1_000_000_000_000_000_000),
-        ("E", 1_000_000_000_000_000_000_000),
-    ];
-    let (number, factor) = SUFFIXES
-        .iter()
-        .find_map(|(suffix, factor)| quantity.strip_suffix(suffix).map(|number| (number, *factor)))
-        .unwrap_or((quantity, 1000));
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = i32::try_from(fraction.len()).ok().filter(|digits| *digits <= 9)?;
-    let value: i128 = format!("{whole}{fraction}").parse().ok()?;
-    Some(value * factor / 10_i128.pow(digits.unsigned_abs()))
 }
 
 #[cfg(test)]

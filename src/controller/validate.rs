@@ -1,24 +1,21 @@
 //! Makes sense of the spec: defaults are resolved and templates read, or the job is refused with a reason.
 
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::cost::unpriced_device;
+use super::cost::refuse_unpriced;
 use super::pod_template::{self, PodTemplateError};
+use super::resource_profile::Chosen;
 use super::server_container;
+use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, Settings, with_tag};
+use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
-use crate::api::resources::{ComputeDefaults, Resources};
 use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
-use crate::api::{BatchInferenceJob, Engine};
 use crate::engine::conflicts::{self, conflict};
-use crate::engine::{AcceptedNames, BaseModel, Launch, LaunchError, LaunchInput};
+use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput};
 use crate::storage::{Root, StoreUri, UriError};
-
-/// The device that a server asks for when its job names none.
-const DEFAULT_DEVICE: &str = "nvidia.com/gpu";
 
 /// A job whose every field has a meaning.
 #[derive(Clone, Debug)]
@@ -56,23 +53,39 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
             .map_err(refuse_template)
     };
     let server_template = read(&server.pod_template, "spec.server.podTemplate")?;
-    let container = server_container::find(server_template.as_ref());
-    let resources = server_resources(server, container);
-    let (model, launch) = launch(server, container, devices(&resources))?;
+    let template = server_template.as_ref();
+    let container = server_container::find(template);
+    let model = BaseModel::read(server.engine, &server.base_model).map_err(|error| refuse("baseModel", &error))?;
     let decided = job
         .status
         .as_ref()
         .and_then(|status| status.controller.resolved.clone());
+    // A job that was taken up keeps its profile, whatever became of it since.
+    let profile = match (&decided, &server.resource_profile) {
+        (None, Some(written)) => Some(Chosen::find(written, &settings.resource_profiles)?),
+        _ => None,
+    };
+    let resources = match &decided {
+        Some(resolved) => resolved.resources.clone(),
+        None => server_resources::resolve(&Asked {
+            server,
+            model: &model,
+            template,
+            profile,
+        })?,
+    };
+    let launch = launch(server, &model, container, devices(&resources, template))?;
     let resolved = match decided {
         Some(resolved) => resolved,
         None => Resolved {
             engine: server.engine,
-            image: image(server, container, settings)?,
+            image: image(server, container, profile, settings)?,
             model: model.repository().unwrap_or_else(|| model.value()).to_owned(),
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
             resources,
             prices: Some(settings.prices.clone()),
+            resource_profile: profile.map(|chosen| chosen.resolved()),
         },
     };
     refuse_unpriced(job, &resolved, server_template.as_ref())?;
@@ -88,16 +101,21 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
     })
 }
 
-fn launch(server: &ServerSpec, container: Option<&Container>, devices: u32) -> Result<(BaseModel, Launch), Wait> {
-    let refuse = |field: &str, error: &dyn std::error::Error| {
-        Wait::new(Reason::SpecInvalid, format!("spec.server.{field}: {error}"))
-    };
-    let model = BaseModel::read(server.engine, &server.base_model).map_err(|error| refuse("baseModel", &error))?;
+fn refuse(field: &str, error: &dyn std::error::Error) -> Wait {
+    Wait::new(Reason::SpecInvalid, format!("spec.server.{field}: {error}"))
+}
+
+fn launch(
+    server: &ServerSpec,
+    model: &BaseModel,
+    container: Option<&Container>,
+    devices: Devices,
+) -> Result<Launch, Wait> {
     let names =
-        AcceptedNames::new(&model, &server.served_model_names).map_err(|error| refuse("servedModelNames", &error))?;
+        AcceptedNames::new(model, &server.served_model_names).map_err(|error| refuse("servedModelNames", &error))?;
     let input = LaunchInput {
         engine: server.engine,
-        model: &model,
+        model,
         names: &names,
         quantization: server.quantization.as_deref(),
         devices,
@@ -113,18 +131,19 @@ fn launch(server: &ServerSpec, container: Option<&Container>, devices: u32) -> R
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
-    refuse_conflict(server, &launch)?;
-    Ok((model, launch))
+    refuse_conflict(server, &launch, devices)?;
+    Ok(launch)
 }
 
 /// Refuses arguments and variables that say what a field says.
-fn refuse_conflict(server: &ServerSpec, launch: &Launch) -> Result<(), Wait> {
+fn refuse_conflict(server: &ServerSpec, launch: &Launch, devices: Devices) -> Result<(), Wait> {
     let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
     let given = conflicts::Given {
         args: &server.args,
         env: &env,
         token_env: server.hf_token_secret_ref.as_ref().map_or(&[], |_| launch.token_env),
         has_quantization: server.quantization.is_some(),
+        devices,
     };
     match conflict(server.engine, &given) {
         Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
@@ -133,7 +152,12 @@ fn refuse_conflict(server: &ServerSpec, launch: &Launch) -> Result<(), Wait> {
 }
 
 /// The image that servers will have; one in the template replaces every other.
-fn image(server: &ServerSpec, container: Option<&Container>, settings: &Settings) -> Result<String, Wait> {
+fn image(
+    server: &ServerSpec,
+    container: Option<&Container>,
+    profile: Option<Chosen<'_>>,
+    settings: &Settings,
+) -> Result<String, Wait> {
     let refuse = |message: String| Wait::new(Reason::SpecInvalid, message);
     let in_template = container.and_then(|container| container.image.clone());
     if in_template.is_some() && server.image_tag.is_some() {
@@ -145,7 +169,8 @@ fn image(server: &ServerSpec, container: Option<&Container>, settings: &Settings
         return Ok(image);
     }
     let engine = server.engine;
-    let default_image = settings.engine_image(engine).ok_or_else(|| {
+    let variant = profile.and_then(|chosen| chosen.profile.image.get(&engine).cloned());
+    let default_image = variant.or_else(|| settings.engine_image(engine)).ok_or_else(|| {
         refuse(format!(
             "spec.server.image: engine {engine} has no image of its own: write it here, or in the container `server` of \
              spec.server.podTemplate"
@@ -155,72 +180,6 @@ fn image(server: &ServerSpec, container: Option<&Container>, settings: &Settings
         Some(tag) => with_tag(&default_image, tag),
         None => default_image,
     })
-}
-
-/// A budget for devices without a price would never be used up.
-fn refuse_unpriced(
-    job: &BatchInferenceJob,
-    resolved: &Resolved,
-    template: Option<&PodTemplateSpec>,
-) -> Result<(), Wait> {
-    let most = job.spec.budget.as_ref().and_then(|budget| budget.max_gpu_cost);
-    let Some(device) = most.and_then(|_| unpriced_device(resolved, template)) else {
-        return Ok(());
-    };
-    let message = format!(
-        "spec.budget.maxGPUCost: {device} has no price: have one set in the operator's pricing.perGpuHour (\"0\" for what costs nothing), or \
-         leave maxGPUCost out"
-    );
-    Err(Wait::new(Reason::SpecInvalid, message))
-}
-
-/// What one server asks for: what the job says, and for what it does not name, a default.
-fn server_resources(server: &ServerSpec, container: Option<&Container>) -> Resources {
-    let mut given = server_container::resources(server.resources.clone().unwrap_or_default(), container);
-    let names_device = given
-        .limits
-        .keys()
-        .chain(given.requests.keys())
-        .any(|name| is_device(name));
-    if needs_device(server.engine) && !names_device {
-        given.limits.insert(DEFAULT_DEVICE.into(), Quantity("1".into()));
-    }
-    given.or_default(&match server.engine {
-        Engine::VLLM | Engine::LoRAX | Engine::SGLang | Engine::Custom => ComputeDefaults {
-            cpu: "2",
-            memory: "8Gi",
-            memory_limit: "32Gi",
-        },
-        Engine::LlamaCpp => ComputeDefaults {
-            cpu: "1",
-            memory: "1Gi",
-            memory_limit: "8Gi",
-        },
-    })
-}
-
-/// Whether an engine's image computes on devices only. Of a person's own image nothing is known.
-fn needs_device(engine: Engine) -> bool {
-    matches!(engine, Engine::VLLM | Engine::LoRAX | Engine::SGLang)
-}
-
-/// How many devices one server is given.
-fn devices(resources: &Resources) -> u32 {
-    let requested = |name: &String| !resources.limits.contains_key(name);
-    let named = resources
-        .limits
-        .iter()
-        .chain(resources.requests.iter().filter(|(name, _)| requested(name)));
-    named
-        .filter(|(name, _)| is_device(name))
-        .map(|(_, quantity)| quantity.0.parse::<u32>().unwrap_or(1))
-        .sum()
-}
-
-/// Whether a resource is a device: extended resources have a domain in their name, Kubernetes' own do not.
-#[must_use]
-pub fn is_device(resource: &str) -> bool {
-    resource.contains('/')
 }
 
 /// The claim that the data set is on, if it is on one.

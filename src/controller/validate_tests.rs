@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Engine;
+use crate::controller::server_resources::is_device;
 
 fn settings() -> Settings {
     Settings::new("batch-inference-operator:1")
@@ -67,6 +69,11 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
             json!({"baseModel": "qwen3-8b", "args": ["--port", "1"]}),
             Reason::EngineFieldConflict,
             "spec.server.args has \"--port\": leave it out",
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "args": ["--tensor-parallel-size", "2"]}),
+            Reason::EngineFieldConflict,
+            "spec.server.args has \"--tensor-parallel-size\": leave it out: the operator passes the number of devices",
         ),
         (
             json!({"baseModel": "qwen3-8b", "hfTokenSecretRef": token, "env": [{"name": "HF_TOKEN", "value": "x"}]}),
@@ -189,9 +196,75 @@ fn a_device_is_added_where_an_engine_needs_one_and_none_is_named() {
     }
 }
 
+fn with_profile(profile: &Value) -> Settings {
+    let mut settings = settings();
+    let profile = serde_json::from_value(profile.clone()).expect("a profile");
+    settings.resource_profiles.insert("l4".into(), profile);
+    settings
+}
+
+#[test]
+fn a_profile_s_image_is_its_engine_s_in_place_of_the_installation_s() {
+    let settings = with_profile(&json!({"image": {"VLLM": "registry.example/vllm-rocm:1"}}));
+    let server = json!({"baseModel": "qwen3-8b", "resourceProfile": "l4"});
+    for (server, image) in [
+        (server.clone(), "registry.example/vllm-rocm:1"),
+        (
+            with(server.clone(), "imageTag", json!("2")),
+            "registry.example/vllm-rocm:2",
+        ),
+        (with(server.clone(), "image", json!("mine:3")), "mine:3"),
+        (
+            with(with(server, "engine", json!("SGLang")), "imageTag", json!("4")),
+            "lmsysorg/sglang:4",
+        ),
+    ] {
+        let resolved = validate(&job(&server), &settings).expect("valid").resolved;
+        assert_eq!(resolved.image, image, "{server}");
+    }
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_refused() {
+    let server = json!({"baseModel": "qwen3-8b", "resourceProfile": "h100:2"});
+    let refusal = validate(&job(&server), &with_profile(&json!({}))).expect_err("no such profile");
+    assert_eq!(refusal.reason, Reason::ResourceProfileUnknown);
+    assert!(refusal.message.ends_with("there are l4"), "{}", refusal.message);
+}
+
+#[test]
+fn a_job_that_was_taken_up_keeps_what_its_profile_said() {
+    let profile = json!({
+        "resources": {"limits": {"nvidia.com/gpu": 2}},
+        "nodeSelector": {"gpu": "l4"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "runtimeClassName": "nvidia",
+    });
+    let mut job = job(&json!({"engine": "LoRAX", "baseModel": "phi-2", "resourceProfile": "l4"}));
+    let first = validate(&job, &with_profile(&profile)).expect("valid");
+    let kept = first.resolved.resource_profile.clone().expect("a profile");
+    assert_eq!(
+        (kept.name.as_str(), kept.runtime_class_name.as_deref()),
+        ("l4", Some("nvidia"))
+    );
+    assert_eq!((kept.node_selector["gpu"].as_str(), kept.tolerations.len()), ("l4", 1));
+    job.status.get_or_insert_default().controller.resolved = Some(first.resolved.clone());
+    for settings in [
+        settings(),
+        with_profile(&json!({"resources": {"limits": {"nvidia.com/gpu": 8}}})),
+    ] {
+        let later = validate(&job, &settings).expect("valid");
+        assert_eq!(
+            (later.resolved, later.launch),
+            (first.resolved.clone(), first.launch.clone())
+        );
+    }
+}
+
 #[test]
 fn arguments_follow_from_the_devices_of_one_server() {
     let gpu = |count: &str| json!({"limits": {"nvidia.com/gpu": count}, "requests": {"nvidia.com/gpu": count}});
+    let claim = json!({"spec": {"containers": [{"name": "server", "resources": {"claims": [{"name": "gpu"}]}}]}});
     for (server, arguments) in [
         (
             json!({"engine": "LoRAX", "baseModel": "phi-2"}),
@@ -204,6 +277,18 @@ fn arguments_follow_from_the_devices_of_one_server() {
         (
             json!({"engine": "LlamaCpp", "baseModel": "/m.gguf", "resources": gpu("1")}),
             &["--n-gpu-layers", "all"],
+        ),
+        (
+            json!({"engine": "LlamaCpp", "baseModel": "/m.gguf", "podTemplate": claim}),
+            &["--n-gpu-layers", "all"],
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "resources": gpu("4")}),
+            &["--tensor-parallel-size", "4"],
+        ),
+        (
+            json!({"engine": "SGLang", "baseModel": "qwen3-8b", "resources": gpu("2")}),
+            &["--tp-size", "2"],
         ),
     ] {
         let args = resolved(&server).args;

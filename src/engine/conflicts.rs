@@ -4,6 +4,8 @@
 //! Python's argparse reads them (vLLM, SGLang) also `--served`. What an engine does not know is for it to refuse.
 
 use super::Engine;
+use super::devices::{self, Devices};
+use super::spelling::{Reader, option_name};
 
 /// What stands in `spec.server` beside the fields that an argument could fight.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,8 @@ pub struct Given<'a> {
     pub token_env: &'a [&'a str],
     /// Whether `spec.server.quantization` is given.
     pub has_quantization: bool,
+    /// The devices of one server.
+    pub devices: Devices,
 }
 
 /// An argument or a variable that fights a field.
@@ -61,6 +65,8 @@ pub enum Subject {
     Quantization,
     /// Which file of a repository.
     File,
+    /// Over how many devices it is spread.
+    Devices,
     /// The token for the Hugging Face Hub.
     Token,
     /// A key that requests must have.
@@ -77,6 +83,10 @@ impl std::fmt::Display for Subject {
             Self::Address => "leave it out: the operator chooses where servers listen, and rows are sent there",
             Self::Quantization => "write it in spec.server.quantization",
             Self::File => "leave it out, or spec.server.quantization, which chooses the file too",
+            Self::Devices => {
+                "leave it out: the operator passes the number of devices that one server has, which spec.server.resources or \
+                 resourceProfile says"
+            }
             Self::Token => "name the token's Secret in spec.server.hfTokenSecretRef, and nowhere else",
             Self::ApiKey => "leave it out: rows are sent without a key, and only the job's own feeder can connect",
             Self::Tls => "leave it out: rows are sent over plain HTTP, and only the job's own feeder can connect",
@@ -101,6 +111,7 @@ const VLLM: &[Options] = &[
     options(Subject::Names, &["--served-model-name"], &[]),
     options(Subject::Address, &["--host", "--port", "--uds"], &[]),
     options(Subject::Quantization, &["--quantization", "-q"], &[]),
+    options(Subject::Devices, &["--tensor-parallel-size", "-tp"], &[]),
     options(Subject::Token, &["--hf-token"], &[]),
     options(Subject::ApiKey, &["--api-key"], &["VLLM_API_KEY"]),
     options(Subject::Tls, &["--ssl-keyfile", "--ssl-certfile"], &[]),
@@ -111,6 +122,7 @@ const LORAX: &[Options] = &[
     options(Subject::BaseModel, &["--model-id"], &["MODEL_ID"]),
     options(Subject::Address, &["--hostname", "--port", "-p"], &["HOSTNAME", "PORT"]),
     options(Subject::Quantization, &["--quantize"], &["QUANTIZE"]),
+    options(Subject::Devices, &["--num-shard"], &["NUM_SHARD", "SHARDED"]),
 ];
 
 /// sglang 0.5.23 (`sglang/srt/arg_groups/fields/model.py`, `serving.py`).
@@ -119,6 +131,7 @@ const SGLANG: &[Options] = &[
     options(Subject::Names, &["--served-model-name"], &[]),
     options(Subject::Address, &["--host", "--port"], &[]),
     options(Subject::Quantization, &["--quantization"], &[]),
+    options(Subject::Devices, &["--tp-size", "--tensor-parallel-size"], &[]),
     options(Subject::ApiKey, &["--api-key"], &[]),
     options(Subject::Tls, &["--ssl-keyfile", "--ssl-certfile"], &[]),
 ];
@@ -165,29 +178,21 @@ const LLAMA_CPP: &[Options] = &[
     ),
 ];
 
-/// How an engine reads its arguments.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    /// Python's argparse: a long option may be cut short, and a short one have its value attached.
-    Argparse,
-    /// Rust's clap: the same, but long options are written in full.
-    Clap,
-    /// llama.cpp's `common/arg.cpp`: names are written in full, and values apart.
-    LlamaCpp,
-}
-
 /// The first argument or variable of a person that fights a field; none where the person's own image is told by its person.
 #[must_use]
 pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
-    let (table, reader) = match engine {
-        Engine::VLLM => (VLLM, Reader::Argparse),
-        Engine::LoRAX => (LORAX, Reader::Clap),
-        Engine::SGLang => (SGLANG, Reader::Argparse),
-        Engine::LlamaCpp => (LLAMA_CPP, Reader::LlamaCpp),
-        Engine::Custom => return variable(&[], given),
+    let table = match engine {
+        Engine::VLLM => VLLM,
+        Engine::LoRAX => LORAX,
+        Engine::SGLang => SGLANG,
+        Engine::LlamaCpp => LLAMA_CPP,
+        Engine::Custom => &[],
+    };
+    let Some(reader) = Reader::of(engine) else {
+        return variable(table, given);
     };
     positional(given)
-        .or_else(|| argument(table, reader, given))
+        .or_else(|| argument(engine, table, reader, given))
         .or_else(|| variable(table, given))
 }
 
@@ -198,10 +203,16 @@ fn positional(given: &Given<'_>) -> Option<Conflict> {
     })
 }
 
-fn argument(table: &[Options], reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+fn argument(engine: Engine, table: &[Options], reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    // That a number of devices is the wrong one is seen in all arguments together.
+    let disagrees = devices::disagrees(engine, given.args, given.devices);
+    let fights = |options: &&Options| match options.subject {
+        Subject::Devices => disagrees,
+        subject => fights(subject, given),
+    };
     given.args.iter().find_map(|written| {
-        let mut fighting = table.iter().filter(|options| fights(options.subject, given));
-        let options = fighting.find(|options| options.names.iter().any(|name| is_spelling(reader, written, name)))?;
+        let mut fighting = table.iter().filter(fights);
+        let options = fighting.find(|options| options.names.iter().any(|name| reader.is_spelling(written, name)))?;
         Some(Conflict::Argument {
             argument: option_name(written).to_owned(),
             subject: options.subject,
@@ -224,28 +235,13 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
     })
 }
 
-/// Which file of a repository is loaded is a person's to say where no field does.
+/// Which file of a repository is loaded, and over how many devices, is a person's to say where no field does.
 fn fights(subject: Subject, given: &Given<'_>) -> bool {
-    subject != Subject::File || given.has_quantization
-}
-
-/// Whether an argument is an option of this name, in any spelling.
-fn is_spelling(reader: Reader, written: &str, name: &str) -> bool {
-    if !name.starts_with("--") {
-        // A value can be attached to a name of one letter: `-qfp8`.
-        let may_attach = reader != Reader::LlamaCpp && name.len() == 2 && !written.starts_with("--");
-        return option_name(written) == name || (may_attach && written.starts_with(name));
+    match subject {
+        Subject::File => given.has_quantization,
+        Subject::Devices => matches!(given.devices, Devices::Counted(1..)),
+        _ => true,
     }
-    let written = option_name(written).replace('_', "-");
-    match reader {
-        Reader::Argparse => written.len() > 2 && name.starts_with(&written),
-        Reader::Clap | Reader::LlamaCpp => written == name,
-    }
-}
-
-/// An argument without a value after `=`.
-pub(super) fn option_name(written: &str) -> &str {
-    written.split_once('=').map_or(written, |(name, _)| name)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ fn found(engine: Engine, args: &[&str], env: &[&str]) -> Option<Conflict> {
             env,
             token_env: &[],
             has_quantization: false,
+            devices: Devices::Counted(2),
         },
     )
 }
@@ -26,6 +27,11 @@ fn an_argument_that_says_what_a_field_says_is_refused_in_every_spelling() {
         (Engine::VLLM, &["-q", "fp8"], Subject::Quantization),
         (Engine::VLLM, &["-qfp8"], Subject::Quantization),
         (Engine::VLLM, &["-q=fp8"], Subject::Quantization),
+        (Engine::VLLM, &["--tensor-parallel-size", "4"], Subject::Devices),
+        (Engine::VLLM, &["-tp=1"], Subject::Devices),
+        (Engine::LoRAX, &["--num-shard=1"], Subject::Devices),
+        (Engine::SGLang, &["--tp-size", "4"], Subject::Devices),
+        (Engine::SGLang, &["--tensor_parallel_size", "1"], Subject::Devices),
         (Engine::VLLM, &["--hf_token", "x"], Subject::Token),
         (Engine::VLLM, &["--api-key", "x"], Subject::ApiKey),
         (Engine::VLLM, &["--ssl-keyfile", "x"], Subject::Tls),
@@ -68,6 +74,8 @@ fn an_argument_that_says_what_a_field_says_is_refused_in_every_spelling() {
 fn other_arguments_pass() {
     for (engine, args) in [
         (Engine::VLLM, &["--max-model-len", "8192", "-tp", "2"][..]),
+        (Engine::VLLM, &["-tp", "1", "--pipeline-parallel-size", "2"]),
+        (Engine::SGLang, &["--tp-size=2"]),
         (Engine::VLLM, &["--quantization-config", "{}"]),
         (Engine::VLLM, &["--tokenizer", "--", "-"]),
         (
@@ -104,6 +112,7 @@ fn a_variable_that_says_what_a_field_says_is_refused() {
         (Engine::LoRAX, "MODEL_ID", Subject::BaseModel),
         (Engine::LoRAX, "PORT", Subject::Address),
         (Engine::LoRAX, "QUANTIZE", Subject::Quantization),
+        (Engine::LoRAX, "NUM_SHARD", Subject::Devices),
         (Engine::LlamaCpp, "LLAMA_ARG_HF_REPO", Subject::BaseModel),
         (Engine::LlamaCpp, "LLAMA_ARG_ALIAS", Subject::Names),
         (Engine::LlamaCpp, "LLAMA_API_KEY", Subject::ApiKey),
@@ -133,6 +142,7 @@ fn the_token_is_said_once() {
             env: &["HF_TOKEN"],
             token_env: &["HF_TOKEN"],
             has_quantization: false,
+            devices: Devices::Counted(2),
         };
         let message = conflict(engine, &given).expect("a conflict").to_string();
         assert_eq!(
@@ -150,6 +160,7 @@ fn the_file_of_a_repository_is_chosen_once() {
         env: &[],
         token_env: &[],
         has_quantization: true,
+        devices: Devices::Counted(2),
     };
     assert_eq!(
         conflict(Engine::LlamaCpp, &given),
@@ -167,4 +178,20 @@ fn no_value_stands_in_a_message() {
         conflict.to_string(),
         "spec.server.args has \"--hf-token\": name the token's Secret in spec.server.hfTokenSecretRef, and nowhere else"
     );
+}
+
+/// A person says it where nothing else does: on processors, and with devices of resource claims.
+#[test]
+fn how_a_model_is_spread_is_a_person_s_where_no_device_is_counted() {
+    let args = ["--tensor-parallel-size".to_owned(), "4".to_owned()];
+    for devices in [Devices::Counted(0), Devices::Claimed] {
+        let given = Given {
+            args: &args,
+            env: &[],
+            token_env: &[],
+            has_quantization: false,
+            devices,
+        };
+        assert_eq!(conflict(Engine::VLLM, &given), None, "{devices:?}");
+    }
 }

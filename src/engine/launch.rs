@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::quantization::QuantizationError;
-use super::{AcceptedNames, BaseModel, Engine, custom, llama_cpp, lorax, sglang, vllm};
+use super::{AcceptedNames, BaseModel, Devices, Engine, custom, llama_cpp, lorax, sglang, vllm};
 
 /// What a job wants of its servers.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,8 @@ pub struct LaunchInput<'a> {
     pub names: &'a AcceptedNames,
     /// `spec.server.quantization`.
     pub quantization: Option<&'a str>,
-    /// How many devices, such as GPUs, one server is given.
-    pub devices: u32,
+    /// The devices that one server is given.
+    pub devices: Devices,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
     pub extra_args: &'a [String],
     /// What a person's template says of the server's container.
@@ -200,6 +200,18 @@ pub fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         Engine::LlamaCpp => llama_cpp::launch(input),
         Engine::Custom => custom::launch(input),
     }
+}
+
+/// Where the servers of an engine keep the weights that they download; none where only the person knows.
+#[must_use]
+pub fn weights_cache(engine: Engine) -> Option<&'static str> {
+    Some(match engine {
+        Engine::VLLM => vllm::CACHE,
+        Engine::LoRAX => lorax::CACHE,
+        Engine::SGLang => sglang::CACHE,
+        Engine::LlamaCpp => llama_cpp::CACHE,
+        Engine::Custom => return None,
+    })
 }
 
 #[cfg(test)]

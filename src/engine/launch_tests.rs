@@ -7,7 +7,7 @@ struct Case {
     model: &'static str,
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
-    devices: u32,
+    devices: Devices,
     args: &'static [&'static str],
     container: GivenContainer,
 }
@@ -19,7 +19,10 @@ impl Case {
             model,
             served_model_names: &[],
             quantization: None,
-            devices: u32::from(matches!(engine, Engine::VLLM | Engine::LoRAX | Engine::SGLang)),
+            devices: Devices::Counted(u32::from(matches!(
+                engine,
+                Engine::VLLM | Engine::LoRAX | Engine::SGLang
+            ))),
             args: &[],
             container: GivenContainer::default(),
         }
@@ -51,7 +54,8 @@ fn vllm_with_everything() {
     let case = Case {
         served_model_names: &["gpt-4o-mini", "my-model"],
         quantization: Some("fp8"),
-        args: &["--tensor-parallel-size", "2"],
+        devices: Devices::Counted(2),
+        args: &["--max-num-seqs", "64"],
         ..Case::new(Engine::VLLM, "meta-llama/Llama-3.1-8B-Instruct")
     };
     insta::assert_yaml_snapshot!(case.launch().expect("a launch"));
@@ -92,7 +96,12 @@ fn llama_cpp_chooses_the_file_of_a_repository_when_no_quantization_is_said() {
 
 #[test]
 fn llama_cpp_with_a_device_has_all_layers_on_it() {
-    for (devices, expected) in [(0, None), (1, Some("all")), (2, Some("all"))] {
+    for (devices, expected) in [
+        (Devices::Counted(0), None),
+        (Devices::Counted(1), Some("all")),
+        (Devices::Counted(2), Some("all")),
+        (Devices::Claimed, Some("all")),
+    ] {
         let case = Case {
             devices,
             ..Case::new(Engine::LlamaCpp, "/models/model.gguf")
@@ -123,30 +132,66 @@ fn lorax_with_everything() {
     let case = Case {
         served_model_names: &["gpt-4o-mini"],
         quantization: Some("bitsandbytes-nf4"),
-        devices: 2,
+        devices: Devices::Counted(2),
         args: &["--max-total-tokens", "8192"],
         ..Case::new(Engine::LoRAX, "meta-llama/Llama-3.1-8B-Instruct")
     };
     insta::assert_yaml_snapshot!(case.launch().expect("a launch"));
 }
 
-/// It refuses an option that is given twice.
+/// LoRAX refuses an option that is given twice; the others leave one device unsaid.
 #[test]
-fn lorax_is_told_its_shards_once() {
-    for (devices, args, shards) in [
-        (2, &[][..], Some("2")),
-        (0, &[], None),
-        (2, &["--num-shard", "1"], Some("1")),
-        (2, &["--num-shard=1"], None),
-        (2, &["--sharded", "false"], None),
+fn a_model_is_spread_over_all_devices_of_a_server_unless_a_person_says_how() {
+    const TWO: Devices = Devices::Counted(2);
+    for (engine, devices, args, option, value) in [
+        (Engine::LoRAX, TWO, &[][..], "--num-shard", Some("2")),
+        (Engine::LoRAX, Devices::Counted(1), &[], "--num-shard", Some("1")),
+        (Engine::LoRAX, Devices::Counted(0), &[], "--num-shard", None),
+        (Engine::LoRAX, Devices::Claimed, &[], "--num-shard", None),
+        (Engine::LoRAX, TWO, &["--num-shard", "1"], "--num-shard", Some("1")),
+        (Engine::LoRAX, TWO, &["--num-shard=1"], "--num-shard", None),
+        (Engine::LoRAX, TWO, &["--sharded", "false"], "--num-shard", None),
+        (Engine::VLLM, TWO, &[], "--tensor-parallel-size", Some("2")),
+        (Engine::VLLM, Devices::Counted(1), &[], "--tensor-parallel-size", None),
+        (Engine::VLLM, Devices::Claimed, &[], "--tensor-parallel-size", None),
+        (Engine::VLLM, TWO, &["-tp", "2"], "--tensor-parallel-size", None),
+        (Engine::VLLM, TWO, &["-pp", "2"], "--tensor-parallel-size", None),
+        (Engine::SGLang, TWO, &[], "--tp-size", Some("2")),
+        (Engine::SGLang, Devices::Counted(1), &[], "--tp-size", None),
+        (Engine::SGLang, TWO, &["--dp-size", "2"], "--tp-size", None),
     ] {
         let case = Case {
             devices,
             args,
-            ..Case::new(Engine::LoRAX, "org/model")
+            ..Case::new(engine, "org/model")
         };
         let launch = case.launch().expect("a launch");
-        assert_eq!(value_of(&launch.args, "--num-shard"), shards, "{:?}", launch.args);
+        assert_eq!(value_of(&launch.args, option), value, "{engine} {:?}", launch.args);
+    }
+}
+
+#[test]
+fn shared_memory_grows_with_the_devices() {
+    for (engine, devices, expected) in [
+        (Engine::VLLM, Devices::Counted(1), 2048),
+        (Engine::VLLM, Devices::Counted(4), 8192),
+        (Engine::VLLM, Devices::Claimed, 2048),
+        (Engine::LoRAX, Devices::Counted(2), 2048),
+        (Engine::SGLang, Devices::Counted(2), 32 * 1024),
+    ] {
+        let case = Case {
+            devices,
+            ..Case::new(engine, "org/model")
+        };
+        let launch = case.launch().expect("a launch");
+        let size = launch
+            .writable_paths
+            .iter()
+            .find_map(|writable| match writable.purpose {
+                Purpose::SharedMemory { size_mebibytes } => Some(size_mebibytes),
+                Purpose::WeightsCache | Purpose::Temporary => None,
+            });
+        assert_eq!(size, Some(expected), "{engine} with {devices:?}");
     }
 }
 
@@ -160,7 +205,8 @@ fn sglang_with_everything() {
     let case = Case {
         served_model_names: &["gpt-4o-mini"],
         quantization: Some("bitsandbytes-nf4"),
-        args: &["--tp-size", "2"],
+        devices: Devices::Counted(4),
+        args: &["--context-length", "8192"],
         ..Case::new(Engine::SGLang, "Qwen/Qwen3-14B")
     };
     insta::assert_yaml_snapshot!(case.launch().expect("a launch"));

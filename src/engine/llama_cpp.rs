@@ -15,7 +15,7 @@ const USER: User = User {
 };
 
 /// Where files of a repository are downloaded to.
-const CACHE: &str = "/cache";
+pub(super) const CACHE: &str = "/cache";
 
 pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
     Ok(Launch {
@@ -48,8 +48,9 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // Off by default, then `/metrics` answers 501.
     args.push("--metrics".to_owned());
     // At `auto`, layers that are thought not to fit would be computed on a few CPUs beside a GPU that is paid for. A model that does not
-    // fit ends the server so, and is told as `OutOfGPUMemory`.
-    if input.devices > 0 {
+    // fit ends the server so, and is told as `OutOfGPUMemory`. Over several devices layers are spread without a word
+    // (`devices::tensor_parallel`).
+    if input.devices.are_there() {
         args.extend(["--n-gpu-layers", "all"].map(str::to_owned));
     }
     // `-np` is left at auto: four slots that share the whole context (llama-server run: n_slots = 4, kv_unified = true). A number

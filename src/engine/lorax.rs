@@ -1,19 +1,18 @@
 //! LoRAX: how it is started. Facts: predibase/lorax at a7394ba (2026-05-28), files as named; those that a launch uses are the same in
 //! its last release, v0.12.1.
 
-use super::conflicts::option_name;
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::quantization;
+use super::{devices, quantization};
 
 /// Always passed, as is the address: without, they are read from `PORT`, which is 80 in the image, and from `HOSTNAME`, which every
 /// container has (`launcher/src/main.rs`).
 const PORT: u16 = 8080;
 
 /// The image's `HUGGINGFACE_HUB_CACHE` (`Dockerfile`).
-const CACHE: &str = "/data";
+pub(super) const CACHE: &str = "/data";
 
-/// `--shm-size 1g` of its documentation (`docs/getting_started/docker.md`).
+/// `--shm-size 1g` of its documentation (`docs/getting_started/docker.md`), for each device.
 const SHARED_MEMORY_MEBIBYTES: u32 = 1024;
 
 pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
@@ -32,7 +31,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
             WritablePath::weights_cache(CACHE),
-            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES),
+            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES.saturating_mul(input.devices.at_least_one())),
             WritablePath::TEMPORARY,
         ],
         // The image names no user, and its server writes below root's home (`Dockerfile`).
@@ -61,18 +60,8 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     ]
     .map(str::to_owned)
     .to_vec();
-    args.extend(num_shard(input));
-    args.extend(quantization::lorax(input.quantization, input.devices)?);
+    args.extend(devices::tensor_parallel(input));
+    args.extend(quantization::lorax(input.quantization, input.devices.at_least_one())?);
     args.extend(input.extra_args.iter().cloned());
     Ok(args)
-}
-
-/// One shard for each device. LoRAX would count those in `NVIDIA_VISIBLE_DEVICES`, which device plugins fill in different ways. It takes the
-/// option once only, unlike other engines, so a person's own stands alone.
-fn num_shard(input: &LaunchInput<'_>) -> Vec<String> {
-    let is_given = |arg: &String| matches!(option_name(arg), "--num-shard" | "--sharded");
-    if input.devices == 0 || input.extra_args.iter().any(is_given) {
-        return Vec::new();
-    }
-    vec!["--num-shard".to_owned(), input.devices.to_string()]
 }

@@ -3,9 +3,10 @@
 //!
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON).
 //! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold
-//! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field; [`model`] reads `spec.server.baseModel`; [`names`]
-//! says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to do with a row after an
-//! answer or a fault; [`metrics`] reads how much an engine has to do; [`last_words`] says why a server ended.
+//! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field; [`model`] reads `spec.server.baseModel`; [`devices`]
+//! spreads a model over several devices; [`sizing`] estimates what it needs; [`names`] says which `body.model` is the base;
+//! [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to do with a row after an answer or a fault; [`metrics`]
+//! reads how much an engine has to do; [`last_words`] says why a server ended.
 //!
 //! Facts were read in vLLM 0.32.0, predibase/lorax a7394ba, sglang 0.5.23 and llama.cpp 0.7.0 (build 11669); "llama-server run" means
 //! observed on that build.
@@ -14,6 +15,7 @@ mod catalog;
 pub mod classify;
 pub mod conflicts;
 pub mod custom;
+pub mod devices;
 pub mod image;
 pub mod last_words;
 pub mod launch;
@@ -23,17 +25,22 @@ pub mod lorax_bodies;
 pub mod metrics;
 pub mod model;
 pub mod names;
+mod parameters;
 pub mod quantization;
 pub mod sglang;
+pub mod sizing;
+mod spelling;
 pub mod vllm;
 mod vocabulary;
+mod weights;
 
 pub use crate::api::Engine;
 pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
 pub use conflicts::{Conflict, conflict};
+pub use devices::Devices;
 pub use image::Image;
 pub use last_words::{LastWords, Mistake, last_words};
-pub use launch::{GivenContainer, Launch, LaunchError, LaunchInput, Readiness, launch};
+pub use launch::{GivenContainer, Launch, LaunchError, LaunchInput, Readiness, launch, weights_cache};
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
 pub use names::{AcceptedNames, NameError};

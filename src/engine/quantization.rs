@@ -186,7 +186,7 @@ pub fn llama_cpp<'a>(model: &BaseModel, value: Option<&'a str>) -> Result<Option
 
 /// Whether a repository's file may be called so: a known type in any case, or one in the naming of Unsloth's repositories
 /// (`UD-Q4_K_XL`).
-fn is_gguf_file_type(value: &str) -> bool {
+pub(super) fn is_gguf_file_type(value: &str) -> bool {
     let upper = value.to_ascii_uppercase();
     let plain = upper.strip_prefix("UD-").unwrap_or(&upper);
     let base = plain.strip_suffix("_XL").unwrap_or(plain);

@@ -2,13 +2,13 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::quantization;
+use super::{devices, quantization};
 
 /// SGLang's own default (`arg_groups/fields/serving.py`), passed all the same so that both sides say it.
 const PORT: u16 = 30000;
 
 /// Where downloads and compiled kernels go of a server that is root (`docs/get_started/install.md` mounts its `huggingface`).
-const CACHE: &str = "/root/.cache";
+pub(super) const CACHE: &str = "/root/.cache";
 
 /// `--shm-size 32g` of its documentation (`docs/get_started/install.md`): a limit, of which little is used by a server with one GPU.
 const SHARED_MEMORY_MEBIBYTES: u32 = 32 * 1024;
@@ -55,6 +55,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     args.extend(["--host", "0.0.0.0", "--port", &PORT.to_string()].map(str::to_owned));
     // Off by default, then there is no `/metrics` (`arg_groups/fields/observability.py`).
     args.push("--enable-metrics".to_owned());
+    args.extend(devices::tensor_parallel(input));
     args.extend(quantization::sglang(input.quantization)?);
     args.extend(input.extra_args.iter().cloned());
     Ok(args)

@@ -2,7 +2,7 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::quantization;
+use super::{devices, quantization};
 
 /// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
 const PORT: u16 = 8000;
@@ -13,9 +13,9 @@ const USER: User = User { user: 2000, group: 0 };
 
 /// The cache below that home. Weights and compiled kernels go there by default; it is named in the environment as well, for
 /// images that have another home.
-const CACHE: &str = "/home/vllm/.cache";
+pub(super) const CACHE: &str = "/home/vllm/.cache";
 
-/// Size of `/dev/shm` in upstream's Kubernetes example for NVIDIA devices (`docs/deployment/k8s.md`); workers of a tensor-parallel
+/// Size of `/dev/shm` for each device: that of upstream's Kubernetes example for NVIDIA devices (`docs/deployment/k8s.md`); workers of a tensor-parallel
 /// server share memory through it, and the 64 MiB of a container runtime are too few.
 const SHARED_MEMORY_MEBIBYTES: u32 = 2048;
 
@@ -35,7 +35,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         metrics_path: Some(METRICS_PATH),
         writable_paths: vec![
             WritablePath::weights_cache(CACHE),
-            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES),
+            WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES.saturating_mul(input.devices.at_least_one())),
             WritablePath::TEMPORARY,
         ],
         run_as: Some(USER),
@@ -56,6 +56,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // The largest context that fits the GPU (`vllm/config/model.py`). Without it vLLM does not start when a single request of the
     // model's full context would not fit (`vllm/v1/core/kv_cache_utils.py`).
     args.extend(["--max-model-len", "auto"].map(str::to_owned));
+    args.extend(devices::tensor_parallel(input));
     args.extend(quantization::vllm(input.quantization)?);
     // Probes and scrapes every few seconds would hide the lines that matter.
     args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));

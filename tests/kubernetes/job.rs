@@ -51,10 +51,11 @@ impl Job {
         self
     }
 
-    /// On a fake vLLM that takes one GPU.
+    /// On a fake vLLM that takes one GPU, and little of the disk that a real one would ask for.
     pub fn on_vllm(self) -> Self {
         self.set("/server/engine", json!("VLLM"))
             .set("/server/baseModel", json!("qwen3-8b"))
+            .set("/server/resources/requests/ephemeral-storage", json!("16Mi"))
             .set(
                 "/server/resources/limits",
                 json!({"memory": "256Mi", "nvidia.com/gpu": 1}),

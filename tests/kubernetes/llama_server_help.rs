@@ -1,6 +1,8 @@
 //! What the operator passes to llama-server is read by the fake one as by the real one in the cluster's image.
 
-use batch_inference_operator::engine::{AcceptedNames, BaseModel, Engine, GivenContainer, LaunchInput, launch};
+use batch_inference_operator::engine::{
+    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, LaunchInput, launch,
+};
 use serde_json::json;
 
 use super::fake_model_server::Flags;
@@ -57,7 +59,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         model: &model,
         names: &names,
         quantization,
-        devices: 1,
+        devices: Devices::Counted(1),
         extra_args: &[],
         container: GivenContainer::default(),
     };

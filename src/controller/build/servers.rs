@@ -14,7 +14,8 @@ use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
 use crate::api::resources::Resources;
 use crate::api::server::ServerSpec;
-use crate::controller::validate::{ValidatedJob, is_device};
+use crate::controller::server_resources::is_device;
+use crate::controller::validate::ValidatedJob;
 use crate::controller::{pod_template, server_container};
 use crate::engine::launch::Purpose;
 use crate::engine::{Launch, Readiness};
@@ -79,6 +80,7 @@ fn template(validated: &ValidatedJob) -> PodTemplateSpec {
 fn pod(validated: &ValidatedJob) -> PodSpec {
     let launch = &validated.launch;
     let (volumes, mounts) = volumes(launch);
+    let profile = validated.resolved.resource_profile.clone().unwrap_or_default();
     PodSpec {
         containers: vec![container(validated, mounts)],
         image_pull_secrets: pull_secrets(validated),
@@ -90,7 +92,9 @@ fn pod(validated: &ValidatedJob) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         termination_grace_period_seconds: Some(launch.shutdown_seconds.into()),
-        tolerations: Some(tolerations(&validated.resolved.resources)),
+        node_selector: (!profile.node_selector.is_empty()).then_some(profile.node_selector),
+        runtime_class_name: profile.runtime_class_name,
+        tolerations: Some(tolerations(&validated.resolved.resources, profile.tolerations)),
         volumes: Some(volumes),
         ..PodSpec::default()
     }
@@ -236,9 +240,9 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-/// A node with devices is often kept free by a taint with the device's name; not every cluster adds the toleration by itself
-/// (Kubernetes, admission plugin `ExtendedResourceToleration`, off by default).
-fn tolerations(resources: &Resources) -> Vec<Toleration> {
+/// The profile's, and each device's: a node with devices is often kept free by a taint with the device's name, and not every cluster
+/// adds the toleration by itself (Kubernetes, admission plugin `ExtendedResourceToleration`, off by default).
+fn tolerations(resources: &Resources, of_profile: Vec<Toleration>) -> Vec<Toleration> {
     let mut devices: Vec<_> = resources
         .limits
         .keys()
@@ -247,15 +251,19 @@ fn tolerations(resources: &Resources) -> Vec<Toleration> {
         .collect();
     devices.sort();
     devices.dedup();
-    devices
-        .into_iter()
-        .map(|device| Toleration {
-            key: Some(device.clone()),
-            operator: Some("Exists".into()),
-            effect: Some("NoSchedule".into()),
-            ..Toleration::default()
-        })
-        .collect()
+    let of_devices = devices.into_iter().map(|device| Toleration {
+        key: Some(device.clone()),
+        operator: Some("Exists".into()),
+        effect: Some("NoSchedule".into()),
+        ..Toleration::default()
+    });
+    let mut tolerations = of_profile;
+    for toleration in of_devices {
+        if !tolerations.contains(&toleration) {
+            tolerations.push(toleration);
+        }
+    }
+    tolerations
 }
 
 fn volumes(launch: &Launch) -> (Vec<Volume>, Vec<VolumeMount>) {

@@ -9,6 +9,7 @@ mod late_wishes;
 mod mortal;
 mod network_policy;
 mod process;
+mod resource_profiles;
 mod standby;
 mod strays;
 mod upgrade;
