@@ -61,6 +61,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     ]
     .map(str::to_owned)
     .to_vec();
+    args.extend(input.revision_args());
     args.extend(num_shard(input));
     args.extend(quantization::lorax(input.quantization, input.devices)?);
     args.extend(input.extra_args.iter().cloned());
