@@ -124,7 +124,11 @@ fn check(name: &str, entry: &CatalogEntry) -> Result<(), CatalogError> {
         return Err(CatalogError::BadName { name: name.to_owned() });
     }
     let gguf = entry.gguf.iter().map(|gguf| &gguf.repository);
-    match [&entry.repository].into_iter().chain(gguf).find(|repository| !is_repository(repository)) {
+    match [&entry.repository]
+        .into_iter()
+        .chain(gguf)
+        .find(|repository| !is_repository(repository))
+    {
         Some(repository) => Err(CatalogError::BadRepository {
             name: name.to_owned(),
             repository: repository.clone(),
@@ -173,11 +177,17 @@ mod tests {
     #[test]
     fn sizes_fit_the_names_that_say_them() {
         for (name, entry) in &Catalog::built_in().0 {
-            let said = name.split('-').find_map(|part| part.strip_suffix('b')?.parse::<u64>().ok());
+            let said = name
+                .split('-')
+                .find_map(|part| part.strip_suffix('b')?.parse::<u64>().ok());
             // `qwen2-5-1-5b` means 1.5, and a rounded number may be half off, or one where vocabularies count.
             if let Some(said) = said.filter(|said| *said > 5) {
                 let billions = entry.parameters / 1_000_000_000;
-                assert!(billions.abs_diff(said) <= said.div_ceil(12), "{name} has {}", entry.parameters);
+                assert!(
+                    billions.abs_diff(said) <= said.div_ceil(12),
+                    "{name} has {}",
+                    entry.parameters
+                );
             }
         }
     }
@@ -204,7 +214,9 @@ mod tests {
             ("model", "model", "is not a Hugging Face repository"),
             ("model", "/models/model", "is not a Hugging Face repository"),
         ] {
-            let refused = Catalog::built_in().clone().with([(name.to_owned(), entry(repository))].into());
+            let refused = Catalog::built_in()
+                .clone()
+                .with([(name.to_owned(), entry(repository))].into());
             let error = refused.expect_err(name).to_string();
             assert!(error.contains(words), "{error}");
         }

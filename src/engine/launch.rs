@@ -59,7 +59,9 @@ impl LaunchInput<'_> {
             // `llama-server --help` (0.7.0) has no such option.
             (Engine::LlamaCpp | Engine::Custom, _) => Err(LaunchError::RevisionOnEngine { engine: self.engine }),
             (_, Location::Repository(_)) => Ok(()),
-            (_, Location::Path(path) | Location::Server(path)) => Err(LaunchError::RevisionOfPath { path: path.clone() }),
+            (_, Location::Path(path) | Location::Server(path)) => {
+                Err(LaunchError::RevisionOfPath { path: path.clone() })
+            }
         }
     }
 

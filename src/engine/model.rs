@@ -244,7 +244,10 @@ mod tests {
     fn llama_cpp_has_a_short_name_from_where_its_gguf_files_are() {
         let read = |engine, value| BaseModel::read(Catalog::built_in(), engine, value).expect("a model");
         let model = read(Engine::LlamaCpp, "qwen3-8b");
-        assert_eq!((model.value(), model.repository()), ("qwen3-8b", Some("Qwen/Qwen3-8B-GGUF")));
+        assert_eq!(
+            (model.value(), model.repository()),
+            ("qwen3-8b", Some("Qwen/Qwen3-8B-GGUF"))
+        );
         assert_eq!(read(Engine::SGLang, "qwen3-8b").repository(), Some("Qwen/Qwen3-8B"));
         let without = read(Engine::LlamaCpp, "qwen2-5-7b");
         assert_eq!(without.repository(), Some("Qwen/Qwen2.5-7B"));
