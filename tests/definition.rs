@@ -188,6 +188,7 @@ fn every_published_job_is_accepted() {
         feeder_lost_timeout: std::time::Duration::from_mins(15),
         extra_ingress: Vec::new(),
         engines: [].into(),
+        ..Settings::default()
     };
     for (file, written) in published_jobs() {
         let job: BatchInferenceJob = serde_json::from_value(written.clone()).expect(&file);

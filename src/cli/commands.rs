@@ -11,7 +11,7 @@ use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
 use super::verify::{not_started, verify};
 use crate::api::crd;
 use crate::controller::run::run;
-use crate::controller::settings::Settings;
+use crate::controller::settings::{ModelSettings, Settings};
 use crate::feeder;
 
 /// Runs what the arguments name. Logs go to standard error, data to standard output.
@@ -71,6 +71,11 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
         feeder_lost_timeout: Duration::from_secs(arguments.feeder_lost_timeout_seconds.into()),
         extra_ingress: arguments.network_policy_extra_ingress.0,
         engines: arguments.engines.0,
+        models: ModelSettings {
+            catalog: arguments.models,
+            max_parameters: arguments.max_base_model_parameters,
+        },
+        hub: arguments.hub,
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)
@@ -85,6 +90,7 @@ async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
         dataset_directory: arguments.dataset_directory,
         output_directory: arguments.output_directory,
         scratch: arguments.scratch,
+        max_base_model_parameters: arguments.max_base_model_parameters,
     };
     let exit = Box::pin(feeder::run(arguments, client, shutdown_signal())).await;
     Ok(ExitCode::from(exit.code()))

@@ -44,6 +44,7 @@ fn settings() -> Settings {
         feeder_lost_timeout: std::time::Duration::from_mins(15),
         extra_ingress: Vec::new(),
         engines: [].into(),
+        ..Settings::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
-//! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec, [`decide`] decides
+//! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec (`base_model`, `revision`), [`decide`] decides
 //! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of
 //! that ends a job, `lost` and `evicted` which pods
 //! do not count) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
@@ -14,6 +14,7 @@
 pub mod apply;
 pub mod as_wanted;
 pub mod audit;
+mod base_model;
 pub mod build;
 mod busy;
 pub mod cache;
@@ -33,6 +34,7 @@ mod pod_state;
 pub mod pod_template;
 mod pulling;
 pub mod reconcile;
+mod revision;
 pub mod run;
 mod scheduling;
 pub mod serve;

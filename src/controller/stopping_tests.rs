@@ -106,6 +106,7 @@ impl Known {
             feeder_lost_timeout: std::time::Duration::from_mins(15),
             extra_ingress: Vec::new(),
             engines: [].into(),
+            ..Settings::default()
         };
         let validated = validate(&job, &settings);
         let decision = decide(&job, validated.as_ref(), &self.observed, &settings, now);

@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::pod_template::{self, PodTemplateError};
-use super::server_container;
-use super::settings::{EngineSettings, Settings, with_tag};
+use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
+use super::{base_model, revision, server_container};
 use crate::api::reason::Reason;
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::api::server::ServerSpec;
@@ -30,6 +30,10 @@ pub struct ValidatedJob {
     pub launch: Launch,
     /// What whoever installed the operator adds to its servers.
     pub engine: EngineSettings,
+    /// How its pods reach the hub.
+    pub hub: HubSettings,
+    /// The most parameters that its model may have.
+    pub max_parameters: u64,
     /// The person's template for the feeder.
     pub feeder_template: Option<PodTemplateSpec>,
     /// The person's template for the servers.
@@ -57,26 +61,31 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
     let server_template = read(&server.pod_template, "spec.server.podTemplate")?;
     let container = server_container::find(server_template.as_ref());
     let resources = server_resources(server, container);
-    let (model, launch) = launch(server, container, devices(&resources))?;
+    let model = base_model::read(server, &settings.models)?;
+    let launch = launch(server, &model, container, devices(&resources))?;
     let decided = job
         .status
         .as_ref()
         .and_then(|status| status.controller.resolved.clone());
     let resolved = match decided {
-        Some(resolved) => resolved,
+        Some(resolved) => revision::pinned(resolved, revision::told(job)),
         None => Resolved {
             engine: server.engine,
             image: image(server, container, settings)?,
-            model: model.repository().unwrap_or_else(|| model.value()).to_owned(),
+            model: model.location().name().to_owned(),
+            revision: server.revision.clone(),
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
             resources,
         },
     };
+    base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     Ok(ValidatedJob {
         resolved,
         launch,
         engine: settings.engine(server.engine),
+        hub: settings.hub.clone(),
+        max_parameters: settings.models.max_parameters,
         feeder_template: read(&feeder.pod_template, "spec.feeder.podTemplate")?,
         server_template,
         dataset_claim: dataset_claim(job)?,
@@ -85,18 +94,23 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
     })
 }
 
-fn launch(server: &ServerSpec, container: Option<&Container>, devices: u32) -> Result<(BaseModel, Launch), Wait> {
+fn launch(
+    server: &ServerSpec,
+    model: &BaseModel,
+    container: Option<&Container>,
+    devices: u32,
+) -> Result<Launch, Wait> {
     let refuse = |field: &str, error: &dyn std::error::Error| {
         Wait::new(Reason::SpecInvalid, format!("spec.server.{field}: {error}"))
     };
-    let model = BaseModel::read(server.engine, &server.base_model).map_err(|error| refuse("baseModel", &error))?;
     let names =
-        AcceptedNames::new(&model, &server.served_model_names).map_err(|error| refuse("servedModelNames", &error))?;
+        AcceptedNames::new(model, &server.served_model_names).map_err(|error| refuse("servedModelNames", &error))?;
     let input = LaunchInput {
         engine: server.engine,
-        model: &model,
+        model,
         names: &names,
         quantization: server.quantization.as_deref(),
+        revision: server.revision.as_deref(),
         devices,
         extra_args: &server.args,
         container: server_container::given(container),
@@ -106,12 +120,16 @@ fn launch(server: &ServerSpec, container: Option<&Container>, devices: u32) -> R
             Reason::QuantizationUnsupported,
             format!("spec.server.quantization: {error}"),
         ),
-        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => refuse("baseModel", &error),
+        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => Wait::new(
+            Reason::EngineModelMismatch,
+            format!("spec.server.baseModel: {error}"),
+        ),
+        LaunchError::RevisionOnEngine { .. } | LaunchError::RevisionOfPath { .. } => refuse("revision", &error),
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
     refuse_conflict(server, &launch)?;
-    Ok((model, launch))
+    Ok(launch)
 }
 
 /// Refuses arguments and variables that say what a field says.

@@ -10,7 +10,7 @@ pub enum ModelRefusal {
     /// Larger than whoever installed the operator allows.
     #[error(
         "the model {model} has {} parameters, and this operator runs models of up to {} (the chart's value maxBaseModelParameters): \
-         choose a smaller model, or have the value raised", in_words(*.parameters), in_words(*.most)
+         choose a smaller model, or have the value raised", in_words(*parameters), in_words(*most)
     )]
     TooLarge {
         /// The model.
@@ -21,7 +21,7 @@ pub enum ModelRefusal {
         most: u64,
     },
     /// A kind of model that the engine does not know.
-    #[error("engine {engine} does not load models of the kind {kind}, as {model} is one: choose another engine or another model{}", hint(*.engine))]
+    #[error("engine {engine} does not load models of the kind {kind}, as {model} is one: choose another engine or another model{}", hint(*engine))]
     Architecture {
         /// The engine.
         engine: Engine,

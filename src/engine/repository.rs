@@ -55,7 +55,8 @@ pub struct Config {
     model_type: Option<String>,
     #[serde(default)]
     architectures: Option<Vec<String>>,
-    #[serde(alias = "dtype")]
+    /// As transformers writes it since its version 5.
+    dtype: Option<String>,
     torch_dtype: Option<String>,
     quantization_config: Option<Quantized>,
 }
@@ -65,8 +66,7 @@ struct Quantized {
     quant_method: Option<String>,
     /// Of one weight.
     bits: Option<u64>,
-    #[serde(default)]
-    load_in_4bit: bool,
+    load_in_4bit: Option<bool>,
 }
 
 /// The index of the files with weights.
@@ -197,14 +197,14 @@ impl Config {
         let method = quantized.quant_method.as_deref().unwrap_or_default();
         match (kind, method) {
             ("I32", "awq" | "gptq") => 32 / quantized.bits.filter(|bits| *bits > 0).unwrap_or(4).min(32),
-            ("U8", "bitsandbytes") if quantized.load_in_4bit => 2,
+            ("U8", "bitsandbytes") if quantized.load_in_4bit == Some(true) => 2,
             ("U8", "mxfp4") => 2,
             _ => 1,
         }
     }
 
     fn bytes_of_a_weight(&self) -> Option<u64> {
-        match self.torch_dtype.as_deref()? {
+        match self.dtype.as_deref().or(self.torch_dtype.as_deref())? {
             "float32" => Some(4),
             "float16" | "bfloat16" => Some(2),
             _ => None,

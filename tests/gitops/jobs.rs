@@ -83,6 +83,7 @@ impl Job {
             feeder_lost_timeout: Duration::from_mins(15),
             extra_ingress: Vec::new(),
             engines: [].into(),
+            ..Settings::default()
         };
         let now = Timestamp::from_second(1_800_000_000).expect("in range");
         let validated = validate(&self.0, &settings);

@@ -123,6 +123,7 @@ async fn settings(client: &Client) -> Settings {
         feeder_lost_timeout: Duration::from_mins(15),
         extra_ingress: Vec::new(),
         engines: BTreeMap::new(),
+        ..Settings::default()
     }
 }
 
