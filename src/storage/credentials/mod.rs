@@ -7,6 +7,8 @@ mod kind;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::api::names::MODEL_ENV_PREFIX;
+
 pub(super) use keys::Keys;
 pub(super) use kind::{AZURE, GOOGLE, HUB, Kind, S3, WEB};
 
@@ -17,6 +19,8 @@ pub enum Side {
     Dataset,
     /// `spec.output`.
     Output,
+    /// `spec.server`: the hub that its model is from.
+    Model,
 }
 
 impl Side {
@@ -26,6 +30,7 @@ impl Side {
         match self {
             Self::Dataset => "DATASET_",
             Self::Output => "OUTPUT_",
+            Self::Model => MODEL_ENV_PREFIX,
         }
     }
 
@@ -35,6 +40,7 @@ impl Side {
         match self {
             Self::Dataset => "spec.dataset.credentialsSecretRef",
             Self::Output => "spec.output.credentialsSecretRef",
+            Self::Model => "spec.server.hfTokenSecretRef",
         }
     }
 }
