@@ -21,6 +21,7 @@ mod inspected;
 mod job;
 mod job_status;
 mod memory;
+mod model;
 mod open;
 mod open_files;
 mod outcome;
