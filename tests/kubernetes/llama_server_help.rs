@@ -57,6 +57,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         model: &model,
         names: &names,
         quantization,
+        revision: None,
         devices: 1,
         extra_args: &[],
         container: GivenContainer::default(),
