@@ -143,8 +143,9 @@ fn models(text: &str) -> Result<Catalog, String> {
 }
 
 fn hub(text: &str) -> Result<HubSettings, String> {
-    serde_json::from_str(text)
-        .map_err(|error| format!("write it as a JSON object with endpoint, httpsProxy, noProxy and caConfigMap: {error}"))
+    serde_json::from_str(text).map_err(|error| {
+        format!("write it as a JSON object with endpoint, httpsProxy, noProxy and caConfigMap: {error}")
+    })
 }
 
 #[cfg(test)]
@@ -201,7 +202,8 @@ mod tests {
     #[test]
     fn a_hub_has_an_address_a_proxy_and_certificates() {
         assert_eq!(hub("{}"), Ok(HubSettings::default()));
-        let read = hub(r#"{"endpoint":"https://hub.example","caConfigMap":{"name":"ca","key":"ca.crt"}}"#).expect("a hub");
+        let read =
+            hub(r#"{"endpoint":"https://hub.example","caConfigMap":{"name":"ca","key":"ca.crt"}}"#).expect("a hub");
         assert_eq!(read.endpoint.as_deref(), Some("https://hub.example"));
         assert!(read.ca_config_map.is_some_and(|reference| reference.key == "ca.crt"));
         assert!(hub(r#"{"proxy":"http://proxy.example"}"#).is_err());

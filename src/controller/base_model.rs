@@ -14,7 +14,8 @@ use crate::engine::{BaseModel, ModelError, ModelRefusal, refuse_size};
 /// # Errors
 /// The reason for which no server can have it.
 pub(super) fn read(server: &ServerSpec, settings: &ModelSettings) -> Result<BaseModel, Wait> {
-    let model = BaseModel::read(&settings.catalog, server.engine, &server.base_model).map_err(|error| refuse_name(&error))?;
+    let model =
+        BaseModel::read(&settings.catalog, server.engine, &server.base_model).map_err(|error| refuse_name(&error))?;
     if let Some(entry) = model.entry() {
         refuse_size(model.value(), entry.parameters, settings.max_parameters).map_err(|error| refuse(&error))?;
     }

@@ -289,7 +289,10 @@ fn feeder_and_servers_reach_the_hub_in_the_same_way() {
             ("SSL_CERT_FILE", "/etc/batch-inference/certificates/ca.crt"),
             ("REQUESTS_CA_BUNDLE", "/etc/batch-inference/certificates/ca.crt"),
         ] {
-            assert!(env.contains(&json!({"name": name, "value": value})), "{name} in {env:?}");
+            assert!(
+                env.contains(&json!({"name": name, "value": value})),
+                "{name} in {env:?}"
+            );
         }
         let volume = json!({"name": "certificates", "configMap": {"name": "trusted"}});
         let mount = json!({"name": "certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true});

@@ -45,8 +45,16 @@ mod tests {
         let before = ["Qwen/Qwen3-8B", "--revision", "main", "--tokenizer-revision", "main"];
         let after = ["Qwen/Qwen3-8B", "--revision", "b968826", "--tokenizer-revision", "main"];
         for (resolved_before, told, resolved_after) in [
-            (resolved(Some("main"), &before), Some("b968826"), resolved(Some("b968826"), &after)),
-            (resolved(Some("b968826"), &after), Some("b968826"), resolved(Some("b968826"), &after)),
+            (
+                resolved(Some("main"), &before),
+                Some("b968826"),
+                resolved(Some("b968826"), &after),
+            ),
+            (
+                resolved(Some("b968826"), &after),
+                Some("b968826"),
+                resolved(Some("b968826"), &after),
+            ),
             (resolved(Some("main"), &before), None, resolved(Some("main"), &before)),
             // A job of an older operator, which took the option among a person's arguments.
             (resolved(None, &before), Some("b968826"), resolved(None, &before)),

@@ -94,12 +94,7 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
     })
 }
 
-fn launch(
-    server: &ServerSpec,
-    model: &BaseModel,
-    container: Option<&Container>,
-    devices: u32,
-) -> Result<Launch, Wait> {
+fn launch(server: &ServerSpec, model: &BaseModel, container: Option<&Container>, devices: u32) -> Result<Launch, Wait> {
     let refuse = |field: &str, error: &dyn std::error::Error| {
         Wait::new(Reason::SpecInvalid, format!("spec.server.{field}: {error}"))
     };
@@ -120,10 +115,9 @@ fn launch(
             Reason::QuantizationUnsupported,
             format!("spec.server.quantization: {error}"),
         ),
-        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => Wait::new(
-            Reason::EngineModelMismatch,
-            format!("spec.server.baseModel: {error}"),
-        ),
+        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => {
+            Wait::new(Reason::EngineModelMismatch, format!("spec.server.baseModel: {error}"))
+        }
         LaunchError::RevisionOnEngine { .. } | LaunchError::RevisionOfPath { .. } => refuse("revision", &error),
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),

@@ -277,7 +277,10 @@ fn the_installation_adds_models_and_says_how_large_one_may_be() {
     assert_eq!(refusal.reason, Reason::ModelTooLarge);
     settings.models.max_parameters = 40_000_000_000;
     let validated = validate(&job(&server), &settings).expect("valid");
-    assert_eq!((validated.resolved.model.as_str(), validated.max_parameters), ("org/our-model", 40_000_000_000));
+    assert_eq!(
+        (validated.resolved.model.as_str(), validated.max_parameters),
+        ("org/our-model", 40_000_000_000)
+    );
 }
 
 #[test]
@@ -285,7 +288,11 @@ fn servers_are_told_the_commit_once_the_feeder_has_said_it() {
     let mut job = job(&json!({"baseModel": "qwen3-8b", "revision": "main"}));
     let revision = |job: &BatchInferenceJob| {
         let resolved = validate(job, &settings()).expect("valid").resolved;
-        let at = resolved.args.iter().position(|arg| arg == "--revision").expect("the option");
+        let at = resolved
+            .args
+            .iter()
+            .position(|arg| arg == "--revision")
+            .expect("the option");
         assert_eq!(Some(&resolved.args[at + 1]), resolved.revision.as_ref());
         (resolved.revision.clone().expect("a revision"), resolved)
     };

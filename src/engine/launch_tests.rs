@@ -281,7 +281,9 @@ fn a_catalog_name_is_loaded_by_llama_cpp_from_its_gguf_repository() {
 
 #[test]
 fn a_catalog_name_without_gguf_files_is_refused_for_llama_cpp() {
-    let error = Case::new(Engine::LlamaCpp, "qwen2-5-7b").launch().expect_err("a refusal");
+    let error = Case::new(Engine::LlamaCpp, "qwen2-5-7b")
+        .launch()
+        .expect_err("a refusal");
     assert_eq!(
         error.to_string(),
         "engine LlamaCpp cannot load \"qwen2-5-7b\": it stands for Qwen/Qwen2.5-7B, which has no GGUF files; write a repository \
@@ -324,7 +326,10 @@ fn a_revision_that_nobody_would_heed_is_refused() {
         assert_eq!(case.launch().expect_err("a refusal"), error);
     }
     let words = on_engine(Engine::LlamaCpp).to_string();
-    assert!(words.ends_with("put the file of that revision into a volume and write its path in baseModel"), "{words}");
+    assert!(
+        words.ends_with("put the file of that revision into a volume and write its path in baseModel"),
+        "{words}"
+    );
 }
 
 #[test]

@@ -108,7 +108,9 @@ impl ModelCheck {
             Err(Halt::Hub(HubError::Denied(said))) => Asked::Refused(self.denied(&said)),
             Err(Halt::Hub(HubError::NotFound(said))) => Asked::Refused(self.not_found(revision, &said)),
             Err(Halt::Hub(HubError::Unreachable(said))) => Asked::Unknown(self.unknown(&said)),
-            Err(Halt::Strange(error)) => Asked::Unknown(self.unknown(&format!("its answer is not understood ({error})"))),
+            Err(Halt::Strange(error)) => {
+                Asked::Unknown(self.unknown(&format!("its answer is not understood ({error})")))
+            }
         }
     }
 

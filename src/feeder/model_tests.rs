@@ -86,7 +86,9 @@ impl Hub {
 fn resolved(engine: Engine) -> Resolved {
     Resolved {
         engine,
-        image: engine.default_image().map_or_else(|| "own:1".to_owned(), |image| image.to_string()),
+        image: engine
+            .default_image()
+            .map_or_else(|| "own:1".to_owned(), |image| image.to_string()),
         model: "org/model".into(),
         ..Resolved::default()
     }
@@ -177,7 +179,11 @@ async fn what_the_hub_refuses_ends_the_job_by_name() {
         hub.refuse(INFO, status, code, "no");
         let end = refusal(hub.ask(&resolved(Engine::VLLM)).await);
         assert_eq!(end.reason, reason, "{status} {code}");
-        assert!(end.message.contains("org/model") && end.message.contains("hfTokenSecretRef"), "{}", end.message);
+        assert!(
+            end.message.contains("org/model") && end.message.contains("hfTokenSecretRef"),
+            "{}",
+            end.message
+        );
     }
 }
 
@@ -193,11 +199,17 @@ async fn a_gated_model_is_refused_by_the_file_that_servers_would_read() {
         hub.put(INFO, &shown);
         let path = format!("/org/model/resolve/{COMMIT}/{file}");
         hub.refuse(&path, StatusCode::FORBIDDEN, "GatedRepo", "no");
-        assert_eq!(refusal(hub.ask(&resolved(engine)).await).reason, Reason::ModelAccessDenied);
+        assert_eq!(
+            refusal(hub.ask(&resolved(engine)).await).reason,
+            Reason::ModelAccessDenied
+        );
         hub.put(&path, &qwen3());
         let parameters = Some(7);
         let revision = None;
-        assert_eq!(hub.ask(&resolved(engine)).await, Asked::Good(ModelStatus { revision, parameters }));
+        assert_eq!(
+            hub.ask(&resolved(engine)).await,
+            Asked::Good(ModelStatus { revision, parameters })
+        );
     }
 }
 
@@ -210,7 +222,11 @@ async fn what_no_server_could_run_is_refused() {
         ..resolved(Engine::LoRAX)
     };
     for (resolved, shown, expected) in [
-        (resolved(Engine::VLLM), model(16_000_000_001), Some(Reason::ModelTooLarge)),
+        (
+            resolved(Engine::VLLM),
+            model(16_000_000_001),
+            Some(Reason::ModelTooLarge),
+        ),
         (resolved(Engine::VLLM), gguf.clone(), Some(Reason::EngineModelMismatch)),
         (resolved(Engine::LlamaCpp), small(), Some(Reason::EngineModelMismatch)),
         (resolved(Engine::LoRAX), small(), Some(Reason::UnsupportedArchitecture)),
@@ -234,7 +250,10 @@ async fn the_size_is_told_by_the_index_where_the_hub_has_not_counted() {
     let shown = json!({"sha": COMMIT, "siblings": files(&["config.json", "model-1-of-2.safetensors", index])});
     let hub = Hub::with(&shown, &qwen3()).await;
     let path = format!("/org/model/resolve/{COMMIT}/{index}");
-    hub.put(&path, &json!({"metadata": {"total_size": 65_524_246_528_u64}, "weight_map": {}}));
+    hub.put(
+        &path,
+        &json!({"metadata": {"total_size": 65_524_246_528_u64}, "weight_map": {}}),
+    );
     let end = refusal(hub.ask(&resolved(Engine::VLLM)).await);
     assert_eq!(end.reason, Reason::ModelTooLarge);
     assert!(end.message.contains("32.7 billion"), "{}", end.message);
@@ -261,7 +280,10 @@ async fn a_hub_that_is_not_there_is_a_warning() {
     let environment = [("MODEL_HF_ENDPOINT".to_owned(), "http://127.0.0.1:1".to_owned())];
     let check = ModelCheck::new(&resolved(Engine::VLLM), 1, environment).unwrap();
     match check.expect("a hub").ask(None).await {
-        Asked::Unknown(why) => assert!(why.starts_with("http://127.0.0.1:1 could not be asked of the model org/model"), "{why}"),
+        Asked::Unknown(why) => assert!(
+            why.starts_with("http://127.0.0.1:1 could not be asked of the model org/model"),
+            "{why}"
+        ),
         other => panic!("{other:?}"),
     }
 }
@@ -269,7 +291,9 @@ async fn a_hub_that_is_not_there_is_a_warning() {
 #[test]
 fn servers_that_have_the_model_from_elsewhere_ask_no_hub() {
     let check = |resolved: &Resolved, variables: &[(&str, &str)]| {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         ModelCheck::new(resolved, 1, variables.collect::<Vec<_>>())
     };
     let path = Resolved {
@@ -285,7 +309,11 @@ fn servers_that_have_the_model_from_elsewhere_ask_no_hub() {
         (&path, &[], false),
         (&resolved(Engine::Custom), &[], false),
     ] {
-        assert_eq!(check(resolved, variables).unwrap().is_some(), is_asked, "{resolved:?} {variables:?}");
+        assert_eq!(
+            check(resolved, variables).unwrap().is_some(),
+            is_asked,
+            "{resolved:?} {variables:?}"
+        );
     }
     let end = check(&vllm, &[("MODEL_HF_ENDPOINT", "hub")]).unwrap_err();
     assert_eq!(end.reason, Reason::SpecInvalid);

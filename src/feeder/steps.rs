@@ -297,7 +297,12 @@ impl Feeder {
         let Job {
             reference, dataset_uri, ..
         } = &self.job;
-        let ours = Claim::new(reference.clone(), dataset_uri, index.rows, self.job.work(index.sha256, self.revision()));
+        let ours = Claim::new(
+            reference.clone(),
+            dataset_uri,
+            index.rows,
+            self.job.work(index.sha256, self.revision()),
+        );
         let claim = || async { Ok(claim(&self.store, &ours).await?) };
         match self.patience.until_done(Place::Output, claim).await? {
             Claimed::New => tracing::info!(identity = %ours.identity(), "the output is claimed"),

@@ -50,7 +50,8 @@ impl ModelHub {
     pub fn open(credentials: &Credentials) -> Result<Self, CredentialsError> {
         let keys = credentials.keys(&credentials::HUB)?;
         let endpoint = keys.endpoint().unwrap_or(HUB);
-        let endpoint = Url::parse(endpoint).map_err(|error| keys.bad_value("HF_ENDPOINT", format!("is no URL ({error})")))?;
+        let endpoint =
+            Url::parse(endpoint).map_err(|error| keys.bad_value("HF_ENDPOINT", format!("is no URL ({error})")))?;
         Ok(Self {
             endpoint,
             token: keys.get("HF_TOKEN").map(str::to_owned),
@@ -162,10 +163,16 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 async fn body(response: Response) -> Result<Bytes, HubError> {
     let mut bytes = Vec::new();
     let mut stream = std::pin::pin!(response.bytes_stream());
-    while let Some(chunk) = stream.try_next().await.map_err(|error| unreachable(&error.without_url()))? {
+    while let Some(chunk) = stream
+        .try_next()
+        .await
+        .map_err(|error| unreachable(&error.without_url()))?
+    {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > LARGEST {
-            return Err(HubError::Unreachable(format!("its answer has more than {LARGEST} bytes")));
+            return Err(HubError::Unreachable(format!(
+                "its answer has more than {LARGEST} bytes"
+            )));
         }
     }
     Ok(bytes.into())

@@ -62,14 +62,18 @@ async fn the_commit_of_a_revision_is_told_before_servers_are_needed_and_stays() 
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
     assert_eq!(status["model"], json!({"revision": COMMIT}));
     let statuses = world.kubernetes.statuses(JOB);
-    let mut in_need = statuses.iter().filter(|status| status["feeder"]["serversNeeded"] == true);
+    let mut in_need = statuses
+        .iter()
+        .filter(|status| status["feeder"]["serversNeeded"] == true);
     assert!(in_need.all(|status| status["model"]["revision"] == COMMIT));
     assert_eq!(claimed_revision(&world).await, COMMIT);
     world.output().await.prove(&dataset);
 
     // The next start of the same job, before which the branch has moved on.
     world.ask_hub(&hub(StatusCode::OK, json!({"sha": "0123456789"})).await);
-    world.kubernetes.change_job(JOB, |job| job["status"]["feeder"]["state"] = json!("Inspecting"));
+    world
+        .kubernetes
+        .change_job(JOB, |job| job["status"]["feeder"]["state"] = json!("Inspecting"));
     let status = world.run().await;
     assert_eq!(status["model"], json!({"revision": COMMIT}));
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
@@ -83,7 +87,10 @@ async fn a_hub_that_does_not_say_is_a_warning_and_the_job_goes_on() {
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
     let warning = status["feeder"]["warnings"][0].as_str().expect("a warning");
-    assert!(warning.starts_with(&format!("{hub} could not be asked of the model")), "{warning}");
+    assert!(
+        warning.starts_with(&format!("{hub} could not be asked of the model")),
+        "{warning}"
+    );
     assert_eq!(status["model"], json!({"revision": "main"}));
     assert_eq!(claimed_revision(&world).await, "main");
     world.output().await.prove(&dataset);

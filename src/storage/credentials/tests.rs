@@ -45,8 +45,13 @@ fn the_hub_of_the_installation_counts_beside_a_token() {
     let (token, installed) = (("OUTPUT_HF_TOKEN", "token"), ("HF_ENDPOINT", "https://hub.example"));
     let ours = ("OUTPUT_HF_ENDPOINT", "https://other.example");
     assert_eq!(endpoint(&[token, installed]).as_deref(), Some("https://hub.example"));
-    assert_eq!(endpoint(&[token, installed, ours]).as_deref(), Some("https://other.example"));
-    let keys = output(&[token, installed, ("HF_TOKEN", "of the process")]).keys(&HUB).unwrap();
+    assert_eq!(
+        endpoint(&[token, installed, ours]).as_deref(),
+        Some("https://other.example")
+    );
+    let keys = output(&[token, installed, ("HF_TOKEN", "of the process")])
+        .keys(&HUB)
+        .unwrap();
     assert_eq!(keys.get("HF_TOKEN"), Some("token"));
 }
 
