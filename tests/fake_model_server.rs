@@ -84,6 +84,10 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
         model: &model,
         names: &names,
         quantization,
+        revision: model
+            .repository()
+            .filter(|_| engine != Engine::LlamaCpp)
+            .map(|_| "main"),
         devices: Devices::Counted(1),
         extra_args: &[],
         container: GivenContainer::default(),

@@ -131,6 +131,7 @@ pub fn status(stage: FeederStage, done: i64) -> FeederStatus {
             last_durable_at: None,
             hung_servers: Vec::new(),
         }),
+        model: None,
         dataset: inspected.then(|| DatasetStatus {
             rows: ROWS,
             bytes: 400 * ROWS,

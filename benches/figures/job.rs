@@ -160,6 +160,8 @@ impl Job<'_> {
             .envs(image_environment())
             .envs(self.world.keys())
             .env("KUBECONFIG", self.directory.join("kubeconfig"))
+            // The model is known already; no hub is asked of it.
+            .env("MODEL_HF_HUB_OFFLINE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -37,6 +37,10 @@ pub const SERVER_PORT_NAME: &str = "http";
 pub const DATASET_ENV_PREFIX: &str = "DATASET_";
 /// Prefix of the environment variables made from the output's Secret.
 pub const OUTPUT_ENV_PREFIX: &str = "OUTPUT_";
+/// Prefix of the feeder's environment variables that say how the servers get their model.
+pub const MODEL_ENV_PREFIX: &str = "MODEL_";
+/// Where certificates are mounted that the installation trusts.
+pub const CERTIFICATES_MOUNT_PATH: &str = "/etc/batch-inference/certificates";
 /// Where the feeder finds a claim's or a ConfigMap's files.
 pub const DATASET_MOUNT_PATH: &str = "/dataset";
 /// Where the feeder finds the claim of its output.

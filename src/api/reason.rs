@@ -119,6 +119,10 @@ reasons! {
     ModelAccessDenied => "Ask for access to the model at its page on huggingface.co, name a token that has it by spec.server.hfTokenSecretRef, and create the job again.",
     /// There is no such model.
     ModelNotFound => "Correct spec.server.baseModel and create the job again; of a private model the Hub also says that it is not there, and then a token is missing (spec.server.hfTokenSecretRef).",
+    /// The model has more parameters than whoever installed the operator allows.
+    ModelTooLarge => "Choose a smaller model, or have the chart's value maxBaseModelParameters raised, and create the job again.",
+    /// The engine does not load the files that the model has.
+    EngineModelMismatch => "Choose the engine for what the model has (LlamaCpp for GGUF files, VLLM, LoRAX or SGLang for safetensors), or a model that has what the engine loads, and create the job again.",
     /// The model does not fit the GPU.
     OutOfGPUMemory => "Use a GPU with more memory, more GPUs for one server, a smaller model, quantization, or a shorter context (--max-model-len or -c in spec.server.args), and create the job again.",
     /// The engine does not know this kind of model.

@@ -49,6 +49,7 @@ impl std::fmt::Display for Engine {
     .message("give image or imageTag, not both: image replaces the whole reference, imageTag only the tag of the default one"))]
 #[x_kube(validation = immutable("engine"))]
 #[x_kube(validation = immutable("baseModel"))]
+#[x_kube(validation = immutable("revision"))]
 #[x_kube(validation = immutable("servedModelNames"))]
 #[x_kube(validation = immutable("image"))]
 #[x_kube(validation = immutable("imageTag"))]
@@ -70,6 +71,12 @@ pub struct ServerSpec {
     /// its model by: rows are sent with it.
     #[schemars(length(min = 1, max = 512))]
     pub base_model: String,
+
+    /// The revision of the repository: a branch, a tag or a commit. The hub is asked once which commit it stands for, and all servers load
+    /// that one. Default: what the engine takes, the newest of `main`. Not for paths, LlamaCpp and Custom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"))]
+    pub revision: Option<String>,
 
     /// More names by which rows may call the base model, such as `gpt-4o-mini` in a file that was made for OpenAI.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -96,6 +96,9 @@ pub struct Resolved {
     pub image: String,
     /// The model as the engine is told: a repository, or a path.
     pub model: String,
+    /// The revision of the model: as `spec.server.revision` has it, and the commit that it stands for once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// The name under which rows ask for the base model.
     pub served_model_name: String,
     /// The engine's arguments.
@@ -214,6 +217,10 @@ pub struct FeederStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feeder: Option<FeederState>,
 
+    /// What the hub said of the base model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelStatus>,
+
     /// What inspection found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<DatasetStatus>,
@@ -279,6 +286,18 @@ pub struct FeederState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub hung_servers: Vec<String>,
+}
+
+/// What the hub said of the base model, once.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelStatus {
+    /// The commit that `spec.server.revision` stands for; the revision as it was given, when the hub did not say. Not set where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// How many parameters it has, as far as the hub says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<i64>,
 }
 
 /// What inspection found.

@@ -12,7 +12,8 @@ use crate::api::Engine;
 use crate::api::amount::Amount;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
 use crate::controller::resource_profile::ResourceProfile;
-use crate::controller::settings::EngineSettings;
+use crate::controller::settings::{DEFAULT_MAX_PARAMETERS, EngineSettings, HubSettings};
+use crate::engine::Catalog;
 
 /// Runs batch inference jobs on GPUs that exist only for the job.
 #[derive(Debug, Parser)]
@@ -66,6 +67,17 @@ pub struct ControllerArguments {
     /// `{"nvidia-gpu-l4":{"resources":{"limits":{"nvidia.com/gpu":1}},"deviceMemory":"24Gi","nodeSelector":{"gpu":"l4"}}}`.
     #[arg(long, default_value = "{}", value_name = "JSON", value_parser = resource_profiles)]
     pub resource_profiles: ResourceProfiles,
+    /// More short names of models, as a JSON object such as
+    /// `{"our-model":{"repository":"org/our-model","parameters":8190735360,"architecture":"qwen3"}}`; one that is built in is replaced.
+    #[arg(long, default_value = "{}", value_name = "JSON", value_parser = models)]
+    pub models: Catalog,
+    /// The most parameters that a base model may have.
+    #[arg(long, default_value_t = DEFAULT_MAX_PARAMETERS, value_name = "NUMBER")]
+    pub max_base_model_parameters: u64,
+    /// How feeders and servers reach the Hugging Face Hub, as a JSON object such as
+    /// `{"endpoint":"https://hub.example","httpsProxy":"http://proxy.example:3128","noProxy":".example","caConfigMap":{"name":"ca","key":"ca.crt"}}`.
+    #[arg(long, default_value = "{}", value_name = "JSON", value_parser = hub)]
+    pub hub: HubSettings,
     /// A feeder that is gone for so many seconds gives its servers back until it runs again.
     #[arg(long, default_value_t = 900, value_name = "SECONDS")]
     pub feeder_lost_timeout_seconds: u32,
@@ -108,6 +120,9 @@ pub struct FeedArguments {
     /// Scratch directory.
     #[arg(long, default_value = SCRATCH_MOUNT_PATH)]
     pub scratch: PathBuf,
+    /// The most parameters that the base model may have.
+    #[arg(long, default_value_t = DEFAULT_MAX_PARAMETERS, value_name = "NUMBER")]
+    pub max_base_model_parameters: u64,
 }
 
 /// Rules of one argument.
@@ -164,6 +179,23 @@ fn resource_profiles(text: &str) -> Result<ResourceProfiles, String> {
         )
     })?;
     Ok(ResourceProfiles(profiles))
+}
+
+fn models(text: &str) -> Result<Catalog, String> {
+    let entries = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "write it as a JSON object with a short name for each of repository, parameters, architecture, contextLength, gated and \
+             gguf, of which the first two are needed: {error}"
+        )
+    })?;
+    let catalog = Catalog::built_in().clone().with(entries);
+    catalog.map_err(|error| error.to_string())
+}
+
+fn hub(text: &str) -> Result<HubSettings, String> {
+    serde_json::from_str(text).map_err(|error| {
+        format!("write it as a JSON object with endpoint, httpsProxy, noProxy and caConfigMap: {error}")
+    })
 }
 
 #[cfg(test)]
@@ -261,5 +293,33 @@ mod tests {
             let error = arguments(&[wrong]).expect_err(wrong);
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn models_are_added_to_the_built_in_ones() {
+        assert_eq!(models("{}").as_ref(), Ok(Catalog::built_in()));
+        let catalog = models(
+            r#"{"our":{"repository":"org/our","parameters":1,"contextLength":8,"gguf":{"repository":"org/our-GGUF"}}}"#,
+        );
+        let catalog = catalog.expect("a catalog");
+        assert!(catalog.entry("our").is_some() && catalog.entry("qwen3-8b").is_some());
+        for text in [
+            "[]",
+            r#"{"our":{"repository":"org/our"}}"#,
+            r#"{"our":{"repository":"our","parameters":1}}"#,
+            r#"{"our":{"repository":"org/our","parameters":1,"gatet":true}}"#,
+        ] {
+            assert!(models(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hub_has_an_address_a_proxy_and_certificates() {
+        assert_eq!(hub("{}"), Ok(HubSettings::default()));
+        let read =
+            hub(r#"{"endpoint":"https://hub.example","caConfigMap":{"name":"ca","key":"ca.crt"}}"#).expect("a hub");
+        assert_eq!(read.endpoint.as_deref(), Some("https://hub.example"));
+        assert!(read.ca_config_map.is_some_and(|reference| reference.key == "ca.crt"));
+        assert!(hub(r#"{"proxy":"http://proxy.example"}"#).is_err());
     }
 }

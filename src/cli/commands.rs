@@ -13,7 +13,7 @@ use super::verify::{not_started, verify};
 use crate::api::crd;
 use crate::api::prices::Prices;
 use crate::controller::run::run;
-use crate::controller::settings::Settings;
+use crate::controller::settings::{ModelSettings, Settings};
 use crate::feeder;
 
 /// Runs what the arguments name. Logs go to standard error, data to standard output.
@@ -80,6 +80,11 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
             per_gpu_hour: arguments.prices_per_gpu_hour.into_iter().collect(),
         },
         resource_profiles: arguments.resource_profiles.0,
+        models: ModelSettings {
+            catalog: arguments.models,
+            max_parameters: arguments.max_base_model_parameters,
+        },
+        hub: arguments.hub,
     };
     run(client, settings, arguments.listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)
@@ -94,6 +99,7 @@ async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
         dataset_directory: arguments.dataset_directory,
         output_directory: arguments.output_directory,
         scratch: arguments.scratch,
+        max_base_model_parameters: arguments.max_base_model_parameters,
     };
     let exit = Box::pin(feeder::run(arguments, client, shutdown_signal())).await;
     Ok(ExitCode::from(exit.code()))

@@ -74,6 +74,7 @@ fn children_of_a_job_that_sets_everything() {
         "server": {
             "engine": "VLLM",
             "baseModel": "meta-llama/Llama-3.1-8B-Instruct",
+            "revision": "main",
             "servedModelNames": ["gpt-4o-mini"],
             "imageTag": "v0.33.0",
             "hfTokenSecretRef": {"name": "hugging-face", "key": "token"},
@@ -345,6 +346,60 @@ fn servers_have_what_the_installation_says_of_their_engine() {
     );
     settings.engines.clear();
     assert_eq!(server_pod(smallest(), &settings).get("imagePullSecrets"), None);
+}
+
+/// The feeder asks the hub as the servers will.
+#[test]
+fn feeder_and_servers_reach_the_hub_in_the_same_way() {
+    let mut settings = settings("1");
+    let hub = json!({
+        "endpoint": "https://hub.example", "httpsProxy": "http://proxy.example:3128", "noProxy": ".example",
+        "caConfigMap": {"name": "trusted", "key": "ca.crt"},
+    });
+    settings.hub = serde_json::from_value(hub).expect("settings");
+    let mut spec = smallest();
+    spec["server"]["hfTokenSecretRef"] = json!({"name": "hugging-face", "key": "token"});
+    spec["server"]["env"] = json!([{"name": "HF_HUB_OFFLINE", "value": "1"}, {"name": "LEVEL", "value": "DEBUG"}]);
+    let children = built(&job(spec), &settings, &Observed::default());
+    let pods = [
+        serde_json::to_value(children.workloads.feeder).expect("serialises"),
+        serde_json::to_value(children.workloads.servers).expect("serialises"),
+    ];
+    for pod in pods.iter().map(|workload| &workload["spec"]["template"]["spec"]) {
+        let env = pod["containers"][0]["env"].as_array().expect("variables");
+        for (name, value) in [
+            ("HF_ENDPOINT", "https://hub.example"),
+            ("HTTPS_PROXY", "http://proxy.example:3128"),
+            ("NO_PROXY", ".example"),
+            ("SSL_CERT_FILE", "/etc/batch-inference/certificates/ca.crt"),
+            ("REQUESTS_CA_BUNDLE", "/etc/batch-inference/certificates/ca.crt"),
+        ] {
+            assert!(
+                env.contains(&json!({"name": name, "value": value})),
+                "{name} in {env:?}"
+            );
+        }
+        let volume = json!({"name": "certificates", "configMap": {"name": "trusted"}});
+        let mount = json!({"name": "certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true});
+        assert!(pod["volumes"].as_array().expect("volumes").contains(&volume), "{pod}");
+        let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
+        assert!(mounts.contains(&mount), "{mounts:?}");
+    }
+    let feeder = pods[0]["spec"]["template"]["spec"]["containers"][0]["env"].as_array();
+    let of_model: Vec<_> = feeder
+        .expect("variables")
+        .iter()
+        .filter(|variable| variable["name"].as_str().expect("a name").starts_with("MODEL_"))
+        .collect();
+    let token = json!({"secretKeyRef": {"name": "hugging-face", "key": "token"}});
+    assert_eq!(
+        json!(of_model),
+        json!([
+            {"name": "MODEL_HF_ENDPOINT", "value": "https://hub.example"},
+            {"name": "MODEL_HF_TOKEN", "valueFrom": token},
+            {"name": "MODEL_HF_HUB_OFFLINE", "value": "1"},
+        ])
+    );
 }
 
 fn custom(container: &serde_json::Value) -> serde_json::Value {

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::resource_profile::ResourceProfile;
 use crate::api::Engine;
 use crate::api::prices::Prices;
-use crate::api::reference::LocalReference;
+use crate::api::reference::{LocalKeyReference, LocalReference};
+use crate::engine::Catalog;
 
 /// Unless it is said, a feeder that is gone for so long gives its servers back.
 pub const FEEDER_LOST_TIMEOUT: Duration = Duration::from_mins(15);
@@ -30,6 +31,46 @@ pub struct Settings {
     pub prices: Prices,
     /// The kinds of nodes that servers can be put on, by name.
     pub resource_profiles: BTreeMap<String, ResourceProfile>,
+    /// Which models there are short names for, and how large a model may be.
+    pub models: ModelSettings,
+    /// How feeders and servers reach the Hugging Face Hub.
+    pub hub: HubSettings,
+}
+
+/// The chart's values `models` and `maxBaseModelParameters`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSettings {
+    /// The built-in catalog with the entries of the installation.
+    pub catalog: Catalog,
+    /// The most parameters that a base model may have.
+    pub max_parameters: u64,
+}
+
+/// The most parameters of a base model, where the installation does not say: as with Predibase's batch inference
+/// (docs.predibase.com, inference/batch).
+pub const DEFAULT_MAX_PARAMETERS: u64 = 16_000_000_000;
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self {
+            catalog: Catalog::built_in().clone(),
+            max_parameters: DEFAULT_MAX_PARAMETERS,
+        }
+    }
+}
+
+/// How feeders and servers reach the Hugging Face Hub, or what stands in for it: the chart's value `hub`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HubSettings {
+    /// Where it is, when that is not `https://huggingface.co`.
+    pub endpoint: Option<String>,
+    /// The proxy for HTTPS to the outside.
+    pub https_proxy: Option<String>,
+    /// Hosts for which the proxy is not used.
+    pub no_proxy: Option<String>,
+    /// A key of a ConfigMap in the job's namespace with all certificates that are trusted, as PEM.
+    pub ca_config_map: Option<LocalKeyReference>,
 }
 
 /// What servers of one engine have that their jobs need not say: the chart's value `engines.NAME`.
@@ -55,6 +96,8 @@ impl Settings {
             engines: BTreeMap::new(),
             prices: Prices::default(),
             resource_profiles: BTreeMap::new(),
+            models: ModelSettings::default(),
+            hub: HubSettings::default(),
         }
     }
 

@@ -57,9 +57,10 @@ pub fn next_status(
         feeder_gone_since: decision.feeder_gone_since.map(to_the_second).map(Time),
         start_time: current.start_time.or(Some(Time(now))),
         completion_time: current.completion_time.or(ended.then_some(Time(now))),
-        resolved: current
-            .resolved
-            .or_else(|| validated.map(|validated| validated.resolved.clone())),
+        // What was decided stays, but for the commit of its revision, which becomes known later.
+        resolved: validated
+            .map(|validated| validated.resolved.clone())
+            .or(current.resolved),
         timeline: Some(timeline(
             current.timeline.as_ref(),
             &conditions,

@@ -5,9 +5,9 @@ use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use super::cost::refuse_unpriced;
 use super::pod_template::{self, PodTemplateError};
 use super::resource_profile::Chosen;
-use super::server_container;
 use super::server_resources::{self, Asked, devices};
-use super::settings::{EngineSettings, Settings, with_tag};
+use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
+use super::{base_model, revision, server_container};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
@@ -28,6 +28,10 @@ pub struct ValidatedJob {
     pub launch: Launch,
     /// What whoever installed the operator adds to its servers.
     pub engine: EngineSettings,
+    /// How its pods reach the hub.
+    pub hub: HubSettings,
+    /// The most parameters that its model may have.
+    pub max_parameters: u64,
     /// The person's template for the feeder.
     pub feeder_template: Option<PodTemplateSpec>,
     /// The person's template for the servers.
@@ -55,7 +59,7 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
     let server_template = read(&server.pod_template, "spec.server.podTemplate")?;
     let template = server_template.as_ref();
     let container = server_container::find(template);
-    let model = BaseModel::read(server.engine, &server.base_model).map_err(|error| refuse("baseModel", &error))?;
+    let model = base_model::read(server, &settings.models)?;
     let decided = job
         .status
         .as_ref()
@@ -76,11 +80,12 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
     };
     let launch = launch(server, &model, container, devices(&resources, template))?;
     let resolved = match decided {
-        Some(resolved) => resolved,
+        Some(resolved) => revision::pinned(resolved, revision::told(job)),
         None => Resolved {
             engine: server.engine,
             image: image(server, container, profile, settings)?,
-            model: model.repository().unwrap_or_else(|| model.value()).to_owned(),
+            model: model.location().name().to_owned(),
+            revision: server.revision.clone(),
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
             resources,
@@ -89,10 +94,13 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         },
     };
     refuse_unpriced(job, &resolved, server_template.as_ref())?;
+    base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     Ok(ValidatedJob {
         resolved,
         launch,
         engine: settings.engine(server.engine),
+        hub: settings.hub.clone(),
+        max_parameters: settings.models.max_parameters,
         feeder_template: read(&feeder.pod_template, "spec.feeder.podTemplate")?,
         server_template,
         dataset_claim: dataset_claim(job)?,
@@ -118,6 +126,7 @@ fn launch(
         model,
         names: &names,
         quantization: server.quantization.as_deref(),
+        revision: server.revision.as_deref(),
         devices,
         extra_args: &server.args,
         container: server_container::given(container),
@@ -127,7 +136,10 @@ fn launch(
             Reason::QuantizationUnsupported,
             format!("spec.server.quantization: {error}"),
         ),
-        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => refuse("baseModel", &error),
+        LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => {
+            Wait::new(Reason::EngineModelMismatch, format!("spec.server.baseModel: {error}"))
+        }
+        LaunchError::RevisionOnEngine { .. } | LaunchError::RevisionOfPath { .. } => refuse("revision", &error),
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;

@@ -57,13 +57,53 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
         ),
         (
             json!({"engine": "SGLang", "baseModel": "Qwen/Qwen3-8B-GGUF"}),
-            Reason::SpecInvalid,
+            Reason::EngineModelMismatch,
             "spec.server.baseModel: engine SGLang does not load the GGUF model",
         ),
         (
             json!({"engine": "SGLang", "baseModel": "tgi"}),
-            Reason::SpecInvalid,
+            Reason::ModelNotFound,
             "spec.server.baseModel: baseModel \"tgi\" is not in the catalog",
+        ),
+        (
+            json!({"baseModel": "qwen3_8b"}),
+            Reason::ModelNotFound,
+            "spec.server.baseModel: baseModel \"qwen3_8b\" is not in the catalog (close names: qwen3-8b, ",
+        ),
+        (
+            json!({"baseModel": "org/a/b"}),
+            Reason::SpecInvalid,
+            "spec.server.baseModel: baseModel \"org/a/b\" is not a Hugging Face repository",
+        ),
+        (
+            json!({"baseModel": "qwen3-32b"}),
+            Reason::ModelTooLarge,
+            "spec.server.baseModel: the model qwen3-32b has 32.7 billion parameters, and this operator runs models of up to 16.0 billion",
+        ),
+        (
+            json!({"engine": "LoRAX", "baseModel": "qwen3-8b"}),
+            Reason::UnsupportedArchitecture,
+            "spec.server.baseModel: engine LoRAX does not load models of the kind qwen3, as qwen3-8b is one",
+        ),
+        (
+            json!({"engine": "LlamaCpp", "baseModel": "qwen2-5-7b"}),
+            Reason::EngineModelMismatch,
+            "spec.server.baseModel: engine LlamaCpp cannot load \"qwen2-5-7b\"",
+        ),
+        (
+            json!({"baseModel": "/models/qwen", "revision": "main"}),
+            Reason::SpecInvalid,
+            "spec.server.revision: revision is one of a repository, and baseModel is the path \"/models/qwen\"",
+        ),
+        (
+            json!({"engine": "LlamaCpp", "baseModel": "qwen3-8b", "revision": "main"}),
+            Reason::SpecInvalid,
+            "spec.server.revision: engine LlamaCpp takes no revision",
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "args": ["--revision", "main"]}),
+            Reason::EngineFieldConflict,
+            "spec.server.args has \"--revision\": write it in spec.server.revision",
         ),
         (
             json!({"baseModel": "qwen3-8b", "args": ["--port", "1"]}),
@@ -296,4 +336,49 @@ fn arguments_follow_from_the_devices_of_one_server() {
     }
     let args = resolved(&json!({"engine": "LlamaCpp", "baseModel": "/m.gguf"})).args;
     assert!(!args.iter().any(|arg| arg == "--n-gpu-layers"), "{args:?}");
+}
+
+#[test]
+fn an_image_of_the_job_s_own_may_load_what_the_operator_s_does_not() {
+    let server = json!({"engine": "LoRAX", "baseModel": "qwen3-8b", "image": "own/lorax:next"});
+    assert!(validate(&job(&server), &settings()).is_ok());
+}
+
+#[test]
+fn the_installation_adds_models_and_says_how_large_one_may_be() {
+    let mut settings = settings();
+    let entries = json!({"our-model": {"repository": "org/our-model", "parameters": 40_000_000_000_u64}});
+    let entries = serde_json::from_value(entries).expect("entries");
+    let catalog = settings.models.catalog.clone().with(entries);
+    settings.models.catalog = catalog.expect("a catalog");
+    let server = json!({"baseModel": "our-model"});
+    let refusal = validate(&job(&server), &settings).expect_err("too large");
+    assert_eq!(refusal.reason, Reason::ModelTooLarge);
+    settings.models.max_parameters = 40_000_000_000;
+    let validated = validate(&job(&server), &settings).expect("valid");
+    assert_eq!(
+        (validated.resolved.model.as_str(), validated.max_parameters),
+        ("org/our-model", 40_000_000_000)
+    );
+}
+
+#[test]
+fn servers_are_told_the_commit_once_the_feeder_has_said_it() {
+    let mut job = job(&json!({"baseModel": "qwen3-8b", "revision": "main"}));
+    let revision = |job: &BatchInferenceJob| {
+        let resolved = validate(job, &settings()).expect("valid").resolved;
+        let at = resolved
+            .args
+            .iter()
+            .position(|arg| arg == "--revision")
+            .expect("the option");
+        assert_eq!(Some(&resolved.args[at + 1]), resolved.revision.as_ref());
+        (resolved.revision.clone().expect("a revision"), resolved)
+    };
+    let (given, resolved) = revision(&job);
+    assert_eq!(given, "main");
+    let status = job.status.get_or_insert_default();
+    status.controller.resolved = Some(resolved);
+    status.reported.model = serde_json::from_value(json!({"revision": "b968826"})).ok();
+    assert_eq!(revision(&job).0, "b968826");
 }

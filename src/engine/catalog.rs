@@ -1,72 +1,140 @@
-//! The catalog: short names of base models, and the Hugging Face repositories they stand for.
+//! The catalog: short names of base models, and what is known of the models that they stand for.
+//!
+//! `catalog.yaml` beside this file is the built-in one; whoever installs the operator may add to it.
 
-/// Short names and repositories, sorted by name: the models of at most 16B parameters that Predibase's public model list names
-/// (docs.predibase.com, inference/models) and that have a public repository. All hold safetensors, none holds GGUF files.
-const MODELS: &[(&str, &str)] = &[
-    ("codellama-13b-instruct", "codellama/CodeLlama-13b-Instruct-hf"),
-    ("codellama-7b", "codellama/CodeLlama-7b-hf"),
-    ("codellama-7b-instruct", "codellama/CodeLlama-7b-Instruct-hf"),
-    ("gemma-2-9b", "google/gemma-2-9b"),
-    ("gemma-2-9b-instruct", "google/gemma-2-9b-it"),
-    ("gemma-2b", "google/gemma-2b"),
-    ("gemma-2b-instruct", "google/gemma-2b-it"),
-    ("gemma-7b", "google/gemma-7b"),
-    ("gemma-7b-instruct", "google/gemma-7b-it"),
-    ("llama-2-13b", "meta-llama/Llama-2-13b-hf"),
-    ("llama-2-13b-chat", "meta-llama/Llama-2-13b-chat-hf"),
-    ("llama-2-7b", "meta-llama/Llama-2-7b-hf"),
-    ("llama-2-7b-chat", "meta-llama/Llama-2-7b-chat-hf"),
-    ("llama-3-1-8b", "meta-llama/Llama-3.1-8B"),
-    ("llama-3-1-8b-instruct", "meta-llama/Llama-3.1-8B-Instruct"),
-    ("llama-3-2-1b", "meta-llama/Llama-3.2-1B"),
-    ("llama-3-2-1b-instruct", "meta-llama/Llama-3.2-1B-Instruct"),
-    ("llama-3-2-3b", "meta-llama/Llama-3.2-3B"),
-    ("llama-3-2-3b-instruct", "meta-llama/Llama-3.2-3B-Instruct"),
-    ("llama-3-8b", "meta-llama/Meta-Llama-3-8B"),
-    ("llama-3-8b-instruct", "meta-llama/Meta-Llama-3-8B-Instruct"),
-    ("mistral-7b", "mistralai/Mistral-7B-v0.1"),
-    ("mistral-7b-instruct", "mistralai/Mistral-7B-Instruct-v0.1"),
-    ("mistral-7b-instruct-v0-2", "mistralai/Mistral-7B-Instruct-v0.2"),
-    ("phi-2", "microsoft/phi-2"),
-    ("phi-3-5-mini-instruct", "microsoft/Phi-3.5-mini-instruct"),
-    ("phi-3-mini-4k-instruct", "microsoft/Phi-3-mini-4k-instruct"),
-    ("qwen2-5-1-5b", "Qwen/Qwen2.5-1.5B"),
-    ("qwen2-5-1-5b-instruct", "Qwen/Qwen2.5-1.5B-Instruct"),
-    ("qwen2-5-14b", "Qwen/Qwen2.5-14B"),
-    ("qwen2-5-14b-instruct", "Qwen/Qwen2.5-14B-Instruct"),
-    ("qwen2-5-3b", "Qwen/Qwen2.5-3B"),
-    ("qwen2-5-3b-instruct", "Qwen/Qwen2.5-3B-Instruct"),
-    ("qwen2-5-7b", "Qwen/Qwen2.5-7B"),
-    ("qwen2-5-7b-instruct", "Qwen/Qwen2.5-7B-Instruct"),
-    ("qwen2-5-coder-3b-instruct", "Qwen/Qwen2.5-Coder-3B-Instruct"),
-    ("qwen2-5-coder-7b-instruct", "Qwen/Qwen2.5-Coder-7B-Instruct"),
-    ("qwen3-14b", "Qwen/Qwen3-14B"),
-    ("qwen3-8b", "Qwen/Qwen3-8B"),
-    ("zephyr-7b-beta", "HuggingFaceH4/zephyr-7b-beta"),
-];
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-/// How many names [`close_names`] gives at most.
+use serde::Deserialize;
+
+use super::model::is_repository;
+
+/// How many names [`Catalog::close_names`] gives at most.
 const CLOSE_NAMES: usize = 3;
 
-/// The repository that a short name stands for.
-pub(super) fn repository(name: &str) -> Option<&'static str> {
-    MODELS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, repository)| *repository)
+// A test reads the file, so that the default is never taken.
+static BUILT_IN: LazyLock<Catalog> =
+    LazyLock::new(|| Catalog(serde_yaml::from_str(include_str!("catalog.yaml")).unwrap_or_default()));
+
+/// Short names, and what is known of their models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catalog(BTreeMap<String, CatalogEntry>);
+
+/// What is known of a model.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CatalogEntry {
+    /// Its repository at the Hugging Face Hub, `ORG/NAME`.
+    pub repository: String,
+    /// How many parameters it has, those of all experts together.
+    pub parameters: u64,
+    /// `model_type` in the repository's `config.json`.
+    #[serde(default)]
+    pub architecture: Option<String>,
+    /// The longest context, in tokens.
+    #[serde(default)]
+    pub context_length: Option<u32>,
+    /// Whether the Hub gives it only to those who have accepted its conditions.
+    #[serde(default)]
+    pub gated: bool,
+    /// Where engine LlamaCpp has it from.
+    #[serde(default)]
+    pub gguf: Option<Gguf>,
 }
 
-/// The short names that look most like what was written, closest first; none when nothing is close.
-pub(super) fn close_names(written: &str) -> Vec<&'static str> {
-    let written = written.to_lowercase().replace(['.', '_', ' '], "-");
-    let limit = (written.chars().count() / 3).max(1);
-    let mut close: Vec<(usize, &str)> = MODELS
-        .iter()
-        .map(|(name, _)| (edit_distance(&written, name), *name))
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    close.sort_unstable();
-    close.into_iter().take(CLOSE_NAMES).map(|(_, name)| name).collect()
+/// GGUF files of a model.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Gguf {
+    /// Their repository, `ORG/NAME`.
+    pub repository: String,
+    /// The file when no quantization is asked for; llama-server chooses one where none is named.
+    #[serde(default)]
+    pub file: Option<String>,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// A name that could be taken for a repository, a path or an option.
+    #[error("{name:?} is no short name: write letters, digits, '-', '_' and '.', with a letter or digit in front")]
+    BadName {
+        /// What was written.
+        name: String,
+    },
+    /// No repository of the Hub has such a name.
+    #[error("{name}: {repository:?} is not a Hugging Face repository: write ORG/NAME")]
+    BadRepository {
+        /// The entry.
+        name: String,
+        /// What was written.
+        repository: String,
+    },
+}
+
+impl Catalog {
+    /// The one that every operator has.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        &BUILT_IN
+    }
+
+    /// With more entries; one of the same name is replaced.
+    ///
+    /// # Errors
+    /// When an entry could not be used.
+    pub fn with(mut self, entries: BTreeMap<String, CatalogEntry>) -> Result<Self, CatalogError> {
+        for (name, entry) in entries {
+            check(&name, &entry)?;
+            self.0.insert(name, entry);
+        }
+        Ok(self)
+    }
+
+    /// What is known of the model of a short name.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&CatalogEntry> {
+        self.0.get(name)
+    }
+
+    /// The short names that look most like what was written, closest first; none when nothing is close.
+    #[must_use]
+    pub fn close_names(&self, written: &str) -> Vec<String> {
+        let written = written.to_lowercase().replace(['.', '_', ' '], "-");
+        let limit = (written.chars().count() / 3).max(1);
+        let mut close: Vec<(usize, &String)> = self
+            .0
+            .keys()
+            .map(|name| (edit_distance(&written, name), name))
+            .filter(|(distance, _)| *distance <= limit)
+            .collect();
+        close.sort_unstable();
+        close
+            .into_iter()
+            .take(CLOSE_NAMES)
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+}
+
+fn check(name: &str, entry: &CatalogEntry) -> Result<(), CatalogError> {
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !good {
+        return Err(CatalogError::BadName { name: name.to_owned() });
+    }
+    let gguf = entry.gguf.iter().map(|gguf| &gguf.repository);
+    match [&entry.repository]
+        .into_iter()
+        .chain(gguf)
+        .find(|repository| !is_repository(repository))
+    {
+        Some(repository) => Err(CatalogError::BadRepository {
+            name: name.to_owned(),
+            repository: repository.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// How many characters must be added, removed or replaced to make one text the other (Levenshtein's distance).
@@ -88,28 +156,81 @@ fn edit_distance(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::model::{BaseModel, Location};
 
-    #[test]
-    fn the_catalog_is_sorted_and_names_each_model_once() {
-        assert!(MODELS.is_sorted_by(|(left, _), (right, _)| left < right));
+    fn entry(repository: &str) -> CatalogEntry {
+        serde_json::from_value(serde_json::json!({"repository": repository, "parameters": 1})).expect("an entry")
     }
 
     #[test]
-    fn every_short_name_stands_for_a_repository_that_could_be_written_itself() {
-        for (name, repository) in MODELS {
-            let model: BaseModel = repository
-                .parse()
-                .unwrap_or_else(|error| panic!("{name} stands for a bad repository: {error}"));
-            assert_eq!(model.location(), &Location::Repository((*repository).to_owned()));
+    fn every_entry_of_the_built_in_catalog_is_complete_and_good() {
+        let read: BTreeMap<String, CatalogEntry> =
+            serde_yaml::from_str(include_str!("catalog.yaml")).expect("the catalog");
+        assert_eq!(read, Catalog::built_in().0);
+        assert!(read.len() > 50, "{}", read.len());
+        for (name, entry) in &read {
+            assert_eq!(check(name, entry), Ok(()));
+            assert!(entry.parameters > 1_000_000_000, "{name}");
+            assert!(entry.architecture.is_some() && entry.context_length.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn sizes_fit_the_names_that_say_them() {
+        for (name, entry) in &Catalog::built_in().0 {
+            let said = name
+                .split('-')
+                .find_map(|part| part.strip_suffix('b')?.parse::<u64>().ok());
+            // `qwen2-5-1-5b` means 1.5, and a rounded number may be half off, or one where vocabularies count.
+            if let Some(said) = said.filter(|said| *said > 5) {
+                let billions = entry.parameters / 1_000_000_000;
+                assert!(
+                    billions.abs_diff(said) <= said.div_ceil(12),
+                    "{name} has {}",
+                    entry.parameters
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn more_entries_are_added_and_replace_those_of_the_same_name() {
+        let more = [
+            ("our-model".to_owned(), entry("org/our-model")),
+            ("phi-2".to_owned(), entry("org/phi")),
+        ];
+        let catalog = Catalog::built_in().clone().with(more.into()).expect("a catalog");
+        assert_eq!(catalog.entry("our-model"), Some(&entry("org/our-model")));
+        assert_eq!(catalog.entry("phi-2"), Some(&entry("org/phi")));
+        assert!(catalog.entry("qwen3-8b").is_some());
+        assert_eq!(catalog.close_names("our_model"), ["our-model"]);
+    }
+
+    #[test]
+    fn an_entry_that_no_job_could_use_is_refused() {
+        for (name, repository, words) in [
+            ("org/model", "org/model", "is no short name"),
+            ("--model", "org/model", "is no short name"),
+            ("", "org/model", "is no short name"),
+            ("model", "model", "is not a Hugging Face repository"),
+            ("model", "/models/model", "is not a Hugging Face repository"),
+        ] {
+            let refused = Catalog::built_in()
+                .clone()
+                .with([(name.to_owned(), entry(repository))].into());
+            let error = refused.expect_err(name).to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 
     #[test]
     fn close_names_start_with_the_closest() {
-        assert_eq!(close_names("Qwen3-8B").first(), Some(&"qwen3-8b"));
-        assert_eq!(close_names("qwen2.5-7b-instruct").first(), Some(&"qwen2-5-7b-instruct"));
-        assert_eq!(close_names("gpt-4o-mini"), Vec::<&str>::new());
+        let close = |written| Catalog::built_in().close_names(written);
+        assert_eq!(close("Qwen3-8B").first().map(String::as_str), Some("qwen3-8b"));
+        assert_eq!(
+            close("qwen2.5-7b-instruct").first().map(String::as_str),
+            Some("qwen2-5-7b-instruct")
+        );
+        assert_eq!(close("gpt-4o-mini"), Vec::<String>::new());
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum Conflict {
 pub enum Subject {
     /// Which model.
     BaseModel,
+    /// Which revision of its repository.
+    Revision,
     /// What it is called.
     Names,
     /// Where the server listens.
@@ -79,6 +81,7 @@ impl std::fmt::Display for Subject {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::BaseModel => "write the model in spec.server.baseModel",
+            Self::Revision => "write it in spec.server.revision, so that all servers have the same",
             Self::Names => "write names of the model in spec.server.baseModel and spec.server.servedModelNames",
             Self::Address => "leave it out: the operator chooses where servers listen, and rows are sent there",
             Self::Quantization => "write it in spec.server.quantization",
@@ -108,6 +111,7 @@ const fn options(subject: Subject, names: &'static [&'static str], env: &'static
 /// vLLM 0.32.0 (`vllm/entrypoints/launchers/cli_args.py`, `vllm/engine/arg_utils.py`, `vllm/envs.py`).
 const VLLM: &[Options] = &[
     options(Subject::BaseModel, &["--model"], &[]),
+    options(Subject::Revision, &["--revision"], &[]),
     options(Subject::Names, &["--served-model-name"], &[]),
     options(Subject::Address, &["--host", "--port", "--uds"], &[]),
     options(Subject::Quantization, &["--quantization", "-q"], &[]),
@@ -120,6 +124,7 @@ const VLLM: &[Options] = &[
 /// predibase/lorax (`launcher/src/main.rs`): every option has a variable of its name.
 const LORAX: &[Options] = &[
     options(Subject::BaseModel, &["--model-id"], &["MODEL_ID"]),
+    options(Subject::Revision, &["--revision"], &["REVISION"]),
     options(Subject::Address, &["--hostname", "--port", "-p"], &["HOSTNAME", "PORT"]),
     options(Subject::Quantization, &["--quantize"], &["QUANTIZE"]),
     options(Subject::Devices, &["--num-shard"], &["NUM_SHARD", "SHARDED"]),
@@ -128,6 +133,7 @@ const LORAX: &[Options] = &[
 /// sglang 0.5.23 (`sglang/srt/arg_groups/fields/model.py`, `serving.py`).
 const SGLANG: &[Options] = &[
     options(Subject::BaseModel, &["--model-path", "--model"], &[]),
+    options(Subject::Revision, &["--revision"], &[]),
     options(Subject::Names, &["--served-model-name"], &[]),
     options(Subject::Address, &["--host", "--port"], &[]),
     options(Subject::Quantization, &["--quantization"], &[]),

@@ -18,6 +18,10 @@ fn found(engine: Engine, args: &[&str], env: &[&str]) -> Option<Conflict> {
 fn an_argument_that_says_what_a_field_says_is_refused_in_every_spelling() {
     for (engine, args, subject) in [
         (Engine::VLLM, &["--model", "org/other"][..], Subject::BaseModel),
+        (Engine::VLLM, &["--revision", "main"], Subject::Revision),
+        (Engine::VLLM, &["--revis=main"], Subject::Revision),
+        (Engine::LoRAX, &["--revision=main"], Subject::Revision),
+        (Engine::SGLang, &["--revision", "main"], Subject::Revision),
         (Engine::VLLM, &["--served-model-name", "a", "b"], Subject::Names),
         (Engine::VLLM, &["--served_model_name=a"], Subject::Names),
         (Engine::VLLM, &["--served", "a"], Subject::Names),
@@ -110,6 +114,7 @@ fn a_variable_that_says_what_a_field_says_is_refused() {
     for (engine, variable, subject) in [
         (Engine::VLLM, "VLLM_API_KEY", Subject::ApiKey),
         (Engine::LoRAX, "MODEL_ID", Subject::BaseModel),
+        (Engine::LoRAX, "REVISION", Subject::Revision),
         (Engine::LoRAX, "PORT", Subject::Address),
         (Engine::LoRAX, "QUANTIZE", Subject::Quantization),
         (Engine::LoRAX, "NUM_SHARD", Subject::Devices),

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::quantization::QuantizationError;
-use super::{AcceptedNames, BaseModel, Devices, Engine, custom, llama_cpp, lorax, sglang, vllm};
+use super::{AcceptedNames, BaseModel, Devices, Engine, Location, custom, llama_cpp, lorax, sglang, vllm};
+
+/// The option that names the revision of a repository; its value follows as an argument of its own.
+pub const REVISION: &str = "--revision";
 
 /// What a job wants of its servers.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,8 @@ pub struct LaunchInput<'a> {
     pub names: &'a AcceptedNames,
     /// `spec.server.quantization`.
     pub quantization: Option<&'a str>,
+    /// `spec.server.revision`.
+    pub revision: Option<&'a str>,
     /// The devices that one server is given.
     pub devices: Devices,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
@@ -36,6 +41,30 @@ pub struct GivenContainer {
 }
 
 impl LaunchInput<'_> {
+    /// The revision's option, which vLLM (`vllm/engine/arg_utils.py`), LoRAX (`launcher/src/main.rs`) and SGLang
+    /// (`sglang/srt/arg_groups/fields/model.py`) call the same; the tokenizer is taken from the same revision.
+    pub(super) fn revision_args(&self) -> Vec<String> {
+        let revision = self.revision.iter();
+        revision
+            .flat_map(|revision| [REVISION.to_owned(), (*revision).to_owned()])
+            .collect()
+    }
+
+    /// Refuses a revision that nobody would heed.
+    fn refuse_revision(&self) -> Result<(), LaunchError> {
+        if self.revision.is_none() {
+            return Ok(());
+        }
+        match (self.engine, self.model.location()) {
+            // `llama-server --help` (0.7.0) has no such option.
+            (Engine::LlamaCpp | Engine::Custom, _) => Err(LaunchError::RevisionOnEngine { engine: self.engine }),
+            (_, Location::Repository(_)) => Ok(()),
+            (_, Location::Path(path) | Location::Server(path)) => {
+                Err(LaunchError::RevisionOfPath { path: path.clone() })
+            }
+        }
+    }
+
     /// Refuses a model whose name says that it is GGUF.
     pub(super) fn refuse_gguf(&self) -> Result<(), LaunchError> {
         let name = self.model.location().name().to_ascii_lowercase();
@@ -168,6 +197,24 @@ pub enum LaunchError {
         /// Its repository.
         repository: String,
     },
+    /// The engine cannot be told.
+    #[error(
+        "engine {engine} takes no revision: leave it out, and {}",
+        match engine {
+            Engine::Custom => "say it in the command or arguments of the container `server` in spec.server.podTemplate",
+            _ => "put the file of that revision into a volume and write its path in baseModel",
+        }
+    )]
+    RevisionOnEngine {
+        /// The engine.
+        engine: Engine,
+    },
+    /// A path has no revisions.
+    #[error("revision is one of a repository, and baseModel is the path {path:?}: leave revision out")]
+    RevisionOfPath {
+        /// The path.
+        path: String,
+    },
     /// Nothing says where a server of engine Custom listens.
     #[error(
         "engine Custom needs the port that takes rows: give the container `server` of spec.server.podTemplate `ports` with a \
@@ -193,6 +240,7 @@ pub enum LaunchError {
 /// # Errors
 /// When the engine cannot load the model, or not with that quantization; of engine Custom, when the template does not say enough.
 pub fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
+    input.refuse_revision()?;
     match input.engine {
         Engine::VLLM => vllm::launch(input),
         Engine::LoRAX => lorax::launch(input),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::quantization;
+use crate::engine::{Catalog, quantization};
 
 /// A named case: what a job says of its servers.
 struct Case {
@@ -7,6 +7,7 @@ struct Case {
     model: &'static str,
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
+    revision: Option<&'static str>,
     devices: Devices,
     args: &'static [&'static str],
     container: GivenContainer,
@@ -19,6 +20,7 @@ impl Case {
             model,
             served_model_names: &[],
             quantization: None,
+            revision: None,
             devices: Devices::Counted(u32::from(matches!(
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
@@ -30,13 +32,14 @@ impl Case {
 
     fn launch(&self) -> Result<Launch, LaunchError> {
         let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-        let model = BaseModel::read(self.engine, self.model).expect("a model");
+        let model = BaseModel::read(Catalog::built_in(), self.engine, self.model).expect("a model");
         let names = AcceptedNames::new(&model, &owned(self.served_model_names)).expect("names");
         launch(&LaunchInput {
             engine: self.engine,
             model: &model,
             names: &names,
             quantization: self.quantization,
+            revision: self.revision,
             devices: self.devices,
             extra_args: &owned(self.args),
             container: self.container,
@@ -299,12 +302,79 @@ fn a_gguf_model_is_for_llama_cpp_only() {
 }
 
 #[test]
-fn a_catalog_name_is_refused_for_llama_cpp() {
-    let error = Case::new(Engine::LlamaCpp, "qwen3-8b").launch().expect_err("a refusal");
+fn a_catalog_name_is_loaded_by_llama_cpp_from_its_gguf_repository() {
+    let file = "Phi-3-mini-4k-instruct-q4.gguf";
+    let phi = "microsoft/Phi-3-mini-4k-instruct-gguf";
+    for (model, quantization, args) in [
+        ("qwen3-8b", None, &["-hf", "Qwen/Qwen3-8B-GGUF"][..]),
+        ("qwen3-8b", Some("Q8_0"), &["-hf", "Qwen/Qwen3-8B-GGUF:Q8_0"]),
+        ("phi-3-mini-4k-instruct", None, &["-hf", phi, "-hff", file]),
+        (
+            "phi-3-mini-4k-instruct",
+            Some("F16"),
+            &["-hf", "microsoft/Phi-3-mini-4k-instruct-gguf:F16"],
+        ),
+    ] {
+        let case = Case {
+            quantization,
+            ..Case::new(Engine::LlamaCpp, model)
+        };
+        let launch = case.launch().expect("a launch");
+        assert_eq!(launch.args[..args.len()], *args);
+        assert_eq!(launch.args[args.len()..args.len() + 2], ["-a", model]);
+    }
+}
+
+#[test]
+fn a_catalog_name_without_gguf_files_is_refused_for_llama_cpp() {
+    let error = Case::new(Engine::LlamaCpp, "qwen2-5-7b")
+        .launch()
+        .expect_err("a refusal");
     assert_eq!(
         error.to_string(),
-        "engine LlamaCpp cannot load \"qwen3-8b\": it stands for Qwen/Qwen3-8B, which has no GGUF files; write a repository \
+        "engine LlamaCpp cannot load \"qwen2-5-7b\": it stands for Qwen/Qwen2.5-7B, which has no GGUF files; write a repository \
          that has (often ORG/NAME-GGUF), the path of a .gguf file, or choose engine VLLM"
+    );
+}
+
+#[test]
+fn a_revision_is_the_engine_s_own_option_once() {
+    for (engine, model) in [
+        (Engine::VLLM, "qwen3-8b"),
+        (Engine::LoRAX, "phi-2"),
+        (Engine::SGLang, "org/model"),
+    ] {
+        let case = Case {
+            revision: Some("refs/pr/1"),
+            ..Case::new(engine, model)
+        };
+        let args = case.launch().expect("a launch").args;
+        assert_eq!(value_of(&args, "--revision"), Some("refs/pr/1"), "{engine}");
+        assert_eq!(args.iter().filter(|arg| *arg == REVISION).count(), 1);
+    }
+}
+
+#[test]
+fn a_revision_that_nobody_would_heed_is_refused() {
+    let on_engine = |engine| LaunchError::RevisionOnEngine { engine };
+    let path = "/models/qwen".to_owned();
+    for (engine, model, error) in [
+        (Engine::LlamaCpp, "Qwen/Qwen3-8B-GGUF", on_engine(Engine::LlamaCpp)),
+        (Engine::LlamaCpp, "/models/model.gguf", on_engine(Engine::LlamaCpp)),
+        (Engine::Custom, "tgi", on_engine(Engine::Custom)),
+        (Engine::VLLM, "/models/qwen", LaunchError::RevisionOfPath { path }),
+    ] {
+        let case = Case {
+            revision: Some("main"),
+            container: TOLD,
+            ..Case::new(engine, model)
+        };
+        assert_eq!(case.launch().expect_err("a refusal"), error);
+    }
+    let words = on_engine(Engine::LlamaCpp).to_string();
+    assert!(
+        words.ends_with("put the file of that revision into a volume and write its path in baseModel"),
+        "{words}"
     );
 }
 

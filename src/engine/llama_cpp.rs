@@ -61,18 +61,25 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
 
 fn model_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     let quantization = quantization::llama_cpp(input.model, input.quantization)?;
-    let args = match (input.model.location(), quantization) {
-        (Location::Path(name) | Location::Server(name), _) => ["-m".to_owned(), name.clone()],
-        (Location::Repository(repository), _) if input.model.is_from_catalog() => {
+    let repository = match input.model.location() {
+        Location::Path(name) | Location::Server(name) => return Ok(vec!["-m".to_owned(), name.clone()]),
+        Location::Repository(repository) => repository,
+    };
+    let gguf = input.model.entry().map(|entry| entry.gguf.as_ref());
+    let file = match gguf {
+        Some(None) => {
             return Err(LaunchError::CatalogOnLlamaCpp {
                 model: input.model.value().to_owned(),
                 repository: repository.clone(),
             });
         }
-        (Location::Repository(repository), None) => ["-hf".to_owned(), repository.clone()],
-        (Location::Repository(repository), Some(quantization)) => {
-            ["-hf".to_owned(), format!("{repository}:{quantization}")]
-        }
+        Some(Some(gguf)) => gguf.file.as_ref(),
+        None => None,
     };
-    Ok(args.into())
+    Ok(match (quantization, file) {
+        (Some(quantization), _) => vec!["-hf".to_owned(), format!("{repository}:{quantization}")],
+        // A person's own `-hff` comes later, and counts.
+        (None, Some(file)) => vec!["-hf".to_owned(), repository.clone(), "-hff".to_owned(), file.clone()],
+        (None, None) => vec!["-hf".to_owned(), repository.clone()],
+    })
 }

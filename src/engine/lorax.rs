@@ -60,6 +60,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     ]
     .map(str::to_owned)
     .to_vec();
+    args.extend(input.revision_args());
     args.extend(devices::tensor_parallel(input));
     args.extend(quantization::lorax(input.quantization, input.devices.at_least_one())?);
     args.extend(input.extra_args.iter().cloned());

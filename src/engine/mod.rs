@@ -4,14 +4,16 @@
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON).
 //! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold
 //! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field; [`model`] reads `spec.server.baseModel`; [`devices`]
-//! spreads a model over several devices; [`sizing`] estimates what it needs; [`names`] says which `body.model` is the base;
+//! spreads a model over several devices; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and
+//! [`architecture`] which of them an engine loads; [`names`] says which `body.model` is the base;
 //! [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to do with a row after an answer or a fault; [`metrics`]
 //! reads how much an engine has to do; [`last_words`] says why a server ended.
 //!
 //! Facts were read in vLLM 0.32.0, predibase/lorax a7394ba, sglang 0.5.23 and llama.cpp 0.7.0 (build 11669); "llama-server run" means
 //! observed on that build.
 
-mod catalog;
+pub mod architecture;
+pub mod catalog;
 pub mod classify;
 pub mod conflicts;
 pub mod custom;
@@ -24,9 +26,11 @@ pub mod lorax;
 pub mod lorax_bodies;
 pub mod metrics;
 pub mod model;
+pub mod model_refusal;
 pub mod names;
 mod parameters;
 pub mod quantization;
+pub mod repository;
 pub mod sglang;
 pub mod sizing;
 mod spelling;
@@ -35,6 +39,7 @@ mod vocabulary;
 mod weights;
 
 pub use crate::api::Engine;
+pub use catalog::{Catalog, CatalogEntry, CatalogError};
 pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
 pub use conflicts::{Conflict, conflict};
 pub use devices::Devices;
@@ -43,4 +48,5 @@ pub use last_words::{LastWords, Mistake, last_words};
 pub use launch::{GivenContainer, Launch, LaunchError, LaunchInput, Readiness, launch, weights_cache};
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
+pub use model_refusal::{ModelRefusal, refuse_size};
 pub use names::{AcceptedNames, NameError};

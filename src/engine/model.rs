@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Engine, catalog};
+use super::{Catalog, CatalogEntry, Engine};
 
 /// The most characters each half of a repository's name may have (`huggingface_hub`, `utils/_validators.py: REPO_ID_REGEX`).
 const REPOSITORY_PART_LIMIT: usize = 96;
@@ -13,6 +13,7 @@ const REPOSITORY_PART_LIMIT: usize = 96;
 pub struct BaseModel {
     value: String,
     location: Location,
+    entry: Option<CatalogEntry>,
 }
 
 /// Where the weights are.
@@ -48,7 +49,7 @@ pub enum ModelError {
         /// What was written.
         value: String,
         /// Short names that look like it, closest first.
-        close: Vec<&'static str>,
+        close: Vec<String>,
     },
     /// Has a `/` and is no repository's name.
     #[error(
@@ -69,7 +70,7 @@ pub enum ModelError {
 }
 
 /// The half sentence that offers close names.
-fn hint(close: &[&str]) -> String {
+fn hint(close: &[String]) -> String {
     if close.is_empty() {
         return String::new();
     }
@@ -77,18 +78,38 @@ fn hint(close: &[&str]) -> String {
 }
 
 impl BaseModel {
-    /// Reads what was written for an engine. The server of engine Custom has its model already: any name will do.
+    /// Reads what was written for an engine: a short name of the catalog, a repository `ORG/NAME`, or an absolute path. The server of engine
+    /// Custom has its model already: any name will do.
     ///
     /// # Errors
     /// When another engine could not be told to load it.
-    pub fn read(engine: Engine, value: &str) -> Result<Self, ModelError> {
-        if engine != Engine::Custom {
-            return value.parse();
-        }
+    pub fn read(catalog: &Catalog, engine: Engine, value: &str) -> Result<Self, ModelError> {
+        let entry = catalog.entry(value).filter(|_| engine != Engine::Custom);
+        let location = match entry {
+            Some(entry) => Location::Repository(repository_for(engine, entry).to_owned()),
+            None if engine == Engine::Custom => Location::Server(value.to_owned()),
+            None => locate(catalog, value)?,
+        };
         Ok(Self {
             value: value.to_owned(),
-            location: Location::Server(value.to_owned()),
+            location,
+            entry: entry.cloned(),
         })
+    }
+
+    /// What was written, of which it is known already where it is: `model` is what [`Location::name`] was of it.
+    #[must_use]
+    pub fn resolved(engine: Engine, value: &str, model: &str) -> Self {
+        let model = model.to_owned();
+        Self {
+            value: value.to_owned(),
+            location: match engine {
+                Engine::Custom => Location::Server(model),
+                _ if model.starts_with('/') => Location::Path(model),
+                _ => Location::Repository(model),
+            },
+            entry: None,
+        }
     }
 
     /// As it was written; rows may call the model so.
@@ -112,39 +133,41 @@ impl BaseModel {
         }
     }
 
-    /// Whether a short name of the catalog was written.
+    /// What the catalog knows of the model; none of one that was not written as a short name.
     #[must_use]
-    pub fn is_from_catalog(&self) -> bool {
-        self.repository().is_some_and(|repository| repository != self.value)
+    pub fn entry(&self) -> Option<&CatalogEntry> {
+        self.entry.as_ref()
+    }
+}
+
+/// Where an engine has a model of the catalog from.
+fn repository_for(engine: Engine, entry: &CatalogEntry) -> &str {
+    match &entry.gguf {
+        Some(gguf) if engine == Engine::LlamaCpp => &gguf.repository,
+        _ => &entry.repository,
     }
 }
 
 impl FromStr for BaseModel {
     type Err = ModelError;
 
-    /// Reads a short name of the catalog, a repository `ORG/NAME`, or an absolute path.
+    /// Reads what was written for engine VLLM, by the built-in catalog.
     fn from_str(value: &str) -> Result<Self, ModelError> {
-        Ok(Self {
-            value: value.to_owned(),
-            location: locate(value)?,
-        })
+        Self::read(Catalog::built_in(), Engine::VLLM, value)
     }
 }
 
-fn locate(value: &str) -> Result<Location, ModelError> {
+fn locate(catalog: &Catalog, value: &str) -> Result<Location, ModelError> {
     if value.starts_with('/') {
         return path(value);
     }
     if value.contains('/') {
         return repository(value);
     }
-    match catalog::repository(value) {
-        Some(repository) => Ok(Location::Repository(repository.to_owned())),
-        None => Err(ModelError::NotInCatalog {
-            value: value.to_owned(),
-            close: catalog::close_names(value),
-        }),
-    }
+    Err(ModelError::NotInCatalog {
+        value: value.to_owned(),
+        close: catalog.close_names(value),
+    })
 }
 
 fn path(value: &str) -> Result<Location, ModelError> {
@@ -158,17 +181,21 @@ fn path(value: &str) -> Result<Location, ModelError> {
 }
 
 fn repository(value: &str) -> Result<Location, ModelError> {
-    let parts: Vec<&str> = value.split('/').collect();
-    let good = parts.len() == 2
-        && parts.iter().all(|part| is_repository_part(part))
-        && !value.contains("--")
-        && !value.contains("..");
-    if !good {
+    if !is_repository(value) {
         return Err(ModelError::BadRepository {
             value: value.to_owned(),
         });
     }
     Ok(Location::Repository(value.to_owned()))
+}
+
+/// Whether the Hub could have a repository of this name.
+pub(super) fn is_repository(value: &str) -> bool {
+    let parts: Vec<&str> = value.split('/').collect();
+    parts.len() == 2
+        && parts.iter().all(|part| is_repository_part(part))
+        && !value.contains("--")
+        && !value.contains("..")
 }
 
 /// The hub's own rule for each half of a name (`huggingface_hub`, `utils/_validators.py`).
@@ -202,14 +229,43 @@ mod tests {
     fn a_short_name_stands_for_its_repository() {
         let model = parsed("qwen3-8b");
         assert_eq!((model.value(), model.repository()), ("qwen3-8b", Some("Qwen/Qwen3-8B")));
-        assert!(model.is_from_catalog());
+        let entry = model.entry().expect("an entry");
+        assert_eq!((entry.parameters, entry.gated), (8_190_735_360, false));
     }
 
     #[test]
     fn a_repository_stands_for_itself() {
         let model = parsed("Qwen/Qwen3-8B-GGUF");
         assert_eq!(model.location(), &Location::Repository("Qwen/Qwen3-8B-GGUF".into()));
-        assert!(!model.is_from_catalog());
+        assert_eq!(model.entry(), None);
+    }
+
+    #[test]
+    fn llama_cpp_has_a_short_name_from_where_its_gguf_files_are() {
+        let read = |engine, value| BaseModel::read(Catalog::built_in(), engine, value).expect("a model");
+        let model = read(Engine::LlamaCpp, "qwen3-8b");
+        assert_eq!(
+            (model.value(), model.repository()),
+            ("qwen3-8b", Some("Qwen/Qwen3-8B-GGUF"))
+        );
+        assert_eq!(read(Engine::SGLang, "qwen3-8b").repository(), Some("Qwen/Qwen3-8B"));
+        let without = read(Engine::LlamaCpp, "qwen2-5-7b");
+        assert_eq!(without.repository(), Some("Qwen/Qwen2.5-7B"));
+    }
+
+    #[test]
+    fn what_was_resolved_is_known_again_without_a_catalog() {
+        for (engine, value) in [
+            (Engine::VLLM, "qwen3-8b"),
+            (Engine::LlamaCpp, "qwen3-8b"),
+            (Engine::LlamaCpp, "/models/model.gguf"),
+            (Engine::SGLang, "org/model"),
+            (Engine::Custom, "tensorrt_llm_bls"),
+        ] {
+            let model = BaseModel::read(Catalog::built_in(), engine, value).expect("a model");
+            let again = BaseModel::resolved(engine, value, model.location().name());
+            assert_eq!((again.value(), again.location()), (model.value(), model.location()));
+        }
     }
 
     #[test]
@@ -221,11 +277,11 @@ mod tests {
 
     #[test]
     fn the_server_of_engine_custom_has_its_own_names() {
-        let model = BaseModel::read(Engine::Custom, "tensorrt_llm_bls").expect("a model");
+        let model = BaseModel::read(Catalog::built_in(), Engine::Custom, "tensorrt_llm_bls").expect("a model");
         assert_eq!((model.value(), model.repository()), ("tensorrt_llm_bls", None));
-        let model = BaseModel::read(Engine::Custom, "qwen3-8b").expect("a model");
+        let model = BaseModel::read(Catalog::built_in(), Engine::Custom, "qwen3-8b").expect("a model");
         assert_eq!(model.location().name(), "qwen3-8b");
-        assert!(BaseModel::read(Engine::SGLang, "tensorrt_llm_bls").is_err());
+        assert!(BaseModel::read(Catalog::built_in(), Engine::SGLang, "tensorrt_llm_bls").is_err());
     }
 
     #[test]

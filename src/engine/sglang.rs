@@ -48,6 +48,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
 
 fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     let mut args = vec!["--model-path".to_owned(), input.model.location().name().to_owned()];
+    args.extend(input.revision_args());
     // Takes one name. Which names rows may use is decided before they are sent, as SGLang answers every name from the base
     // (`entrypoints/openai/serving_base.py`).
     args.extend(["--served-model-name", input.names.sent()].map(str::to_owned));

@@ -49,6 +49,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
 fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // The model comes first, without `serve`: the image's entrypoint is `vllm serve` (`docs/deployment/docker.md`).
     let mut args = vec![input.model.location().name().to_owned()];
+    args.extend(input.revision_args());
     // Takes several names; answers carry the first (`vllm/config/model.py`). A name that is not listed is answered with 404.
     args.push("--served-model-name".to_owned());
     args.extend(input.names.as_slice().iter().cloned());

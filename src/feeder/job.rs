@@ -30,6 +30,8 @@ pub struct Job {
     pub engine: Engine,
     /// The model, as its engine is told.
     pub model: String,
+    /// `spec.server.revision`.
+    pub revision: Option<String>,
     /// The name that rows are sent with.
     pub served_model_name: String,
     /// The names by which rows may call the model.
@@ -62,7 +64,7 @@ impl Job {
     pub fn new(job: &BatchInferenceJob, resolved: &Resolved, dataset_uri: &str) -> Result<Self, End> {
         let server = &job.spec.server;
         let invalid = |error: &dyn std::error::Error| End::new(Reason::SpecInvalid, chain(error));
-        let model = BaseModel::read(resolved.engine, &server.base_model).map_err(|error| invalid(&error))?;
+        let model = BaseModel::resolved(resolved.engine, &server.base_model, &resolved.model);
         let names = AcceptedNames::new(&model, &server.served_model_names).map_err(|error| invalid(&error))?;
         let mut accepted_names = names.as_slice().to_vec();
         for name in [&resolved.served_model_name, &resolved.model] {
@@ -84,6 +86,7 @@ impl Job {
             dataset_uri: dataset_uri.to_owned(),
             engine: resolved.engine,
             model: resolved.model.clone(),
+            revision: server.revision.clone(),
             served_model_name: resolved.served_model_name.clone(),
             accepted_names,
             quantization: server.quantization.clone(),
@@ -114,13 +117,13 @@ impl Job {
         Some(End::new(Reason::ResultsTooLarge, message))
     }
 
-    /// What shapes this job's rows.
+    /// What shapes this job's rows; of the model it is the revision that servers are told.
     #[must_use]
-    pub fn work(&self, dataset: Sha256Digest) -> Work {
+    pub fn work(&self, dataset: Sha256Digest, revision: Option<String>) -> Work {
         Work {
             dataset_sha256: <[u8; 32]>::from(dataset).into(),
             model: self.model.clone(),
-            revision: None,
+            revision,
             quantization: self.quantization.clone(),
             adapters: Vec::new(),
         }

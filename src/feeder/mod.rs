@@ -22,6 +22,7 @@ mod job;
 mod job_status;
 mod locate;
 mod memory;
+mod model;
 mod open;
 mod open_files;
 mod outcome;

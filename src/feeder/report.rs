@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::reason::Reason;
-use crate::api::status::{DatasetStatus, FeederStage, FeederState, FeederStatus, Progress, ResultsStatus, UsageStatus};
+use crate::api::status::{
+    DatasetStatus, FeederStage, FeederState, FeederStatus, ModelStatus, Progress, ResultsStatus, UsageStatus,
+};
 use crate::api::wait::Wait;
 use crate::results::LedgerStatus;
 
@@ -76,6 +78,8 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// How the job ended.
     pub end: Option<End>,
+    /// What the hub said of the base model.
+    pub model: Option<ModelStatus>,
     /// What inspection found.
     pub dataset: Option<DatasetStatus>,
     /// Rows finished.
@@ -107,6 +111,7 @@ impl Report {
             end: None,
             last_durable_at: feeder.and_then(|feeder| feeder.last_durable_at.as_ref().map(|time| time.0)),
             hung_servers: Vec::new(),
+            model: previous.model,
             dataset: previous.dataset,
             progress: previous.progress,
             usage: previous.usage,
@@ -156,6 +161,7 @@ impl Report {
                 last_durable_at: self.last_durable_at.map(Time),
                 hung_servers: self.hung_servers.iter().take(MOST_HUNG_SERVERS).cloned().collect(),
             }),
+            model: self.model.clone(),
             dataset: self.dataset.clone(),
             progress: self.progress.clone(),
             usage: self.usage,
@@ -179,6 +185,7 @@ fn without_progress(status: &FeederStatus) -> FeederStatus {
         feeder,
         progress: None,
         usage: None,
+        model: status.model.clone(),
         dataset: status.dataset.clone(),
         results: status.results.clone(),
     }

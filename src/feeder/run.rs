@@ -21,6 +21,7 @@ use crate::results::Lease;
 use super::backoff::backoff;
 use super::job::Job;
 use super::job_status::JobStatus;
+use super::model::ModelCheck;
 use super::open::{open_source, open_store};
 use super::open_files::raise_limit;
 use super::patience::Patience;
@@ -51,6 +52,8 @@ pub struct Arguments {
     pub output_directory: PathBuf,
     /// Scratch directory.
     pub scratch: PathBuf,
+    /// The most parameters that the base model may have.
+    pub max_base_model_parameters: u64,
 }
 
 /// How the process ends.
@@ -182,6 +185,7 @@ async fn work(
         dataset_directory,
         output_directory,
         scratch,
+        max_base_model_parameters,
         ..
     } = arguments;
     let jobs = Api::namespaced(client.clone(), namespace);
@@ -203,6 +207,7 @@ async fn work(
     let (tell, stopping) = watch::channel(decided);
     let feeder = Feeder {
         job: Job::new(&job, &resolved, source.object()).map_err(Stop::Ended)?,
+        model: ModelCheck::new(&resolved, *max_base_model_parameters, environment()).map_err(Stop::Ended)?,
         source,
         store,
         scratch: scratch.clone(),

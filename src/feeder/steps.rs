@@ -11,7 +11,7 @@ use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::shutdown::Stopping;
-use crate::api::status::FeederStage;
+use crate::api::status::{FeederStage, ModelStatus};
 use crate::dataset::{Index, InspectError, Inspection, Scratch, Source, inspect};
 use crate::results::{
     Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Kept, LEASE_LOOKED_AT_EVERY, Lease, Ledger, Manifest,
@@ -22,6 +22,7 @@ use crate::storage::Store;
 
 use super::inspected;
 use super::job::Job;
+use super::model::{Asked, ModelCheck};
 use super::outcome::{already_claimed, end_of};
 use super::patience::Patience;
 use super::preflight::{refused_at_start, refused_later, try_output};
@@ -37,6 +38,8 @@ use super::turn::{Turn, keep};
 pub struct Feeder {
     /// What to do.
     pub job: Job,
+    /// How the hub is asked of the model; not where servers have it from elsewhere.
+    pub model: Option<ModelCheck>,
     /// The data set.
     pub source: Source,
     /// The output.
@@ -104,6 +107,7 @@ impl Feeder {
 
     async fn prepare(&self, clock: StoreClock) -> Result<Taken<Begun>, Stop> {
         self.refuse_if_claimed().await?;
+        self.check_model().await?;
         let index = self.inspect().await?;
         if let Some(end) = self.job.too_many(index.rows) {
             return Err(Stop::Ended(end));
@@ -114,6 +118,47 @@ impl Feeder {
             Taken::Ours(lease) => Taken::Ours(Begun { index, identity, lease }),
             Taken::Finished(end) => Taken::Finished(end),
         })
+    }
+
+    /// Asks the hub of the model. A start in the middle of rows does not ask again: servers may have the model already.
+    async fn check_model(&self) -> Result<(), Stop> {
+        let Some(check) = self.model.as_ref().filter(|_| !self.is_under_way()) else {
+            return Ok(());
+        };
+        let reporter = &self.patience.reporter;
+        let told = reporter.latest().model;
+        // Boxed, as it would make every future around it large.
+        let asked = self
+            .patience
+            .unless_stopped(Box::pin(check.ask(told.as_ref())))
+            .await?;
+        match asked {
+            Asked::Refused(end) => return Err(Stop::Ended(end)),
+            Asked::Good(model) => reporter.update(|report| report.model = Some(model)),
+            Asked::Unknown(warning) => {
+                tracing::warn!("{warning}");
+                let revision = self.revision();
+                reporter.update(|report| {
+                    report.warnings.push(warning);
+                    report.model = revision.map(|revision| ModelStatus {
+                        revision: Some(revision),
+                        parameters: None,
+                    });
+                });
+            }
+        }
+        if self.job.revision.is_some() {
+            // The output is claimed with this commit, and another start must know that.
+            self.patience.unless_stopped(reporter.flush()).await?;
+        }
+        Ok(())
+    }
+
+    /// The revision that servers are told: its commit, where the hub said it.
+    fn revision(&self) -> Option<String> {
+        let given = self.job.revision.clone()?;
+        let told = self.patience.reporter.latest().model;
+        told.and_then(|model| model.revision).or(Some(given))
     }
 
     /// An output that could be tried in this start, and was refused later, may be taken by the next start's keys.
@@ -260,7 +305,12 @@ impl Feeder {
         let Job {
             reference, dataset_uri, ..
         } = &self.job;
-        let ours = Claim::new(reference.clone(), dataset_uri, index.rows, self.job.work(index.sha256));
+        let ours = Claim::new(
+            reference.clone(),
+            dataset_uri,
+            index.rows,
+            self.job.work(index.sha256, self.revision()),
+        );
         let claim = || async { Ok(claim(&self.store, &ours).await?) };
         match self.patience.until_done(Place::Output, claim).await? {
             Claimed::New => tracing::info!(identity = %ours.identity(), "the output is claimed"),

@@ -3,7 +3,7 @@
 //! Everything the product reads or writes for a user goes through here: data sets as a plain
 //! [`object_store::ObjectStore`], outputs as a [`Store`], which knows its prefix and how to say
 //! what went wrong. A file of a web server or a hub is a store that holds nothing else (`web`); ConfigMaps are one for small results
-//! (`config_map`). May use `api` and `openai` only;
+//! (`config_map`); a hub is also asked of models ([`ModelHub`]). May use `api` and `openai` only;
 //! knows nothing of rows.
 //!
 //! Start with [`StoreUri`] (what a user writes), then [`open_output`] and [`Store`]; what each kind of store calls its keys is in
@@ -15,6 +15,7 @@ mod config_map;
 mod connection_string;
 mod credentials;
 mod error;
+mod hub;
 mod leftovers;
 mod named;
 mod network;
@@ -30,6 +31,7 @@ pub use address::{Hub, Web};
 pub use config_map::open_config_map;
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
+pub use hub::{HubError, ModelHub};
 pub use named::{NamedError, open_named_dataset, open_named_folder, open_named_object};
 pub use open::{Dataset, Directories, OpenError, open_dataset, open_output};
 pub use preflight::{Preflight, preflight};

@@ -17,7 +17,7 @@ use super::uri::{Cloud, Root, StoreUri};
 use super::web::{Authorization, Request, WebFile};
 
 /// Where `hf://` is, unless `HF_ENDPOINT` says otherwise.
-const HUB: &str = "https://huggingface.co";
+pub(super) const HUB: &str = "https://huggingface.co";
 
 /// Directories of this machine that a store may need.
 #[derive(Clone, Copy, Debug, Default)]

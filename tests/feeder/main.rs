@@ -35,6 +35,7 @@ mod hung_replica;
 mod invalid_rows;
 mod killed;
 mod large_rows;
+mod model;
 mod ordinary;
 mod other_engines;
 mod other_jobs;

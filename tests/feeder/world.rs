@@ -53,6 +53,8 @@ impl World {
         let folder = folder.into();
         let output_spec = json!({"uri": format!("s3://{BUCKET}/{folder}/out")});
         let keys = [Side::Dataset, Side::Output].map(|side| s3.environment(side, SECRET_KEY));
+        // No hub is asked of the model, unless a test has one.
+        let offline = ("MODEL_HF_HUB_OFFLINE".to_owned(), "1".to_owned());
         let directory = tempfile::tempdir().unwrap();
         let world = Self {
             kubernetes: Kubernetes::start().await,
@@ -61,7 +63,7 @@ impl World {
             folder,
             servers: BTreeMap::new(),
             starts: 0,
-            keys: keys.into_iter().flatten().collect(),
+            keys: keys.into_iter().flatten().chain([offline]).collect(),
             output_spec,
             claim: tempfile::tempdir().unwrap(),
             scratch: directory.path().join("scratch"),
@@ -182,6 +184,12 @@ impl World {
     /// Changes the job's spec.
     pub fn change_spec(&self, change: impl FnOnce(&mut Value)) {
         self.kubernetes.change_job(JOB, |job| change(&mut job["spec"]));
+    }
+
+    /// Lets feeders that start from now on ask this hub of the model.
+    pub fn ask_hub(&mut self, url: &str) {
+        self.keys.remove("MODEL_HF_HUB_OFFLINE");
+        self.keys.insert("MODEL_HF_ENDPOINT".to_owned(), url.to_owned());
     }
 
     /// Puts a proxy before the S3, for feeders that start from now on; the test itself goes on without it.

@@ -30,6 +30,8 @@ impl Job {
                     "env": [
                         {"name": "FAKE_RECORDER", "value": tenant.recorder_url()},
                         {"name": "FAKE_SLOTS", "value": "64"},
+                        // The cluster has no way to a hub.
+                        {"name": "HF_HUB_OFFLINE", "value": "1"},
                     ],
                     "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}, "limits": {"memory": "256Mi"}},
                 },

@@ -59,6 +59,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         model: &model,
         names: &names,
         quantization,
+        revision: None,
         devices: Devices::Counted(1),
         extra_args: &[],
         container: GivenContainer::default(),

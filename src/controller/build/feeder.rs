@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 
 use super::{
-    UNPRIVILEGED_ID, access, empty_dir, mount, pod_metadata, quantity, restricted, servers, workload_metadata,
+    UNPRIVILEGED_ID, access, empty_dir, hub, mount, pod_metadata, quantity, restricted, servers, workload_metadata,
 };
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
@@ -79,8 +79,12 @@ fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
             volumes.push(volume);
         }
     }
+    if let Some((volume, mount)) = hub::certificates(&validated.hub) {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
     PodSpec {
-        containers: vec![container(job, settings, mounts)],
+        containers: vec![container(validated, settings, mounts)],
         init_containers: prerequisites(validated, settings).map(|container| vec![container]),
         enable_service_links: Some(false),
         restart_policy: Some("OnFailure".into()),
@@ -97,8 +101,13 @@ fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
     }
 }
 
-fn container(job: &BatchInferenceJob, settings: &Settings, mounts: Vec<VolumeMount>) -> Container {
-    let names = [
+fn container(validated: &ValidatedJob, settings: &Settings, mounts: Vec<VolumeMount>) -> Container {
+    let job = &validated.job;
+    let env: Vec<EnvVar> = hub::env(&validated.hub)
+        .into_iter()
+        .chain(hub::of_model(servers::env(validated)))
+        .collect();
+    let arguments = [
         "feed",
         "--namespace",
         &job.namespace().unwrap_or_default(),
@@ -106,13 +115,16 @@ fn container(job: &BatchInferenceJob, settings: &Settings, mounts: Vec<VolumeMou
         &job.name_any(),
         "--uid",
         &job.uid().unwrap_or_default(),
+        "--max-base-model-parameters",
+        &validated.max_parameters.to_string(),
     ]
     .map(String::from)
     .to_vec();
     Container {
         name: FEEDER_CONTAINER.into(),
         image: Some(settings.feeder_image.clone()),
-        args: Some(names),
+        args: Some(arguments),
+        env: (!env.is_empty()).then_some(env),
         env_from: Some(store_keys(job)),
         resources: Some(resources(job).into()),
         security_context: Some(restricted(true)),

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod feeder;
+mod hub;
 pub mod servers;
 
 use k8s_openapi::api::core::v1::{

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{empty_dir, metadata, mount, quantity, restricted, server_pod_metadata, workload_metadata};
+use super::{empty_dir, hub, metadata, mount, quantity, restricted, server_pod_metadata, workload_metadata};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
 use crate::api::resources::Resources;
@@ -79,7 +79,11 @@ fn template(validated: &ValidatedJob) -> PodTemplateSpec {
 
 fn pod(validated: &ValidatedJob) -> PodSpec {
     let launch = &validated.launch;
-    let (volumes, mounts) = volumes(launch);
+    let (mut volumes, mut mounts) = volumes(launch);
+    if let Some((volume, mount)) = hub::certificates(&validated.hub) {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
     let profile = validated.resolved.resource_profile.clone().unwrap_or_default();
     PodSpec {
         containers: vec![container(validated, mounts)],
@@ -146,10 +150,13 @@ fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
     }
 }
 
-/// The server's environment: what the engine wants, over it what the installation says, and over both what the job says.
+/// The server's environment: what the engine wants, over it what the installation says of the hub and of the engine, and over all what
+/// the job says.
 pub(super) fn env(validated: &ValidatedJob) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = Vec::new();
-    let ours = own_env(&validated.launch).chain(validated.engine.env.iter().cloned());
+    let ours = own_env(&validated.launch)
+        .chain(hub::env(&validated.hub))
+        .chain(validated.engine.env.iter().cloned());
     let server = &validated.job.spec.server;
     for variable in ours
         .chain(token_env(&validated.launch, server))

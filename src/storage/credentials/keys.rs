@@ -25,8 +25,9 @@ impl Credentials {
     pub(in crate::storage) fn keys(&self, kind: &'static Kind) -> Result<Keys, CredentialsError> {
         let prefixed = kind.identities.iter().any(|name| self.prefixed.contains_key(*name));
         let mut values = BTreeMap::new();
-        let process = (!prefixed).then_some(&self.process);
-        for (name, value) in process.into_iter().chain([&self.prefixed]).flatten() {
+        let of_process = |name: &String| !prefixed || kind.of_installation.contains(&name.as_str());
+        let process = self.process.iter().filter(|(name, _)| of_process(name));
+        for (name, value) in process.chain(&self.prefixed) {
             if kind.knows(name) {
                 values.insert(name.clone(), value.clone());
             }

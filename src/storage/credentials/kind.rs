@@ -16,6 +16,8 @@ pub struct Kind {
     pub needs: &'static [(&'static str, &'static str)],
     /// Those that hold an address.
     pub urls: &'static [&'static str],
+    /// Those of the process that count beside an identity of the Secret, too: whoever installed the operator says where the store is.
+    pub of_installation: &'static [&'static str],
     /// What to put into a Secret that says nothing of an identity; its first word is a key.
     pub advice: &'static str,
     /// What else may be wrong when the store refuses an identity.
@@ -34,6 +36,7 @@ pub static S3: Kind = Kind {
         ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
     ],
     urls: &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+    of_installation: &[],
     advice: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     besides: "what that key may do",
     of_pod: true,
@@ -51,6 +54,7 @@ pub static GOOGLE: Kind = Kind {
     ],
     needs: &[],
     urls: &["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"],
+    of_installation: &[],
     advice: "GOOGLE_APPLICATION_CREDENTIALS_JSON",
     besides: "what that service account may do",
     of_pod: true,
@@ -76,6 +80,7 @@ pub static AZURE: Kind = Kind {
         ("AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"),
     ],
     urls: &["AZURE_STORAGE_ENDPOINT"],
+    of_installation: &[],
     advice: "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_CONNECTION_STRING, or AZURE_CLIENT_ID with \
              AZURE_TENANT_ID and AZURE_CLIENT_SECRET",
     besides: "the account, and what that identity may do",
@@ -89,6 +94,7 @@ pub static WEB: Kind = Kind {
     identities: &["HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"],
     needs: &[("HTTP_USERNAME", "HTTP_PASSWORD"), ("HTTP_PASSWORD", "HTTP_USERNAME")],
     urls: &[],
+    of_installation: &[],
     advice: "HTTP_BEARER_TOKEN, or HTTP_USERNAME and HTTP_PASSWORD",
     besides: "what it may read",
     of_pod: false,
@@ -101,6 +107,7 @@ pub static HUB: Kind = Kind {
     identities: &["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"],
     needs: &[],
     urls: &["HF_ENDPOINT"],
+    of_installation: &["HF_ENDPOINT"],
     advice: "HF_TOKEN",
     besides: "the name of the data set, and whether the token's owner has accepted its conditions",
     of_pod: false,

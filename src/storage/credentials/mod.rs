@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::uri::StoreUri;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI};
+use crate::api::names::MODEL_ENV_PREFIX;
 
 pub(super) use keys::Keys;
 pub(super) use kind::{AZURE, GOOGLE, HUB, Kind, S3, WEB};
@@ -20,6 +21,8 @@ pub enum Side {
     Dataset,
     /// `spec.output`.
     Output,
+    /// `spec.server`: the hub that its model is from.
+    Model,
 }
 
 impl Side {
@@ -29,6 +32,7 @@ impl Side {
         match self {
             Self::Dataset => "DATASET_",
             Self::Output => "OUTPUT_",
+            Self::Model => MODEL_ENV_PREFIX,
         }
     }
 
@@ -38,6 +42,7 @@ impl Side {
         match self {
             Self::Dataset => "spec.dataset.credentialsSecretRef",
             Self::Output => "spec.output.credentialsSecretRef",
+            Self::Model => "spec.server.hfTokenSecretRef",
         }
     }
 }

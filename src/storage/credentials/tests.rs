@@ -38,6 +38,23 @@ fn a_secret_of_one_side_hides_the_other_and_the_process() {
     );
 }
 
+/// Where the hub is, whoever installed the operator says for everybody; a Secret may know another one.
+#[test]
+fn the_hub_of_the_installation_counts_beside_a_token() {
+    let endpoint = |vars: &[(&str, &str)]| output(vars).keys(&HUB).unwrap().endpoint().map(str::to_owned);
+    let (token, installed) = (("OUTPUT_HF_TOKEN", "token"), ("HF_ENDPOINT", "https://hub.example"));
+    let ours = ("OUTPUT_HF_ENDPOINT", "https://other.example");
+    assert_eq!(endpoint(&[token, installed]).as_deref(), Some("https://hub.example"));
+    assert_eq!(
+        endpoint(&[token, installed, ours]).as_deref(),
+        Some("https://other.example")
+    );
+    let keys = output(&[token, installed, ("HF_TOKEN", "of the process")])
+        .keys(&HUB)
+        .unwrap();
+    assert_eq!(keys.get("HF_TOKEN"), Some("token"));
+}
+
 #[test]
 fn the_process_identity_serves_what_a_secret_says_of_the_place() {
     let keys = output(&[

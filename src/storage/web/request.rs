@@ -14,7 +14,7 @@ use crate::storage::is_outage;
 use crate::storage::network::{FIRST_BACKOFF, LONGEST_BACKOFF, RETRIES, RETRY_FOR, web_client};
 
 /// The most of a refusal's text that is repeated, in bytes: it may be a page of HTML.
-const LONGEST_ANSWER: usize = 512;
+pub const LONGEST_ANSWER: usize = 512;
 
 /// What a server is told of who asks. No other host than that of the URI is told, wherever it sends us on to (reqwest's
 /// `redirect::remove_sensitive_headers`).
@@ -148,6 +148,38 @@ impl Request {
             match response.status() {
                 StatusCode::OK => Ok(response),
                 _ => Err(refusal(response).await),
+            }
+        };
+        once.retry(self.patience).when(is_outage).await
+    }
+
+    /// Asks for everything, and takes any answer but one that says that the server cannot now.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, or cannot now.
+    pub async fn any(&self) -> Result<Response> {
+        self.any_with(&HeaderMap::new()).await
+    }
+
+    /// The same for the first byte alone, where the server gives parts.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, or cannot now.
+    pub async fn first_byte(&self) -> Result<Response> {
+        let mut headers = HeaderMap::new();
+        insert(&mut headers, RANGE, "bytes=0-0")?;
+        self.any_with(&headers).await
+    }
+
+    async fn any_with(&self, headers: &HeaderMap) -> Result<Response> {
+        let once = async || {
+            let response = self.ask(headers.clone()).await?;
+            match response.status() {
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(refusal(response).await),
+                status if status.is_server_error() => Err(refusal(response).await),
+                _ => Ok(response),
             }
         };
         once.retry(self.patience).when(is_outage).await

@@ -1,0 +1,130 @@
+//! Why an engine is not started with a model, found out before any server runs.
+
+use crate::api::reason::Reason;
+
+use super::Engine;
+
+/// Why a model is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelRefusal {
+    /// Larger than whoever installed the operator allows.
+    #[error(
+        "the model {model} has {} parameters, and this operator runs models of up to {} (the chart's value maxBaseModelParameters): \
+         choose a smaller model, or have the value raised", in_words(*parameters), in_words(*most)
+    )]
+    TooLarge {
+        /// The model.
+        model: String,
+        /// How many parameters it has.
+        parameters: u64,
+        /// How many it may have.
+        most: u64,
+    },
+    /// A kind of model that the engine does not know.
+    #[error("engine {engine} does not load models of the kind {kind}, as {model} is one: choose another engine or another model{}", hint(*engine))]
+    Architecture {
+        /// The engine.
+        engine: Engine,
+        /// The model.
+        model: String,
+        /// `model_type`, or the name of a class, of its `config.json`.
+        kind: String,
+    },
+    /// GGUF files for an engine that is not llama.cpp.
+    #[error(
+        "engine {engine} does not load GGUF files, and {model} has no others: choose engine LlamaCpp, or the repository of the original \
+         weights"
+    )]
+    GgufOnly {
+        /// The engine.
+        engine: Engine,
+        /// The model.
+        model: String,
+    },
+    /// No GGUF file for llama.cpp.
+    #[error(
+        "engine LlamaCpp loads GGUF files, and {model} has none: write a repository that has (often ORG/NAME-GGUF), or choose engine VLLM"
+    )]
+    NoGguf {
+        /// The model.
+        model: String,
+    },
+    /// A LoRA adapter in the place of a model.
+    #[error(
+        "{model} is a LoRA adapter (it has adapter_config.json and no config.json): write the model that it was trained on in baseModel"
+    )]
+    Adapter {
+        /// The repository.
+        model: String,
+    },
+}
+
+impl ModelRefusal {
+    /// The reason by which the job ends.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge { .. } => Reason::ModelTooLarge,
+            Self::Architecture { .. } => Reason::UnsupportedArchitecture,
+            Self::GgufOnly { .. } | Self::NoGguf { .. } | Self::Adapter { .. } => Reason::EngineModelMismatch,
+        }
+    }
+}
+
+/// Refuses a model that is larger than it may be.
+///
+/// # Errors
+/// [`ModelRefusal::TooLarge`].
+pub fn refuse_size(model: &str, parameters: u64, most: u64) -> Result<(), ModelRefusal> {
+    if parameters <= most {
+        return Ok(());
+    }
+    Err(ModelRefusal::TooLarge {
+        model: model.to_owned(),
+        parameters,
+        most,
+    })
+}
+
+/// What else may help.
+fn hint(engine: Engine) -> &'static str {
+    match engine {
+        Engine::LoRAX => "; VLLM and SGLang load most",
+        _ => ", or a version of it that does (spec.server.imageTag)",
+    }
+}
+
+/// `32.8 billion`, rounded down.
+fn in_words(parameters: u64) -> String {
+    let tenths = parameters / 100_000_000;
+    if tenths == 0 {
+        return parameters.to_string();
+    }
+    format!("{}.{} billion", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_may_have_as_many_parameters_as_the_setting_says() {
+        assert_eq!(refuse_size("m", 16_000_000_000, 16_000_000_000), Ok(()));
+        let refused = refuse_size("Qwen/Qwen3-32B", 32_762_123_264, 16_000_000_000).expect_err("a refusal");
+        assert_eq!(refused.reason(), Reason::ModelTooLarge);
+        assert!(
+            refused.to_string().starts_with(
+                "the model Qwen/Qwen3-32B has 32.7 billion parameters, and this operator runs models of up to 16.0 billion (the chart's \
+                 value maxBaseModelParameters)"
+            ),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn small_numbers_are_written_out() {
+        for (parameters, words) in [(99_999_999, "99999999"), (134_515_008, "0.1 billion")] {
+            assert_eq!(in_words(parameters), words);
+        }
+    }
+}

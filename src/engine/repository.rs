@@ -1,0 +1,225 @@
+//! What a hub says of a model's repository, and whether an engine can load what is there.
+//!
+//! Read from the answer to `GET /api/models/REPOSITORY/revision/REVISION`
+//! (<https://huggingface.co/docs/hub/api>, `ModelInfo` of huggingface_hub), from `config.json`, and from the index of the weights.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::architecture::Architecture;
+use super::{Engine, ModelRefusal};
+
+/// The file that says what kind of model it is.
+pub const CONFIG: &str = "config.json";
+/// In its place, a LoRA adapter has this.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// Files that say how large all files with weights are together.
+const INDEXES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
+/// How files of weights end that are no GGUF.
+const CHECKPOINTS: [&str; 4] = [".safetensors", ".bin", ".pt", ".pth"];
+
+/// What is in a repository.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Repository {
+    /// The commit that the revision stands for.
+    pub sha: Option<String>,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+    #[serde(default)]
+    safetensors: Option<Safetensors>,
+    #[serde(default)]
+    gguf: Option<GgufFacts>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// Elements by type, as the hub has counted them.
+#[derive(Clone, Debug, Deserialize)]
+struct Safetensors {
+    #[serde(default)]
+    parameters: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct GgufFacts {
+    total: Option<u64>,
+}
+
+/// What a model's `config.json` says.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Config {
+    model_type: Option<String>,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    /// As transformers writes it since its version 5.
+    dtype: Option<String>,
+    torch_dtype: Option<String>,
+    quantization_config: Option<Quantized>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Quantized {
+    quant_method: Option<String>,
+    /// Of one weight.
+    bits: Option<u64>,
+    load_in_4bit: Option<bool>,
+}
+
+/// The index of the files with weights.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WeightsIndex {
+    metadata: IndexMetadata,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct IndexMetadata {
+    /// In bytes.
+    total_size: Option<u64>,
+}
+
+impl Repository {
+    /// Reads a hub's answer.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn read(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(answer)
+    }
+
+    /// Whether there is a file of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.files().any(|file| file == name)
+    }
+
+    fn files(&self) -> impl Iterator<Item = &str> {
+        self.siblings.iter().map(|sibling| sibling.rfilename.as_str())
+    }
+
+    fn first_ending(&self, ends: &[&str]) -> Option<&str> {
+        self.files()
+            .find(|file| ends.iter().any(|end| file.to_ascii_lowercase().ends_with(end)))
+    }
+
+    /// A file that only those get who may load the model: a hub shows what there is to others, too.
+    #[must_use]
+    pub fn guarded_file(&self) -> Option<&str> {
+        let config = self.files().find(|file| *file == CONFIG);
+        config
+            .or_else(|| self.first_ending(&[".gguf"]))
+            .or_else(|| self.first_ending(&CHECKPOINTS))
+    }
+
+    /// Refuses files that the engine does not load. A hub that lists no file says nothing.
+    ///
+    /// # Errors
+    /// [`ModelRefusal`].
+    pub fn refuse_files(&self, engine: Engine, model: &str) -> Result<(), ModelRefusal> {
+        let model = model.to_owned();
+        let has_gguf = self.first_ending(&[".gguf"]).is_some();
+        if self.siblings.is_empty() {
+            return Ok(());
+        }
+        if self.has(ADAPTER_CONFIG) && !self.has(CONFIG) && !has_gguf {
+            return Err(ModelRefusal::Adapter { model });
+        }
+        match engine {
+            Engine::LlamaCpp if !has_gguf => Err(ModelRefusal::NoGguf { model }),
+            Engine::VLLM | Engine::LoRAX | Engine::SGLang if has_gguf && self.first_ending(&CHECKPOINTS).is_none() => {
+                Err(ModelRefusal::GgufOnly { engine, model })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The index of the weights, where the hub has not counted them itself.
+    #[must_use]
+    pub fn index_to_count(&self) -> Option<&'static str> {
+        if self.counted(&Config::default()).is_some() {
+            return None;
+        }
+        INDEXES.into_iter().find(|name| self.has(name))
+    }
+
+    /// How many parameters the model has, as far as it says.
+    #[must_use]
+    pub fn parameters(&self, config: &Config, index: Option<&WeightsIndex>) -> Option<u64> {
+        self.counted(config).or_else(|| {
+            // Of packed weights, bytes say little.
+            let bytes = config
+                .bytes_of_a_weight()
+                .filter(|_| config.quantization_config.is_none())?;
+            Some(index?.metadata.total_size? / bytes)
+        })
+    }
+
+    /// As the hub has counted.
+    fn counted(&self, config: &Config) -> Option<u64> {
+        let by_type = self.safetensors.as_ref().map(|counted| &counted.parameters);
+        match by_type.filter(|by_type| !by_type.is_empty()) {
+            Some(by_type) => Some(
+                by_type
+                    .iter()
+                    .map(|(kind, count)| count * config.weights_in(kind))
+                    .sum(),
+            ),
+            None => self.gguf.as_ref()?.total,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; one that is no JSON says nothing.
+    #[must_use]
+    pub fn read(file: &[u8]) -> Self {
+        serde_json::from_slice(file).unwrap_or_default()
+    }
+
+    /// What kind of model it is.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture<'_> {
+        Architecture {
+            model_type: self.model_type.as_deref(),
+            classes: self.architectures.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// How many weights stand in one element of a type: those of few bits are packed into larger ones. AWQ and GPTQ fill elements of
+    /// 32 bits; bitsandbytes and MXFP4 put two of four bits into a byte.
+    fn weights_in(&self, kind: &str) -> u64 {
+        let Some(quantized) = &self.quantization_config else {
+            return 1;
+        };
+        let method = quantized.quant_method.as_deref().unwrap_or_default();
+        match (kind, method) {
+            ("I32", "awq" | "gptq") => 32 / quantized.bits.filter(|bits| *bits > 0).unwrap_or(4).min(32),
+            ("U8", "bitsandbytes") if quantized.load_in_4bit == Some(true) => 2,
+            ("U8", "mxfp4") => 2,
+            _ => 1,
+        }
+    }
+
+    fn bytes_of_a_weight(&self) -> Option<u64> {
+        match self.dtype.as_deref().or(self.torch_dtype.as_deref())? {
+            "float32" => Some(4),
+            "float16" | "bfloat16" => Some(2),
+            _ => None,
+        }
+    }
+}
+
+impl WeightsIndex {
+    /// Reads the file; none when it is something else.
+    #[must_use]
+    pub fn read(file: &[u8]) -> Option<Self> {
+        serde_json::from_slice(file).ok()
+    }
+}
+
+#[cfg(test)]
+#[path = "repository_tests.rs"]
+mod tests;

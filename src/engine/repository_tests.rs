@@ -1,0 +1,127 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::reason::Reason;
+
+fn repository(files: &[&str], more: Value) -> Repository {
+    let siblings: Vec<_> = files.iter().map(|file| json!({"rfilename": file})).collect();
+    let mut answer = json!({"id": "org/model", "sha": "abc", "gated": "manual", "siblings": siblings});
+    for (name, value) in more.as_object().expect("an object") {
+        answer[name] = value.clone();
+    }
+    Repository::read(answer.to_string().as_bytes()).expect("a repository")
+}
+
+fn config(config: Value) -> Config {
+    Config::read(config.to_string().as_bytes())
+}
+
+const CHECKPOINT: &[&str] = &["README.md", "config.json", "model-00001-of-00002.safetensors"];
+const GGUF: &[&str] = &["README.md", "model-Q4_K_M.gguf"];
+const BOTH: &[&str] = &["config.json", "model.safetensors", "model-Q4_K_M.GGUF"];
+const PYTORCH: &[&str] = &["config.json", "pytorch_model.bin"];
+const ADAPTER: &[&str] = &["adapter_config.json", "adapter_model.safetensors"];
+
+#[test]
+fn files_must_be_those_that_the_engine_loads() {
+    let mismatch = Some(Reason::EngineModelMismatch);
+    for (engine, files, expected) in [
+        (Engine::VLLM, CHECKPOINT, None),
+        (Engine::LoRAX, PYTORCH, None),
+        (Engine::VLLM, GGUF, mismatch),
+        (Engine::LoRAX, GGUF, mismatch),
+        (Engine::SGLang, GGUF, mismatch),
+        (Engine::SGLang, BOTH, None),
+        (Engine::LlamaCpp, GGUF, None),
+        (Engine::LlamaCpp, BOTH, None),
+        (Engine::LlamaCpp, CHECKPOINT, mismatch),
+        (Engine::VLLM, ADAPTER, mismatch),
+        (Engine::LlamaCpp, ADAPTER, mismatch),
+        (Engine::VLLM, &[], None),
+        (Engine::LlamaCpp, &[], None),
+    ] {
+        let refused = repository(files, json!({})).refuse_files(engine, "org/model").err();
+        assert_eq!(refused.map(|refused| refused.reason()), expected, "{engine} {files:?}");
+    }
+}
+
+#[test]
+fn a_file_that_only_the_allowed_get_is_the_one_that_is_loaded() {
+    for (files, expected) in [
+        (CHECKPOINT, Some("config.json")),
+        (GGUF, Some("model-Q4_K_M.gguf")),
+        (&["README.md", "model.safetensors"], Some("model.safetensors")),
+        (&["README.md"], None),
+    ] {
+        assert_eq!(repository(files, json!({})).guarded_file(), expected);
+    }
+}
+
+#[test]
+fn parameters_are_those_that_the_hub_has_counted_unpacked() {
+    let awq = json!({"quantization_config": {"quant_method": "awq", "bits": 4}});
+    let gptq = json!({"quantization_config": {"quant_method": "gptq", "bits": 8}});
+    let nf4 = json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}});
+    let int8 = json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": false}});
+    let mxfp4 = json!({"quantization_config": {"quant_method": "mxfp4"}});
+    let fp8 = json!({"quantization_config": {"quant_method": "fp8"}});
+    for (counted, config_says, expected) in [
+        (json!({"BF16": 8_190_735_360_u64}), json!({}), 8_190_735_360),
+        (json!({"I32": 100, "F16": 7}), awq, 807),
+        (json!({"I32": 100, "F16": 7}), gptq, 407),
+        (json!({"U8": 100, "F16": 7}), nf4, 207),
+        (json!({"U8": 100, "F16": 7}), int8, 107),
+        (json!({"U8": 100, "BF16": 7}), mxfp4, 207),
+        (json!({"F8_E4M3": 100, "BF16": 7}), fp8, 107),
+    ] {
+        let repository = repository(CHECKPOINT, json!({"safetensors": {"parameters": counted, "total": 1}}));
+        assert_eq!(repository.parameters(&config(config_says), None), Some(expected));
+        assert_eq!(repository.index_to_count(), None);
+    }
+    let gguf = repository(
+        GGUF,
+        json!({"gguf": {"total": 8_190_735_360_u64, "architecture": "qwen3"}}),
+    );
+    assert_eq!(gguf.parameters(&Config::default(), None), Some(8_190_735_360));
+}
+
+#[test]
+fn where_the_hub_has_not_counted_the_index_and_the_type_say_it() {
+    let files = [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+    ];
+    let repository = repository(&files, json!({}));
+    assert_eq!(repository.index_to_count(), Some("model.safetensors.index.json"));
+    let index = WeightsIndex::read(br#"{"metadata": {"total_size": 1600}, "weight_map": {"a": "b"}}"#);
+    for (config_says, expected) in [
+        (json!({"torch_dtype": "bfloat16"}), Some(800)),
+        (json!({"dtype": "float32"}), Some(400)),
+        (json!({"torch_dtype": "float8_e4m3fn"}), None),
+        (json!({}), None),
+        (
+            json!({"torch_dtype": "float16", "quantization_config": {"quant_method": "awq", "bits": 4}}),
+            None,
+        ),
+    ] {
+        let parameters = repository.parameters(&config(config_says.clone()), index.as_ref());
+        assert_eq!(parameters, expected, "{config_says}");
+    }
+    let without = WeightsIndex::read(b"[]");
+    assert_eq!(
+        repository.parameters(&config(json!({"torch_dtype": "float16"})), without.as_ref()),
+        None
+    );
+}
+
+#[test]
+fn a_config_that_is_none_says_nothing() {
+    let config = Config::read(b"<html>");
+    assert!(config.architecture().model_type.is_none() && config.architecture().classes.is_empty());
+    let written = json!({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "torch_dtype": "bfloat16"});
+    let config = Config::read(written.to_string().as_bytes());
+    assert_eq!(config.architecture().model_type, Some("qwen3"));
+    assert_eq!(config.architecture().classes, ["Qwen3ForCausalLM"]);
+    assert!(Repository::read(b"<html>").is_err());
+}

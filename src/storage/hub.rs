@@ -1,0 +1,191 @@
+//! A Hugging Face hub, asked what it says of a model. Nothing is downloaded but small files.
+//!
+//! The answers' meaning is that of huggingface_hub (`utils/_http.py`, `hf_raise_for_status`).
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode, Url};
+
+use super::credentials::{self, Credentials, CredentialsError};
+use super::open::HUB;
+use super::web::{Authorization, LONGEST_ANSWER, Request};
+
+/// More than any answer needs that is waited for here, in bytes: an index of weights has some megabytes.
+const LARGEST: usize = 32 << 20;
+/// What a hub calls its refusals.
+const CODE: &str = "x-error-code";
+/// What it says of them.
+const MESSAGE: &str = "x-error-message";
+
+/// A hub, as one who asks it.
+#[derive(Clone)]
+pub struct ModelHub {
+    endpoint: Url,
+    token: Option<String>,
+}
+
+/// Why a hub does not say what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// It knows the repository, and does not give it to whoever asks; or does not know the token.
+    #[error("{0}")]
+    Denied(String),
+    /// It has no such repository, revision or file; or says so to those who may not see it.
+    #[error("{0}")]
+    NotFound(String),
+    /// It does not answer, or nothing that is understood.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl ModelHub {
+    /// The hub that `credentials` name, else huggingface.co.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError`] for an address that is none.
+    pub fn open(credentials: &Credentials) -> Result<Self, CredentialsError> {
+        let keys = credentials.keys(&credentials::HUB)?;
+        let endpoint = keys.endpoint().unwrap_or(HUB);
+        let endpoint =
+            Url::parse(endpoint).map_err(|error| keys.bad_value("HF_ENDPOINT", format!("is no URL ({error})")))?;
+        Ok(Self {
+            endpoint,
+            token: keys.get("HF_TOKEN").map(str::to_owned),
+        })
+    }
+
+    /// Whether it is told who asks.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// What it says of a model's repository: `GET /api/models/REPOSITORY/revision/REVISION`
+    /// (<https://huggingface.co/docs/hub/api>).
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`].
+    pub async fn model(&self, repository: &str, revision: &str) -> Result<Bytes, HubError> {
+        let path = ["api", "models"].into_iter().chain(repository.split('/'));
+        let request = self.request(path.chain(["revision", revision]))?;
+        body(judged(request.any().await)?).await
+    }
+
+    /// A small file of a repository: `GET /REPOSITORY/resolve/REVISION/FILE`.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`].
+    pub async fn file(&self, repository: &str, revision: &str, file: &str) -> Result<Bytes, HubError> {
+        let request = self.request(resolve(repository, revision, file))?;
+        body(judged(request.any().await)?).await
+    }
+
+    /// Whether it would give a large file: asked for its first byte.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`].
+    pub async fn gives(&self, repository: &str, revision: &str, file: &str) -> Result<(), HubError> {
+        let request = self.request(resolve(repository, revision, file))?;
+        // The rest is not waited for.
+        judged(request.first_byte().await).map(drop)
+    }
+
+    fn request<'a>(&self, path: impl Iterator<Item = &'a str>) -> Result<Request, HubError> {
+        let mut url = self.endpoint.clone();
+        url.path_segments_mut()
+            .map_err(|()| HubError::Unreachable("HF_ENDPOINT has no room for a path".to_owned()))?
+            .pop_if_empty()
+            .extend(path);
+        let authorization = match &self.token {
+            Some(token) => Authorization::Bearer(token.clone()),
+            None => Authorization::None,
+        };
+        Request::new(url, authorization).map_err(|error| unreachable(&error))
+    }
+}
+
+/// Where it is.
+impl fmt::Display for ModelHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.endpoint.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for ModelHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelHub")
+            .field("endpoint", &self.endpoint.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The path of a file. Segments are encoded each, so that a slash in a revision is `%2F`, as the hub wants it.
+fn resolve<'a>(repository: &'a str, revision: &'a str, file: &'a str) -> impl Iterator<Item = &'a str> {
+    let repository = repository.split('/');
+    repository.chain(["resolve", revision]).chain(file.split('/'))
+}
+
+/// Sorts an answer.
+fn judged(answered: object_store::Result<Response>) -> Result<Response, HubError> {
+    let response = answered.map_err(|error| match &error {
+        // A token that no header takes.
+        object_store::Error::Unauthenticated { source, .. } => HubError::Denied(source.to_string()),
+        error => unreachable(error),
+    })?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let code = text(response.headers(), CODE);
+    let said = text(response.headers(), MESSAGE);
+    let said = format!("{status}{}", said.map(|said| format!(": {said}")).unwrap_or_default());
+    Err(match (code.as_deref(), status) {
+        (Some("GatedRepo"), _) => HubError::Denied(said),
+        (Some("RepoNotFound" | "RevisionNotFound" | "EntryNotFound"), _) => HubError::NotFound(said),
+        (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => HubError::Denied(said),
+        (_, StatusCode::NOT_FOUND | StatusCode::GONE) => HubError::NotFound(said),
+        _ => HubError::Unreachable(said),
+    })
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Some(text[..text.floor_char_boundary(LONGEST_ANSWER)].to_owned())
+}
+
+async fn body(response: Response) -> Result<Bytes, HubError> {
+    let mut bytes = Vec::new();
+    let mut stream = std::pin::pin!(response.bytes_stream());
+    while let Some(chunk) = stream
+        .try_next()
+        .await
+        .map_err(|error| unreachable(&error.without_url()))?
+    {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > LARGEST {
+            return Err(HubError::Unreachable(format!(
+                "its answer has more than {LARGEST} bytes"
+            )));
+        }
+    }
+    Ok(bytes.into())
+}
+
+/// An error and its causes: the first says only that something failed.
+fn unreachable(error: &dyn std::error::Error) -> HubError {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let mut words: Vec<String> = Vec::new();
+    for cause in causes.map(ToString::to_string) {
+        if !words.iter().any(|earlier| earlier.contains(&cause)) {
+            words.push(cause);
+        }
+    }
+    HubError::Unreachable(words.join(": "))
+}
