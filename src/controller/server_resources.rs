@@ -82,7 +82,7 @@ fn size(asked: &Asked<'_>) -> Option<Size> {
     Size::estimate(&SizingInput {
         engine: asked.server.engine,
         model: asked.model,
-        parameters: None,
+        parameters: asked.model.entry().map(|entry| entry.parameters),
         quantization: asked.server.quantization.as_deref(),
         args: &asked.server.args,
     })

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::engine::Catalog;
 use crate::controller::pod_template;
 
 const PAGE: &str = include_str!("../../docs/reference/sizing.md");
@@ -15,7 +16,7 @@ fn gpu(memory: &Value) -> Value {
 /// What a server asks for when the job names `profile`, or none.
 fn asked(server: &Value, profile: Option<(&str, &Value)>) -> Result<Resources, Wait> {
     let server: ServerSpec = serde_json::from_value(server.clone()).expect("a server");
-    let model = BaseModel::read(server.engine, &server.base_model).expect("a model");
+    let model = BaseModel::read(Catalog::built_in(), server.engine, &server.base_model).expect("a model");
     let template = server.pod_template.as_ref();
     let template = template.map(|template| pod_template::parse(template, "t").expect("a template"));
     let profiles: BTreeMap<String, ResourceProfile> = profile

@@ -42,6 +42,7 @@ fn times(number: &str, unit: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Catalog;
     use crate::engine::Engine;
 
     #[test]
@@ -69,10 +70,10 @@ mod tests {
             ("org/model-x7b", None),
             ("org/model-.b", None),
         ] {
-            let model = BaseModel::read(Engine::VLLM, name).expect("a model");
+            let model = BaseModel::read(Catalog::built_in(), Engine::VLLM, name).expect("a model");
             assert_eq!(parameters(&model), expected, "{name}");
         }
-        let other = BaseModel::read(Engine::Custom, "meta/llama-3.1-8b").expect("a model");
+        let other = BaseModel::read(Catalog::built_in(), Engine::Custom, "meta/llama-3.1-8b").expect("a model");
         assert_eq!(parameters(&other), None);
     }
 }

@@ -43,7 +43,7 @@ pub struct SizingInput<'a> {
     pub engine: Engine,
     /// The base model.
     pub model: &'a BaseModel,
-    /// How many parameters it has; none: as its name says.
+    /// How many parameters it has by the catalog; none: as its name says.
     pub parameters: Option<u64>,
     /// `spec.server.quantization`.
     pub quantization: Option<&'a str>,
@@ -184,12 +184,13 @@ fn tokens(written: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Catalog;
 
     fn size(engine: Engine, model: &str, args: &[&str]) -> Size {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let input = SizingInput {
             engine,
-            model: &BaseModel::read(engine, model).expect("a model"),
+            model: &BaseModel::read(Catalog::built_in(), engine, model).expect("a model"),
             parameters: None,
             quantization: None,
             args: &args,
@@ -206,7 +207,7 @@ mod tests {
         ] {
             let input = SizingInput {
                 engine,
-                model: &BaseModel::read(engine, model).expect("a model"),
+                model: &BaseModel::read(Catalog::built_in(), engine, model).expect("a model"),
                 parameters,
                 quantization: None,
                 args: &[],
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn given_parameters_go_before_those_in_the_name() {
-        let model = BaseModel::read(Engine::VLLM, "org/model-8b").expect("a model");
+        let model = BaseModel::read(Catalog::built_in(), Engine::VLLM, "org/model-8b").expect("a model");
         let input = SizingInput {
             engine: Engine::VLLM,
             model: &model,

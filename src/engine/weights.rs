@@ -119,12 +119,13 @@ fn bits(file_type: &str) -> Option<(u64, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Catalog;
     use crate::engine::quantization::words;
 
     const PAGE: &str = include_str!("../../docs/reference/sizing.md");
 
     fn of(engine: Engine, model: &str, quantization: Option<&str>) -> Weights {
-        weights(engine, &BaseModel::read(engine, model).expect("a model"), quantization)
+        weights(engine, &BaseModel::read(Catalog::built_in(), engine, model).expect("a model"), quantization)
     }
 
     /// The rows about bytes: words, and thousandths of a byte stored and loaded, written as `0.75` or `2`.

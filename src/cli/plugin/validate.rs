@@ -11,7 +11,7 @@ use super::standard_output;
 use crate::api::Engine;
 use crate::cli::environment::environment;
 use crate::dataset::{InspectError, Scratch, Source, inspect_describing_all};
-use crate::engine::{AcceptedNames, BaseModel};
+use crate::engine::{AcceptedNames, BaseModel, Catalog};
 use crate::storage::open_named_dataset;
 
 /// Checks a data set, and prints what is wrong with it.
@@ -38,7 +38,7 @@ pub async fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode>
 ///
 /// No server could be told to load it, or to serve it by one of these names.
 pub fn names_of(engine: Engine, model: &str, served: &[String]) -> anyhow::Result<Names> {
-    let accepted = AcceptedNames::new(&BaseModel::read(engine, model)?, served)?;
+    let accepted = AcceptedNames::new(&BaseModel::read(Catalog::built_in(), engine, model)?, served)?;
     Ok(Names::known(accepted.as_slice()))
 }
 
