@@ -10,6 +10,7 @@ pub mod budget;
 pub mod condition;
 pub mod crd;
 pub mod dataset;
+pub mod endpoint;
 pub mod feeder;
 pub mod job;
 pub mod names;

@@ -37,6 +37,8 @@ pub const SERVER_PORT_NAME: &str = "http";
 pub const DATASET_ENV_PREFIX: &str = "DATASET_";
 /// Prefix of the environment variables made from the output's Secret.
 pub const OUTPUT_ENV_PREFIX: &str = "OUTPUT_";
+/// The environment variable with the key of `spec.endpoint`.
+pub const ENDPOINT_API_KEY_ENV: &str = "ENDPOINT_API_KEY";
 /// Where the feeder finds a claim's or a ConfigMap's files.
 pub const DATASET_MOUNT_PATH: &str = "/dataset";
 /// Where the feeder finds the claim of its output.

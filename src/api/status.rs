@@ -83,11 +83,12 @@ pub struct ControllerStatus {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolved {
-    /// The engine.
+    /// The engine; Custom for an endpoint.
     pub engine: Engine,
-    /// The servers' image.
+    /// The servers' image; none for an endpoint.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
-    /// The model as the engine is told: a repository, or a path.
+    /// The model as the engine is told: a repository, a path, or the name that an endpoint knows.
     pub model: String,
     /// The name under which rows ask for the base model.
     pub served_model_name: String,

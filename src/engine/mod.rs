@@ -3,7 +3,7 @@
 //!
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON).
 //! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold
-//! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field; [`model`] reads `spec.server.baseModel`; [`names`]
+//! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field; [`endpoint`] reads the address of a server that someone else runs; [`model`] reads `spec.server.baseModel`; [`names`]
 //! says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to do with a row after an
 //! answer or a fault; [`metrics`] reads how much an engine has to do; [`last_words`] says why a server ended.
 //!
@@ -14,6 +14,7 @@ mod catalog;
 pub mod classify;
 pub mod conflicts;
 pub mod custom;
+pub mod endpoint;
 pub mod image;
 pub mod last_words;
 pub mod launch;
@@ -31,6 +32,7 @@ mod vocabulary;
 pub use crate::api::Engine;
 pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
 pub use conflicts::{Conflict, conflict};
+pub use endpoint::{EndpointUrl, EndpointUrlError};
 pub use image::Image;
 pub use last_words::{LastWords, Mistake, last_words};
 pub use launch::{GivenContainer, Launch, LaunchError, LaunchInput, Readiness, launch};

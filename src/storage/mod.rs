@@ -27,6 +27,7 @@ mod writer;
 pub use address::{Hub, Web};
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
+pub use network::is_inside_cluster;
 pub use named::{NamedError, open_named_folder, open_named_object};
 pub use open::{Dataset, Directories, OpenError, open_dataset, open_output};
 pub use preflight::{Preflight, preflight};
