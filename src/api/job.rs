@@ -93,7 +93,12 @@ use super::status::BatchInferenceJobStatus;
         description = "Servers that are ready"
     ),
     printcolumn(name = "Model", type_ = "string", json_path = ".status.resolved.model", priority = 1),
-    printcolumn(name = "Engine", type_ = "string", json_path = ".status.resolved.engine", priority = 1)
+    printcolumn(
+        name = "Engine",
+        type_ = "string",
+        json_path = ".status.resolved.engine",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.server) != has(self.endpoint)")

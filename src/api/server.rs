@@ -129,7 +129,8 @@ pub struct ServerSpec {
     pub startup_timeout_seconds: i32,
 }
 
-fn default_startup_timeout_seconds() -> i32 {
+/// How long one server may take when the job does not say, in seconds.
+pub(crate) fn default_startup_timeout_seconds() -> i32 {
     3600
 }
 

@@ -16,12 +16,12 @@ use super::starting::Starting;
 use super::timeline::{PodTimes, count_devices};
 use super::validate::ValidatedJob;
 use super::waiting::Program;
-use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::reason::Reason;
 use crate::api::shutdown::{Shutdown, Stopping};
 use crate::api::status::{FeederStage, FeederState, ServersStatus};
 use crate::api::wait::Wait;
+use crate::api::{BatchInferenceJob, Engine};
 
 /// How often something is looked at that no watch tells of.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -178,19 +178,20 @@ impl View<'_> {
         self.job.status.as_ref()?.reported.feeder.as_ref()
     }
 
-    fn servers_needed(&self) -> bool {
+    pub(super) fn servers_needed(&self) -> bool {
         self.feeder().is_some_and(|feeder| feeder.servers_needed)
     }
 
-    /// How many servers the rows need. No new ones for the last rows of a job that is stopped.
+    /// How many servers the rows need; none where they go to an endpoint. No new ones for the last rows of a job that is stopped.
     fn servers(&self, stopping: Option<&Stopping>) -> Option<i32> {
+        let server = self.job.spec.server.as_ref()?;
         let are_there = self.observed.workloads.servers.is_some();
         let may_be = match stopping.map(|stopping| stopping.mode) {
             None => true,
             Some(Shutdown::Stop) => are_there,
             Some(Shutdown::Terminate) => false,
         };
-        let replicas = self.job.spec.server.replicas.unwrap_or(1);
+        let replicas = server.replicas.unwrap_or(1);
         let wanted = self
             .feeder()
             .and_then(|feeder| feeder.servers_wanted)
@@ -271,7 +272,8 @@ impl View<'_> {
 
     /// What runs in the servers' pods.
     pub(super) fn server(&self) -> Program {
-        Program::Server(self.job.spec.server.engine)
+        let server = self.job.spec.server.as_ref();
+        Program::Server(server.map_or_else(Engine::default, |server| server.engine))
     }
 
     /// When the next pod that is ending would be on a lost node: it is then said, and nothing else tells of it.
@@ -297,7 +299,7 @@ impl View<'_> {
         let status = self.job.status.as_ref();
         status.is_some_and(|status| status.controller.resolved.is_some())
             && found.feeder.is_some()
-            && (found.servers.is_some() || !self.servers_needed())
+            && (found.servers.is_some() || !self.servers_needed() || self.job.spec.endpoint.is_some())
     }
 
     pub(super) fn servers_status(&self) -> ServersStatus {

@@ -349,7 +349,7 @@ fn a_complete_job_never_fails() {
     let (_, conditions) = decided(&complete, &Observed::default());
     assert_eq!(find(&conditions, ConditionType::Failed), None);
     // A newer operator may refuse what an older one ran.
-    complete.spec.server.base_model = "no-such-model".into();
+    complete.spec.server.as_mut().expect("servers").base_model = "no-such-model".into();
     let (_, conditions) = decided(&complete, &Observed::default());
     assert_eq!(find(&conditions, ConditionType::Failed), None);
     assert!(is_true(&conditions, ConditionType::Complete));
@@ -543,7 +543,7 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
             let resolved = validate(&job, &settings()).expect("valid").resolved;
             job.status.get_or_insert_default().controller.resolved = Some(resolved);
         }
-        job.spec.server.base_model = "no-such-model".into();
+        job.spec.server.as_mut().expect("servers").base_model = "no-such-model".into();
         job
     };
     let running = |servers: Option<Deployment>| Observed {

@@ -3,7 +3,7 @@
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
 //! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec, [`decide`] decides
 //! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of
-//! that ends a job, `lost` and `evicted` which pods
+//! that ends a job, `endpoint` what is other where rows go to a server of somebody else, `lost` and `evicted` which pods
 //! do not count) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which
 //! need no look, `server_pods` changes single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API
 //! server, [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job.
@@ -21,6 +21,7 @@ pub mod children;
 mod conditions;
 pub mod decide;
 pub mod dereference;
+mod endpoint;
 pub mod events;
 mod evicted;
 mod exactly;

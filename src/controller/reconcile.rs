@@ -228,9 +228,10 @@ async fn make(
     settings: &Settings,
 ) -> Result<Option<Obstacle>, ReconcileError> {
     let is_first = observed.workloads.feeder.is_none() && decision.feeder == FeederWanted::Run;
-    if is_first {
-        let replicas = validated.job.spec.server.replicas.unwrap_or(1);
-        let rehearsed = writer.rehearse(&servers::deployment(validated, replicas, None)).await?;
+    if is_first && let Some(wanted) = &validated.servers {
+        let replicas = wanted.spec.replicas.unwrap_or(1);
+        let rehearsal = servers::deployment(validated, wanted, replicas, None);
+        let rehearsed = writer.rehearse(&rehearsal).await?;
         if rehearsed.is_some() {
             return Ok(rehearsed);
         }

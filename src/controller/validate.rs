@@ -3,11 +3,12 @@
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::pod_template::{self, PodTemplateError};
+use super::endpoint;
+use super::pod_template;
 use super::server_container;
 use super::settings::{EngineSettings, Settings, with_tag};
 use crate::api::reason::Reason;
-use crate::api::resources::{ComputeDefaults, Resources};
+use crate::api::resources::{ComputeDefaults, PodTemplate, Resources};
 use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
@@ -26,18 +27,27 @@ pub struct ValidatedJob {
     pub job: BatchInferenceJob,
     /// What its defaults came to; the first decision stays.
     pub resolved: Resolved,
-    /// What the engine needs around its arguments: port, probes, volumes.
-    pub launch: Launch,
-    /// What whoever installed the operator adds to its servers.
-    pub engine: EngineSettings,
+    /// The servers that are started for it; none where its rows go to `spec.endpoint`.
+    pub servers: Option<ValidatedServers>,
     /// The person's template for the feeder.
     pub feeder_template: Option<PodTemplateSpec>,
-    /// The person's template for the servers.
-    pub server_template: Option<PodTemplateSpec>,
     /// The claim that the data set is on.
     pub dataset_claim: Option<String>,
     /// The claim that the results go to.
     pub output_claim: Option<String>,
+}
+
+/// Servers whose every field has a meaning.
+#[derive(Clone, Debug)]
+pub struct ValidatedServers {
+    /// What is wanted of them.
+    pub spec: ServerSpec,
+    /// What the engine needs around its arguments: port, probes, volumes.
+    pub launch: Launch,
+    /// What whoever installed the operator adds to them.
+    pub engine: EngineSettings,
+    /// The person's template for them.
+    pub template: Option<PodTemplateSpec>,
 }
 
 /// Validates a job.
@@ -45,23 +55,41 @@ pub struct ValidatedJob {
 /// # Errors
 /// The reason for which it can never run, with a message that names the field.
 pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<ValidatedJob, Wait> {
-    let server = &job.spec.server;
-    let feeder = job.spec.feeder.clone().unwrap_or_default();
-    let read = |template: &Option<_>, field| {
-        template
-            .as_ref()
-            .map(|template| pod_template::parse(template, field))
-            .transpose()
-            .map_err(refuse_template)
-    };
-    let server_template = read(&server.pod_template, "spec.server.podTemplate")?;
-    let container = server_container::find(server_template.as_ref());
-    let resources = server_resources(server, container);
-    let (model, launch) = launch(server, container, devices(&resources))?;
     let decided = job
         .status
         .as_ref()
         .and_then(|status| status.controller.resolved.clone());
+    let (resolved, servers) = match (&job.spec.server, &job.spec.endpoint) {
+        (Some(server), None) => {
+            let (resolved, servers) = validate_servers(server, decided, settings)?;
+            (resolved, Some(servers))
+        }
+        (None, Some(endpoint)) => (endpoint::resolve(endpoint)?, None),
+        _ => {
+            let message = "exactly one of spec.server and spec.endpoint says what answers the rows";
+            return Err(Wait::new(Reason::SpecInvalid, message));
+        }
+    };
+    let feeder_template = job.spec.feeder.as_ref().and_then(|feeder| feeder.pod_template.as_ref());
+    Ok(ValidatedJob {
+        resolved,
+        servers,
+        feeder_template: read_template(feeder_template, "spec.feeder.podTemplate")?,
+        dataset_claim: dataset_claim(job)?,
+        output_claim: output_claim(job)?,
+        job: job.clone(),
+    })
+}
+
+fn validate_servers(
+    server: &ServerSpec,
+    decided: Option<Resolved>,
+    settings: &Settings,
+) -> Result<(Resolved, ValidatedServers), Wait> {
+    let template = read_template(server.pod_template.as_ref(), "spec.server.podTemplate")?;
+    let container = server_container::find(template.as_ref());
+    let resources = server_resources(server, container);
+    let (model, launch) = launch(server, container, devices(&resources))?;
     let resolved = match decided {
         Some(resolved) => resolved,
         None => Resolved {
@@ -73,16 +101,20 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
             resources,
         },
     };
-    Ok(ValidatedJob {
-        resolved,
+    let servers = ValidatedServers {
+        spec: server.clone(),
         launch,
         engine: settings.engine(server.engine),
-        feeder_template: read(&feeder.pod_template, "spec.feeder.podTemplate")?,
-        server_template,
-        dataset_claim: dataset_claim(job)?,
-        output_claim: output_claim(job)?,
-        job: job.clone(),
-    })
+        template,
+    };
+    Ok((resolved, servers))
+}
+
+fn read_template(template: Option<&PodTemplate>, field: &str) -> Result<Option<PodTemplateSpec>, Wait> {
+    template
+        .map(|template| pod_template::parse(template, field))
+        .transpose()
+        .map_err(|error| Wait::new(Reason::PodTemplateInvalid, error.to_string()))
 }
 
 fn launch(server: &ServerSpec, container: Option<&Container>, devices: u32) -> Result<(BaseModel, Launch), Wait> {
@@ -222,10 +254,6 @@ fn claim_of(field: &str, uri: Result<StoreUri, UriError>) -> Result<Option<Strin
         Root::Claim(name) => Some(name.clone()),
         Root::Bucket(..) | Root::Web(_) | Root::Hub(_) | Root::Folder(_) => None,
     })
-}
-
-fn refuse_template(error: PodTemplateError) -> Wait {
-    Wait::new(Reason::PodTemplateInvalid, error.to_string())
 }
 
 #[cfg(test)]

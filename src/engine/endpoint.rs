@@ -22,10 +22,14 @@ pub enum EndpointUrlError {
     #[error("is no address: write https://HOST/v1, or http://HOST:PORT/v1 inside the cluster")]
     NotWeb,
     /// A user, and perhaps a password.
-    #[error("has a user in it, which everybody may read: put the key into a Secret and name it in spec.endpoint.apiKeySecretRef")]
+    #[error(
+        "has a user in it, which everybody may read: put the key into a Secret and name it in spec.endpoint.apiKeySecretRef"
+    )]
     User,
     /// Something after `?` or `#`.
-    #[error("has a query or a fragment: write the base URL alone, and name a key's Secret in spec.endpoint.apiKeySecretRef")]
+    #[error(
+        "has a query or a fragment: write the base URL alone, and name a key's Secret in spec.endpoint.apiKeySecretRef"
+    )]
     Query,
 }
 
@@ -95,12 +99,27 @@ mod tests {
     #[test]
     fn rows_go_to_the_same_paths_with_and_without_the_version() {
         for (text, chat) in [
-            ("https://api.example.com/v1", "https://api.example.com/v1/chat/completions"),
-            ("https://api.example.com/v1/", "https://api.example.com/v1/chat/completions"),
+            (
+                "https://api.example.com/v1",
+                "https://api.example.com/v1/chat/completions",
+            ),
+            (
+                "https://api.example.com/v1/",
+                "https://api.example.com/v1/chat/completions",
+            ),
             ("https://api.example.com", "https://api.example.com/v1/chat/completions"),
-            ("http://vllm.models.svc:8000/", "http://vllm.models.svc:8000/v1/chat/completions"),
-            ("https://example.com/openai/v1", "https://example.com/openai/v1/chat/completions"),
-            ("https://example.com/openai/", "https://example.com/openai/v1/chat/completions"),
+            (
+                "http://vllm.models.svc:8000/",
+                "http://vllm.models.svc:8000/v1/chat/completions",
+            ),
+            (
+                "https://example.com/openai/v1",
+                "https://example.com/openai/v1/chat/completions",
+            ),
+            (
+                "https://example.com/openai/",
+                "https://example.com/openai/v1/chat/completions",
+            ),
             ("http://[fd00::1]:8000/v1", "http://[fd00::1]:8000/v1/chat/completions"),
         ] {
             let url: EndpointUrl = text.parse().unwrap_or_else(|error| panic!("{text} {error}"));

@@ -11,7 +11,7 @@ use crate::api::row_policy::RowPolicy;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::dataset::{ModelNames, Sha256Digest};
-use crate::engine::{AcceptedNames, BaseModel};
+use crate::engine::{AcceptedNames, BaseModel, EndpointUrl};
 use crate::results::{JobReference, Work};
 
 use super::report::End;
@@ -34,6 +34,8 @@ pub struct Job {
     pub accepted_names: Vec<String>,
     /// `spec.server.quantization`.
     pub quantization: Option<String>,
+    /// Where rows go that do not go to servers of the job's own.
+    pub endpoint: Option<EndpointUrl>,
     /// When a row is given up, and when the job is.
     pub row_policy: RowPolicy,
     /// `spec.budget.maxTotalTokens`.
@@ -54,10 +56,12 @@ impl Job {
     /// [`End`]: the spec cannot be run. The controller refuses such a job before it starts a feeder, unless the two are of
     /// different versions.
     pub fn new(job: &BatchInferenceJob, resolved: &Resolved) -> Result<Self, End> {
-        let server = &job.spec.server;
+        let server = job.spec.server.as_ref();
         let invalid = |error: &dyn std::error::Error| End::new(Reason::SpecInvalid, chain(error));
-        let model = BaseModel::read(resolved.engine, &server.base_model).map_err(|error| invalid(&error))?;
-        let names = AcceptedNames::new(&model, &server.served_model_names).map_err(|error| invalid(&error))?;
+        let written = server.map_or(&resolved.model, |server| &server.base_model);
+        let more_names = server.map_or(&[][..], |server| &server.served_model_names);
+        let model = BaseModel::read(resolved.engine, written).map_err(|error| invalid(&error))?;
+        let names = AcceptedNames::new(&model, more_names).map_err(|error| invalid(&error))?;
         let mut accepted_names = names.as_slice().to_vec();
         for name in [&resolved.served_model_name, &resolved.model] {
             if !accepted_names.contains(name) {
@@ -80,7 +84,8 @@ impl Job {
             model: resolved.model.clone(),
             served_model_name: resolved.served_model_name.clone(),
             accepted_names,
-            quantization: server.quantization.clone(),
+            quantization: server.and_then(|server| server.quantization.clone()),
+            endpoint: endpoint(job)?,
             row_policy: job.spec.row_policy.clone().unwrap_or_default(),
             max_total_tokens: max_total_tokens(job),
             invalid_rows: job.spec.dataset.invalid_rows,
@@ -106,6 +111,15 @@ impl Job {
             adapters: Vec::new(),
         }
     }
+}
+
+fn endpoint(job: &BatchInferenceJob) -> Result<Option<EndpointUrl>, End> {
+    let Some(endpoint) = &job.spec.endpoint else {
+        return Ok(None);
+    };
+    let url = endpoint.url.parse::<EndpointUrl>();
+    url.map(Some)
+        .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.endpoint.url {error}")))
 }
 
 fn max_total_tokens(job: &BatchInferenceJob) -> Option<u64> {

@@ -27,6 +27,7 @@ mod bad_data;
 mod bytes_kept;
 mod compressed;
 mod crash_matrix;
+mod endpoint;
 mod failures;
 mod full_disk;
 mod hung_replica;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use batch_inference_operator::api::names::ENDPOINT_API_KEY_ENV;
 use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
 use batch_inference_operator::verify::{Verdict, verify};
 use serde_json::{Value, json};
@@ -190,6 +191,21 @@ impl World {
         self.servers.entry(pod).or_insert(server)
     }
 
+    /// Has the rows go to a server that is there, but is none of the job's. `key` is what the Secret holds that the job names.
+    pub fn use_endpoint(&mut self, pod: &'static str, server: FakeModelServer, key: Option<&str>) {
+        let mut endpoint = json!({"url": format!("http://{}/v1", server.address()), "model": MODEL});
+        if let Some(key) = key {
+            endpoint["apiKeySecretRef"] = json!({"name": "llm", "key": "api-key"});
+            self.keys.insert(ENDPOINT_API_KEY_ENV.to_owned(), key.to_owned());
+        }
+        self.kubernetes.change_job(JOB, |job| {
+            job["spec"].as_object_mut().unwrap().remove("server");
+            job["spec"]["endpoint"] = endpoint;
+            job["status"]["resolved"]["engine"] = json!("Custom");
+        });
+        self.servers.insert(pod, server);
+    }
+
     /// A server by its pod.
     pub fn server(&self, pod: &str) -> &FakeModelServer {
         &self.servers[pod]
@@ -282,6 +298,12 @@ impl World {
     /// The job's status.
     pub fn status(&self) -> Value {
         self.kubernetes.job(JOB)["status"].clone()
+    }
+
+    /// What all feeders so far have logged.
+    pub fn logs(&self) -> String {
+        let logs = (1..=self.starts).map(|start| self.directory.path().join(format!("log-{start}")));
+        logs.map(|log| std::fs::read_to_string(log).unwrap()).collect()
     }
 
     /// Whether servers were needed, each change once.

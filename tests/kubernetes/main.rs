@@ -10,6 +10,7 @@ mod bad_data;
 mod commands;
 mod conflicts;
 mod deletion;
+mod endpoint;
 mod feeder_killed;
 mod gitops;
 mod inspection_and_finalising;

@@ -44,13 +44,16 @@ pub(super) fn role(job: &BatchInferenceJob) -> Role {
     let group = BatchInferenceJob::group(&());
     let plural = BatchInferenceJob::plural(&());
     let this_job = || Some(vec![job.name_any()]);
+    let mut rules = vec![
+        rule(&group, &plural, this_job(), &["get", "list", "watch"]),
+        rule(&group, &format!("{plural}/status"), this_job(), &["patch"]),
+    ];
+    if job.spec.server.is_some() {
+        rules.push(rule("discovery.k8s.io", "endpointslices", None, &["list", "watch"]));
+    }
     Role {
         metadata: metadata(job, Component::Feeder),
-        rules: Some(vec![
-            rule(&group, &plural, this_job(), &["get", "list", "watch"]),
-            rule(&group, &format!("{plural}/status"), this_job(), &["patch"]),
-            rule("discovery.k8s.io", "endpointslices", None, &["list", "watch"]),
-        ]),
+        rules: Some(rules),
     }
 }
 

@@ -28,7 +28,7 @@ fn overloaded(seconds: u64) -> Verdict {
 
 fn replica(number: u8) -> Replica {
     Replica {
-        address: ([10, 0, 0, number], 8000).into(),
+        address: Address::Pod(([10, 0, 0, number], 8000).into()),
         pod: format!("server-{number}"),
     }
 }
