@@ -28,6 +28,7 @@ mod exactly;
 pub mod expiry;
 mod failing;
 mod feeder_lost;
+pub mod from_deployment;
 pub mod leader;
 mod lost;
 mod pod_state;

@@ -15,6 +15,7 @@ pub mod classify;
 pub mod conflicts;
 pub mod custom;
 pub mod endpoint;
+pub mod found;
 pub mod image;
 pub mod last_words;
 pub mod launch;

@@ -1,0 +1,226 @@
+//! The command that a shell is given, as far as it does nothing but set variables and start one server.
+
+use std::collections::BTreeMap;
+
+use super::FoundError;
+use super::words::file_name;
+
+/// What the shell starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Script {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// Variables that are set for it.
+    pub env: Vec<(String, String)>,
+}
+
+/// Commands without which the server starts in the same way.
+const WITHOUT_EFFECT: [&str; 4] = ["set", "ulimit", "echo", ":"];
+/// What stands between two commands.
+const SEPARATORS: [&str; 2] = ["&&", ";"];
+/// What makes of a command more than a command.
+const CONSTRUCTS: [&str; 12] = [
+    "|", "||", "&", "if", "for", "while", "until", "case", "trap", "{", "(", "function",
+];
+
+pub(super) fn read(script: &str, env: &BTreeMap<String, Option<String>>) -> Result<Script, FoundError> {
+    let mut known = env.clone();
+    let mut set = Vec::new();
+    let mut server: Option<Vec<String>> = None;
+    for line in script.replace("\\\n", " ").lines() {
+        for command in commands(line)? {
+            let command = command
+                .iter()
+                .map(|word| word_of(word, &known))
+                .collect::<Result<Vec<_>, _>>()?;
+            let command: Vec<String> = command.into_iter().flatten().collect();
+            let Some(command) = without_assignments(command, &mut known, &mut set) else {
+                continue;
+            };
+            let program = file_name(&command[0]).to_owned();
+            if WITHOUT_EFFECT.contains(&program.as_str()) {
+                continue;
+            }
+            if let Some(earlier) = server.replace(command) {
+                return Err(FoundError::OtherProgram {
+                    program: earlier[0].clone(),
+                });
+            }
+        }
+    }
+    Ok(Script {
+        words: server.unwrap_or_default(),
+        env: set,
+    })
+}
+
+/// The commands of a line, each as its words before variables are filled in.
+fn commands(line: &str) -> Result<Vec<Vec<Word>>, FoundError> {
+    let mut commands = vec![Vec::new()];
+    for word in split(line)? {
+        if SEPARATORS.contains(&word.text.as_str()) && !word.is_quoted {
+            commands.push(Vec::new());
+            continue;
+        }
+        let text = word.text.as_str();
+        let redirects = text
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '&')
+            .starts_with(['>', '<']);
+        if !word.is_quoted && (CONSTRUCTS.contains(&text) || redirects || text.contains('`')) {
+            return Err(FoundError::Shell { word: text.to_owned() });
+        }
+        let ends = !word.is_quoted && text.ends_with(';');
+        let word = Word {
+            text: if ends {
+                text.trim_end_matches(';').to_owned()
+            } else {
+                text.to_owned()
+            },
+            ..word
+        };
+        if let Some(command) = commands.last_mut() {
+            command.push(word);
+        }
+        if ends {
+            commands.push(Vec::new());
+        }
+    }
+    commands.retain(|command| !command.is_empty());
+    Ok(commands)
+}
+
+/// Takes the variables off the front of a command, and `exec` with them; none where nothing else is left.
+fn without_assignments(
+    command: Vec<String>,
+    known: &mut BTreeMap<String, Option<String>>,
+    set: &mut Vec<(String, String)>,
+) -> Option<Vec<String>> {
+    let mut words = command.into_iter().peekable();
+    while let Some(word) = words.peek() {
+        if matches!(word.as_str(), "export" | "exec" | "env") {
+            words.next();
+            continue;
+        }
+        let Some((name, value)) = word.split_once('=').filter(|(name, _)| is_name(name)) else {
+            break;
+        };
+        known.insert(name.to_owned(), Some(value.to_owned()));
+        set.retain(|(earlier, _)| earlier != name);
+        set.push((name.to_owned(), value.to_owned()));
+        words.next();
+    }
+    let rest: Vec<String> = words.collect();
+    (!rest.is_empty()).then_some(rest)
+}
+
+fn is_name(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    begins && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A word as it is written, without its quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Word {
+    text: String,
+    /// Whether any of it was in quotes, so that it is one word whatever its variables hold.
+    is_quoted: bool,
+    /// Whether it was in single quotes, where a `$` is one.
+    is_literal: bool,
+}
+
+/// Words as a POSIX shell splits them; a comment is none.
+fn split(line: &str) -> Result<Vec<Word>, FoundError> {
+    let mut lexer = shlex::Shlex::new(line);
+    let texts: Vec<String> = lexer.by_ref().collect();
+    if lexer.had_error {
+        return Err(FoundError::Quotes);
+    }
+    // Which quotes a word had is seen where it stands in the line.
+    let mut rest = line;
+    let words = texts.into_iter().map(|text| {
+        rest = rest.trim_start();
+        let quote = rest.chars().next().filter(|first| matches!(first, '\'' | '"'));
+        let has_quotes = quote.is_some()
+            || rest
+                .split_whitespace()
+                .next()
+                .is_some_and(|word| word.contains(['\'', '"']));
+        let is_literal = quote == Some('\'') || rest.split_whitespace().next().is_some_and(|word| word.contains('\''));
+        rest = after(rest);
+        Word {
+            text,
+            is_quoted: has_quotes,
+            is_literal,
+        }
+    });
+    Ok(words.collect())
+}
+
+/// What follows the first word.
+fn after(text: &str) -> &str {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (None | Some('"'), '\\') => escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None, c) if c.is_whitespace() => return &text[at..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// A word with its variables filled in; several words where it is not in quotes and a value has spaces.
+fn word_of(word: &Word, known: &BTreeMap<String, Option<String>>) -> Result<Vec<String>, FoundError> {
+    if word.is_literal {
+        return Ok(vec![word.text.clone()]);
+    }
+    let filled = filled(&word.text, known)?;
+    if word.is_quoted || filled == word.text {
+        return Ok(vec![filled]);
+    }
+    Ok(filled.split_whitespace().map(ToOwned::to_owned).collect())
+}
+
+/// `$NAME`, `${NAME}` and `${NAME:-DEFAULT}` with the variable's value. One that comes from a Secret becomes Kubernetes' `$(NAME)`, which
+/// is filled in when the container starts.
+fn filled(text: &str, known: &BTreeMap<String, Option<String>>) -> Result<String, FoundError> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        filled.push_str(before);
+        let (name, default, next) = variable(after);
+        if name.is_empty() {
+            let word = format!("${}", after.chars().next().unwrap_or(' '));
+            return Err(FoundError::Shell { word });
+        }
+        match (known.get(name), default) {
+            (Some(Some(value)), _) => filled.push_str(value),
+            (Some(None), _) => filled.extend(["$(", name, ")"]),
+            (None, Some(default)) => filled.push_str(default),
+            (None, None) => return Err(FoundError::Variable { name: name.to_owned() }),
+        }
+        rest = next;
+    }
+    Ok(filled + rest)
+}
+
+/// A variable's name, its default, and what follows; no name where it is something else.
+fn variable(text: &str) -> (&str, Option<&str>, &str) {
+    if let Some((inside, next)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) {
+        let (name, default) = match inside.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside, None),
+        };
+        let name = if is_name(name) { name } else { "" };
+        return (name, default, next);
+    }
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
+    let (name, next) = text.split_at(end);
+    (if is_name(name) { name } else { "" }, None, next)
+}
