@@ -35,7 +35,11 @@ fn exactly_one_source_is_required() {
 
 #[test]
 fn exactly_one_of_server_and_endpoint_is_required() {
-    let with = |who: &str| job(&format!("{{dataset: {{inline: x}}, {who} output: {{uri: 's3://b/o/'}}}}"));
+    let with = |who: &str| {
+        job(&format!(
+            "{{dataset: {{inline: x}}, {who} output: {{uri: 's3://b/o/'}}}}"
+        ))
+    };
     let (server, endpoint) = ("server: {baseModel: m},", "endpoint: {url: 'https://h/v1', model: m},");
     for refused in [String::new(), format!("{server} {endpoint}")] {
         let error = with(&refused).validate_cel().expect_err(&refused).to_string();
@@ -46,6 +50,28 @@ fn exactly_one_of_server_and_endpoint_is_required() {
     for (old, new) in [(&served, &at_endpoint), (&at_endpoint, &served)] {
         let error = new.validate_cel_update(old).expect_err("a change").to_string();
         assert!(error.contains("endpoint cannot be changed"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_has_a_model_or_is_taken_from_a_deployment_with_its_engine() {
+    let with = |server: &str| {
+        job(&format!(
+            "{{dataset: {{inline: x}}, server: {server}, output: {{uri: 's3://b/o/'}}}}"
+        ))
+    };
+    for accepted in [
+        "{from: {deployment: {name: d}}}",
+        "{from: {deployment: {name: d}}, baseModel: m}",
+    ] {
+        with(accepted).validate_cel().expect(accepted);
+    }
+    for (refused, words) in [
+        ("{replicas: 1}", "give baseModel, or from"),
+        ("{from: {deployment: {name: d}}, engine: SGLang}", "leave engine out"),
+    ] {
+        let error = with(refused).validate_cel().expect_err(refused).to_string();
+        assert!(error.contains(words), "{error}");
     }
 }
 
@@ -87,6 +113,12 @@ fn image_and_image_tag_exclude_each_other() {
 #[test]
 fn the_spec_is_immutable_field_by_field() {
     let changes = [
+        (
+            "server",
+            "from",
+            serde_json::json!({"deployment": {"name": "a"}}),
+            serde_json::json!({"deployment": {"name": "b"}}),
+        ),
         (
             "server",
             "servedModelNames",

@@ -79,6 +79,8 @@ reasons! {
     SecretMissing => "Create the Secret; the job goes on by itself.",
     /// A ConfigMap that the job refers to is not there.
     ConfigMapMissing => "Create the ConfigMap; the job goes on by itself.",
+    /// The Deployment that the job takes its server from is not there.
+    DeploymentMissing => "Create the Deployment; the job goes on by itself.",
     /// A PersistentVolumeClaim that the job refers to is not there.
     ClaimMissing => "Create the PersistentVolumeClaim; the job goes on by itself.",
     /// A PersistentVolumeClaim that the job refers to has no volume yet.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::job::BatchInferenceJob;
 use super::phase::Phase;
 use super::resources::Resources;
-use super::server::Engine;
+use super::server::{Engine, FilledServer};
 use super::shutdown::Stopping;
 
 /// Field manager of the controller, for children and for its part of the status. It is API: it never changes.
@@ -96,6 +96,9 @@ pub struct Resolved {
     pub args: Vec<String>,
     /// Requests and limits of one server.
     pub resources: Resources,
+    /// `spec.server` with what its `from` said when the job was taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<FilledServer>,
 }
 
 /// The model servers of this moment.

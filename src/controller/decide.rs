@@ -16,12 +16,12 @@ use super::starting::Starting;
 use super::timeline::{PodTimes, count_devices};
 use super::validate::ValidatedJob;
 use super::waiting::Program;
+use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::reason::Reason;
 use crate::api::shutdown::{Shutdown, Stopping};
 use crate::api::status::{FeederStage, FeederState, ServersStatus};
 use crate::api::wait::Wait;
-use crate::api::{BatchInferenceJob, Engine};
 
 /// How often something is looked at that no watch tells of.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -254,7 +254,8 @@ impl View<'_> {
 
     /// An end that the controller comes to itself.
     fn new_end(&self, refusal: Option<&Wait>, stopping: Option<&Stopping>, starting: &Starting) -> Option<End> {
-        if let Some(refusal) = refusal.filter(|_| !self.has_what_it_needs()) {
+        let is_final = |refusal: &&Wait| refusal.reason != Reason::DeploymentMissing && !self.has_what_it_needs();
+        if let Some(refusal) = refusal.filter(is_final) {
             return Some(End::by_controller(refusal));
         }
         if let Some(stopping) = stopping {
@@ -272,8 +273,11 @@ impl View<'_> {
 
     /// What runs in the servers' pods.
     pub(super) fn server(&self) -> Program {
-        let server = self.job.spec.server.as_ref();
-        Program::Server(server.map_or_else(Engine::default, |server| server.engine))
+        let status = self.job.status.as_ref();
+        let resolved = status.and_then(|status| status.controller.resolved.as_ref());
+        let engine = resolved.map(|resolved| resolved.engine);
+        let written = || self.job.spec.server.as_ref().map(|server| server.engine);
+        Program::Server(engine.or_else(written).unwrap_or_default())
     }
 
     /// When the next pod that is ending would be on a lost node: it is then said, and nothing else tells of it.

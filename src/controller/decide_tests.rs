@@ -84,6 +84,19 @@ fn a_new_job_gets_a_feeder_and_no_server() {
 }
 
 #[test]
+fn a_job_waits_for_the_deployment_that_its_server_is_taken_from() {
+    let job = job(json!({}));
+    let missing = Wait::new(
+        Reason::DeploymentMissing,
+        "deployment \"d\" of spec.server.from not found",
+    );
+    let decision = decide(&job, Err(&missing), &Observed::default(), &settings(), now());
+    assert_eq!((decision.feeder, decision.ends_now), (FeederWanted::Run, false));
+    let refusal = Wait::new(Reason::SpecInvalid, "");
+    assert!(decide(&job, Err(&refusal), &Observed::default(), &settings(), now()).ends_now);
+}
+
+#[test]
 fn inspection_takes_no_server() {
     let (decision, conditions) = decided(&job(feeder("Inspecting", false)), &Observed::default());
     assert_eq!(decision.servers, None);

@@ -30,6 +30,7 @@ pub(super) fn resolve(endpoint: &EndpointSpec) -> Result<Resolved, Wait> {
         served_model_name: endpoint.model.clone(),
         args: Vec::new(),
         resources: Resources::default(),
+        server: None,
     })
 }
 

@@ -9,7 +9,7 @@ use super::server_container;
 use super::settings::{EngineSettings, Settings, with_tag};
 use crate::api::reason::Reason;
 use crate::api::resources::{ComputeDefaults, PodTemplate, Resources};
-use crate::api::server::ServerSpec;
+use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
 use crate::api::{BatchInferenceJob, Engine};
@@ -50,7 +50,7 @@ pub struct ValidatedServers {
     pub template: Option<PodTemplateSpec>,
 }
 
-/// Validates a job.
+/// Validates a job. Of one that takes its server from a Deployment, what [`super::from_deployment`] has filled in.
 ///
 /// # Errors
 /// The reason for which it can never run, with a message that names the field.
@@ -99,6 +99,7 @@ fn validate_servers(
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
             resources,
+            server: server.from.is_some().then(|| FilledServer(server.clone())),
         },
     };
     let servers = ValidatedServers {

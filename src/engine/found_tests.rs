@@ -247,7 +247,7 @@ fn what_a_shell_does_beside_the_server_is_refused_by_name() {
     };
     for (command, error) in [
         ("pip install x && vllm serve m", program("pip")),
-        ("vllm serve m; sleep 5", program("vllm")),
+        ("vllm serve m; sleep 5", program("sleep")),
         ("vllm serve m | tee log", shell("|")),
         ("vllm serve m > log", shell(">")),
         ("vllm serve m 2>&1", shell("2>&1")),

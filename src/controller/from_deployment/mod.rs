@@ -1,6 +1,6 @@
 //! What a running Deployment of a model server says of its servers, in the fields of `spec.server`: pure.
 //!
-//! [`take`] is the place to start; how the server is started is read by `engine::found`. Left out is what the operator decides itself
+//! [`filled`] is the place to start, [`take`] what it takes; how the server is started is read by `engine::found`. Left out is what the operator decides itself
 //! (address, served names, probes, shared memory and caches that hold nothing), and what is not the server's: other containers, the service
 //! account, how many replicas there are.
 
@@ -17,6 +17,10 @@ use crate::api::names::SERVER_CONTAINER;
 use crate::api::reference::LocalKeyReference;
 use crate::api::resources::{PodTemplate, Resources};
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
+
+mod fill;
+
+pub use fill::{filled, source_to_read};
 
 /// By these a server is given its token for the Hugging Face Hub (`huggingface_hub`, `constants.py`, and older names of it).
 const TOKEN_VARIABLES: [&str; 3] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
@@ -301,7 +305,6 @@ fn pod_template(
     ];
     let of_pod = [
         ("affinity", json!(pod.affinity)),
-        ("hostIPC", json!(pod.host_ipc)),
         ("imagePullSecrets", json!(pod.image_pull_secrets)),
         ("nodeSelector", json!(pod.node_selector)),
         ("priorityClassName", json!(pod.priority_class_name)),

@@ -70,6 +70,11 @@ fn values<'a>(engine: Engine, subject: Subject, word: &str, after: &'a [String])
     if let Some((_, value)) = word.split_once('=') {
         return (vec![value.to_owned()], after);
     }
+    // `-p80`.
+    let may_attach = engine != Engine::LlamaCpp && !word.starts_with("--");
+    if let Some(value) = word.get(2..).filter(|value| may_attach && !value.is_empty()) {
+        return (vec![value.to_owned()], after);
+    }
     let takes_many = subject == Subject::Names && engine == Engine::VLLM;
     let following = after.iter().take_while(|word| !word.starts_with('-')).count();
     let (values, after) = after.split_at(if takes_many { following } else { following.min(1) });

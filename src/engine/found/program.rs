@@ -34,6 +34,11 @@ pub(super) fn recognise<'a>(words: &'a [String], container: &FoundContainer<'_>)
     })
 }
 
+/// Whether a command starts a server that is known.
+pub(super) fn is_server(words: &[String]) -> bool {
+    by_program(words).is_some()
+}
+
 fn by_program(words: &[String]) -> Option<Program<'_>> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let program = |engine, length: usize| Program {

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use super::FoundError;
 use super::words::file_name;
 
-/// What the shell starts.
+/// What the shell does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Script {
-    /// The program and its arguments.
-    pub words: Vec<String>,
-    /// Variables that are set for it.
+    /// The programs that it starts, each with its arguments.
+    pub commands: Vec<Vec<String>>,
+    /// Variables that are set for them.
     pub env: Vec<(String, String)>,
 }
 
-/// Commands without which the server starts in the same way.
+/// Commands without which a server starts in the same way.
 const WITHOUT_EFFECT: [&str; 4] = ["set", "ulimit", "echo", ":"];
 /// What stands between two commands.
 const SEPARATORS: [&str; 2] = ["&&", ";"];
@@ -25,33 +25,24 @@ const CONSTRUCTS: [&str; 12] = [
 
 pub(super) fn read(script: &str, env: &BTreeMap<String, Option<String>>) -> Result<Script, FoundError> {
     let mut known = env.clone();
-    let mut set = Vec::new();
-    let mut server: Option<Vec<String>> = None;
+    let mut read = Script {
+        commands: Vec::new(),
+        env: Vec::new(),
+    };
     for line in script.replace("\\\n", " ").lines() {
-        for command in commands(line)? {
-            let command = command
-                .iter()
-                .map(|word| word_of(word, &known))
-                .collect::<Result<Vec<_>, _>>()?;
-            let command: Vec<String> = command.into_iter().flatten().collect();
-            let Some(command) = without_assignments(command, &mut known, &mut set) else {
-                continue;
-            };
-            let program = file_name(&command[0]).to_owned();
-            if WITHOUT_EFFECT.contains(&program.as_str()) {
-                continue;
-            }
-            if let Some(earlier) = server.replace(command) {
-                return Err(FoundError::OtherProgram {
-                    program: earlier[0].clone(),
-                });
-            }
+        for words in commands(line)? {
+            let words = words.iter().map(|word| word_of(word, &known));
+            let words = words.collect::<Result<Vec<_>, _>>()?.concat();
+            let command = without_assignments(words, &mut known, &mut read.env);
+            read.commands.extend(command.filter(|words| !is_without_effect(words)));
         }
     }
-    Ok(Script {
-        words: server.unwrap_or_default(),
-        env: set,
-    })
+    Ok(read)
+}
+
+fn is_without_effect(words: &[String]) -> bool {
+    let program = words.first().map(|program| file_name(program));
+    program.is_some_and(|program| WITHOUT_EFFECT.contains(&program))
 }
 
 /// The commands of a line, each as its words before variables are filled in.
@@ -192,6 +183,14 @@ fn filled(text: &str, known: &BTreeMap<String, Option<String>>) -> Result<String
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         filled.push_str(before);
+        // Kubernetes fills that in before the shell sees it.
+        if let Some((name, next)) = after.strip_prefix('(').and_then(|after| after.split_once(')'))
+            && known.get(name) == Some(&None)
+        {
+            filled.extend(["$(", name, ")"]);
+            rest = next;
+            continue;
+        }
         let (name, default, next) = variable(after);
         if name.is_empty() {
             let word = format!("${}", after.chars().next().unwrap_or(' '));

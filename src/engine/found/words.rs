@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::script::{self, Script};
-use super::{FoundContainer, FoundError};
+use super::{FoundContainer, FoundError, program};
 
 /// Programs that read a command of their own.
 const SHELLS: [&str; 4] = ["sh", "bash", "ash", "dash"];
@@ -24,8 +24,21 @@ pub(super) fn command_line(container: &FoundContainer<'_>) -> Result<CommandLine
     if !is_shell {
         return Ok(CommandLine { words, env: Vec::new() });
     }
-    let Script { words, env } = script::read(script_of(&words)?, container.env)?;
+    let Script { commands, env } = script::read(script_of(&words)?, container.env)?;
+    let words = the_server(commands)?;
     Ok(CommandLine { words, env })
+}
+
+/// The one command of a shell; of several, one that is no server is named.
+fn the_server(mut commands: Vec<Vec<String>>) -> Result<Vec<String>, FoundError> {
+    if commands.len() < 2 {
+        return Ok(commands.pop().unwrap_or_default());
+    }
+    let other = commands.iter().find(|command| !program::is_server(command));
+    let other = other.or(commands.last()).and_then(|command| command.first());
+    Err(FoundError::OtherProgram {
+        program: other.cloned().unwrap_or_default(),
+    })
 }
 
 /// The command that a shell is given: what follows `-c`, which may stand together with others, as in `-exc`.
