@@ -12,6 +12,7 @@ mod conflicts;
 mod deletion;
 mod endpoint;
 mod feeder_killed;
+mod from_deployment;
 mod gitops;
 mod inspection_and_finalising;
 mod job;

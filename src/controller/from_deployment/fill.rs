@@ -54,7 +54,7 @@ pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Re
 fn fill(given: &ServerSpec, source: &Deployment) -> Result<ServerSpec, Wait> {
     let taken = take(source).map_err(|error| Wait::new(Reason::SpecInvalid, format!("spec.server.from: {error}")))?;
     Ok(ServerSpec {
-        pod_template: pod_template(given, taken.pod_template.clone())?,
+        pod_template: template(given, taken.pod_template.clone())?,
         engine: taken.engine,
         base_model: or(&given.base_model, &taken.base_model),
         served_model_names: or(&given.served_model_names, &taken.served_model_names),
@@ -91,7 +91,7 @@ fn env(given: &[EnvVar], taken: Vec<EnvVar>) -> Vec<EnvVar> {
 }
 
 /// The Deployment's template with the job's over it.
-fn pod_template(given: &ServerSpec, taken: Option<PodTemplate>) -> Result<Option<PodTemplate>, Wait> {
+fn template(given: &ServerSpec, taken: Option<PodTemplate>) -> Result<Option<PodTemplate>, Wait> {
     let (Some(given), Some(taken)) = (&given.pod_template, &taken) else {
         return Ok(given.pod_template.clone().or(taken));
     };

@@ -4,6 +4,8 @@
 //! (address, served names, probes, shared memory and caches that hold nothing), and what is not the server's: other containers, the service
 //! account, how many replicas there are.
 
+mod fill;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -17,8 +19,6 @@ use crate::api::names::SERVER_CONTAINER;
 use crate::api::reference::LocalKeyReference;
 use crate::api::resources::{PodTemplate, Resources};
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
-
-mod fill;
 
 pub use fill::{filled, source_to_read};
 
