@@ -16,6 +16,16 @@ fn guarded() -> FakeModelServer {
     FakeModelServer::start(Settings::local(&[MODEL, "--api-key", KEY])).unwrap()
 }
 
+/// Has the rows go to this server.
+fn send_to(world: &mut World, server: FakeModelServer, key: Option<&str>) {
+    world.use_endpoint(server.address(), key);
+    world.keep_server("endpoint", server);
+}
+
+fn open() -> FakeModelServer {
+    FakeModelServer::start(Settings::local(&[MODEL])).unwrap()
+}
+
 /// Whatever a person can read of the job.
 fn told(world: &World) -> String {
     let statuses: Vec<String> = world
@@ -38,11 +48,7 @@ async fn rows_come_back_from_an_endpoint_that_asks_for_no_key() {
     ]
     .concat();
     let mut world = World::new("endpoint", &dataset).await;
-    world.use_endpoint(
-        "endpoint",
-        FakeModelServer::start(Settings::local(&[MODEL])).unwrap(),
-        None,
-    );
+    send_to(&mut world, open(), None);
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "SomeRowsFailed");
     let output = world.output().await;
@@ -63,7 +69,7 @@ async fn every_row_carries_the_model_and_the_key_that_nobody_is_shown() {
     let dataset = format!("{without_name}\n{}", line("with-name"));
     let mut world = World::new("endpoint-key", &dataset).await;
     // A Secret that was made from a file ends with a line break.
-    world.use_endpoint("endpoint", guarded(), Some(&format!("{KEY}\n")));
+    send_to(&mut world, guarded(), Some(&format!("{KEY}\n")));
     assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);
     assert!(!told(&world).contains(KEY));
@@ -72,7 +78,7 @@ async fn every_row_carries_the_model_and_the_key_that_nobody_is_shown() {
 #[tokio::test]
 async fn a_key_that_the_endpoint_refuses_ends_the_job_by_name() {
     let mut world = World::new("endpoint-wrong-key", &lines(5)).await;
-    world.use_endpoint("endpoint", guarded(), Some("sk-another"));
+    send_to(&mut world, guarded(), Some("sk-another"));
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "EndpointAccessDenied");
     let message = status["feeder"]["message"].as_str().unwrap();
@@ -87,7 +93,7 @@ async fn a_key_that_the_endpoint_refuses_ends_the_job_by_name() {
 #[tokio::test]
 async fn an_endpoint_that_asks_for_a_key_refuses_rows_without_one() {
     let mut world = World::new("endpoint-no-key", &lines(5)).await;
-    world.use_endpoint("endpoint", guarded(), None);
+    send_to(&mut world, guarded(), None);
     assert_eq!(world.run().await["feeder"]["reason"], "EndpointAccessDenied");
 }
 
@@ -96,11 +102,7 @@ async fn a_row_for_another_model_is_refused_before_anything_is_sent() {
     let mut other = row_with("other", &json!({}));
     other["body"]["model"] = json!("gpt-4o-mini");
     let mut world = World::new("endpoint-other-model", &format!("{other}\n")).await;
-    world.use_endpoint(
-        "endpoint",
-        FakeModelServer::start(Settings::local(&[MODEL])).unwrap(),
-        None,
-    );
+    send_to(&mut world, open(), None);
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "DatasetInvalid");
     assert_eq!(world.counts().len(), 0);
@@ -113,16 +115,13 @@ async fn an_endpoint_that_cannot_be_reached_is_waited_for_by_name() {
     let mut settings = Settings::local(&[MODEL]);
     // Nobody listens there once this is dropped.
     settings.address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = FakeModelServer::start(settings.clone()).unwrap();
-    world.use_endpoint("endpoint", server, None);
-    world.crash_server("endpoint");
+    world.use_endpoint(settings.address, None);
     let feeder = world.start();
     until("the job says what it waits for", async || {
         world.status()["feeder"]["reason"] == "EndpointUnreachable"
     })
     .await;
-    let server = FakeModelServer::start(settings).unwrap();
-    world.use_endpoint("endpoint", server, None);
+    world.keep_server("endpoint", FakeModelServer::start(settings).unwrap());
     assert_eq!(feeder.exit_code().await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use batch_inference_operator::api::names::ENDPOINT_API_KEY_ENV;
@@ -191,9 +192,9 @@ impl World {
         self.servers.entry(pod).or_insert(server)
     }
 
-    /// Has the rows go to a server that is there, but is none of the job's. `key` is what the Secret holds that the job names.
-    pub fn use_endpoint(&mut self, pod: &'static str, server: FakeModelServer, key: Option<&str>) {
-        let mut endpoint = json!({"url": format!("http://{}/v1", server.address()), "model": MODEL});
+    /// Has the rows go to a server that is none of the job's. `key` is what the Secret holds that the job names.
+    pub fn use_endpoint(&mut self, address: SocketAddr, key: Option<&str>) {
+        let mut endpoint = json!({"url": format!("http://{address}/v1"), "model": MODEL});
         if let Some(key) = key {
             endpoint["apiKeySecretRef"] = json!({"name": "llm", "key": "api-key"});
             self.keys.insert(ENDPOINT_API_KEY_ENV.to_owned(), key.to_owned());
@@ -203,7 +204,11 @@ impl World {
             job["spec"]["endpoint"] = endpoint;
             job["status"]["resolved"]["engine"] = json!("Custom");
         });
-        self.servers.insert(pod, server);
+    }
+
+    /// Keeps a server that Kubernetes does not know.
+    pub fn keep_server(&mut self, name: &'static str, server: FakeModelServer) {
+        self.servers.insert(name, server);
     }
 
     /// A server by its pod.

@@ -73,7 +73,7 @@ pub enum Settled {
 }
 
 /// A replica that gives no sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silent {
     /// To be given to [`Dispatch::probed`].
     pub replica: ReplicaId,

@@ -352,8 +352,8 @@ fn a_new_pod_with_an_old_address_is_another_replica() {
     );
     let again = dispatch.next(now).unwrap();
     assert_eq!(
-        (again.address, pod(&dispatch, &again)),
-        (sent.address, "server-9".into())
+        (&again.address, pod(&dispatch, &again)),
+        (&sent.address, "server-9".into())
     );
 }
 
