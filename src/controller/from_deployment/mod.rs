@@ -1,8 +1,8 @@
 //! What a running Deployment of a model server says of its servers, in the fields of `spec.server`: pure.
 //!
-//! [`filled`] is the place to start, [`take`] what it takes; how the server is started is read by `engine::found`. Left out is what the operator decides itself
-//! (address, served names, probes, shared memory and caches that hold nothing), and what is not the server's: other containers, the service
-//! account, how many replicas there are.
+//! [`filled`] is the place to start, [`take`] what it takes; how the server is started is read by `engine::found`. Left out is what the
+//! operator decides itself (address, probes, shared memory and caches that hold nothing), and what is not the server's: other
+//! containers, the service account, how many replicas there are.
 
 mod fill;
 
