@@ -76,8 +76,8 @@ impl FromStr for EndpointUrl {
             return Err(EndpointUrlError::User);
         }
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-        let has_port = authority.port().is_none() || uri.port_u16().is_some();
-        if !is_web || !has_port || authority.host().is_empty() {
+        let is_host_alone = authority.as_str() == authority.host();
+        if !is_web || authority.host().is_empty() || !(is_host_alone || uri.port_u16().is_some()) {
             return Err(EndpointUrlError::NotWeb);
         }
         let base = text.trim_end_matches('/');

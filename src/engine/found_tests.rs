@@ -190,7 +190,7 @@ fn kubernetes_fills_in_variables_and_leaves_those_that_it_does_not_know() {
         &[],
         &[
             "--model=$(MODEL)",
-            "--a",
+            "--x",
             "$(KEY)",
             "--b",
             "$$(MODEL)",
@@ -201,24 +201,24 @@ fn kubernetes_fills_in_variables_and_leaves_those_that_it_does_not_know() {
     );
     let server = server.expect("a server");
     assert_eq!(server.model, "org/model");
-    assert_eq!(server.args, ["--a", "$(KEY)", "--b", "$$(MODEL)", "--c", "$(NONE)"]);
+    assert_eq!(server.args, ["--x", "$(KEY)", "--b", "$$(MODEL)", "--c", "$(NONE)"]);
 }
 
 #[test]
 fn a_shell_s_command_is_read_as_the_shell_does() {
-    let env = [("MODEL", Some("org/model")), ("ARGS", Some("--a 1 --b")), ("KEY", None)];
+    let env = [("MODEL", Some("org/model")), ("ARGS", Some("--x 1 --b")), ("KEY", None)];
     let cases: &[(&str, &[&str])] = &[
-        ("vllm serve org/model --a 1", &["--a", "1"]),
-        ("exec vllm serve \"$MODEL\" --a '{\"x\": 1}'", &["--a", "{\"x\": 1}"]),
-        ("set -eux; vllm serve ${MODEL} $ARGS", &["--a", "1", "--b"]),
-        ("vllm serve ${MODEL} \"$ARGS\"", &["--a 1 --b"]),
+        ("vllm serve org/model --x 1", &["--x", "1"]),
+        ("exec vllm serve \"$MODEL\" --x '{\"x\": 1}'", &["--x", "{\"x\": 1}"]),
+        ("set -eux; vllm serve ${MODEL} $ARGS", &["--x", "1", "--b"]),
+        ("vllm serve ${MODEL} \"$ARGS\"", &["--x 1 --b"]),
         (
             "vllm serve $MODEL --len ${LEN:-4096} --port ${PORT:-80}",
             &["--len", "4096"],
         ),
         (
-            "set -x\n\n# the server's start\nvllm serve \\\n  $MODEL \\\n  --a 1  # last\n",
-            &["--a", "1"],
+            "set -x\n\n# the server's start\nvllm serve \\\n  $MODEL \\\n  --x 1  # last\n",
+            &["--x", "1"],
         ),
         ("LEN=9 vllm serve $MODEL", &[]),
         ("export LEN=9 && vllm serve $MODEL --len $LEN", &["--len", "9"]),

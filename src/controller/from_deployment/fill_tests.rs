@@ -67,7 +67,7 @@ fn what_is_given_goes_before_what_the_deployment_says() {
         "args": ["--max-input-length", "9"],
         "env": [{"name": "B", "value": "2"}],
         "resources": {"limits": {"nvidia.com/gpu": 1}},
-        "podTemplate": {"spec": {"nodeSelector": {"zone": "a"}}},
+        "podTemplate": {"spec": {"runtimeClassName": "nvidia"}},
     })));
     assert_eq!(server.base_model, "other/model");
     assert_eq!(
@@ -84,7 +84,8 @@ fn what_is_given_goes_before_what_the_deployment_says() {
     assert_eq!(env, [("A", Some("1")), ("B", Some("2"))]);
     assert_eq!(server.resources.expect("resources").limits["nvidia.com/gpu"].0, "1");
     let template = server.pod_template.expect("a template").0;
-    assert_eq!(template["spec"]["nodeSelector"], json!({"gpu": "a100", "zone": "a"}));
+    assert_eq!(template["spec"]["nodeSelector"], json!({"gpu": "a100"}));
+    assert_eq!(template["spec"]["runtimeClassName"], "nvidia");
 }
 
 #[test]
