@@ -24,9 +24,12 @@ fn script(script: &str, env: &[(&str, Option<&str>)]) -> Result<(String, Vec<Str
     found("any:1", &["/bin/bash", "-c"], &[script], env).map(|server| (server.model, server.args))
 }
 
+/// An image, command and arguments; the engine, and the command that is kept.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Engine, Option<&'a [&'a str]>);
+
 #[test]
 fn the_program_tells_the_engine_and_else_the_image() {
-    let cases: &[(&str, &[&str], &[&str], Engine, Option<&[&str]>)] = &[
+    let cases: &[Case<'_>] = &[
         (
             "own:1",
             &["vllm", "serve"],
