@@ -253,6 +253,8 @@ fn what_a_shell_does_beside_the_server_is_refused_by_name() {
         ("vllm serve m; sleep 5", program("sleep")),
         ("vllm serve m | tee log", shell("|")),
         ("vllm serve m > log", shell(">")),
+        ("vllm serve m&", shell("m&")),
+        ("vllm serve `cat model`", shell("`cat")),
         ("vllm serve m 2>&1", shell("2>&1")),
         ("if true; then vllm serve m; fi", shell("if")),
         ("vllm serve $(cat model)", shell("$(")),

@@ -18,10 +18,10 @@ pub(super) struct Script {
 const WITHOUT_EFFECT: [&str; 4] = ["set", "ulimit", "echo", ":"];
 /// What stands between two commands.
 const SEPARATORS: [&str; 2] = ["&&", ";"];
-/// What makes of a command more than a command.
-const CONSTRUCTS: [&str; 12] = [
-    "|", "||", "&", "if", "for", "while", "until", "case", "trap", "{", "(", "function",
-];
+/// What begins more than a command.
+const KEYWORDS: [&str; 8] = ["if", "for", "while", "until", "case", "trap", "{", "function"];
+/// What joins commands, or sends what they say elsewhere.
+const OPERATORS: [char; 7] = ['|', '&', '<', '>', '(', ')', ';'];
 
 pub(super) fn read(script: &str, env: &BTreeMap<String, Option<String>>) -> Result<Script, FoundError> {
     let mut known = env.clone();
@@ -47,35 +47,27 @@ fn is_without_effect(words: &[String]) -> bool {
 
 /// The commands of a line, each as its words before variables are filled in.
 fn commands(line: &str) -> Result<Vec<Vec<Word>>, FoundError> {
-    let mut commands = vec![Vec::new()];
-    for word in split(line)? {
+    let mut commands = Vec::new();
+    let mut command = Vec::new();
+    for mut word in split(line)? {
         if SEPARATORS.contains(&word.text.as_str()) && !word.is_quoted {
-            commands.push(Vec::new());
+            commands.push(std::mem::take(&mut command));
             continue;
         }
-        let text = word.text.as_str();
-        let redirects = text
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '&')
-            .starts_with(['>', '<']);
-        if !word.is_quoted && (CONSTRUCTS.contains(&text) || redirects || text.contains('`')) {
-            return Err(FoundError::Shell { word: text.to_owned() });
-        }
-        let ends = !word.is_quoted && text.ends_with(';');
-        let word = Word {
-            text: if ends {
-                text.trim_end_matches(';').to_owned()
-            } else {
-                text.to_owned()
-            },
-            ..word
-        };
-        if let Some(command) = commands.last_mut() {
-            command.push(word);
-        }
+        // `set -x;`
+        let ends = !word.is_quoted && word.text.ends_with(';');
         if ends {
-            commands.push(Vec::new());
+            word.text.pop();
+        }
+        if word.is_more_than_a_word(command.is_empty()) {
+            return Err(FoundError::Shell { word: word.text });
+        }
+        command.push(word);
+        if ends {
+            commands.push(std::mem::take(&mut command));
         }
     }
+    commands.push(command);
     commands.retain(|command| !command.is_empty());
     Ok(commands)
 }
@@ -117,6 +109,17 @@ struct Word {
     is_quoted: bool,
     /// Whether it was in single quotes, where a `$` is one.
     is_literal: bool,
+}
+
+impl Word {
+    /// Whether a shell would do more with it than pass it on. What a `$` begins is seen when it is filled in.
+    fn is_more_than_a_word(&self, is_first: bool) -> bool {
+        let text = self.text.as_str();
+        let operates = !self.is_quoted && !text.contains("$(") && text.contains(OPERATORS);
+        let begins = is_first && !self.is_quoted && KEYWORDS.contains(&text);
+        let substitutes = !self.is_literal && text.contains('`');
+        operates || begins || substitutes
+    }
 }
 
 /// Words as a POSIX shell splits them; a comment is none.
