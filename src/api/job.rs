@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::dataset::DatasetSpec;
+use super::endpoint::EndpointSpec;
 use super::feeder::FeederSpec;
 use super::output::OutputSpec;
 use super::row_policy::RowPolicy;
@@ -104,11 +105,19 @@ use super::status::BatchInferenceJobStatus;
         priority = 1,
         description = "What the servers' devices cost, where they have a price"
     ),
-    printcolumn(name = "Model", type_ = "string", json_path = ".spec.server.baseModel", priority = 1),
-    printcolumn(name = "Engine", type_ = "string", json_path = ".spec.server.engine", priority = 1)
+    printcolumn(name = "Model", type_ = "string", json_path = ".status.resolved.model", priority = 1),
+    printcolumn(
+        name = "Engine",
+        type_ = "string",
+        json_path = ".status.resolved.engine",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.server) != has(self.endpoint)")
+    .message("exactly one of server, endpoint says what answers the rows"))]
 #[x_kube(validation = immutable("dataset"))]
+#[x_kube(validation = immutable("endpoint"))]
 #[x_kube(validation = immutable("feeder"))]
 #[x_kube(validation = immutable("output"))]
 #[x_kube(validation = immutable("rowPolicy"))]
@@ -120,8 +129,13 @@ pub struct BatchInferenceJobSpec {
     /// The rows to run. Cannot be changed.
     pub dataset: DatasetSpec,
 
-    /// The model servers. Only `replicas` can be changed.
-    pub server: ServerSpec,
+    /// The model servers that are started for the job. Only `replicas` can be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerSpec>,
+
+    /// A server that someone else runs, in place of `server`: nothing is started. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointSpec>,
 
     /// The CPU pod that sends the rows. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,8 @@ fn smallest() -> BatchInferenceJob {
 #[test]
 fn the_smallest_job_is_accepted() {
     smallest().validate_cel().expect("no rule is against it");
-    assert_eq!(smallest().spec.server.engine, super::super::Engine::VLLM);
+    let server = smallest().spec.server.expect("servers");
+    assert_eq!(server.engine, super::super::Engine::VLLM);
 }
 
 #[test]
@@ -82,6 +83,48 @@ fn exactly_one_source_is_required() {
 }
 
 #[test]
+fn exactly_one_of_server_and_endpoint_is_required() {
+    let with = |who: &str| {
+        job(&format!(
+            "{{dataset: {{inline: x}}, {who} output: {{uri: 's3://b/o/'}}}}"
+        ))
+    };
+    let (server, endpoint) = ("server: {baseModel: m},", "endpoint: {url: 'https://h/v1', model: m},");
+    for refused in [String::new(), format!("{server} {endpoint}")] {
+        let error = with(&refused).validate_cel().expect_err(&refused).to_string();
+        assert!(error.contains("exactly one of server, endpoint"), "{error}");
+    }
+    let (served, at_endpoint) = (with(server), with(endpoint));
+    at_endpoint.validate_cel().expect("an endpoint alone is accepted");
+    for (old, new) in [(&served, &at_endpoint), (&at_endpoint, &served)] {
+        let error = new.validate_cel_update(old).expect_err("a change").to_string();
+        assert!(error.contains("endpoint cannot be changed"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_has_a_model_or_is_taken_from_a_deployment_with_its_engine() {
+    let with = |server: &str| {
+        job(&format!(
+            "{{dataset: {{inline: x}}, server: {server}, output: {{uri: 's3://b/o/'}}}}"
+        ))
+    };
+    for accepted in [
+        "{from: {deployment: {name: d}}}",
+        "{from: {deployment: {name: d}}, baseModel: m}",
+    ] {
+        with(accepted).validate_cel().expect(accepted);
+    }
+    for (refused, words) in [
+        ("{replicas: 1}", "give baseModel, or from"),
+        ("{from: {deployment: {name: d}}, engine: SGLang}", "leave engine out"),
+    ] {
+        let error = with(refused).validate_cel().expect_err(refused).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn a_claim_takes_no_credentials() {
     let with = |uri: &str| {
         let output = format!("{{uri: '{uri}', credentialsSecretRef: {{name: keys}}}}");
@@ -119,6 +162,12 @@ fn image_and_image_tag_exclude_each_other() {
 #[test]
 fn the_spec_is_immutable_field_by_field() {
     let changes = [
+        (
+            "server",
+            "from",
+            serde_json::json!({"deployment": {"name": "a"}}),
+            serde_json::json!({"deployment": {"name": "b"}}),
+        ),
         (
             "server",
             "servedModelNames",
@@ -218,10 +267,10 @@ fn the_spec_is_immutable_field_by_field() {
 #[test]
 fn replicas_can_be_changed_and_the_model_cannot() {
     let mut scaled = smallest();
-    scaled.spec.server.replicas = Some(4);
+    scaled.spec.server.as_mut().expect("servers").replicas = Some(4);
     scaled.validate_cel_update(&smallest()).expect("scaling is allowed");
     let mut other = smallest();
-    other.spec.server.base_model = "qwen3-14b".into();
+    other.spec.server.as_mut().expect("servers").base_model = "qwen3-14b".into();
     let error = other
         .validate_cel_update(&smallest())
         .expect_err("another model")

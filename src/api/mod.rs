@@ -12,6 +12,7 @@ pub mod condition;
 pub mod crd;
 pub mod dataset;
 pub mod default_store;
+pub mod endpoint;
 pub mod feeder;
 pub mod job;
 pub mod names;

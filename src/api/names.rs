@@ -41,6 +41,8 @@ pub const OUTPUT_ENV_PREFIX: &str = "OUTPUT_";
 pub const MODEL_ENV_PREFIX: &str = "MODEL_";
 /// Where certificates are mounted that the installation trusts.
 pub const CERTIFICATES_MOUNT_PATH: &str = "/etc/batch-inference/certificates";
+/// The environment variable with the key of `spec.endpoint`.
+pub const ENDPOINT_API_KEY_ENV: &str = "ENDPOINT_API_KEY";
 /// Where the feeder finds a claim's or a ConfigMap's files.
 pub const DATASET_MOUNT_PATH: &str = "/dataset";
 /// Where the feeder finds the claim of its output.

@@ -83,6 +83,8 @@ reasons! {
     SecretMissing => "Create the Secret; the job goes on by itself.",
     /// A ConfigMap that the job refers to is not there.
     ConfigMapMissing => "Create the ConfigMap; the job goes on by itself.",
+    /// The Deployment that the job takes its server from is not there.
+    DeploymentMissing => "Create the Deployment; the job goes on by itself.",
     /// A PersistentVolumeClaim that the job refers to is not there.
     ClaimMissing => "Create the PersistentVolumeClaim; the job goes on by itself.",
     /// A PersistentVolumeClaim that the job refers to has no volume yet.
@@ -101,6 +103,12 @@ reasons! {
     ServersReady => "Nothing to do.",
     /// No model server is needed now.
     ServersNotNeeded => "Nothing to do.",
+    /// Rows are sent to the endpoint.
+    EndpointUsed => "Nothing to do.",
+    /// The endpoint cannot be reached.
+    EndpointUnreachable => "See the message; correct spec.endpoint.url and create the job again if it is wrong, else the job goes on by itself when the endpoint is back.",
+    /// The endpoint takes rows and answers none.
+    EndpointHung => "Ask whoever runs the endpoint; the job goes on by itself when it answers again.",
     /// Kubelet evicted a pod as its node had no room left.
     Evicted => "See kubelet's words in the message; another pod takes its place, and the job goes on by itself.",
     /// A pod used more of its node's disk than it may.
@@ -141,6 +149,10 @@ reasons! {
     ServersTerminating => "Nothing to do; the servers' pods are ending.",
     /// No server is left.
     ServersGone => "Nothing to do.",
+    /// The job starts no server, so it holds no GPU.
+    NoServers => "Nothing to do.",
+    /// The endpoint refuses the feeder's requests.
+    EndpointAccessDenied => "Correct the key in the Secret of spec.endpoint.apiKeySecretRef, or what it may use, and create the job again: it goes on from the rows that are finished.",
     /// The model server refuses the feeder's requests.
     ServerRefusesRequests => "The server answered 401 or 403: remove an API key from spec.server.args or env.",
     /// Results are not written yet.
@@ -156,7 +168,7 @@ reasons! {
     /// More rows failed than the job allows.
     TooManyFailedRows => "See errors.jsonl in the output; raise spec.rowPolicy.maxFailedRows and choose another output to run the rows again.",
     /// The first hundred rows all failed the same way.
-    RowsFailAlike => "Correct what the message quotes, in the rows or in spec.server, and choose another output.",
+    RowsFailAlike => "Correct what the message quotes, in the rows, in spec.server or in spec.endpoint, and choose another output.",
     /// The job used up what it may.
     BudgetExceeded => "Raise spec.budget and choose another output to run the rows again; those that are done are in the results.",
     /// The job was active for as long as it may be.

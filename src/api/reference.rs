@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A reference to a Secret or ConfigMap of the job's namespace, by name.
+/// A reference to a Secret, ConfigMap or Deployment of the job's namespace, by name.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalReference {

@@ -3,10 +3,10 @@
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::KubeSchema;
 use kube::core::Rule;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::reference::LocalKeyReference;
+use super::reference::{LocalKeyReference, LocalReference};
 use super::resources::{PodTemplate, Resources};
 
 /// The model server program that runs the base model.
@@ -47,6 +47,11 @@ impl std::fmt::Display for Engine {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.image) && has(self.imageTag))")
     .message("give image or imageTag, not both: image replaces the whole reference, imageTag only the tag of the default one"))]
+#[x_kube(validation = Rule::new("has(self.from) || has(self.baseModel)")
+    .message("give baseModel, or from: a Deployment that runs a model server"))]
+#[x_kube(validation = Rule::new("!has(self.from) || self.engine == 'VLLM'")
+    .message("the engine is that of the Deployment that from names: leave engine out"))]
+#[x_kube(validation = immutable("from"))]
 #[x_kube(validation = immutable("engine"))]
 #[x_kube(validation = immutable("baseModel"))]
 #[x_kube(validation = immutable("revision"))]
@@ -62,13 +67,18 @@ impl std::fmt::Display for Engine {
 #[x_kube(validation = immutable("podTemplate"))]
 #[x_kube(validation = immutable("startupTimeoutSeconds"))]
 pub struct ServerSpec {
-    /// The model server program. Default: VLLM.
+    /// A model server that runs already: what is not given here is taken from it, once, when the job is taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ServerSource>,
+
+    /// The model server program. Default: VLLM; with `from`, what the Deployment runs.
     #[serde(default)]
     pub engine: Engine,
 
     /// The base model: a short name of the catalog (`qwen3-8b`), a Hugging Face repository (`Qwen/Qwen3-8B`), or the absolute
     /// path of a model in the server's image or volumes (`/models/model.gguf`). For engine Custom the name that the server knows
-    /// its model by: rows are sent with it.
+    /// its model by: rows are sent with it. Required without `from`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 512))]
     pub base_model: String,
 
@@ -148,7 +158,35 @@ pub struct ServerSpec {
     pub startup_timeout_seconds: i32,
 }
 
-fn default_startup_timeout_seconds() -> i32 {
+/// Where a job takes from what its server does not say.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerSource {
+    /// A Deployment of the job's namespace that runs vLLM, LoRAX, SGLang or llama-server. It is read only, and may be scaled to none.
+    pub deployment: LocalReference,
+}
+
+/// A job's server with what its `from` says. Its schema is that of `spec.server`, and is not said twice.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(transparent)]
+pub struct FilledServer(pub ServerSpec);
+
+impl JsonSchema for FilledServer {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FilledServer".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    }
+}
+
+/// How long one server may take when the job does not say, in seconds.
+pub(crate) fn default_startup_timeout_seconds() -> i32 {
     3600
 }
 

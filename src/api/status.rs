@@ -16,7 +16,7 @@ use super::job::BatchInferenceJob;
 use super::phase::Phase;
 use super::prices::Prices;
 use super::resources::Resources;
-use super::server::Engine;
+use super::server::{Engine, FilledServer};
 use super::shutdown::Stopping;
 
 /// Field manager of the controller, for children and for its part of the status. It is API: it never changes.
@@ -90,11 +90,12 @@ pub struct ControllerStatus {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolved {
-    /// The engine.
+    /// The engine; Custom for an endpoint.
     pub engine: Engine,
-    /// The servers' image.
+    /// The servers' image; none for an endpoint.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
-    /// The model as the engine is told: a repository, or a path.
+    /// The model as the engine is told: a repository, a path, or the name that an endpoint knows.
     pub model: String,
     /// The revision of the model: as `spec.server.revision` has it, and the commit that it stands for once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +112,9 @@ pub struct Resolved {
     /// What else the resource profile of `spec.server.resourceProfile` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_profile: Option<ResolvedProfile>,
+    /// `spec.server` with what its `from` said when the job was taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<FilledServer>,
 }
 
 /// What a resource profile said when the job was taken up, beside image and resources: a profile that is changed later does not change

@@ -425,6 +425,16 @@ fn children_of_a_job_with_a_server_of_its_own() {
 }
 
 #[test]
+fn children_of_a_job_whose_rows_go_to_an_endpoint() {
+    let mut spec = smallest();
+    spec.as_object_mut().expect("a spec").remove("server");
+    spec["endpoint"] = json!({
+        "url": "https://llm.example.com/v1", "model": "qwen", "apiKeySecretRef": {"name": "llm", "key": "api-key"},
+    });
+    insta::assert_snapshot!(snapshot(&built(&job(spec), &settings("1"), &Observed::default())));
+}
+
+#[test]
 fn children_of_jobs_on_lorax_and_sglang() {
     for engine in ["LoRAX", "SGLang"] {
         let mut spec = smallest();
@@ -453,7 +463,7 @@ fn the_job_s_labels_for_kueue_are_on_its_servers_and_a_mesh_can_be_let_in() {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
     );
-    job.spec.server.pod_template =
+    job.spec.server.as_mut().expect("servers").pod_template =
         serde_json::from_value(serde_json::json!({"metadata": {"annotations": {"linkerd.io/inject": "enabled"}}})).ok();
     let children = built(&job, &settings("1"), &Observed::default());
     let template = children.workloads.servers.expect("servers").spec.template;

@@ -1,6 +1,7 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
 use super::decide::{End, Plan, View};
+use super::endpoint;
 use super::evicted::why_evicted;
 use super::lost::node_lost;
 use super::waiting::{Program, why_pods_are_refused, why_pods_wait};
@@ -23,13 +24,19 @@ impl View<'_> {
         // An end may take back that the data set is good; what was said while it was must not stay as it is.
         let was_said = self.condition(ConditionType::ServersReady).is_some();
         if self.is_validated(end) || (end.is_some() && was_said) {
-            updates.push(self.servers_ready(plan));
+            updates.push(match &self.job.spec.endpoint {
+                Some(endpoint) => self.endpoint_used(endpoint, plan, end),
+                None => self.servers_ready(plan),
+            });
             updates.push(self.results_available(plan, end));
         }
         // An end is written before it is carried out, and a job whose GPUs are said to be released is not looked at again.
         let is_carried_out = !end.is_some_and(|end| end.is_new);
         if is_carried_out && (self.is_validated(end) || end.is_some()) {
-            updates.push(self.gpus_released(plan.servers));
+            updates.push(match &self.job.spec.endpoint {
+                Some(_) => endpoint::no_servers(),
+                None => self.gpus_released(plan.servers),
+            });
         }
         updates
     }
@@ -88,7 +95,7 @@ impl View<'_> {
     }
 
     /// What the feeder says that it waits for.
-    fn reported_wait(&self) -> Option<Wait> {
+    pub(super) fn reported_wait(&self) -> Option<Wait> {
         let feeder = self.feeder().filter(|feeder| feeder.state != FeederStage::Ended)?;
         let reason = feeder.reason.as_deref().and_then(Reason::parse)?;
         Some(Wait::new(reason, feeder.message.clone().unwrap_or_default()))
@@ -141,6 +148,7 @@ impl View<'_> {
             | Reason::TooManyFailedRows
             | Reason::RowsFailAlike
             | Reason::BudgetExceeded
+            | Reason::EndpointAccessDenied
             | Reason::ServerRefusesRequests => true,
             // The controller ends a job so whose data set is not checked yet.
             Reason::Cancelled | Reason::DeadlineExceeded => end.by_feeder,

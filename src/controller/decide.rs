@@ -186,19 +186,20 @@ impl View<'_> {
         self.job.status.as_ref()?.reported.feeder.as_ref()
     }
 
-    fn servers_needed(&self) -> bool {
+    pub(super) fn servers_needed(&self) -> bool {
         self.feeder().is_some_and(|feeder| feeder.servers_needed)
     }
 
-    /// How many servers the rows need. No new ones for the last rows of a job that is stopped.
+    /// How many servers the rows need; none where they go to an endpoint. No new ones for the last rows of a job that is stopped.
     fn servers(&self, stopping: Option<&Stopping>) -> Option<i32> {
+        let server = self.job.spec.server.as_ref()?;
         let are_there = self.observed.workloads.servers.is_some();
         let may_be = match stopping.map(|stopping| stopping.mode) {
             None => true,
             Some(Shutdown::Stop) => are_there,
             Some(Shutdown::Terminate) => false,
         };
-        let replicas = self.job.spec.server.replicas.unwrap_or(1);
+        let replicas = server.replicas.unwrap_or(1);
         let wanted = self
             .feeder()
             .and_then(|feeder| feeder.servers_wanted)
@@ -261,7 +262,8 @@ impl View<'_> {
 
     /// An end that the controller comes to itself.
     fn new_end(&self, refusal: Option<&Wait>, stopping: Option<&Stopping>, starting: &Starting) -> Option<End> {
-        if let Some(refusal) = refusal.filter(|_| !self.has_what_it_needs()) {
+        let is_final = |refusal: &&Wait| refusal.reason != Reason::DeploymentMissing && !self.has_what_it_needs();
+        if let Some(refusal) = refusal.filter(is_final) {
             return Some(End::by_controller(refusal));
         }
         if let Some(stopping) = stopping {
@@ -279,7 +281,11 @@ impl View<'_> {
 
     /// What runs in the servers' pods.
     pub(super) fn server(&self) -> Program {
-        Program::Server(self.job.spec.server.engine)
+        let status = self.job.status.as_ref();
+        let resolved = status.and_then(|status| status.controller.resolved.as_ref());
+        let engine = resolved.map(|resolved| resolved.engine);
+        let written = || self.job.spec.server.as_ref().map(|server| server.engine);
+        Program::Server(engine.or_else(written).unwrap_or_default())
     }
 
     /// When the next pod that is ending would be on a lost node: it is then said, and nothing else tells of it.
@@ -305,7 +311,7 @@ impl View<'_> {
         let status = self.job.status.as_ref();
         status.is_some_and(|status| status.controller.resolved.is_some())
             && found.feeder.is_some()
-            && (found.servers.is_some() || !self.servers_needed())
+            && (found.servers.is_some() || !self.servers_needed() || self.job.spec.endpoint.is_some())
     }
 
     pub(super) fn servers_status(&self) -> ServersStatus {

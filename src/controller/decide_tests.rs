@@ -79,6 +79,19 @@ fn a_new_job_gets_a_feeder_and_no_server() {
 }
 
 #[test]
+fn a_job_waits_for_the_deployment_that_its_server_is_taken_from() {
+    let job = job(json!({}));
+    let missing = Wait::new(
+        Reason::DeploymentMissing,
+        "deployment \"d\" of spec.server.from not found",
+    );
+    let decision = decide(&job, Err(&missing), &Observed::default(), &settings(), now());
+    assert_eq!((decision.feeder, decision.ends_now), (FeederWanted::Run, false));
+    let refusal = Wait::new(Reason::SpecInvalid, "");
+    assert!(decide(&job, Err(&refusal), &Observed::default(), &settings(), now()).ends_now);
+}
+
+#[test]
 fn inspection_takes_no_server() {
     let (decision, conditions) = decided(&job(feeder("Inspecting", false)), &Observed::default());
     assert_eq!(decision.servers, None);
@@ -344,7 +357,7 @@ fn a_complete_job_never_fails() {
     let (_, conditions) = decided(&complete, &Observed::default());
     assert_eq!(find(&conditions, ConditionType::Failed), None);
     // A newer operator may refuse what an older one ran.
-    complete.spec.server.base_model = "no-such-model".into();
+    complete.spec.server.as_mut().expect("servers").base_model = "no-such-model".into();
     let (_, conditions) = decided(&complete, &Observed::default());
     assert_eq!(find(&conditions, ConditionType::Failed), None);
     assert!(is_true(&conditions, ConditionType::Complete));
@@ -538,7 +551,7 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
             let resolved = validate(&job, &settings()).expect("valid").resolved;
             job.status.get_or_insert_default().controller.resolved = Some(resolved);
         }
-        job.spec.server.base_model = "no-such-model".into();
+        job.spec.server.as_mut().expect("servers").base_model = "no-such-model".into();
         job
     };
     let running = |servers: Option<Deployment>| Observed {

@@ -10,6 +10,7 @@ use kube::{Client, ResourceExt};
 
 use super::cache::Cache;
 use super::children::{Kind, Workloads};
+use super::from_deployment::source_to_read;
 use super::pod_state::has_component;
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, child_name, selector};
@@ -27,6 +28,8 @@ pub struct Observed {
     pub is_left_behind: bool,
     /// The ConfigMap of the data set, when it is not there.
     pub missing_config_map: Option<String>,
+    /// The Deployment that the job takes its server from, as long as it has not.
+    pub source: Option<Deployment>,
 }
 
 impl Observed {
@@ -73,7 +76,8 @@ pub async fn dereference(
             None => reader.get::<Deployment>("the servers", &servers_name).await,
         }
     };
-    let (feeder, servers, missing_config_map) = tokio::try_join!(feeder, servers, reader.missing_config_map())?;
+    let (feeder, servers, missing_config_map, source) =
+        tokio::try_join!(feeder, servers, reader.missing_config_map(), reader.source())?;
     let pods = cache.pods(&uid).into_iter().map(Arc::unwrap_or_clone);
     let (server_pods, feeder_pods) = pods.partition(|pod| has_component(pod, Component::Server));
     Ok(Observed {
@@ -82,6 +86,7 @@ pub async fn dereference(
         server_pods,
         is_left_behind: false,
         missing_config_map,
+        source,
     })
 }
 
@@ -122,6 +127,14 @@ impl Reader<'_> {
         found
             .map(|list| !list.items.is_empty())
             .map_err(|source| self.error(what, source))
+    }
+
+    async fn source(&self) -> Result<Option<Deployment>, DereferenceError> {
+        let Some(source) = source_to_read(self.job) else {
+            return Ok(None);
+        };
+        self.get("the Deployment of spec.server.from", &source.deployment.name)
+            .await
     }
 
     /// Kubelet tells of a missing ConfigMap volume only in events, so it is asked for by name; only its metadata is read.

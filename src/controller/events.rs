@@ -172,17 +172,17 @@ mod tests {
                 "apiVersion": "batchinference.dev/v1alpha1",
                 "kind": "BatchInferenceJob",
                 "metadata": {"name": "triangles", "namespace": "geometry", "uid": "u-1", "generation": generation},
-                "spec": {"dataset": {"inline": ""}, "output": {"uri": "s3://b/o/"}},
+                "spec": {"dataset": {"inline": ""}, "server": {"baseModel": "m"}},
             }))
             .expect("a guard");
-            let problem = job.0.as_ref().expect_err("no server").error.clone();
+            let problem = job.0.as_ref().expect_err("no output").error.clone();
             event_for_unreadable(&job, &problem, "r", Timestamp::from_second(at).expect("in range"))
         };
         let event = told(3, 1);
         assert_eq!(event.reason.as_deref(), Some("SpecInvalid"));
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert!(
-            event.note.as_ref().is_some_and(|note| note.contains("field server")),
+            event.note.as_ref().is_some_and(|note| note.contains("field output")),
             "{event:?}"
         );
         let regarding = event.regarding.clone().expect("an object");

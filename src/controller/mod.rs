@@ -3,7 +3,8 @@
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own.
 //! [`dereference`] reads the cluster ([`cache`] has what watches have brought), [`validate`] makes sense of the spec (`base_model` and
 //! `revision` of the model, `server_resources` of what a server asks for, [`resource_profile`] of where it may run), [`decide`] decides (`stopping` has what ends or holds up a job,
-//! `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `lost` and `evicted` which pods do
+//! `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `endpoint` what is
+//! other where rows go to a server of somebody else, `lost` and `evicted` which pods do
 //! not count, `cost` what was used up) and [`build`] builds (all pure), [`apply`] writes children ([`as_wanted`] knows which need no look, `server_pods` changes
 //! single pods of the servers), [`update_status`] writes the status. [`run`] wires it to the API server, [`leader`] sees that one
 //! controller works at a time, [`audit`] that no server is left without a job.
@@ -23,12 +24,14 @@ mod conditions;
 mod cost;
 pub mod decide;
 pub mod dereference;
+mod endpoint;
 pub mod events;
 mod evicted;
 mod exactly;
 pub mod expiry;
 mod failing;
 mod feeder_lost;
+pub mod from_deployment;
 pub mod leader;
 mod lost;
 mod pod_state;

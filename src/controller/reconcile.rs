@@ -20,6 +20,7 @@ use super::decide::{Decision, FeederWanted, decide, until};
 use super::dereference::{Observed, dereference, is_left_behind};
 use super::events;
 use super::expiry::{self, expires_at};
+use super::from_deployment;
 use super::lost::node_lost;
 use super::serve::Metrics;
 use super::server_pods::change_pods;
@@ -127,7 +128,8 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         return Ok(until_expiry.map_or_else(Action::await_change, Action::requeue));
     }
     let mut observed = dereference(client, &context.cache, job).await?;
-    let validated = validate(job, &context.settings);
+    let filled = from_deployment::filled(job, observed.source.as_ref());
+    let validated = filled.and_then(|job| validate(&job, &context.settings));
     let mut decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
     if claims_release(job, &decision) && is_left_behind(client, job).await? {
         observed.is_left_behind = true;
@@ -152,6 +154,9 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
                 writer.let_go(servers).await?;
             }
             obstacle
+        }
+        Err(wait) if wait.reason == Reason::DeploymentMissing && decision.feeder == FeederWanted::Run => {
+            Some(Obstacle::Waits(wait.clone()))
         }
         Err(_) => {
             writer
@@ -228,9 +233,10 @@ async fn make(
     settings: &Settings,
 ) -> Result<Option<Obstacle>, ReconcileError> {
     let is_first = observed.workloads.feeder.is_none() && decision.feeder == FeederWanted::Run;
-    if is_first {
-        let replicas = validated.job.spec.server.replicas.unwrap_or(1);
-        let rehearsed = writer.rehearse(&servers::deployment(validated, replicas, None)).await?;
+    if is_first && let Some(wanted) = &validated.servers {
+        let replicas = wanted.spec.replicas.unwrap_or(1);
+        let rehearsal = servers::deployment(validated, wanted, replicas, None);
+        let rehearsed = writer.rehearse(&rehearsal).await?;
         if rehearsed.is_some() {
             return Ok(rehearsed);
         }

@@ -11,6 +11,7 @@ use super::pod_state::{condition_time, is_ending, is_ready};
 use super::timeline::PodTimes;
 use super::waiting::why_pods_wait;
 use crate::api::reason::Reason;
+use crate::api::server::default_startup_timeout_seconds;
 use crate::api::status::Timeline;
 use crate::api::wait::Wait;
 
@@ -76,7 +77,7 @@ impl View<'_> {
     }
 
     pub(super) fn startup_timeout(&self) -> Wait {
-        let seconds = self.job.spec.server.startup_timeout_seconds;
+        let seconds = self.startup_timeout_seconds();
         let cause = why_pods_wait(self.server(), &self.observed.server_pods);
         let cause = cause.map_or_else(|| "it is still loading".to_owned(), |wait| wait.message);
         Wait::new(
@@ -85,13 +86,18 @@ impl View<'_> {
         )
     }
 
+    fn startup_timeout_seconds(&self) -> i32 {
+        let server = self.job.spec.server.as_ref();
+        server.map_or_else(default_startup_timeout_seconds, |server| server.startup_timeout_seconds)
+    }
+
     /// When the first of the servers that are not ready has had its time: from when it was scheduled, from when an image was there to start,
     /// or from when it was last ready. None while another one is ready: rows go on, and what works is no mistake.
     fn startup_deadline(&self) -> Option<Timestamp> {
         if self.ready_servers().next().is_some() {
             return None;
         }
-        let allowed = SignedDuration::from_secs(self.job.spec.server.startup_timeout_seconds.into());
+        let allowed = SignedDuration::from_secs(self.startup_timeout_seconds().into());
         let is_starting =
             |pod: &&Pod| !is_ready(pod) && !is_ending(pod) && !is_taken_away(pod) && !self.waits_for_others(pod);
         let pods = self.live_servers().filter(is_starting);

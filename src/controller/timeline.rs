@@ -9,7 +9,8 @@ use kube::ResourceExt;
 
 use super::pod_state::{condition_time, has_run};
 use super::server_resources::is_device;
-use crate::api::condition::{ConditionType, find};
+use crate::api::condition::{ConditionType, find, reason_of};
+use crate::api::reason::Reason;
 use crate::api::status::{FeederStatus, HeldDevices, ServersStatus, Timeline};
 
 /// Devices are counted anew this often while nothing else changes, in seconds: each time is a write.
@@ -55,6 +56,9 @@ pub fn timeline(
         let condition = find(conditions, kind).filter(|condition| condition.status == "True")?;
         Some(condition.last_transition_time.clone())
     };
+    // There is nothing to release of a job whose rows go to an endpoint.
+    let had_none = reason_of(conditions, ConditionType::GPUsReleased) == Some(Reason::NoServers.as_str());
+    let released = became_true(ConditionType::GPUsReleased).filter(|_| !had_none);
     let feeder = reported.and_then(|reported| reported.feeder.as_ref());
     let durable = feeder.and_then(|feeder| feeder.last_durable_at.clone());
     let is_last = feeder.is_some_and(|feeder| !feeder.servers_needed);
@@ -65,7 +69,7 @@ pub fn timeline(
         servers_ready_at: before.servers_ready_at.or_else(|| pods.ready.map(Time)),
         first_row_at: before.first_row_at.or_else(|| durable.clone()),
         last_row_at: durable.filter(|_| is_last).or(before.last_row_at),
-        gpus_released_at: became_true(ConditionType::GPUsReleased).or(before.gpus_released_at),
+        gpus_released_at: released.or(before.gpus_released_at),
     }
 }
 

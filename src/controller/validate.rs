@@ -3,14 +3,14 @@
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 
 use super::cost::refuse_unpriced;
-use super::pod_template::{self, PodTemplateError};
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{base_model, revision, server_container};
+use super::{base_model, endpoint, pod_template, revision, server_container};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
-use crate::api::server::ServerSpec;
+use crate::api::resources::PodTemplate;
+use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
 use crate::engine::conflicts::{self, conflict};
@@ -24,46 +24,76 @@ pub struct ValidatedJob {
     pub job: BatchInferenceJob,
     /// What its defaults came to; the first decision stays.
     pub resolved: Resolved,
-    /// What the engine needs around its arguments: port, probes, volumes.
-    pub launch: Launch,
-    /// What whoever installed the operator adds to its servers.
-    pub engine: EngineSettings,
+    /// The servers that are started for it; none where its rows go to `spec.endpoint`.
+    pub servers: Option<ValidatedServers>,
     /// How its pods reach the hub.
     pub hub: HubSettings,
     /// The most parameters that its model may have.
     pub max_parameters: u64,
     /// The person's template for the feeder.
     pub feeder_template: Option<PodTemplateSpec>,
-    /// The person's template for the servers.
-    pub server_template: Option<PodTemplateSpec>,
     /// The claim that the data set is on.
     pub dataset_claim: Option<String>,
     /// The claim that the results go to.
     pub output_claim: Option<String>,
 }
 
-/// Validates a job.
+/// Servers whose every field has a meaning.
+#[derive(Clone, Debug)]
+pub struct ValidatedServers {
+    /// What is wanted of them.
+    pub spec: ServerSpec,
+    /// What the engine needs around its arguments: port, probes, volumes.
+    pub launch: Launch,
+    /// What whoever installed the operator adds to them.
+    pub engine: EngineSettings,
+    /// The person's template for them.
+    pub template: Option<PodTemplateSpec>,
+}
+
+/// Validates a job. Of one that takes its server from a Deployment, what [`super::from_deployment`] has filled in.
 ///
 /// # Errors
 /// The reason for which it can never run, with a message that names the field.
 pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<ValidatedJob, Wait> {
-    let server = &job.spec.server;
-    let feeder = job.spec.feeder.clone().unwrap_or_default();
-    let read = |template: &Option<_>, field| {
-        template
-            .as_ref()
-            .map(|template| pod_template::parse(template, field))
-            .transpose()
-            .map_err(refuse_template)
-    };
-    let server_template = read(&server.pod_template, "spec.server.podTemplate")?;
-    let template = server_template.as_ref();
-    let container = server_container::find(template);
-    let model = base_model::read(server, &settings.models)?;
     let decided = job
         .status
         .as_ref()
         .and_then(|status| status.controller.resolved.clone());
+    let (resolved, servers) = match (&job.spec.server, &job.spec.endpoint) {
+        (Some(server), None) => {
+            let decided = decided.map(|resolved| revision::pinned(resolved, revision::told(job)));
+            let (resolved, servers) = validate_servers(server, decided, settings)?;
+            refuse_unpriced(job, &resolved, servers.template.as_ref())?;
+            (resolved, Some(servers))
+        }
+        (None, Some(endpoint)) => (endpoint::resolve(endpoint, decided, settings)?, None),
+        _ => {
+            let message = "exactly one of spec.server and spec.endpoint says what answers the rows";
+            return Err(Wait::new(Reason::SpecInvalid, message));
+        }
+    };
+    let feeder_template = job.spec.feeder.as_ref().and_then(|feeder| feeder.pod_template.as_ref());
+    Ok(ValidatedJob {
+        resolved,
+        servers,
+        hub: settings.hub.clone(),
+        max_parameters: settings.models.max_parameters,
+        feeder_template: read_template(feeder_template, "spec.feeder.podTemplate")?,
+        dataset_claim: dataset_claim(job)?,
+        output_claim: output_claim(job)?,
+        job: job.clone(),
+    })
+}
+
+fn validate_servers(
+    server: &ServerSpec,
+    decided: Option<Resolved>,
+    settings: &Settings,
+) -> Result<(Resolved, ValidatedServers), Wait> {
+    let template = read_template(server.pod_template.as_ref(), "spec.server.podTemplate")?;
+    let container = server_container::find(template.as_ref());
+    let model = base_model::read(server, &settings.models)?;
     // A job that was taken up keeps its profile, whatever became of it since.
     let profile = match (&decided, &server.resource_profile) {
         (None, Some(written)) => Some(Chosen::find(written, &settings.resource_profiles)?),
@@ -74,13 +104,13 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         None => server_resources::resolve(&Asked {
             server,
             model: &model,
-            template,
+            template: template.as_ref(),
             profile,
         })?,
     };
-    let launch = launch(server, &model, container, devices(&resources, template))?;
+    let launch = launch(server, &model, container, devices(&resources, template.as_ref()))?;
     let resolved = match decided {
-        Some(resolved) => revision::pinned(resolved, revision::told(job)),
+        Some(resolved) => resolved,
         None => Resolved {
             engine: server.engine,
             image: image(server, container, profile, settings)?,
@@ -91,22 +121,24 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
             resources,
             prices: Some(settings.prices.clone()),
             resource_profile: profile.map(|chosen| chosen.resolved()),
+            server: server.from.is_some().then(|| FilledServer(server.clone())),
         },
     };
-    refuse_unpriced(job, &resolved, server_template.as_ref())?;
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
-    Ok(ValidatedJob {
-        resolved,
+    let servers = ValidatedServers {
+        spec: server.clone(),
         launch,
         engine: settings.engine(server.engine),
-        hub: settings.hub.clone(),
-        max_parameters: settings.models.max_parameters,
-        feeder_template: read(&feeder.pod_template, "spec.feeder.podTemplate")?,
-        server_template,
-        dataset_claim: dataset_claim(job)?,
-        output_claim: output_claim(job)?,
-        job: job.clone(),
-    })
+        template,
+    };
+    Ok((resolved, servers))
+}
+
+fn read_template(template: Option<&PodTemplate>, field: &str) -> Result<Option<PodTemplateSpec>, Wait> {
+    template
+        .map(|template| pod_template::parse(template, field))
+        .transpose()
+        .map_err(|error| Wait::new(Reason::PodTemplateInvalid, error.to_string()))
 }
 
 fn refuse(field: &str, error: &dyn std::error::Error) -> Wait {
@@ -216,10 +248,6 @@ fn claim_of(field: &str, uri: Result<StoreUri, UriError>) -> Result<Option<Strin
         Root::Claim(name) => Some(name.clone()),
         Root::Bucket(..) | Root::Web(_) | Root::Hub(_) | Root::ConfigMap(_) | Root::Folder(_) => None,
     })
-}
-
-fn refuse_template(error: PodTemplateError) -> Wait {
-    Wait::new(Reason::PodTemplateInvalid, error.to_string())
 }
 
 #[cfg(test)]

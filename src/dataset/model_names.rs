@@ -34,7 +34,7 @@ impl ModelNames {
         match names.as_slice() {
             [] => "leave body.model empty".to_owned(),
             names => format!(
-                "write {}, leave body.model empty, or add the name to spec.server.servedModelNames",
+                "write {}, leave body.model empty, or add the name to servedModelNames of spec.server, where the job has one",
                 names.join(" or ")
             ),
         }

@@ -184,18 +184,38 @@ const LLAMA_CPP: &[Options] = &[
     ),
 ];
 
-/// The first argument or variable of a person that fights a field; none where the person's own image is told by its person.
-#[must_use]
-pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
+/// What is known of an engine's options; nothing of a person's own image.
+fn options_of(engine: Engine) -> Option<(&'static [Options], Reader)> {
     let table = match engine {
         Engine::VLLM => VLLM,
         Engine::LoRAX => LORAX,
         Engine::SGLang => SGLANG,
         Engine::LlamaCpp => LLAMA_CPP,
-        Engine::Custom => &[],
+        Engine::Custom => return None,
     };
-    let Some(reader) = Reader::of(engine) else {
-        return variable(table, given);
+    Some((table, Reader::of(engine)?))
+}
+
+/// What an option of an engine is about, if a field of a job decides it or the operator does.
+pub(super) fn subject_of_option(engine: Engine, written: &str) -> Option<Subject> {
+    let (table, reader) = options_of(engine)?;
+    let mut known = table.iter();
+    let options = known.find(|options| options.names.iter().any(|name| reader.is_spelling(written, name)))?;
+    Some(options.subject)
+}
+
+/// The same of a variable.
+pub(super) fn subject_of_variable(engine: Engine, name: &str) -> Option<Subject> {
+    let (table, _) = options_of(engine)?;
+    let options = table.iter().find(|options| options.env.contains(&name))?;
+    Some(options.subject)
+}
+
+/// The first argument or variable of a person that fights a field; none where the person's own image is told by its person.
+#[must_use]
+pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
+    let Some((table, reader)) = options_of(engine) else {
+        return variable(&[], given);
     };
     positional(given)
         .or_else(|| argument(engine, table, reader, given))

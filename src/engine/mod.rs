@@ -3,7 +3,8 @@
 //!
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON).
 //! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold
-//! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field; [`model`] reads `spec.server.baseModel`; [`devices`]
+//! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field, [`found`] reads how somebody
+//! else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`; [`devices`]
 //! spreads a model over several devices; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and
 //! [`architecture`] which of them an engine loads; [`names`] says which `body.model` is the base;
 //! [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to do with a row after an answer or a fault; [`metrics`]
@@ -18,6 +19,8 @@ pub mod classify;
 pub mod conflicts;
 pub mod custom;
 pub mod devices;
+pub mod endpoint;
+pub mod found;
 pub mod image;
 pub mod last_words;
 pub mod launch;
@@ -43,6 +46,7 @@ pub use catalog::{Catalog, CatalogEntry, CatalogError};
 pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
 pub use conflicts::{Conflict, conflict};
 pub use devices::Devices;
+pub use endpoint::{EndpointUrl, EndpointUrlError};
 pub use image::Image;
 pub use last_words::{LastWords, Mistake, last_words};
 pub use launch::{GivenContainer, Launch, LaunchError, LaunchInput, Readiness, launch, weights_cache};

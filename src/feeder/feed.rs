@@ -19,8 +19,9 @@ use super::failures::Halt;
 use super::memory::Memory;
 use super::replicas::Replicas;
 use super::reporter::Reporter;
+use super::route::Route;
 use super::rows::{ReadRow, Rows};
-use super::send::{Connection, Outgoing, Reply};
+use super::send::{Outgoing, Reply};
 use super::stopping::halt;
 use super::trouble::Stop;
 use super::workers::{Limits, Requests, State, Work};
@@ -56,8 +57,7 @@ pub async fn on_own_thread(plan: Plan, shutdown: CancellationToken) -> Result<Op
 }
 
 async fn run(plan: Plan, shutdown: &CancellationToken) -> Result<Option<Halt>, Stop> {
-    let feed = Feed::new(plan).map_err(|error| Stop::Restart(format!("no client to ask engines with: {error}")))?;
-    feed.run(shutdown).await
+    Feed::new(plan).run(shutdown).await
 }
 
 /// The sending of all rows.
@@ -72,8 +72,6 @@ struct Feed {
     model: Arc<str>,
     memory: Memory,
     reporter: Reporter,
-    /// Asks engines how they do.
-    client: reqwest::Client,
 }
 
 /// What is to be sent, and how.
@@ -85,6 +83,8 @@ pub struct Plan {
     pub rows: Rows,
     /// Where to.
     pub replicas: watch::Receiver<Replicas>,
+    /// Asks the engines of pods how they do, and takes rows to an endpoint.
+    pub client: reqwest::Client,
     /// Takes what is finished.
     pub ledger: Arc<LedgerWriter>,
     /// The decision that the job ends before its last row.
@@ -106,26 +106,22 @@ struct Outlook {
 
 impl Feed {
     /// Nothing is sent before it runs.
-    fn new(plan: Plan) -> reqwest::Result<Self> {
+    fn new(plan: Plan) -> Self {
         let Plan {
             requests,
             rows,
             mut replicas,
+            client,
             ledger,
             stopping,
             limits,
             reporter,
         } = plan;
         replicas.mark_changed();
-        // Pods are inside the cluster, where a proxy for the way out cannot reach them.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .pool_max_idle_per_host(1)
-            .build()?;
-        Ok(Self {
+        Self {
             memory: requests.memory.clone(),
             model: Arc::clone(&requests.model),
-            work: Arc::new(Work::new(requests, Arc::clone(&ledger), limits)),
+            work: Arc::new(Work::new(requests, client, Arc::clone(&ledger), limits)),
             ledger,
             rows,
             all_read: false,
@@ -133,8 +129,7 @@ impl Feed {
             stopping,
             probes: JoinSet::new(),
             reporter,
-            client,
-        })
+        }
     }
 
     /// Goes on until every row is finished, though perhaps not durable, or the rest should not be sent. Dropping it aborts what is in flight.
@@ -269,10 +264,11 @@ impl Feed {
         let mut state = self.work.state();
         let endpoint = state.endpoint;
         for silent in state.dispatch.to_probe(Instant::now()) {
-            let address = silent.address;
-            tracing::warn!(%address, "a server is asked for one token, to see whether it works");
+            tracing::warn!(address = %silent.address, "a server is asked for one token, to see whether it works");
             let body = one_token(endpoint, &self.model);
-            self.probes.spawn(probe(silent, endpoint, body, self.memory.clone()));
+            let route = self.work.route(&silent.address);
+            self.probes
+                .spawn(probe(silent, route, endpoint, body, self.memory.clone()));
         }
     }
 
@@ -291,7 +287,7 @@ impl Feed {
     /// Has workers where rows may go now, and nowhere else, and says where they may not.
     fn rearrange(&self, state: &mut State) {
         state.dismiss();
-        state.staff(&self.work, &self.client);
+        state.staff(&self.work);
         let hung: Vec<_> = state.dispatch.hung_pods().map(ToOwned::to_owned).collect();
         self.reporter.update(|report| report.hung_servers = hung);
     }
@@ -305,14 +301,13 @@ impl Drop for Feed {
 }
 
 /// What a server says to a request for one token. Its health path would tell of the process, not of the engine.
-async fn probe(silent: Silent, endpoint: Endpoint, body: Bytes, memory: Memory) -> (ReplicaId, Sign) {
+async fn probe(silent: Silent, mut route: Route, endpoint: Endpoint, body: Bytes, memory: Memory) -> (ReplicaId, Sign) {
     let outgoing = Outgoing {
         endpoint,
         body,
         request_id: "probe",
     };
-    let mut connection = Connection::new(silent.address);
-    let sign = match connection.send(outgoing, silent.patience, &memory).await {
+    let sign = match route.send(outgoing, silent.patience, &memory).await {
         // A refusal of this request is an answer, too.
         Reply::Answered(answered) if answered.status < 500 && answered.status != 429 => Sign::Answer,
         Reply::Fault(Fault::TimedOut) => Sign::None,

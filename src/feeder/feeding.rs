@@ -13,6 +13,7 @@ use crate::openai::RowSet;
 use crate::results::{Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
 use super::budget::Spending;
+use super::endpoint::follow_endpoint;
 use super::failures::{Failures, Halt};
 use super::feed::{Plan, on_own_thread};
 use super::finished::Lines;
@@ -56,7 +57,9 @@ impl Feeder {
         let finished = tokio::select! {
             finished = feeding.run() => finished,
             stop = follow_ledger(reporter, status, index.rows) => Err(stop),
+            never = follow_endpoint(&self.client, self.job.endpoint.as_ref(), reporter) => match never {},
         };
+        reporter.update(|report| _ = report.waits.remove(&Place::Endpoint));
         feeding.report_progress();
         finished
     }
@@ -131,6 +134,7 @@ impl Feeding<'_> {
             },
             rows: self.rows_left(),
             replicas: self.feeder.replicas.clone(),
+            client: self.feeder.client.clone(),
             ledger: Arc::clone(&self.ledger),
             stopping: self.feeder.stopping.clone(),
             limits,

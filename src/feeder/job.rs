@@ -12,7 +12,7 @@ use crate::api::row_policy::RowPolicy;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::dataset::{ModelNames, Sha256Digest};
-use crate::engine::{AcceptedNames, BaseModel};
+use crate::engine::{AcceptedNames, BaseModel, EndpointUrl};
 use crate::results::{JobReference, Work};
 
 use super::budget::TokenBudget;
@@ -38,6 +38,8 @@ pub struct Job {
     pub accepted_names: Vec<String>,
     /// `spec.server.quantization`.
     pub quantization: Option<String>,
+    /// Where rows go that do not go to servers of the job's own.
+    pub endpoint: Option<EndpointUrl>,
     /// When a row is given up, and when the job is.
     pub row_policy: RowPolicy,
     /// What it may use up of tokens.
@@ -62,10 +64,13 @@ impl Job {
     /// [`End`]: the spec cannot be run. The controller refuses such a job before it starts a feeder, unless the two are of
     /// different versions.
     pub fn new(job: &BatchInferenceJob, resolved: &Resolved, dataset_uri: &str) -> Result<Self, End> {
-        let server = &job.spec.server;
+        let filled = resolved.server.as_ref().map(|filled| &filled.0);
+        let server = filled.or(job.spec.server.as_ref());
         let invalid = |error: &dyn std::error::Error| End::new(Reason::SpecInvalid, chain(error));
-        let model = BaseModel::resolved(resolved.engine, &server.base_model, &resolved.model);
-        let names = AcceptedNames::new(&model, &server.served_model_names).map_err(|error| invalid(&error))?;
+        let written = server.map_or(&resolved.model, |server| &server.base_model);
+        let more_names = server.map_or(&[][..], |server| &server.served_model_names);
+        let model = BaseModel::resolved(resolved.engine, written, &resolved.model);
+        let names = AcceptedNames::new(&model, more_names).map_err(|error| invalid(&error))?;
         let mut accepted_names = names.as_slice().to_vec();
         for name in [&resolved.served_model_name, &resolved.model] {
             if !accepted_names.contains(name) {
@@ -86,10 +91,11 @@ impl Job {
             dataset_uri: dataset_uri.to_owned(),
             engine: resolved.engine,
             model: resolved.model.clone(),
-            revision: server.revision.clone(),
+            revision: server.and_then(|server| server.revision.clone()),
             served_model_name: resolved.served_model_name.clone(),
             accepted_names,
-            quantization: server.quantization.clone(),
+            quantization: server.and_then(|server| server.quantization.clone()),
+            endpoint: endpoint(job)?,
             row_policy: job.spec.row_policy.clone().unwrap_or_default(),
             token_budget: token_budget(job, resolved.prices.as_ref()),
             prices: resolved.prices.clone(),
@@ -128,6 +134,15 @@ impl Job {
             adapters: Vec::new(),
         }
     }
+}
+
+fn endpoint(job: &BatchInferenceJob) -> Result<Option<EndpointUrl>, End> {
+    let Some(endpoint) = &job.spec.endpoint else {
+        return Ok(None);
+    };
+    let url = endpoint.url.parse::<EndpointUrl>();
+    url.map(Some)
+        .map_err(|error| End::new(Reason::SpecInvalid, format!("spec.endpoint.url {error}")))
 }
 
 fn token_budget(job: &BatchInferenceJob, prices: Option<&Prices>) -> TokenBudget {

@@ -1,6 +1,7 @@
-//! The model servers that rows may be at: the endpoints of the job's server Service.
+//! The model servers that rows may be at: the endpoints of the job's server Service, or the one that `spec.endpoint` names.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use futures::StreamExt;
@@ -11,6 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
 use crate::api::names::{Component, SERVER_PORT_NAME, child_name};
+use crate::engine::EndpointUrl;
 
 /// Label of an `EndpointSlice` that names its Service:
 /// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ownership>
@@ -19,10 +21,28 @@ const LABEL_SERVICE: &str = "kubernetes.io/service-name";
 /// One model server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
-    /// Where it listens. Rows go to the pod itself: only so is it known which pod has which row.
-    pub address: SocketAddr,
-    /// Its pod's name. A new pod with an old one's address is another replica.
+    /// Where it takes rows.
+    pub address: Address,
+    /// Its pod's name. A new pod with an old one's address is another replica. An endpoint is known by its URL.
     pub pod: String,
+}
+
+/// Where a replica takes rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// A pod of the job's servers. Rows go to the pod itself: only so is it known which pod has which row.
+    Pod(SocketAddr),
+    /// A server that someone else runs.
+    Endpoint(EndpointUrl),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(address) => address.fmt(formatter),
+            Self::Endpoint(url) => url.fmt(formatter),
+        }
+    }
 }
 
 /// Whether a replica takes rows, as its readiness probe has it.
@@ -36,6 +56,16 @@ pub enum Readiness {
 
 /// All replicas that are there and do not end.
 pub type Replicas = BTreeMap<Replica, Readiness>;
+
+/// The one replica of a job whose rows go to an endpoint. It is there from the beginning, and stays.
+#[must_use]
+pub fn replica_at(endpoint: &EndpointUrl) -> Replicas {
+    let replica = Replica {
+        address: Address::Endpoint(endpoint.clone()),
+        pod: endpoint.to_string(),
+    };
+    [(replica, Readiness::Ready)].into()
+}
 
 /// The replicas of a Service's slices. An endpoint may stand in two slices for a while; it counts once.
 #[must_use]
@@ -76,7 +106,7 @@ fn replica(endpoint: &Endpoint, port: u16) -> Option<Replica> {
     let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
     let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
     Some(Replica {
-        address: SocketAddr::new(address, port),
+        address: Address::Pod(SocketAddr::new(address, port)),
         pod: pod.unwrap_or_default(),
     })
 }

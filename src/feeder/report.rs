@@ -26,6 +26,8 @@ pub enum Place {
     Output,
     /// The one place for a job that works in an output.
     Turn,
+    /// Where the rows go, when somebody else runs it.
+    Endpoint,
 }
 
 /// How fast rows are finished; nothing while that is not known, or none are.

@@ -19,13 +19,14 @@ use crate::api::status::{FeederStage, Resolved};
 use crate::results::Lease;
 
 use super::backoff::backoff;
+use super::endpoint::server_client;
 use super::job::Job;
 use super::job_status::JobStatus;
 use super::model::ModelCheck;
 use super::open::{open_source, open_store};
 use super::open_files::raise_limit;
 use super::patience::Patience;
-use super::replicas::{Replicas, watch_replicas};
+use super::replicas::{Replicas, replica_at, watch_replicas};
 use super::report::{End, Report};
 use super::reporter::{Dismissed, Reporter, WriteError};
 use super::steps::{Feeder, Stop};
@@ -199,24 +200,33 @@ async fn work(
         .await
         .map_err(Stop::Ended)?;
     let store = open_store(&job, &client, output_directory, environment()).map_err(Stop::Ended)?;
-    let (ready, replicas) = watch::channel(Replicas::new());
+    let client_of_servers = server_client(&job, environment())?;
+    let wanted = Job::new(&job, &resolved, source.object()).map_err(Stop::Ended)?;
+    let endpoint = wanted.endpoint.clone();
+    let (ready, replicas) = watch::channel(endpoint.as_ref().map_or_else(Replicas::new, replica_at));
     let decided = job
         .status
         .as_ref()
         .and_then(|status| status.controller.stopping.clone());
     let (tell, stopping) = watch::channel(decided);
     let feeder = Feeder {
-        job: Job::new(&job, &resolved, source.object()).map_err(Stop::Ended)?,
+        job: wanted,
         model: ModelCheck::new(&resolved, *max_base_model_parameters, environment()).map_err(Stop::Ended)?,
         source,
         store,
         scratch: scratch.clone(),
         replicas,
+        client: client_of_servers,
         stopping,
         patience,
         lease,
     };
-    let watching = Box::pin(watch_replicas(client, namespace, name, ready));
+    let watching = Box::pin(async {
+        match endpoint {
+            None => watch_replicas(client, namespace, name, ready).await,
+            Some(_) => std::future::pending().await,
+        }
+    });
     let following = Box::pin(watch_stopping(jobs, name, uid, tell));
     tokio::select! {
         ended = feeder.run() => ended,

@@ -1,4 +1,4 @@
-//! Sends one row to one replica, over a connection that is kept for the next.
+//! Sends one row to one pod, over a connection that is kept for the next.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
@@ -29,7 +29,7 @@ use super::memory::{Held, Memory};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that is larger is none that a row can have.
 pub const LARGEST_ANSWER: usize = 64 << 20;
-const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: &str = "x-request-id";
 
 /// A request as it goes out.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub struct Answered {
     pub held: Held,
 }
 
-/// The way to one replica: at most one request at a time.
+/// The way to one pod: at most one request at a time.
 #[derive(Debug)]
 pub struct Connection {
     address: SocketAddr,
@@ -252,7 +252,11 @@ async fn driven<T>(
     .await
 }
 
-async fn read(response: Response<Incoming>, memory: &Memory) -> Reply {
+/// Reads an answer to its end, within what memory there is.
+pub(super) async fn read<B>(response: Response<B>, memory: &Memory) -> Reply
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let (parts, mut incoming) = response.into_parts();
     let expected = incoming
         .size_hint()

@@ -48,6 +48,8 @@ pub struct Feeder {
     pub scratch: PathBuf,
     /// The servers that are ready.
     pub replicas: watch::Receiver<Replicas>,
+    /// Asks the engines of pods how they do, and takes rows to an endpoint.
+    pub client: reqwest::Client,
     /// The decision that the job ends before its last row.
     pub stopping: watch::Receiver<Option<Stopping>>,
     /// Whom to tell, and when to stop.

@@ -14,19 +14,22 @@ use tokio::time::{Instant, timeout};
 use crate::api::reason::Reason;
 use crate::engine::lorax_bodies::Told;
 use crate::engine::metrics::METRICS_PATH;
-use crate::engine::{Engine, Verdict};
+use crate::engine::{Engine, StopReason, Verdict};
 use crate::openai::{Endpoint, Usage};
 use crate::results::LedgerWriter;
 
 use super::budget::Spending;
 use super::dispatch::{Assignment, Dispatch, ReplicaId, Settled};
+use super::endpoint::access_denied;
 use super::engine_load::follow_engine_load;
 use super::failures::{Failure, Failures, Halt};
 use super::finished::{Lines, RESPONSE_TOO_LARGE, code_of};
 use super::memory::Memory;
+use super::replicas::Address;
 use super::report::End;
+use super::route::Route;
 use super::rows::Row;
-use super::send::{Connection, Outgoing, Reply};
+use super::send::{Outgoing, Reply};
 use super::trouble::Stop;
 
 /// Finished rows that may wait for the store, in bytes. Beyond it nothing is sent until the store takes some.
@@ -74,6 +77,8 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Work {
     requests: Requests,
+    /// Asks the engines of pods how they do, and takes rows to an endpoint.
+    client: reqwest::Client,
     ledger: Arc<LedgerWriter>,
     state: Mutex<State>,
     /// Something happened that the feed should look at.
@@ -113,7 +118,7 @@ struct Crew {
 impl Work {
     /// Nothing is sent yet.
     #[must_use]
-    pub fn new(requests: Requests, ledger: Arc<LedgerWriter>, limits: Limits) -> Self {
+    pub fn new(requests: Requests, client: reqwest::Client, ledger: Arc<LedgerWriter>, limits: Limits) -> Self {
         let state = State {
             dispatch: Dispatch::new(limits.max_attempts, requests.memory.rows_in_flight()),
             stop: None,
@@ -128,6 +133,7 @@ impl Work {
         };
         Self {
             requests,
+            client,
             ledger,
             state: Mutex::new(state),
             attention: Notify::new(),
@@ -138,6 +144,12 @@ impl Work {
     pub fn state(&self) -> MutexGuard<'_, State> {
         // A panic ends the feeder, see `reap`.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to a replica.
+    #[must_use]
+    pub fn route(&self, address: &Address) -> Route {
+        Route::to(address, &self.client)
     }
 
     /// Whether the store keeps up, so that more may be sent.
@@ -168,7 +180,7 @@ impl Work {
 
     async fn work(self: Arc<Self>, mut assignment: Assignment<Arc<Row>>) {
         let _noticed = Noticed(&self.attention);
-        let mut connection = Connection::new(assignment.address);
+        let mut route = self.route(&assignment.address);
         loop {
             let request_id = self
                 .requests
@@ -179,7 +191,7 @@ impl Work {
                 body: assignment.row.body.clone(),
                 request_id: &request_id,
             };
-            let sent = connection.send(outgoing, self.requests.attempt_timeout, &self.requests.memory);
+            let sent = route.send(outgoing, self.requests.attempt_timeout, &self.requests.memory);
             let reply = sent.await.in_openai_form(self.requests.engine, || Told {
                 endpoint: assignment.row.endpoint,
                 id: &request_id,
@@ -195,20 +207,23 @@ impl Work {
         }
     }
 
-    async fn observe(self: Arc<Self>, replica: ReplicaId, address: SocketAddr, client: reqwest::Client) {
+    async fn observe(self: Arc<Self>, replica: ReplicaId, address: SocketAddr) {
         let engine = self.requests.engine;
         let tell = |load| {
             self.state().dispatch.observed(replica, load, Instant::now());
             // It may take more now.
             self.attention.notify_one();
         };
-        follow_engine_load(&client, engine, address, METRICS_PATH, tell).await;
+        follow_engine_load(&self.client, engine, address, METRICS_PATH, tell).await;
     }
 
     fn settle(self: &Arc<Self>, assignment: Assignment<Arc<Row>>, request_id: &str, reply: Reply) -> Next {
         let verdict = reply.verdict(self.requests.engine);
         let Assignment {
-            request, replica, row, ..
+            request,
+            replica,
+            address,
+            row,
         } = assignment;
         tracing::trace!(row = row.number.0, ?verdict, "a request is over");
         let now = Instant::now();
@@ -237,7 +252,7 @@ impl Work {
             Settled::TakenBack => {}
         }
         if let Verdict::StopJob(reason) = verdict {
-            state.stop = Some(Stop::Ended(End::new(Reason::ServerRefusesRequests, reason.to_string())));
+            state.stop = Some(Stop::Ended(refused(&address, reason)));
         }
         self.next(&mut state, replica, now)
     }
@@ -273,14 +288,16 @@ impl Work {
 }
 
 impl State {
-    /// Gives a crew to each replica that has none, and with it someone who asks the engine how it does.
-    pub fn staff(&mut self, work: &Arc<Work>, client: &reqwest::Client) {
+    /// Gives a crew to each replica that has none, and with it someone who asks the engine how it does. An endpoint is not asked: who
+    /// else uses it, and what is behind it, is not known.
+    pub fn staff(&mut self, work: &Arc<Work>) {
         for (replica, address) in self.dispatch.in_use() {
             let crew = self.crews.entry(replica);
             crew.or_insert_with(|| {
                 let mut crew = Crew::default();
-                crew.tasks
-                    .spawn(Arc::clone(work).observe(replica, address, client.clone()));
+                if let Address::Pod(address) = address {
+                    crew.tasks.spawn(Arc::clone(work).observe(replica, address));
+                }
                 crew
             });
         }
@@ -339,6 +356,14 @@ impl State {
                 crew.idle.retain(|idle| !idle.is_closed());
             }
         }
+    }
+}
+
+/// The end of a job whose requests a server refuses.
+fn refused(by: &Address, why: StopReason) -> End {
+    match by {
+        Address::Pod(_) => End::new(Reason::ServerRefusesRequests, why.to_string()),
+        Address::Endpoint(url) => access_denied(url, why),
     }
 }
 

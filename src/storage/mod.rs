@@ -33,6 +33,7 @@ pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
 pub use hub::{HubError, ModelHub};
 pub use named::{NamedError, open_named_dataset, open_named_folder, open_named_object};
+pub use network::is_inside_cluster;
 pub use open::{Dataset, Directories, OpenError, open_dataset, open_output};
 pub use preflight::{Preflight, preflight};
 pub use store::{Dated, Entry, Put, Store};

@@ -51,7 +51,8 @@ pub(super) fn client_options(endpoint: Option<&str>) -> ClientOptions {
 }
 
 /// Whether a proxy for the way out of the cluster could not find this address.
-pub(super) fn is_inside_cluster(endpoint: &str) -> bool {
+#[must_use]
+pub fn is_inside_cluster(endpoint: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(endpoint) else {
         return false;
     };

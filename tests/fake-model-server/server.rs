@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -131,6 +132,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/completions", post(rows::completions))
         .route("/v1/embeddings", post(rows::embeddings))
         .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_strangers))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
             refuse_while_loading,
@@ -143,6 +145,21 @@ fn router(shared: Arc<Shared>) -> Router {
 async fn refuse_while_loading(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if Instant::now() < shared.ready_at {
         return answers::json(StatusCode::SERVICE_UNAVAILABLE, answers::LOADING);
+    }
+    next.run(request).await
+}
+
+/// vLLM asks for its key below `/v1` (`vllm/entrypoints/serve/middleware.py`, `AuthenticationMiddleware`).
+async fn refuse_strangers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let keys = &shared.settings.api_keys;
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|given| given.to_str().ok());
+    let given = given.and_then(|given| given.strip_prefix("Bearer "));
+    let is_known = given.is_some_and(|given| keys.iter().any(|key| key == given));
+    if request.uri().path().starts_with("/v1") && !keys.is_empty() && !is_known {
+        return answers::json(StatusCode::UNAUTHORIZED, r#"{"error":"Unauthorized"}"#);
     }
     next.run(request).await
 }

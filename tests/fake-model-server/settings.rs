@@ -37,6 +37,8 @@ pub struct Settings {
     pub slots: usize,
     /// `FAKE_CRASH_SECONDS`: how long nobody listens after a crash. Default: 1.
     pub crash: Duration,
+    /// From `--api-key`: rows must come with one of these. Any may come where there is none.
+    pub api_keys: Vec<String>,
     /// `FAKE_STATUS`: every row is answered with this status.
     pub status: Option<u16>,
     /// `FAKE_RECORDER`: a [`super::Recorder`]'s URL, which is told of every request before it is answered.
@@ -104,6 +106,7 @@ impl Settings {
             loading: Duration::ZERO,
             slots: Semaphore::MAX_PERMITS,
             crash: Duration::from_secs(1),
+            api_keys: Vec::new(),
             status: None,
             recorder: None,
             pod: String::new(),
@@ -128,11 +131,10 @@ fn vllm(given: &Given) -> Result<Settings, Refusal> {
         Some(names) => names.clone(),
         None => vec![model.to_owned()],
     };
-    Ok(Settings::new(
-        Program::Vllm,
-        address(given, "--host", "0.0.0.0", 8000)?,
-        names,
-    ))
+    let listen = address(given, "--host", "0.0.0.0", 8000)?;
+    let mut settings = Settings::new(Program::Vllm, listen, names);
+    settings.api_keys = given.options.get("--api-key").cloned().unwrap_or_default();
+    Ok(settings)
 }
 
 fn lorax(given: &Given) -> Result<Settings, Refusal> {

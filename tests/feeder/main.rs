@@ -29,6 +29,7 @@ mod compressed;
 mod config_map;
 mod crash_matrix;
 mod default_store;
+mod endpoint;
 mod failures;
 mod full_disk;
 mod hung_replica;

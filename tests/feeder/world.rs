@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use batch_inference_operator::api::names::ENDPOINT_API_KEY_ENV;
 use batch_inference_operator::storage::{Put, Side, Store, StoreUri, open_output};
 use batch_inference_operator::verify::{Verdict, verify};
 use serde_json::{Value, json};
@@ -215,6 +217,25 @@ impl World {
         self.servers.entry(pod).or_insert(server)
     }
 
+    /// Has the rows go to a server that is none of the job's. `key` is what the Secret holds that the job names.
+    pub fn use_endpoint(&mut self, address: SocketAddr, key: Option<&str>) {
+        let mut endpoint = json!({"url": format!("http://{address}/v1"), "model": MODEL});
+        if let Some(key) = key {
+            endpoint["apiKeySecretRef"] = json!({"name": "llm", "key": "api-key"});
+            self.keys.insert(ENDPOINT_API_KEY_ENV.to_owned(), key.to_owned());
+        }
+        self.kubernetes.change_job(JOB, |job| {
+            job["spec"].as_object_mut().unwrap().remove("server");
+            job["spec"]["endpoint"] = endpoint;
+            job["status"]["resolved"]["engine"] = json!("Custom");
+        });
+    }
+
+    /// Keeps a server that Kubernetes does not know.
+    pub fn keep_server(&mut self, name: &'static str, server: FakeModelServer) {
+        self.servers.insert(name, server);
+    }
+
     /// A server by its pod.
     pub fn server(&self, pod: &str) -> &FakeModelServer {
         &self.servers[pod]
@@ -307,6 +328,12 @@ impl World {
     /// The job's status.
     pub fn status(&self) -> Value {
         self.kubernetes.job(JOB)["status"].clone()
+    }
+
+    /// What all feeders so far have logged.
+    pub fn logs(&self) -> String {
+        let logs = (1..=self.starts).map(|start| self.directory.path().join(format!("log-{start}")));
+        logs.map(|log| std::fs::read_to_string(log).unwrap()).collect()
     }
 
     /// Whether servers were needed, each change once.

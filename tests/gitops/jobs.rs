@@ -162,7 +162,7 @@ pub fn cases() -> Vec<Case> {
         case(feeding().seen(&no_room), "Insufficient nvidia.com/gpu"),
         case(running(), "ResultsPending: results are written when"),
         case(
-            running().changed(|spec| spec.server.replicas = Some(2)),
+            running().changed(|spec| spec.server.as_mut().expect("servers").replicas = Some(2)),
             "the operator has not seen the job's newest spec yet",
         ),
         case(

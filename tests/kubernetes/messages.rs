@@ -31,7 +31,7 @@ async fn a_wrong_manifest_is_refused_by_kubectl_with_what_to_do() {
         ),
         (
             job.clone().set("/server/baseModel", json!(null)),
-            "spec.server.baseModel: Required value",
+            "give baseModel, or from: a Deployment that runs a model server",
         ),
     ] {
         let refusal = tenant.try_apply(&wrong.0).await.expect_err("a refusal");

@@ -38,18 +38,17 @@ pub(super) fn role(job: &BatchInferenceJob) -> Role {
     let group = BatchInferenceJob::group(&());
     let plural = BatchInferenceJob::plural(&());
     let this_job = || Some(vec![job.name_any()]);
+    let mut rules = vec![
+        rule(&group, &plural, this_job(), &["get", "list", "watch"]),
+        rule(&group, &format!("{plural}/status"), this_job(), &["patch"]),
+    ];
+    if job.spec.server.is_some() {
+        rules.push(rule("discovery.k8s.io", "endpointslices", None, &["list", "watch"]));
+    }
+    rules.extend(output_rules(&job.spec.output));
     Role {
         metadata: metadata(job, Component::Feeder),
-        rules: Some(
-            [
-                rule(&group, &plural, this_job(), &["get", "list", "watch"]),
-                rule(&group, &format!("{plural}/status"), this_job(), &["patch"]),
-                rule("discovery.k8s.io", "endpointslices", None, &["list", "watch"]),
-            ]
-            .into_iter()
-            .chain(output_rules(&job.spec.output))
-            .collect(),
-        ),
+        rules: Some(rules),
     }
 }
 

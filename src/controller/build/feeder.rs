@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EnvFromSource, EnvVar, PersistentVolumeClaimVolumeSource, PodSecurityContext,
-    PodSpec, PodTemplateSpec, SecretEnvSource, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, SecretEnvSource, SecretKeySelector, Volume, VolumeMount,
 };
 use kube::ResourceExt;
 
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
-    Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, FEEDER_CONTAINER, FEEDER_PREREQUISITES_CONTAINER,
-    OUTPUT_ENV_PREFIX, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH,
+    Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER,
+    FEEDER_PREREQUISITES_CONTAINER, OUTPUT_ENV_PREFIX, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH,
 };
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::controller::decide::FeederWanted;
@@ -105,7 +105,8 @@ fn container(validated: &ValidatedJob, settings: &Settings, mounts: Vec<VolumeMo
     let job = &validated.job;
     let env: Vec<EnvVar> = hub::env(&validated.hub)
         .into_iter()
-        .chain(hub::of_model(servers::env(validated)))
+        .chain(hub::of_model(server_env(validated)))
+        .chain(endpoint_key(job))
         .collect();
     let arguments = [
         "feed",
@@ -152,6 +153,29 @@ fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
     dataset.into_iter().chain(output).collect()
 }
 
+/// The servers' environment, of a job that has any.
+fn server_env(validated: &ValidatedJob) -> Vec<EnvVar> {
+    let servers = validated.servers.as_ref();
+    servers.map_or_else(Vec::new, |servers| servers::env(validated, servers))
+}
+
+/// The key of `spec.endpoint`: while its Secret is missing, kubelet does not start the feeder, and the job waits.
+fn endpoint_key(job: &BatchInferenceJob) -> Option<EnvVar> {
+    let reference = job.spec.endpoint.as_ref()?.api_key_secret_ref.as_ref()?;
+    Some(EnvVar {
+        name: ENDPOINT_API_KEY_ENV.into(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: reference.name.clone(),
+                key: reference.key.clone(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
+    })
+}
+
 /// An init container that refers to what the servers will need and does nothing: while a Secret is missing, kubelet does not start
 /// it, the feeder waits, and no GPU is taken.
 fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Container> {
@@ -162,8 +186,7 @@ fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Contai
             .as_ref()
             .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some())
     };
-    let needed = servers::env(validated);
-    let env: Vec<EnvVar> = needed.into_iter().filter(refers).collect();
+    let env: Vec<EnvVar> = server_env(validated).into_iter().filter(refers).collect();
     if env.is_empty() {
         return None;
     }

@@ -37,7 +37,7 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
     if !is_wanted {
         return Children::default();
     }
-    let job = &validated.job;
+    let (job, servers) = (&validated.job, validated.servers.as_ref());
     let own_account = job
         .spec
         .feeder
@@ -47,12 +47,9 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
         service_account: own_account.is_none().then(|| access::service_account(job)),
         role: Some(access::role(job)),
         role_binding: Some(access::role_binding(job)),
-        network_policy: Some(access::network_policy(
-            job,
-            validated.launch.port,
-            &settings.extra_ingress,
-        )),
-        service: Some(servers::service(job, validated.launch.port)),
+        network_policy: servers
+            .map(|servers| access::network_policy(job, servers.launch.port, &settings.extra_ingress)),
+        service: servers.map(|servers| servers::service(job, servers.launch.port)),
         workloads: Workloads {
             feeder: Some(feeder::job(
                 validated,
@@ -60,8 +57,9 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
                 decision.feeder,
                 found.feeder.as_ref().and_then(decided_template),
             )),
-            servers: decision.servers.map(|replicas| {
-                servers::deployment(validated, replicas, found.servers.as_ref().and_then(decided_template))
+            servers: servers.zip(decision.servers).map(|(servers, replicas)| {
+                let decided = found.servers.as_ref().and_then(decided_template);
+                servers::deployment(validated, servers, replicas, decided)
             }),
         },
     }

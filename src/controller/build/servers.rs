@@ -15,7 +15,7 @@ use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector}
 use crate::api::resources::Resources;
 use crate::api::server::ServerSpec;
 use crate::controller::server_resources::is_device;
-use crate::controller::validate::ValidatedJob;
+use crate::controller::validate::{ValidatedJob, ValidatedServers};
 use crate::controller::{pod_template, server_container};
 use crate::engine::launch::Purpose;
 use crate::engine::{Launch, Readiness};
@@ -48,9 +48,14 @@ pub(super) fn service(job: &BatchInferenceJob, port: u16) -> Service {
 
 /// The servers; `decided` is the pod template that runs already.
 #[must_use]
-pub fn deployment(validated: &ValidatedJob, replicas: i32, decided: Option<PodTemplateSpec>) -> Deployment {
+pub fn deployment(
+    validated: &ValidatedJob,
+    servers: &ValidatedServers,
+    replicas: i32,
+    decided: Option<PodTemplateSpec>,
+) -> Deployment {
     let job = &validated.job;
-    let template = decided.unwrap_or_else(|| template(validated));
+    let template = decided.unwrap_or_else(|| template(validated, servers));
     Deployment {
         metadata: workload_metadata(job, Component::Server, &template),
         spec: DeploymentSpec {
@@ -67,18 +72,18 @@ pub fn deployment(validated: &ValidatedJob, replicas: i32, decided: Option<PodTe
     }
 }
 
-fn template(validated: &ValidatedJob) -> PodTemplateSpec {
+fn template(validated: &ValidatedJob, servers: &ValidatedServers) -> PodTemplateSpec {
     let base = PodTemplateSpec {
         metadata: None,
-        spec: Some(pod(validated)),
+        spec: Some(pod(validated, servers)),
     };
-    let mut merged = pod_template::merge(base, validated.server_template.as_ref());
+    let mut merged = pod_template::merge(base, servers.template.as_ref());
     merged.metadata = Some(server_pod_metadata(&validated.job, merged.metadata));
     merged
 }
 
-fn pod(validated: &ValidatedJob) -> PodSpec {
-    let launch = &validated.launch;
+fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
+    let launch = &servers.launch;
     let (mut volumes, mut mounts) = volumes(launch);
     if let Some((volume, mount)) = hub::certificates(&validated.hub) {
         volumes.push(volume);
@@ -86,8 +91,8 @@ fn pod(validated: &ValidatedJob) -> PodSpec {
     }
     let profile = validated.resolved.resource_profile.clone().unwrap_or_default();
     PodSpec {
-        containers: vec![container(validated, mounts)],
-        image_pull_secrets: pull_secrets(validated),
+        containers: vec![container(validated, servers, mounts)],
+        image_pull_secrets: pull_secrets(servers),
         automount_service_account_token: Some(false),
         // A Service named like an engine would set variables that the engine reads: vLLM refuses to start over VLLM_PORT.
         enable_service_links: Some(false),
@@ -104,8 +109,8 @@ fn pod(validated: &ValidatedJob) -> PodSpec {
     }
 }
 
-fn pull_secrets(validated: &ValidatedJob) -> Option<Vec<LocalObjectReference>> {
-    let secrets = validated.engine.pull_secrets.iter();
+fn pull_secrets(servers: &ValidatedServers) -> Option<Vec<LocalObjectReference>> {
+    let secrets = servers.engine.pull_secrets.iter();
     let secrets: Vec<_> = secrets
         .map(|secret| LocalObjectReference {
             name: secret.name.clone(),
@@ -114,14 +119,14 @@ fn pull_secrets(validated: &ValidatedJob) -> Option<Vec<LocalObjectReference>> {
     (!secrets.is_empty()).then_some(secrets)
 }
 
-fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
-    let (launch, resolved) = (&validated.launch, &validated.resolved);
+fn container(validated: &ValidatedJob, servers: &ValidatedServers, mounts: Vec<VolumeMount>) -> Container {
+    let (launch, resolved) = (&servers.launch, &validated.resolved);
     let base = Container {
         name: SERVER_CONTAINER.into(),
         image: Some(resolved.image.clone()),
         command: launch.command.clone(),
         args: Some(resolved.args.clone()),
-        env: Some(env(validated)),
+        env: Some(env(validated, servers)),
         resources: Some(resolved.resources.clone().into()),
         security_context: Some(security_context(launch)),
         // So that the reason for which a model did not load stands in the pod's status.
@@ -129,7 +134,7 @@ fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
         volume_mounts: Some(mounts),
         ..Container::default()
     };
-    let timeout_seconds = validated.job.spec.server.startup_timeout_seconds;
+    let timeout_seconds = servers.spec.startup_timeout_seconds;
     match launch.readiness {
         Readiness::Path(path) => Container {
             ports: Some(vec![ContainerPort {
@@ -144,7 +149,7 @@ fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
         },
         // Ports and readiness come with the template.
         Readiness::PodTemplate => Container {
-            startup_probe: given_startup_probe(validated).map(|probe| patient(probe, timeout_seconds)),
+            startup_probe: given_startup_probe(servers).map(|probe| patient(probe, timeout_seconds)),
             ..base
         },
     }
@@ -152,15 +157,14 @@ fn container(validated: &ValidatedJob, mounts: Vec<VolumeMount>) -> Container {
 
 /// The server's environment: what the engine wants, over it what the installation says of the hub and of the engine, and over all what
 /// the job says.
-pub(super) fn env(validated: &ValidatedJob) -> Vec<EnvVar> {
+pub(super) fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = Vec::new();
-    let ours = own_env(&validated.launch)
+    let ours = own_env(&servers.launch)
         .chain(hub::env(&validated.hub))
-        .chain(validated.engine.env.iter().cloned());
-    let server = &validated.job.spec.server;
+        .chain(servers.engine.env.iter().cloned());
     for variable in ours
-        .chain(token_env(&validated.launch, server))
-        .chain(server.env.iter().cloned())
+        .chain(token_env(&servers.launch, &servers.spec))
+        .chain(servers.spec.env.iter().cloned())
     {
         env.retain(|earlier| earlier.name != variable.name);
         env.push(variable);
@@ -225,8 +229,8 @@ fn patient(probe: Probe, timeout_seconds: i32) -> Probe {
 }
 
 /// The template's readiness probe, unless it says itself how to see that a server has started.
-fn given_startup_probe(validated: &ValidatedJob) -> Option<Probe> {
-    let container = server_container::find(validated.server_template.as_ref())?;
+fn given_startup_probe(servers: &ValidatedServers) -> Option<Probe> {
+    let container = server_container::find(servers.template.as_ref())?;
     match container.startup_probe {
         Some(_) => None,
         None => container.readiness_probe.clone(),

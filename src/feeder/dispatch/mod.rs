@@ -17,14 +17,13 @@ mod tried;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::engine::EngineLoad;
 
-use super::replicas::{Readiness, Replicas};
+use super::replicas::{Address, Readiness, Replicas};
 
 use replica::ReplicaState;
 pub use replica::{ReplicaId, Sign};
@@ -55,7 +54,7 @@ pub struct Assignment<Row> {
     /// Where to.
     pub replica: ReplicaId,
     /// Where that is.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What.
     pub row: Row,
 }
@@ -74,12 +73,12 @@ pub enum Settled {
 }
 
 /// A replica that gives no sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silent {
     /// To be given to [`Dispatch::probed`].
     pub replica: ReplicaId,
     /// Where it is.
-    pub address: SocketAddr,
+    pub address: Address,
     /// How long it has for an answer.
     pub patience: Duration,
 }
@@ -152,9 +151,9 @@ impl<Row: Affine> Dispatch<Row> {
     }
 
     /// The replicas that take rows.
-    pub fn in_use(&self) -> impl Iterator<Item = (ReplicaId, SocketAddr)> {
+    pub fn in_use(&self) -> impl Iterator<Item = (ReplicaId, Address)> {
         let usable = self.replicas.values().filter(|state| !state.is_hung());
-        usable.map(|state| (state.id, state.address()))
+        usable.map(|state| (state.id, state.address().clone()))
     }
 
     /// Whether a replica takes rows.
@@ -205,7 +204,7 @@ impl<Row: Affine> Dispatch<Row> {
         let assignment = Assignment {
             request,
             replica: id,
-            address: state.address(),
+            address: state.address().clone(),
             row: tried.row.clone(),
         };
         let flight = InFlight {
@@ -283,7 +282,7 @@ impl<Row: Affine> Dispatch<Row> {
         let silent = self.replicas.values_mut().filter_map(|state| {
             state.wants_probe(now).then(|| Silent {
                 replica: state.id,
-                address: state.address(),
+                address: state.address().clone(),
                 patience: state.probe_patience(now),
             })
         });

@@ -1,6 +1,5 @@
 //! How one replica does, as far as its answers tell.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,7 +8,7 @@ use crate::engine::EngineLoad;
 
 use super::super::backoff::backoff;
 use super::super::concurrency::Concurrency;
-use super::super::replicas::{Readiness, Replica};
+use super::super::replicas::{Address, Readiness, Replica};
 use super::affinity::{Candidate, seed};
 use super::suspects::Reserved;
 
@@ -127,8 +126,8 @@ impl ReplicaState {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.replica.address
+    pub fn address(&self) -> &Address {
+        &self.replica.address
     }
 
     /// How many rows it may have at once.

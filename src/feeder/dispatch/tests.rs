@@ -28,7 +28,7 @@ fn overloaded(seconds: u64) -> Verdict {
 
 fn replica(number: u8) -> Replica {
     Replica {
-        address: ([10, 0, 0, number], 8000).into(),
+        address: Address::Pod(([10, 0, 0, number], 8000).into()),
         pod: format!("server-{number}"),
     }
 }
@@ -352,8 +352,8 @@ fn a_new_pod_with_an_old_address_is_another_replica() {
     );
     let again = dispatch.next(now).unwrap();
     assert_eq!(
-        (again.address, pod(&dispatch, &again)),
-        (sent.address, "server-9".into())
+        (&again.address, pod(&dispatch, &again)),
+        (&sent.address, "server-9".into())
     );
 }
 
