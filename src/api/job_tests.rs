@@ -2,6 +2,7 @@ use kube::core::CustomResourceExt;
 
 use super::*;
 use crate::api::output::OutputPlace;
+use serde_json::json;
 
 fn job(yaml: &str) -> BatchInferenceJob {
     let spec = serde_yaml::from_str(yaml).expect("a spec");
@@ -94,9 +95,9 @@ fn exactly_one_of_server_and_endpoint_is_required() {
         let error = with(&refused).validate_cel().expect_err(&refused).to_string();
         assert!(error.contains("exactly one of server, endpoint"), "{error}");
     }
-    let (served, at_endpoint) = (with(server), with(endpoint));
+    let (provisioned, at_endpoint) = (with(server), with(endpoint));
     at_endpoint.validate_cel().expect("an endpoint alone is accepted");
-    for (old, new) in [(&served, &at_endpoint), (&at_endpoint, &served)] {
+    for (old, new) in [(&provisioned, &at_endpoint), (&at_endpoint, &provisioned)] {
         let error = new.validate_cel_update(old).expect_err("a change").to_string();
         assert!(error.contains("endpoint cannot be changed"), "{error}");
     }
@@ -165,91 +166,62 @@ fn the_spec_is_immutable_field_by_field() {
         (
             "server",
             "from",
-            serde_json::json!({"deployment": {"name": "a"}}),
-            serde_json::json!({"deployment": {"name": "b"}}),
+            json!({"deployment": {"name": "a"}}),
+            json!({"deployment": {"name": "b"}}),
         ),
-        (
-            "server",
-            "servedModelNames",
-            serde_json::json!(["a"]),
-            serde_json::json!(["b"]),
-        ),
-        ("server", "image", serde_json::json!("a"), serde_json::json!("b")),
-        ("server", "imageTag", serde_json::json!("a"), serde_json::json!("b")),
+        ("server", "servedModelNames", json!(["a"]), json!(["b"])),
+        ("server", "revision", json!("main"), json!("v1")),
+        ("server", "image", json!("a"), json!("b")),
+        ("server", "imageTag", json!("a"), json!("b")),
         (
             "server",
             "hfTokenSecretRef",
-            serde_json::json!({"name": "a", "key": "k"}),
-            serde_json::json!({"name": "b", "key": "k"}),
+            json!({"name": "a", "key": "k"}),
+            json!({"name": "b", "key": "k"}),
         ),
-        (
-            "server",
-            "quantization",
-            serde_json::json!("fp8"),
-            serde_json::json!("awq"),
-        ),
-        ("server", "args", serde_json::json!(["a"]), serde_json::json!(["b"])),
-        (
-            "server",
-            "env",
-            serde_json::json!([{"name": "A"}]),
-            serde_json::json!([{"name": "B"}]),
-        ),
+        ("server", "quantization", json!("fp8"), json!("awq")),
+        ("server", "args", json!(["a"]), json!(["b"])),
+        ("server", "env", json!([{"name": "A"}]), json!([{"name": "B"}])),
         (
             "server",
             "resources",
-            serde_json::json!({"limits": {"cpu": "1"}}),
-            serde_json::json!({"limits": {"cpu": "2"}}),
+            json!({"limits": {"cpu": "1"}}),
+            json!({"limits": {"cpu": "2"}}),
         ),
-        (
-            "server",
-            "resourceProfile",
-            serde_json::json!("l4"),
-            serde_json::json!("l4:2"),
-        ),
+        ("server", "resourceProfile", json!("l4"), json!("l4:2")),
         (
             "server",
             "podTemplate",
-            serde_json::json!({"spec": {"a": 1}}),
-            serde_json::json!({"spec": {"a": 2}}),
+            json!({"spec": {"a": 1}}),
+            json!({"spec": {"a": 2}}),
         ),
         (
             "output",
             "credentialsSecretRef",
-            serde_json::json!({"name": "a"}),
-            serde_json::json!({"name": "b"}),
+            json!({"name": "a"}),
+            json!({"name": "b"}),
         ),
-        (
-            "output",
-            "ifExists",
-            serde_json::json!("Fail"),
-            serde_json::json!("Resume"),
-        ),
+        ("output", "ifExists", json!("Fail"), json!("Resume")),
         (
             "dataset",
             "credentialsSecretRef",
-            serde_json::json!({"name": "a"}),
-            serde_json::json!({"name": "b"}),
+            json!({"name": "a"}),
+            json!({"name": "b"}),
         ),
-        ("budget", "maxTokenCost", serde_json::json!("1"), serde_json::json!("2")),
-        ("budget", "maxGPUCost", serde_json::json!("1"), serde_json::json!("2")),
-        (
-            "feeder",
-            "serviceAccountName",
-            serde_json::json!("a"),
-            serde_json::json!("b"),
-        ),
+        ("budget", "maxTokenCost", json!("1"), json!("2")),
+        ("budget", "maxGPUCost", json!("1"), json!("2")),
+        ("feeder", "serviceAccountName", json!("a"), json!("b")),
     ];
     for (part, field, one, other) in changes {
         let with = |value: &serde_json::Value| {
             let mut object = serde_json::to_value(smallest()).expect("serialises");
             if object["spec"][part].is_null() {
-                object["spec"][part] = serde_json::json!({});
+                object["spec"][part] = json!({});
             }
             object["spec"][part][field] = value.clone();
             serde_json::from_value::<BatchInferenceJob>(object).expect("a job")
         };
-        let steps = [
+        let steps = vec![
             (smallest(), with(&one)),
             (with(&one), with(&other)),
             (with(&one), smallest()),
@@ -290,7 +262,7 @@ fn the_definition_is_complete() {
     let env = &root["properties"]["spec"]["properties"]["server"]["properties"]["env"];
     assert_eq!(
         (&env["x-kubernetes-list-type"], &env["x-kubernetes-list-map-keys"]),
-        (&"map".into(), &serde_json::json!(["name"])),
+        (&"map".into(), &json!(["name"])),
         "a doubled name is refused"
     );
     for column in version["additionalPrinterColumns"].as_array().expect("columns") {
@@ -330,7 +302,7 @@ fn assert_described(schema: &serde_json::Value, path: &str) {
 fn shutdown_cannot_be_taken_back() {
     let with = |shutdown: &str| {
         let mut job = smallest();
-        job.spec.shutdown = serde_json::from_value(serde_json::json!(shutdown)).ok();
+        job.spec.shutdown = serde_json::from_value(json!(shutdown)).ok();
         job
     };
     for (before, after, is_allowed) in [

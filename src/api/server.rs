@@ -169,7 +169,7 @@ pub struct ServerSource {
 /// A job's server with what its `from` says. Its schema is that of `spec.server`, and is not said twice.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(transparent)]
-pub struct FilledServer(pub ServerSpec);
+pub struct FilledServer(pub Box<ServerSpec>);
 
 impl JsonSchema for FilledServer {
     fn schema_name() -> std::borrow::Cow<'static, str> {

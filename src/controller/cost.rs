@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::timeline::{device_seconds, devices_held, to_the_second};
 use super::server_resources::is_device;
+use super::timeline::{device_seconds, devices_held, to_the_second};
 use crate::api::BatchInferenceJob;
 use crate::api::amount::Amount;
 use crate::api::prices::Prices;

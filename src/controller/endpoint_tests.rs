@@ -15,12 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 const URL: &str = "https://llm.example.com/v1";
 
 fn settings() -> Settings {
-    Settings {
-        feeder_image: "operator:1".into(),
-        feeder_lost_timeout: std::time::Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: [].into(),
-    }
+    Settings::new("operator:1")
 }
 
 fn job(endpoint: Value, feeder: Value) -> BatchInferenceJob {

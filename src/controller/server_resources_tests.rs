@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::Catalog;
 use crate::controller::pod_template;
+use crate::engine::Catalog;
 
 const PAGE: &str = include_str!("../../docs/reference/sizing.md");
 

@@ -121,7 +121,7 @@ fn validate_servers(
             resources,
             prices: Some(settings.prices.clone()),
             resource_profile: profile.map(|chosen| chosen.resolved()),
-            server: server.from.is_some().then(|| FilledServer(server.clone())),
+            server: server.from.is_some().then(|| FilledServer(Box::new(server.clone()))),
         },
     };
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;

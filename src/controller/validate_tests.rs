@@ -56,51 +56,6 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
             "spec.server.quantization: engine LoRAX does not take quantization \"mxfp8\"",
         ),
         (
-            json!({"engine": "SGLang", "baseModel": "Qwen/Qwen3-8B-GGUF"}),
-            Reason::EngineModelMismatch,
-            "spec.server.baseModel: engine SGLang does not load the GGUF model",
-        ),
-        (
-            json!({"engine": "SGLang", "baseModel": "tgi"}),
-            Reason::ModelNotFound,
-            "spec.server.baseModel: baseModel \"tgi\" is not in the catalog",
-        ),
-        (
-            json!({"baseModel": "qwen3_8b"}),
-            Reason::ModelNotFound,
-            "spec.server.baseModel: baseModel \"qwen3_8b\" is not in the catalog (close names: qwen3-8b, ",
-        ),
-        (
-            json!({"baseModel": "org/a/b"}),
-            Reason::SpecInvalid,
-            "spec.server.baseModel: baseModel \"org/a/b\" is not a Hugging Face repository",
-        ),
-        (
-            json!({"baseModel": "qwen3-32b"}),
-            Reason::ModelTooLarge,
-            "spec.server.baseModel: the model qwen3-32b has 32.7 billion parameters, and this operator runs models of up to 16.0 billion",
-        ),
-        (
-            json!({"engine": "LoRAX", "baseModel": "qwen3-8b"}),
-            Reason::UnsupportedArchitecture,
-            "spec.server.baseModel: engine LoRAX does not load models of the kind qwen3, as qwen3-8b is one",
-        ),
-        (
-            json!({"engine": "LlamaCpp", "baseModel": "qwen2-5-7b"}),
-            Reason::EngineModelMismatch,
-            "spec.server.baseModel: engine LlamaCpp cannot load \"qwen2-5-7b\"",
-        ),
-        (
-            json!({"baseModel": "/models/qwen", "revision": "main"}),
-            Reason::SpecInvalid,
-            "spec.server.revision: revision is one of a repository, and baseModel is the path \"/models/qwen\"",
-        ),
-        (
-            json!({"engine": "LlamaCpp", "baseModel": "qwen3-8b", "revision": "main"}),
-            Reason::SpecInvalid,
-            "spec.server.revision: engine LlamaCpp takes no revision",
-        ),
-        (
             json!({"baseModel": "qwen3-8b", "args": ["--revision", "main"]}),
             Reason::EngineFieldConflict,
             "spec.server.args has \"--revision\": write it in spec.server.revision",
@@ -156,10 +111,67 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
             "spec.server.quantization: engine Custom does not take quantization \"fp8\"",
         ),
     ] {
-        let refusal = validate(&job(&server), &settings()).expect_err(message);
-        assert_eq!(refusal.reason, reason, "{server}");
-        assert!(refusal.message.starts_with(message), "{}", refusal.message);
+        assert_refused(&server, reason, message);
     }
+}
+
+#[test]
+fn a_model_that_no_server_could_run_is_refused_with_field_and_reason() {
+    for (server, reason, message) in [
+        (
+            json!({"engine": "SGLang", "baseModel": "Qwen/Qwen3-8B-GGUF"}),
+            Reason::EngineModelMismatch,
+            "spec.server.baseModel: engine SGLang does not load the GGUF model",
+        ),
+        (
+            json!({"engine": "SGLang", "baseModel": "tgi"}),
+            Reason::ModelNotFound,
+            "spec.server.baseModel: baseModel \"tgi\" is not in the catalog",
+        ),
+        (
+            json!({"baseModel": "qwen3_8b"}),
+            Reason::ModelNotFound,
+            "spec.server.baseModel: baseModel \"qwen3_8b\" is not in the catalog (close names: qwen3-8b, ",
+        ),
+        (
+            json!({"baseModel": "org/a/b"}),
+            Reason::SpecInvalid,
+            "spec.server.baseModel: baseModel \"org/a/b\" is not a Hugging Face repository",
+        ),
+        (
+            json!({"baseModel": "qwen3-32b"}),
+            Reason::ModelTooLarge,
+            "spec.server.baseModel: the model qwen3-32b has 32.7 billion parameters, and this operator runs models of up to 16.0 billion",
+        ),
+        (
+            json!({"engine": "LoRAX", "baseModel": "qwen3-8b"}),
+            Reason::UnsupportedArchitecture,
+            "spec.server.baseModel: engine LoRAX does not load models of the kind qwen3, as qwen3-8b is one",
+        ),
+        (
+            json!({"engine": "LlamaCpp", "baseModel": "qwen2-5-7b"}),
+            Reason::EngineModelMismatch,
+            "spec.server.baseModel: engine LlamaCpp cannot load \"qwen2-5-7b\"",
+        ),
+        (
+            json!({"baseModel": "/models/qwen", "revision": "main"}),
+            Reason::SpecInvalid,
+            "spec.server.revision: revision is one of a repository, and baseModel is the path \"/models/qwen\"",
+        ),
+        (
+            json!({"engine": "LlamaCpp", "baseModel": "qwen3-8b", "revision": "main"}),
+            Reason::SpecInvalid,
+            "spec.server.revision: engine LlamaCpp takes no revision",
+        ),
+    ] {
+        assert_refused(&server, reason, message);
+    }
+}
+
+fn assert_refused(server: &Value, reason: Reason, message: &str) {
+    let refusal = validate(&job(server), &settings()).expect_err(message);
+    assert_eq!(refusal.reason, reason, "{server}");
+    assert!(refusal.message.starts_with(message), "{}", refusal.message);
 }
 
 #[test]
@@ -294,10 +306,9 @@ fn a_job_that_was_taken_up_keeps_what_its_profile_said() {
         with_profile(&json!({"resources": {"limits": {"nvidia.com/gpu": 8}}})),
     ] {
         let later = validate(&job, &settings).expect("valid");
-        assert_eq!(
-            (later.resolved, later.launch),
-            (first.resolved.clone(), first.launch.clone())
-        );
+        let launch = |job: &ValidatedJob| job.servers.as_ref().expect("servers").launch.clone();
+        assert_eq!(launch(&later), launch(&first));
+        assert_eq!(later.resolved, first.resolved);
     }
 }
 

@@ -62,7 +62,7 @@ const NOT_VLLM: &[&str] = &[
 
 /// The word of a model's kind that the engine's default version is certain not to load; none when it may load it.
 #[must_use]
-pub fn unsupported<'a>(engine: Engine, architecture: Architecture<'a>) -> Option<&'a str> {
+pub fn unsupported(engine: Engine, architecture: Architecture<'_>) -> Option<&str> {
     match engine {
         Engine::LoRAX => architecture.model_type.filter(|kind| !LORAX.contains(kind)),
         Engine::VLLM => {

@@ -58,7 +58,8 @@ pub struct Config {
     /// As transformers writes it since its version 5.
     dtype: Option<String>,
     torch_dtype: Option<String>,
-    quantization_config: Option<Quantized>,
+    #[serde(rename = "quantization_config")]
+    quantization: Option<Quantized>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -150,9 +151,7 @@ impl Repository {
     pub fn parameters(&self, config: &Config, index: Option<&WeightsIndex>) -> Option<u64> {
         self.counted(config).or_else(|| {
             // Of packed weights, bytes say little.
-            let bytes = config
-                .bytes_of_a_weight()
-                .filter(|_| config.quantization_config.is_none())?;
+            let bytes = config.bytes_of_a_weight().filter(|_| config.quantization.is_none())?;
             Some(index?.metadata.total_size? / bytes)
         })
     }
@@ -191,7 +190,7 @@ impl Config {
     /// How many weights stand in one element of a type: those of few bits are packed into larger ones. AWQ and GPTQ fill elements of
     /// 32 bits; bitsandbytes and MXFP4 put two of four bits into a byte.
     fn weights_in(&self, kind: &str) -> u64 {
-        let Some(quantized) = &self.quantization_config else {
+        let Some(quantized) = &self.quantization else {
             return 1;
         };
         let method = quantized.quant_method.as_deref().unwrap_or_default();

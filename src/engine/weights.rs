@@ -125,7 +125,11 @@ mod tests {
     const PAGE: &str = include_str!("../../docs/reference/sizing.md");
 
     fn of(engine: Engine, model: &str, quantization: Option<&str>) -> Weights {
-        weights(engine, &BaseModel::read(Catalog::built_in(), engine, model).expect("a model"), quantization)
+        weights(
+            engine,
+            &BaseModel::read(Catalog::built_in(), engine, model).expect("a model"),
+            quantization,
+        )
     }
 
     /// The rows about bytes: words, and thousandths of a byte stored and loaded, written as `0.75` or `2`.

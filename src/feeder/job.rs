@@ -64,7 +64,7 @@ impl Job {
     /// [`End`]: the spec cannot be run. The controller refuses such a job before it starts a feeder, unless the two are of
     /// different versions.
     pub fn new(job: &BatchInferenceJob, resolved: &Resolved, dataset_uri: &str) -> Result<Self, End> {
-        let filled = resolved.server.as_ref().map(|filled| &filled.0);
+        let filled = resolved.server.as_ref().map(|filled| &*filled.0);
         let server = filled.or(job.spec.server.as_ref());
         let invalid = |error: &dyn std::error::Error| End::new(Reason::SpecInvalid, chain(error));
         let written = server.map_or(&resolved.model, |server| &server.base_model);

@@ -30,7 +30,8 @@ pub fn dataset(
 ) -> Result<Located, End> {
     let dataset = &job.spec.dataset;
     if let Some(name) = &dataset.name {
-        return in_default_store(Side::Dataset, &dataset_key(name), environment);
+        let key = dataset_key(name);
+        return in_default_store(Side::Dataset, Reason::DatasetAccessDenied, &key, environment);
     }
     let uri = StoreUri::parse_object(dataset.uri.as_deref().unwrap_or_default());
     Ok(Located {
@@ -61,18 +62,15 @@ pub fn default_output(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Located, End> {
     let folder = output_folder(&job.name_any());
-    in_default_store(Side::Output, &folder, environment)
+    in_default_store(Side::Output, Reason::OutputNotWritable, &folder, environment)
 }
 
 fn in_default_store(
     side: Side,
+    reason: Reason,
     key: &str,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Located, End> {
-    let reason = match side {
-        Side::Dataset => Reason::DatasetAccessDenied,
-        Side::Output => Reason::OutputNotWritable,
-    };
     let (credentials, uri) =
         Credentials::of_default_store(side, environment).map_err(|error| End::new(reason, error.to_string()))?;
     // A claim would have to be mounted, and whoever makes the pod does not read the Secret.

@@ -17,11 +17,13 @@ const INFO: &str = "/api/models/org/model/revision/main";
 /// What the hub answers: status, the header `X-Error-Code`, body.
 type Answers = BTreeMap<String, (StatusCode, &'static str, String)>;
 
+/// Path and token of each request.
+type Requests = Vec<(String, Option<String>)>;
+
 #[derive(Clone, Default)]
 struct Shared {
     answers: Arc<Mutex<Answers>>,
-    /// Path and token of each request.
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Requests>>,
 }
 
 struct Hub {

@@ -88,7 +88,7 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
         namespace, name, uid, ..
     } = &arguments;
     let status = JobStatus::new(client.clone(), namespace, name, uid);
-    let report = match shutdown.run_until_cancelled(begin(&status)).await {
+    let report = match Box::pin(shutdown.run_until_cancelled(begin(&status))).await {
         Some(Ok(Some(report))) => report,
         Some(Ok(None)) => {
             tracing::info!("the job has ended already");

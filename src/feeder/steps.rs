@@ -130,10 +130,7 @@ impl Feeder {
         let reporter = &self.patience.reporter;
         let told = reporter.latest().model;
         // Boxed, as it would make every future around it large.
-        let asked = self
-            .patience
-            .unless_stopped(Box::pin(check.ask(told.as_ref())))
-            .await?;
+        let asked = self.patience.unless_stopped(Box::pin(check.ask(told.as_ref()))).await?;
         match asked {
             Asked::Refused(end) => return Err(Stop::Ended(end)),
             Asked::Good(model) => reporter.update(|report| report.model = Some(model)),

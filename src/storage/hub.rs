@@ -146,11 +146,14 @@ fn judged(answered: object_store::Result<Response>) -> Result<Response, HubError
     let code = text(response.headers(), CODE);
     let said = text(response.headers(), MESSAGE);
     let said = format!("{status}{}", said.map(|said| format!(": {said}")).unwrap_or_default());
-    Err(match (code.as_deref(), status) {
-        (Some("GatedRepo"), _) => HubError::Denied(said),
-        (Some("RepoNotFound" | "RevisionNotFound" | "EntryNotFound"), _) => HubError::NotFound(said),
-        (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => HubError::Denied(said),
-        (_, StatusCode::NOT_FOUND | StatusCode::GONE) => HubError::NotFound(said),
+    let meant = match code.as_deref() {
+        Some("GatedRepo") => StatusCode::FORBIDDEN,
+        Some("RepoNotFound" | "RevisionNotFound" | "EntryNotFound") => StatusCode::NOT_FOUND,
+        _ => status,
+    };
+    Err(match meant {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => HubError::Denied(said),
+        StatusCode::NOT_FOUND | StatusCode::GONE => HubError::NotFound(said),
         _ => HubError::Unreachable(said),
     })
 }

@@ -86,16 +86,24 @@ async fn ends_all_the_same(name: &str, wish: serde_json::Value) {
 
 #[tokio::test]
 async fn a_job_that_is_suspended_while_it_writes_its_results_is_complete() {
-    ends_all_the_same("finalising-suspend", json!({"suspend": true})).await;
+    Box::pin(ends_all_the_same("finalising-suspend", json!({"suspend": true}))).await;
 }
 
 #[tokio::test]
 async fn a_job_that_is_shut_down_while_it_writes_its_results_is_complete() {
-    ends_all_the_same("finalising-stop", json!({"shutdown": "Stop"})).await;
-    ends_all_the_same("finalising-terminate", json!({"shutdown": "Terminate"})).await;
+    Box::pin(ends_all_the_same("finalising-stop", json!({"shutdown": "Stop"}))).await;
+    Box::pin(ends_all_the_same(
+        "finalising-terminate",
+        json!({"shutdown": "Terminate"}),
+    ))
+    .await;
 }
 
 #[tokio::test]
 async fn a_job_that_is_out_of_time_while_it_writes_its_results_is_complete() {
-    ends_all_the_same("finalising-late", json!({"activeDeadlineSeconds": 1})).await;
+    Box::pin(ends_all_the_same(
+        "finalising-late",
+        json!({"activeDeadlineSeconds": 1}),
+    ))
+    .await;
 }

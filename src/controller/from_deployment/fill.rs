@@ -38,7 +38,7 @@ pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Re
     let status = job.status.as_ref();
     let resolved = status.and_then(|status| status.controller.resolved.as_ref());
     let server = match (resolved.and_then(|resolved| resolved.server.as_ref()), source) {
-        (Some(filled), _) => filled.0.clone(),
+        (Some(filled), _) => (*filled.0).clone(),
         (None, Some(source)) => fill(server, source)?,
         (None, None) => {
             let name = &from.deployment.name;

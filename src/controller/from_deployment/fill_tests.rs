@@ -109,12 +109,7 @@ fn a_deployment_that_is_not_there_is_waited_for_and_one_that_cannot_be_read_is_r
 
 #[test]
 fn what_was_taken_stays_though_the_deployment_changes_or_goes() {
-    let settings = Settings {
-        feeder_image: "operator:1".into(),
-        feeder_lost_timeout: std::time::Duration::from_mins(15),
-        extra_ingress: Vec::new(),
-        engines: [].into(),
-    };
+    let settings = Settings::new("operator:1");
     let mut job = job(from(json!({})));
     assert!(source_to_read(&job).is_some());
     let taken_up = filled(&job, Some(&source())).expect("filled").into_owned();

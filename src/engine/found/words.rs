@@ -67,15 +67,12 @@ fn filled(word: &str, env: &BTreeMap<String, Option<String>>) -> String {
             let value = env.get(name)?.as_ref()?;
             Some((value, after))
         });
-        match value.filter(|_| !before.ends_with('$')) {
-            Some((value, after)) => {
-                filled.push_str(value);
-                rest = after;
-            }
-            None => {
-                filled.push_str("$(");
-                rest = after;
-            }
+        if let Some((value, after)) = value.filter(|_| !before.ends_with('$')) {
+            filled.push_str(value);
+            rest = after;
+        } else {
+            filled.push_str("$(");
+            rest = after;
         }
     }
     filled + rest

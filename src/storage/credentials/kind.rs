@@ -125,7 +125,7 @@ impl Kind {
             Root::Bucket(Cloud::Azure, _) => Some(&AZURE),
             Root::Web(_) => Some(&WEB),
             Root::Hub(_) => Some(&HUB),
-            Root::Claim(_) | Root::Folder(_) => None,
+            Root::Claim(_) | Root::ConfigMap(_) | Root::Folder(_) => None,
         }
     }
 
