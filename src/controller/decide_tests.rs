@@ -573,7 +573,7 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
         let (decision, conditions) = decided(&job, &observed);
         assert!(decision.ends_now);
         assert_eq!(decision.feeder, FeederWanted::Remove);
-        assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("SpecInvalid"));
+        assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("ModelNotFound"));
     };
     ends(refused(json!({}), false), Observed::default());
     ends(refused(feeder("Feeding", true), true), running(None));

@@ -67,7 +67,10 @@ fn the_endpoint_s_model_is_what_the_job_runs_with() {
     assert!(validated.servers.is_none());
     assert_eq!(
         serde_json::to_value(&validated.resolved).expect("serialises"),
-        json!({"engine": "Custom", "model": "qwen", "servedModelName": "qwen", "args": [], "resources": {}})
+        json!({
+            "engine": "Custom", "model": "qwen", "servedModelName": "qwen", "args": [], "resources": {},
+            "prices": {"currency": "USD", "perMillionTokens": "0.50"},
+        })
     );
 }
 

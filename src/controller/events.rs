@@ -172,10 +172,10 @@ mod tests {
                 "apiVersion": "batchinference.dev/v1alpha1",
                 "kind": "BatchInferenceJob",
                 "metadata": {"name": "triangles", "namespace": "geometry", "uid": "u-1", "generation": generation},
-                "spec": {"dataset": {"inline": ""}, "server": {"baseModel": "m"}},
+                "spec": {"server": {"baseModel": "m"}},
             }))
             .expect("a guard");
-            let problem = job.0.as_ref().expect_err("no output").error.clone();
+            let problem = job.0.as_ref().expect_err("no data set").error.clone();
             event_for_unreadable(&job, &problem, "r", Timestamp::from_second(at).expect("in range"))
         };
         let event = told(3, 1);

@@ -84,7 +84,7 @@ fn the_examples_of_the_page_are_right() {
 fn of_an_unknown_size_the_defaults_are_asked_for() {
     let gpu = |request: &str, limit: &str| json!({"limits": {"memory": limit, "nvidia.com/gpu": "1"}, "requests": {"cpu": "2", "memory": request}});
     for (server, expected) in [
-        (json!({"baseModel": "phi-2"}), gpu("8Gi", "32Gi")),
+        (json!({"baseModel": "org/model"}), gpu("8Gi", "32Gi")),
         (json!({"baseModel": "/models/mine"}), gpu("8Gi", "32Gi")),
         (
             json!({"engine": "LlamaCpp", "baseModel": "/models/mine.gguf"}),

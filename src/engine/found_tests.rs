@@ -257,7 +257,7 @@ fn what_a_shell_does_beside_the_server_is_refused_by_name() {
         ("vllm serve `cat model`", shell("`cat")),
         ("vllm serve m 2>&1", shell("2>&1")),
         ("if true; then vllm serve m; fi", shell("if")),
-        ("vllm serve $(cat model)", shell("$(")),
+        ("vllm serve $(cat model)", shell("$(cat")),
         ("vllm serve m \"$@\"", shell("$@")),
         ("vllm serve $MODEL", FoundError::Variable { name: "MODEL".into() }),
         ("vllm serve 'm", FoundError::Quotes),

@@ -323,7 +323,7 @@ mod tests {
     fn the_refusal_names_the_value_and_close_names() {
         assert_eq!(
             refused("qwen3_8b").to_string(),
-            "baseModel \"qwen3_8b\" is not in the catalog (close names: qwen3-8b, qwen3-14b): \
+            "baseModel \"qwen3_8b\" is not in the catalog (close names: qwen3-8b, qwen3-14b, qwen3-32b): \
              write a Hugging Face repository (ORG/NAME) or an absolute path"
         );
         assert_eq!(

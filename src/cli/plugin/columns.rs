@@ -112,9 +112,9 @@ mod tests {
     fn cells_are_texts_numbers_and_distances() {
         let job = json!({
             "metadata": {"creationTimestamp": "2026-11-24T11:55:30Z"},
-            "spec": {"server": {"baseModel": "qwen3-8b"}},
             "status": {
                 "phase": "Running",
+                "resolved": {"model": "Qwen/Qwen3-8B"},
                 "progress": {"completed": 450, "estimatedCompletionTime": "2026-11-24T12:03:00Z"},
             },
         });
@@ -124,7 +124,7 @@ mod tests {
             ("FAILED", ""),
             ("AGE", "4m30s"),
             ("COMPLETION", "in 3m"),
-            ("MODEL", "qwen3-8b"),
+            ("MODEL", "Qwen/Qwen3-8B"),
         ] {
             assert_eq!(cell(job.clone(), header), expected, "{header}");
         }

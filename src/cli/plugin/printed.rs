@@ -111,13 +111,15 @@ mod tests {
         let job = |name: &str, status: Value| {
             Job::new(json!({
                 "metadata": {"name": name, "namespace": "team", "creationTimestamp": "2026-11-24T11:55:30Z"},
-                "spec": {"server": {"baseModel": "qwen3-8b"}},
                 "status": status,
             }))
         };
         let progress = json!({"total": 1000, "completed": 447, "failed": 3, "percent": 45});
         vec![
-            job("triangles", json!({"phase": "Running", "progress": progress})),
+            job(
+                "triangles",
+                json!({"phase": "Running", "progress": progress, "resolved": {"model": "Qwen/Qwen3-8B"}}),
+            ),
             job("x", json!({})),
         ]
     }
@@ -131,7 +133,7 @@ mod tests {
         assert!(lines[2].starts_with("x "), "{text}");
         let text = many(&jobs(), Some(Format::Wide), Scope::All, now()).unwrap();
         assert!(text.starts_with("NAMESPACE   NAME        STATUS"), "{text}");
-        assert!(text.contains("qwen3-8b"), "{text}");
+        assert!(text.contains("Qwen/Qwen3-8B"), "{text}");
     }
 
     #[test]

@@ -115,7 +115,9 @@ impl Word {
     /// Whether a shell would do more with it than pass it on. What a `$` begins is seen when it is filled in.
     fn is_more_than_a_word(&self, is_first: bool) -> bool {
         let text = self.text.as_str();
-        let operates = !self.is_quoted && !text.contains("$(") && text.contains(OPERATORS);
+        // Kubernetes' `$(NAME)`.
+        let has_variable = text.contains("$(") && text.contains(')');
+        let operates = !self.is_quoted && !has_variable && text.contains(OPERATORS);
         let begins = is_first && !self.is_quoted && KEYWORDS.contains(&text);
         let substitutes = !self.is_literal && text.contains('`');
         operates || begins || substitutes
