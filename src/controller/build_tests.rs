@@ -305,7 +305,7 @@ fn servers_have_what_their_profile_says_and_a_template_goes_before_it() {
         "nodeSelector": {"zone": "b"}, "runtimeClassName": "other", "tolerations": [{"key": "spot"}],
     }});
     let pod = server_pod(spec, &settings);
-    assert_eq!(pod["nodeSelector"], json!({"gpu": "t4", "zone": "b"}));
+    assert_eq!(pod["nodeSelector"], json!({"zone": "b"}));
     assert_eq!(pod["runtimeClassName"], "other");
     let keys: Vec<_> = pod["tolerations"]
         .as_array()

@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(event.reason.as_deref(), Some("SpecInvalid"));
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert!(
-            event.note.as_ref().is_some_and(|note| note.contains("field output")),
+            event.note.as_ref().is_some_and(|note| note.contains("field dataset")),
             "{event:?}"
         );
         let regarding = event.regarding.clone().expect("an object");
