@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::cost::GpuBudget;
 use super::dereference::Observed;
-use super::lost::lost_since;
+use super::lost::{is_counted_though_lost, lost_since};
 use super::pod_state::{has_run, is_ending, is_ready};
 use super::server_pods::{PodChange, goes_first, pod_changes};
 use super::settings::Settings;
@@ -204,7 +204,18 @@ impl View<'_> {
             .feeder()
             .and_then(|feeder| feeder.servers_wanted)
             .unwrap_or(replicas);
-        (self.servers_needed() && may_be).then(|| wanted.max(1).max(self.servers_to_keep()).min(replicas))
+        let working = wanted.max(1).max(self.servers_to_keep());
+        (self.servers_needed() && may_be).then(|| working.saturating_add(self.servers_lost()).min(replicas))
+    }
+
+    /// Servers that no row can be sent to, and that would still be counted.
+    fn servers_lost(&self) -> i32 {
+        let lost = self
+            .observed
+            .server_pods
+            .iter()
+            .filter(|pod| is_counted_though_lost(pod));
+        i32::try_from(lost.count()).unwrap_or(i32::MAX)
     }
 
     /// Ready servers that are not marked to go first: with fewer, a ReplicaSet could let a busy one go.

@@ -137,6 +137,29 @@ fn a_node_that_does_not_answer_is_told_and_is_no_late_start() {
 }
 
 #[test]
+fn the_last_rows_do_not_wait_for_a_server_on_a_lost_node() {
+    let mut status = feeder("Feeding", true);
+    status["feeder"]["serversWanted"] = 1.into();
+    let servers = |pods: Vec<Pod>| {
+        let pods = Observed {
+            server_pods: pods,
+            ..Observed::default()
+        };
+        decided(&job(status.clone()), &pods).0.servers
+    };
+    assert_eq!(servers(vec![server_pod(900, true)]), Some(1));
+    assert_eq!(servers(vec![silent(1)]), Some(2), "one that can be reached");
+    assert_eq!(
+        servers(vec![silent(1), silent(1)]),
+        Some(2),
+        "never more than the job has replicas"
+    );
+    let mut evicted = silent(1);
+    evicted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    assert_eq!(servers(vec![evicted]), Some(1), "its ReplicaSet has made another");
+}
+
+#[test]
 fn whether_gpus_on_a_lost_node_are_free_is_unknown_and_the_end_does_not_wait() {
     let told = |pods: Vec<Pod>| {
         let gone = Observed {

@@ -37,6 +37,11 @@ pub(super) fn counts(pod: &Pod) -> bool {
     !has_run(pod) && !is_ending(pod) && !is_taken_away(pod)
 }
 
+/// Whether a ReplicaSet counts a pod as a server though its node does not answer: no other takes its place until it is evicted.
+pub(super) fn is_counted_though_lost(pod: &Pod) -> bool {
+    !has_run(pod) && !is_ending(pod) && (is_silent(pod) || has_reason(pod, &[NODE_LOST]))
+}
+
 /// Since when a pod is known to be on a node that does not answer: nobody knows what still runs there.
 pub(super) fn lost_since(pod: &Pod) -> Option<Timestamp> {
     if is_silent(pod) || has_reason(pod, &[NODE_LOST]) {

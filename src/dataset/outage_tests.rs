@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -25,21 +25,16 @@ impl HttpConnector for Answers {
     }
 }
 
-// Written out as `async_trait` expands it, for want of the macro among our dependencies.
+#[async_trait]
 impl HttpService for Answers {
-    fn call<'a, 'b>(&'a self, request: HttpRequest) -> BoxFuture<'b, Result<HttpResponse, HttpError>>
-    where
-        'a: 'b,
-    {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.asked.lock().unwrap().push(request.method().to_string());
         let answer = self
             .always
             .map_err(|kind| HttpError::new(kind, std::io::Error::other("gone")));
-        Box::pin(async move {
-            let mut response = HttpResponse::new(Vec::new().into());
-            *response.status_mut() = StatusCode::from_u16(answer?).unwrap();
-            Ok(response)
-        })
+        let mut response = HttpResponse::new(Vec::new().into());
+        *response.status_mut() = StatusCode::from_u16(answer?).unwrap();
+        Ok(response)
     }
 }
 

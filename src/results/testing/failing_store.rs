@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -165,47 +166,28 @@ impl fmt::Display for FailingStore {
     }
 }
 
-// Written out as `async_trait` expands them, for want of the macro among our dependencies.
+#[async_trait]
 impl ObjectStore for FailingStore {
-    fn put_opts<'a, 'b, 'c>(
-        &'a self,
-        location: &'b Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> BoxFuture<'c, Result<PutResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        self.run(self.inner.put_opts(location, payload, options))
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.run(self.inner.put_opts(location, payload, options)).await
     }
 
-    fn put_multipart_opts<'a, 'b, 'c>(
-        &'a self,
-        location: &'b Path,
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
         options: PutMultipartOptions,
-    ) -> BoxFuture<'c, Result<Box<dyn MultipartUpload>>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
+    ) -> Result<Box<dyn MultipartUpload>> {
         let state = Arc::clone(&self.state);
         let started = self.run(self.inner.put_multipart_opts(location, options));
-        Box::pin(async move {
-            let upload = FailingUpload {
-                inner: started.await?,
-                state,
-            };
-            Ok(Box::new(upload) as Box<dyn MultipartUpload>)
-        })
+        let upload = FailingUpload {
+            inner: started.await?,
+            state,
+        };
+        Ok(Box::new(upload))
     }
 
-    fn get_opts<'a, 'b, 'c>(&'a self, location: &'b Path, options: GetOptions) -> BoxFuture<'c, Result<GetResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        self.run(self.inner.get_opts(location, options))
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.run(self.inner.get_opts(location, options)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -234,26 +216,12 @@ impl ObjectStore for FailingStore {
         }
     }
 
-    fn list_with_delimiter<'a, 'b, 'c>(&'a self, prefix: Option<&'b Path>) -> BoxFuture<'c, Result<ListResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        self.inner.list_with_delimiter(prefix)
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
     }
 
-    fn copy_opts<'a, 'b, 'c, 'd>(
-        &'a self,
-        from: &'b Path,
-        to: &'c Path,
-        options: CopyOptions,
-    ) -> BoxFuture<'d, Result<()>>
-    where
-        'a: 'd,
-        'b: 'd,
-        'c: 'd,
-    {
-        self.inner.copy_opts(from, to, options)
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
     }
 }
 
@@ -263,25 +231,20 @@ struct FailingUpload {
     state: Arc<State>,
 }
 
+#[async_trait]
 impl MultipartUpload for FailingUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let put = self.inner.put_part(data);
         Box::pin(Arc::clone(&self.state).run(put))
     }
 
-    fn complete<'a, 'b>(&'a mut self) -> BoxFuture<'b, Result<PutResult>>
-    where
-        'a: 'b,
-    {
+    async fn complete(&mut self) -> Result<PutResult> {
         let state = Arc::clone(&self.state);
-        Box::pin(state.run(self.inner.complete()))
+        state.run(self.inner.complete()).await
     }
 
-    fn abort<'a, 'b>(&'a mut self) -> BoxFuture<'b, Result<()>>
-    where
-        'a: 'b,
-    {
+    async fn abort(&mut self) -> Result<()> {
         let state = Arc::clone(&self.state);
-        Box::pin(state.run(self.inner.abort()))
+        state.run(self.inner.abort()).await
     }
 }
