@@ -1,0 +1,134 @@
+//! Every field of the resource is honoured or refused: each is set to a value that is not its default, and something must come of it.
+//!
+//! `cases.yaml` is the table and the place to start; a new field needs a line there. `schema` lists the fields of the definition, `job` has
+//! what comes of a job: its refusal, its children, what its feeder runs by, how it ends. What only a running feeder shows, a test shows that
+//! the table names.
+
+mod job;
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{file_with_test, sources};
+use job::Outcome;
+
+const TABLE: &str = "tests/fields/cases.yaml";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    /// Specs by name.
+    jobs: BTreeMap<String, Value>,
+    /// Fields whose own fields are somebody else's, each with why that is so.
+    whole: BTreeMap<String, String>,
+    cases: Vec<Case>,
+}
+
+/// A field, and what comes of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    field: String,
+    /// The job that it is set in.
+    job: String,
+    value: Value,
+    /// What becomes another, and nothing else does.
+    #[serde(default)]
+    changes: BTreeSet<String>,
+    /// What the job comes to in place of running.
+    becomes: Option<String>,
+    /// Words of the refusal.
+    refused: Option<String>,
+    /// The test that shows what comes of it.
+    test: Option<String>,
+}
+
+fn table() -> Table {
+    serde_yaml::from_str(include_str!("cases.yaml")).expect(TABLE)
+}
+
+#[test]
+fn every_field_has_a_case() {
+    let table = table();
+    let fields = schema::fields(&schema::spec(), &table.whole);
+    let cases: BTreeSet<_> = table.cases.iter().map(|case| case.field.clone()).collect();
+    let without: Vec<_> = fields.difference(&cases).collect();
+    assert!(without.is_empty(), "write into {TABLE} what comes of {without:?}");
+    let unknown: Vec<_> = cases.difference(&fields).collect();
+    assert!(
+        unknown.is_empty(),
+        "{TABLE} has cases of {unknown:?}, which are no fields"
+    );
+    for (field, reason) in &table.whole {
+        assert!(fields.contains(field) && !reason.is_empty(), "{field} is no field");
+    }
+}
+
+#[test]
+fn every_field_is_honoured_or_refused() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = [sources(&root.join("src")), sources(&root.join("tests"))].concat();
+    let (table, schema) = (table(), schema::spec());
+    for case in &table.cases {
+        let before = &table.jobs[&case.job];
+        case.assert_sets_something(before, schema::default_of(&schema, &case.field));
+        case.assert_holds(before);
+        case.assert_is_shown(&sources);
+    }
+}
+
+impl Case {
+    /// A value that the field has anyway would show nothing.
+    fn assert_sets_something(&self, before: &Value, default: Option<&Value>) {
+        let Self { field, value, .. } = self;
+        let said = before.pointer(&format!("/{}", field.replace('.', "/")));
+        assert_ne!(said.or(default), Some(value), "{field} is that already");
+    }
+
+    fn assert_holds(&self, before: &Value) {
+        let Self { field, job, .. } = self;
+        let without = Outcome::of(before).unwrap_or_else(|refusal| panic!("job {job} is refused: {refusal}"));
+        let outcome = Outcome::of(&with(before.clone(), field, &self.value));
+        match (outcome, &self.refused) {
+            (Err(refusal), Some(words)) => assert!(refusal.contains(words), "{field}: {refusal}"),
+            (Err(refusal), None) => panic!("{field} is refused: {refusal}"),
+            (Ok(_), Some(_)) => panic!("{field} is not refused"),
+            (Ok(outcome), None) => self.assert_honoured(&without, &outcome),
+        }
+    }
+
+    fn assert_honoured(&self, without: &Outcome, outcome: &Outcome) {
+        let Self { field, becomes, .. } = self;
+        assert_eq!(&outcome.becomes, becomes, "{field}");
+        // A job that is ended or held up has other children in any case.
+        if becomes.is_none() {
+            assert_eq!(outcome.changes_since(without), self.changes, "{field}");
+            let says_something = !self.changes.is_empty() || self.test.is_some();
+            assert!(says_something, "{field}: nothing comes of it");
+        }
+    }
+
+    /// The test that is named is there, and is about the field.
+    fn assert_is_shown(&self, sources: &[String]) {
+        let Self { field, test, .. } = self;
+        let Some(test) = test else { return };
+        let file = file_with_test(sources, test).unwrap_or_else(|| panic!("{field}: there is no test {test}"));
+        let name = field.rsplit('.').next().unwrap_or(field);
+        assert!(file.contains(name), "{field}: the file of {test} does not name it");
+    }
+}
+
+/// The spec with this field.
+fn with(mut spec: Value, field: &str, value: &Value) -> Value {
+    let mut at = &mut spec;
+    for name in field.split('.') {
+        // What is not there yet is made.
+        at = &mut at[name];
+    }
+    *at = value.clone();
+    spec
+}
