@@ -11,8 +11,9 @@ use super::output::OutputArguments;
 use crate::api::Engine;
 use crate::api::amount::Amount;
 use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
+use crate::api::prices::Prices;
 use crate::controller::resource_profile::ResourceProfile;
-use crate::controller::settings::{DEFAULT_MAX_PARAMETERS, EngineSettings, HubSettings};
+use crate::controller::settings::{DEFAULT_MAX_PARAMETERS, EngineSettings, FEEDER_LOST_TIMEOUT_SECONDS, HubSettings};
 use crate::engine::Catalog;
 
 /// Runs batch inference jobs on GPUs that exist only for the job.
@@ -79,16 +80,16 @@ pub struct ControllerArguments {
     #[arg(long, default_value = "{}", value_name = "JSON", value_parser = hub)]
     pub hub: HubSettings,
     /// A feeder that is gone for so many seconds gives its servers back until it runs again.
-    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    #[arg(long, default_value_t = FEEDER_LOST_TIMEOUT_SECONDS, value_name = "SECONDS")]
     pub feeder_lost_timeout_seconds: u32,
     /// Who may talk to the servers besides their own feeder, as a JSON list of `NetworkPolicy` ingress rules.
     #[arg(long, default_value = "[]", value_name = "JSON", value_parser = ingress_rules)]
     pub network_policy_extra_ingress: IngressRules,
     /// The currency of prices, in three capital letters (ISO 4217).
-    #[arg(long, default_value = "USD", value_name = "CODE", value_parser = currency)]
+    #[arg(long, default_value_t = Prices::default().currency, value_name = "CODE", value_parser = currency)]
     pub currency: String,
     /// What a million tokens cost, those of prompts and those of answers alike.
-    #[arg(long, default_value = "0.50", value_name = "AMOUNT")]
+    #[arg(long, default_value_t = Prices::default().per_million_tokens, value_name = "AMOUNT")]
     pub price_per_million_tokens: Amount,
     /// What an hour of a device costs, such as `nvidia.com/gpu=2.50`. May be given more than once. Devices without a price are not
     /// counted in costs.
@@ -257,15 +258,6 @@ mod tests {
                 Err(error) => Err(error.to_string()),
             }
         };
-        let defaults = arguments(&[]).expect("arguments");
-        assert_eq!(
-            (
-                defaults.currency.as_str(),
-                defaults.price_per_million_tokens.to_string()
-            ),
-            ("USD", "0.50".into())
-        );
-        assert_eq!(defaults.prices_per_gpu_hour, []);
         let given = [
             "--currency=EUR",
             "--price-per-million-tokens=0",

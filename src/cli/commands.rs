@@ -69,7 +69,13 @@ fn log_to_standard_error() {
 
 async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> {
     let client = api_client().await?;
-    let settings = Settings {
+    let listen = arguments.listen;
+    run(client, settings(arguments), listen, shutdown_signal()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(arguments: ControllerArguments) -> Settings {
+    Settings {
         feeder_image: arguments.feeder_image,
         feeder_lost_timeout: Duration::from_secs(arguments.feeder_lost_timeout_seconds.into()),
         extra_ingress: arguments.network_policy_extra_ingress.0,
@@ -85,9 +91,7 @@ async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> 
             max_parameters: arguments.max_base_model_parameters,
         },
         hub: arguments.hub,
-    };
-    run(client, settings, arguments.listen, shutdown_signal()).await?;
-    Ok(ExitCode::SUCCESS)
+    }
 }
 
 async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
@@ -127,4 +131,19 @@ fn shutdown_signal() -> CancellationToken {
         }
     }
     token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_as_the_settings_have_it() {
+        let given = ["batch-inference-operator", "controller", "--feeder-image=operator:1"];
+        let arguments = Arguments::try_parse_from(given).expect("arguments");
+        let Command::Controller(arguments) = arguments.command else {
+            panic!("another command");
+        };
+        assert_eq!(settings(arguments), Settings::new("operator:1"));
+    }
 }

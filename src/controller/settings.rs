@@ -13,8 +13,8 @@ use crate::api::prices::Prices;
 use crate::api::reference::{LocalKeyReference, LocalReference};
 use crate::engine::Catalog;
 
-/// Unless it is said, a feeder that is gone for so long gives its servers back.
-pub const FEEDER_LOST_TIMEOUT: Duration = Duration::from_mins(15);
+/// Unless it is said, a feeder that is gone for so long gives its servers back, in seconds.
+pub const FEEDER_LOST_TIMEOUT_SECONDS: u32 = 15 * 60;
 
 /// The operator's settings, from its command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,7 @@ impl Settings {
     pub fn new(feeder_image: impl Into<String>) -> Self {
         Self {
             feeder_image: feeder_image.into(),
-            feeder_lost_timeout: FEEDER_LOST_TIMEOUT,
+            feeder_lost_timeout: Duration::from_secs(FEEDER_LOST_TIMEOUT_SECONDS.into()),
             extra_ingress: Vec::new(),
             engines: BTreeMap::new(),
             prices: Prices::default(),
