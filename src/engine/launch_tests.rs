@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::vocabulary::GGUF;
 use crate::engine::{Catalog, quantization};
 
 /// A named case: what a job says of its servers.
@@ -255,7 +256,24 @@ fn custom_without_what_others_have_is_refused() {
     }
 }
 
-/// Each engine with each word of the vocabulary: its arguments, or why it is refused.
+/// A model that each engine loads.
+const MODELS: [(Engine, &str); 5] = [
+    (Engine::VLLM, "org/model"),
+    (Engine::LoRAX, "org/model"),
+    (Engine::SGLang, "org/model"),
+    (Engine::LlamaCpp, "org/model-GGUF"),
+    (Engine::Custom, "model"),
+];
+
+fn quantized(engine: Engine, model: &'static str, quantization: Option<&'static str>) -> Case {
+    Case {
+        quantization,
+        container: TOLD,
+        ..Case::new(engine, model)
+    }
+}
+
+/// Each engine with each word of the vocabulary but for types of GGUF files: its arguments, or why it is refused.
 #[test]
 fn every_engine_with_every_quantization() {
     let mut words: Vec<_> = Engine::ALL
@@ -265,22 +283,21 @@ fn every_engine_with_every_quantization() {
     words.extend(["bitsandbytes", "Q4_K_M", "unknown"]);
     words.sort_unstable();
     words.dedup();
+    assert_eq!(MODELS.map(|(engine, _)| engine), Engine::ALL);
     let mut lines = Vec::new();
-    for (engine, model) in [
-        (Engine::VLLM, "org/model"),
-        (Engine::LoRAX, "org/model"),
-        (Engine::SGLang, "org/model"),
-        (Engine::LlamaCpp, "org/model-GGUF"),
-        (Engine::Custom, "model"),
-    ] {
+    for (engine, model) in MODELS {
+        let unset = quantized(engine, model, None).launch().expect("a launch");
         for word in [None].into_iter().chain(words.iter().copied().map(Some)) {
-            let case = Case {
-                quantization: word,
-                container: TOLD,
-                ..Case::new(engine, model)
-            };
-            let told = match case.launch() {
-                Ok(launch) => launch.args.join(" "),
+            let told = match quantized(engine, model, word).launch() {
+                Ok(launch) => {
+                    let args = launch.args.join(" ");
+                    let rest = Launch {
+                        args: unset.args.clone(),
+                        ..launch
+                    };
+                    assert_eq!(rest, unset, "{word:?} decides more than arguments");
+                    args
+                }
                 // The lists of what is taken would be most of the text.
                 Err(error) => format!("refused: {}", error.to_string().split(": ").next().unwrap_or_default()),
             };
@@ -288,6 +305,27 @@ fn every_engine_with_every_quantization() {
         }
     }
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn every_type_of_a_gguf_file_is_for_llama_cpp_only() {
+    for word in GGUF {
+        for (engine, model) in MODELS {
+            match quantized(engine, model, Some(*word)).launch() {
+                Ok(launch) => {
+                    assert_eq!(engine, Engine::LlamaCpp, "{word}");
+                    assert_eq!(launch.args[..2], ["-hf".to_owned(), format!("{model}:{word}")]);
+                }
+                Err(error) => {
+                    assert_ne!(engine, Engine::LlamaCpp, "{word}: {error}");
+                    assert!(
+                        matches!(error, LaunchError::Quantization(_)),
+                        "{engine} {word}: {error}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
