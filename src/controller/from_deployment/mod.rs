@@ -1,10 +1,11 @@
 //! What a running Deployment of a model server says of its servers, in the fields of `spec.server`: pure.
 //!
-//! [`filled`] is the place to start, [`take`] what it takes; how the server is started is read by `engine::found`. Left out is what the
-//! operator decides itself (address, probes, shared memory and caches that hold nothing), and what is not the server's: other
-//! containers, the service account, how many replicas there are.
+//! [`filled`] is the place to start, [`take`] what it takes, `volumes` which volumes; how the server is started is read by
+//! `engine::found`. Left out is what the operator decides itself (address, probes, shared memory and caches that hold nothing), and what
+//! is not the server's: other containers, the service account, how many replicas there are.
 
 mod fill;
+mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -128,7 +129,7 @@ pub fn take(deployment: &Deployment) -> Result<Taken, TakeError> {
 
 fn taken(pod: &PodSpec) -> Result<Taken, Problem> {
     let (container, found) = server(pod)?;
-    let volumes = volumes(pod, container)?;
+    let volumes = volumes::kept(pod, container, &found)?;
     let env = container.env.clone().unwrap_or_default();
     Ok(Taken {
         engine: found.engine,
@@ -252,47 +253,6 @@ fn resources(container: &Container) -> Option<Resources> {
         requests: given.requests.unwrap_or_default(),
     };
     (resources != Resources::default()).then_some(resources)
-}
-
-/// The volumes of the server that hold something, with where they are mounted. An `emptyDir` holds nothing when a server starts: the
-/// operator has its own for caches, temporary files and shared memory.
-fn volumes(pod: &PodSpec, container: &Container) -> Result<(Vec<Volume>, Vec<VolumeMount>), Problem> {
-    let volumes = pod.volumes.as_deref().unwrap_or_default();
-    let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-    let is_mounted = |volume: &Volume| mounts.iter().any(|mount| mount.name == volume.name);
-    for volume in volumes
-        .iter()
-        .filter(|volume| volume.empty_dir.is_some() && is_mounted(volume))
-    {
-        if let Some(first) = filled_by(pod, &volume.name) {
-            return Err(Problem::FilledFirst {
-                container: first.name.clone(),
-                volume: volume.name.clone(),
-            });
-        }
-    }
-    let kept: Vec<Volume> = volumes
-        .iter()
-        .filter(|volume| volume.empty_dir.is_none() && is_mounted(volume))
-        .cloned()
-        .collect();
-    let mounts = mounts
-        .iter()
-        .filter(|mount| kept.iter().any(|volume| volume.name == mount.name));
-    let mounts = mounts.cloned().collect();
-    Ok((kept, mounts))
-}
-
-/// The init container that has a volume, too.
-fn filled_by<'a>(pod: &'a PodSpec, volume: &str) -> Option<&'a Container> {
-    let mut first = pod.init_containers.iter().flatten();
-    first.find(|container| {
-        container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .any(|mount| mount.name == volume)
-    })
 }
 
 /// What servers of a job need of the pod that no field is for.

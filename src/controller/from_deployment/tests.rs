@@ -1,7 +1,23 @@
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::BatchInferenceJob;
+use crate::api::wait::Wait;
+use crate::controller::settings::Settings;
+use crate::controller::validate::validate;
+
+/// Where people have their servers from, as the manifests' names begin.
+const ORIGINS: [&str; 6] = [
+    "plain docs of vLLM",
+    "production-stack",
+    "KubeAI",
+    "LoRAX chart",
+    "KServe",
+    "llm-d",
+];
 
 /// A pod as it was found.
 #[derive(Deserialize)]
@@ -21,19 +37,49 @@ fn manifests() -> Vec<Manifest> {
     manifests.collect()
 }
 
-fn take_pod(pod: &Value) -> Result<Taken, String> {
-    let deployment: Deployment = serde_json::from_value(json!({
+fn deployment(pod: &Value) -> Deployment {
+    let deployment = json!({
         "metadata": {"name": "found"},
         "spec": {"selector": {}, "template": {"spec": pod}},
+    });
+    serde_json::from_value(deployment).expect("a Deployment")
+}
+
+fn take_pod(pod: &Value) -> Result<Taken, String> {
+    take(&deployment(pod)).map_err(|error| error.to_string())
+}
+
+/// Whether a job that says nothing else of its server can run.
+fn accept(pod: &Value) -> Result<(), Wait> {
+    let job: BatchInferenceJob = serde_json::from_value(json!({
+        "apiVersion": "batchinference.dev/v1alpha1",
+        "kind": "BatchInferenceJob",
+        "metadata": {"name": "triangles", "namespace": "geometry"},
+        "spec": {
+            "dataset": {"uri": "s3://b/rows.jsonl"},
+            "server": {"from": {"deployment": {"name": "found"}}},
+            "output": {"uri": "s3://b/out/"},
+        },
     }))
-    .expect("a Deployment");
-    take(&deployment).map_err(|error| error.to_string())
+    .expect("a job");
+    let filled = filled(&job, Some(&deployment(pod)))?;
+    validate(&filled, &Settings::new("operator:1")).map(|_| ())
+}
+
+#[test]
+fn manifests_are_of_every_origin_and_each_is_another() {
+    let manifests = manifests();
+    let names: BTreeSet<_> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();
+    assert_eq!(names.len(), manifests.len());
+    assert!(names.len() >= 12, "{}", names.len());
+    for origin in ORIGINS {
+        assert!(names.iter().any(|name| name.starts_with(origin)), "{origin}");
+    }
 }
 
 #[test]
 fn what_is_found_in_the_wild_is_taken_or_refused_by_name() {
     let manifests = manifests();
-    assert!(manifests.len() >= 12, "{}", manifests.len());
     for Manifest {
         name,
         source,
@@ -48,6 +94,7 @@ fn what_is_found_in_the_wild_is_taken_or_refused_by_name() {
                 let found = found.unwrap_or_else(|error| panic!("{name} ({source}): {error}"));
                 let found = serde_json::to_value(found).expect("serialises");
                 assert_eq!(found, wanted, "{name} ({source})");
+                accept(&pod).unwrap_or_else(|refusal| panic!("{name} ({source}): {}", refusal.message));
             }
             (None, Some(wanted)) => {
                 let error = found.expect_err(&name);
