@@ -34,7 +34,7 @@ test-unit: ## Run the tests that need no cluster
 	tests/run unit
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Check format, clippy and licences
+lint: $(CARGO_DENY) ## Check format, clippy, fuzz targets and licences
 	tests/run lint
 
 .PHONY: audit

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use readers::dataset::Index;
-use readers::openai::RowNumber;
+use batch_inference_operator::dataset::Index;
+use batch_inference_operator::openai::RowNumber;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use readers::dataset::{Line, LineSplitter, LineTooLong};
+use batch_inference_operator::dataset::{Line, LineSplitter, LineTooLong};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 

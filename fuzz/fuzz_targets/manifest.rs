@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use readers::results::Manifest;
+use batch_inference_operator::results::Manifest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -2,8 +2,8 @@
 
 #![no_main]
 
+use batch_inference_operator::openai::ResultLine;
 use bytes::Bytes;
-use readers::openai::ResultLine;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use readers::openai::RequestRow;
+use batch_inference_operator::openai::RequestRow;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;

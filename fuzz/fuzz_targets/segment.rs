@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use readers::results::Segment;
+use batch_inference_operator::results::Segment;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ fn repaired(input: &[u8]) -> Option<Bytes> {
     let tells = header.as_object_mut()?;
     tells.insert("body".into(), json!({"bytes": body.len(), "sha256": sha256(body)}));
     let header = format!("{header}\n");
-    let first = format!("batchinference.dev/segment/v1 {:08} {}\n", header.len(), sha256(header.as_bytes()));
+    let first = format!(
+        "batchinference.dev/segment/v1 {:08} {}\n",
+        header.len(),
+        sha256(header.as_bytes())
+    );
     Some([first.as_bytes(), header.as_bytes(), body].concat().into())
 }
 
