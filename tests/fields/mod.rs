@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{file_with_test, sources};
 use job::Outcome;
@@ -85,7 +85,7 @@ impl Case {
     /// A value that the field has anyway would show nothing.
     fn assert_sets_something(&self, before: &Value, default: Option<&Value>) {
         let Self { field, value, .. } = self;
-        let said = before.pointer(&format!("/{}", field.replace('.', "/")));
+        let said = said(before, field);
         assert_ne!(said.or(default), Some(value), "{field} is that already");
     }
 
@@ -122,13 +122,36 @@ impl Case {
     }
 }
 
-/// The spec with this field.
+/// What a spec says of a field, in a list of its first item.
+fn said<'a>(spec: &'a Value, field: &str) -> Option<&'a Value> {
+    let mut names = field.split('.');
+    names.try_fold(spec, |at, name| at.get(0).unwrap_or(at).get(name))
+}
+
+/// The spec with this field, in a list of its first item.
 fn with(mut spec: Value, field: &str, value: &Value) -> Value {
     let mut at = &mut spec;
     for name in field.split('.') {
         // What is not there yet is made.
-        at = &mut at[name];
+        at = if at.is_array() { &mut at[0][name] } else { &mut at[name] };
     }
     *at = value.clone();
     spec
+}
+
+#[test]
+fn a_field_is_set_where_it_is() {
+    let spec = json!({"a": {"b": 1}, "list": [{"c": 1}, {"c": 2}]});
+    for (field, before, after) in [
+        ("a.b", Some(1), json!({"a": {"b": 3}, "list": [{"c": 1}, {"c": 2}]})),
+        ("list.c", Some(1), json!({"a": {"b": 1}, "list": [{"c": 3}, {"c": 2}]})),
+        (
+            "d.e",
+            None,
+            json!({"a": {"b": 1}, "list": [{"c": 1}, {"c": 2}], "d": {"e": 3}}),
+        ),
+    ] {
+        assert_eq!(said(&spec, field).and_then(Value::as_i64), before, "{field}");
+        assert_eq!(with(spec.clone(), field, &json!(3)), after, "{field}");
+    }
 }
