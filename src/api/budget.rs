@@ -23,7 +23,7 @@ pub struct Budget {
     pub max_token_cost: Option<Amount>,
 
     /// The most that the servers' devices may cost, as maxTokenCost is written. Devices are given back when it is used up, and what they cost until
-    /// their pods are gone comes on top. Refused when a device has no price.
+    /// their pods are gone comes on top. Refused when a device has no price, and with an endpoint, for which there are none.
     #[serde(default, rename = "maxGPUCost", skip_serializing_if = "Option::is_none")]
     pub max_gpu_cost: Option<Amount>,
 }

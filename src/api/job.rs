@@ -116,6 +116,8 @@ use super::status::BatchInferenceJobStatus;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.server) != has(self.endpoint)")
     .message("exactly one of server, endpoint says what answers the rows"))]
+#[x_kube(validation = Rule::new("!has(self.endpoint) || !has(self.budget) || !has(self.budget.maxGPUCost)")
+    .message("budget.maxGPUCost goes with server, as rows that go to an endpoint hold no device of the job: remove it"))]
 #[x_kube(validation = immutable("dataset"))]
 #[x_kube(validation = immutable("endpoint"))]
 #[x_kube(validation = immutable("feeder"))]

@@ -97,6 +97,9 @@ fn exactly_one_of_server_and_endpoint_is_required() {
     }
     let (provisioned, at_endpoint) = (with(server), with(endpoint));
     at_endpoint.validate_cel().expect("an endpoint alone is accepted");
+    let gpu_budget = with(&format!("{endpoint} budget: {{maxGPUCost: '1'}},"));
+    let error = gpu_budget.validate_cel().expect_err("no GPU").to_string();
+    assert!(error.contains("budget.maxGPUCost goes with server"), "{error}");
     for (old, new) in [(&provisioned, &at_endpoint), (&at_endpoint, &provisioned)] {
         let error = new.validate_cel_update(old).expect_err("a change").to_string();
         assert!(error.contains("endpoint cannot be changed"), "{error}");
