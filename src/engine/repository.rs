@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::architecture::Architecture;
 use super::{Engine, ModelRefusal};
@@ -37,7 +38,7 @@ struct Sibling {
     rfilename: String,
 }
 
-/// Elements by type, as the hub has counted them.
+/// Weights by type, as the hub has counted them.
 #[derive(Clone, Debug, Deserialize)]
 struct Safetensors {
     #[serde(default)]
@@ -59,15 +60,7 @@ pub struct Config {
     dtype: Option<String>,
     torch_dtype: Option<String>,
     #[serde(rename = "quantization_config")]
-    quantization: Option<Quantized>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Quantized {
-    quant_method: Option<String>,
-    /// Of one weight.
-    bits: Option<u64>,
-    load_in_4bit: Option<bool>,
+    quantization: Option<IgnoredAny>,
 }
 
 /// The index of the files with weights.
@@ -140,7 +133,7 @@ impl Repository {
     /// The index of the weights, where the hub has not counted them itself.
     #[must_use]
     pub fn index_to_count(&self) -> Option<&'static str> {
-        if self.counted(&Config::default()).is_some() {
+        if self.counted().is_some() {
             return None;
         }
         INDEXES.into_iter().find(|name| self.has(name))
@@ -149,23 +142,20 @@ impl Repository {
     /// How many parameters the model has, as far as it says.
     #[must_use]
     pub fn parameters(&self, config: &Config, index: Option<&WeightsIndex>) -> Option<u64> {
-        self.counted(config).or_else(|| {
+        self.counted().or_else(|| {
             // Of packed weights, bytes say little.
             let bytes = config.bytes_of_a_weight().filter(|_| config.quantization.is_none())?;
             Some(index?.metadata.total_size? / bytes)
         })
     }
 
-    /// As the hub has counted.
-    fn counted(&self, config: &Config) -> Option<u64> {
+    /// As the hub has counted. Of weights of few bits, several of which stand in one element, it counts each by now (huggingface.js,
+    /// `packages/hub/src/lib/parse-safetensors-metadata.ts`, `getQuantizationMultiplier`), and counted the elements when many repositories
+    /// came to be. Nothing tells which of the two a number is, so it is taken for the first: a number that is too small refuses nothing.
+    fn counted(&self) -> Option<u64> {
         let by_type = self.safetensors.as_ref().map(|counted| &counted.parameters);
         match by_type.filter(|by_type| !by_type.is_empty()) {
-            Some(by_type) => Some(
-                by_type
-                    .iter()
-                    .map(|(kind, count)| count * config.weights_in(kind))
-                    .sum(),
-            ),
+            Some(by_type) => Some(by_type.values().copied().fold(0, u64::saturating_add)),
             None => self.gguf.as_ref()?.total,
         }
     }
@@ -184,21 +174,6 @@ impl Config {
         Architecture {
             model_type: self.model_type.as_deref(),
             classes: self.architectures.as_deref().unwrap_or_default(),
-        }
-    }
-
-    /// How many weights stand in one element of a type: those of few bits are packed into larger ones. AWQ and GPTQ fill elements of
-    /// 32 bits; bitsandbytes and MXFP4 put two of four bits into a byte.
-    fn weights_in(&self, kind: &str) -> u64 {
-        let Some(quantized) = &self.quantization else {
-            return 1;
-        };
-        let method = quantized.quant_method.as_deref().unwrap_or_default();
-        match (kind, method) {
-            ("I32", "awq" | "gptq") => 32 / quantized.bits.filter(|bits| *bits > 0).unwrap_or(4).min(32),
-            ("U8", "bitsandbytes") if quantized.load_in_4bit == Some(true) => 2,
-            ("U8", "mxfp4") => 2,
-            _ => 1,
         }
     }
 

@@ -57,22 +57,22 @@ fn a_file_that_only_the_allowed_get_is_the_one_that_is_loaded() {
     }
 }
 
+/// Figures of huggingface.js's own tests (`packages/hub/src/lib/parse-safetensors-metadata.spec.ts`).
 #[test]
-fn parameters_are_those_that_the_hub_has_counted_unpacked() {
+fn parameters_are_those_that_the_hub_has_counted() {
+    let gpt_oss = json!({"quantization_config": {"quant_method": "mxfp4"}});
     let awq = json!({"quantization_config": {"quant_method": "awq", "bits": 4}});
-    let gptq = json!({"quantization_config": {"quant_method": "gptq", "bits": 8}});
     let nf4 = json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}});
-    let int8 = json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": false}});
-    let mxfp4 = json!({"quantization_config": {"quant_method": "mxfp4"}});
-    let fp8 = json!({"quantization_config": {"quant_method": "fp8"}});
     for (counted, config_says, expected) in [
         (json!({"BF16": 8_190_735_360_u64}), json!({}), 8_190_735_360),
-        (json!({"I32": 100, "F16": 7}), awq, 807),
-        (json!({"I32": 100, "F16": 7}), gptq, 407),
-        (json!({"U8": 100, "F16": 7}), nf4, 207),
-        (json!({"U8": 100, "F16": 7}), int8, 107),
-        (json!({"U8": 100, "BF16": 7}), mxfp4, 207),
-        (json!({"F8_E4M3": 100, "BF16": 7}), fp8, 107),
+        (
+            json!({"BF16": 1_804_459_584_u64, "U8": 19_110_297_600_u64}),
+            gpt_oss,
+            20_914_757_184,
+        ),
+        (json!({"I32": 100, "F16": 7}), awq, 107),
+        (json!({"U8": 100, "F16": 7}), nf4, 107),
+        (json!({"U8": u64::MAX, "F16": 7}), json!({}), u64::MAX),
     ] {
         let repository = repository(CHECKPOINT, json!({"safetensors": {"parameters": counted, "total": 1}}));
         assert_eq!(repository.parameters(&config(config_says), None), Some(expected));
