@@ -89,6 +89,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
             .filter(|_| engine != Engine::LlamaCpp)
             .map(|_| "main"),
         devices: Devices::Counted(1),
+        has_newest_options: true,
         extra_args: &[],
         container: GivenContainer::default(),
     };

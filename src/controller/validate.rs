@@ -13,6 +13,7 @@ use crate::api::resources::PodTemplate;
 use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
+use crate::engine::architecture::is_default_version;
 use crate::engine::conflicts::{self, conflict};
 use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput};
 use crate::storage::{Root, StoreUri, UriError};
@@ -108,12 +109,22 @@ fn validate_servers(
             profile,
         })?,
     };
-    let launch = launch(server, &model, container, devices(&resources, template.as_ref()))?;
+    let image = match &decided {
+        Some(resolved) => resolved.image.clone(),
+        None => image(server, container, profile, settings)?,
+    };
+    let launch = launch(
+        server,
+        &model,
+        container,
+        devices(&resources, template.as_ref()),
+        &image,
+    )?;
     let resolved = match decided {
         Some(resolved) => resolved,
         None => Resolved {
             engine: server.engine,
-            image: image(server, container, profile, settings)?,
+            image,
             model: model.location().name().to_owned(),
             revision: server.revision.clone(),
             served_model_name: launch.served_name.clone(),
@@ -150,6 +161,7 @@ fn launch(
     model: &BaseModel,
     container: Option<&Container>,
     devices: Devices,
+    image: &str,
 ) -> Result<Launch, Wait> {
     let names =
         AcceptedNames::new(model, &server.served_model_names).map_err(|error| refuse("servedModelNames", &error))?;
@@ -160,6 +172,7 @@ fn launch(
         quantization: server.quantization.as_deref(),
         revision: server.revision.as_deref(),
         devices,
+        has_newest_options: server.from.is_none() || is_default_version(server.engine, image),
         extra_args: &server.args,
         container: server_container::given(container),
     };

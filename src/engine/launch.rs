@@ -23,6 +23,9 @@ pub struct LaunchInput<'a> {
     pub revision: Option<&'a str>,
     /// The devices that one server is given.
     pub devices: Devices,
+    /// Whether the image is taken for one that has all that the operator's own has: options that came late, and a user beside root. An image
+    /// of servers that run without is not, unless it is of the same version.
+    pub has_newest_options: bool,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
     pub extra_args: &'a [String],
     /// What a person's template says of the server's container.

@@ -10,6 +10,7 @@ struct Case {
     quantization: Option<&'static str>,
     revision: Option<&'static str>,
     devices: Devices,
+    has_newest_options: bool,
     args: &'static [&'static str],
     container: GivenContainer,
 }
@@ -26,6 +27,7 @@ impl Case {
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
             ))),
+            has_newest_options: true,
             args: &[],
             container: GivenContainer::default(),
         }
@@ -42,6 +44,7 @@ impl Case {
             quantization: self.quantization,
             revision: self.revision,
             devices: self.devices,
+            has_newest_options: self.has_newest_options,
             extra_args: &owned(self.args),
             container: self.container,
         })
@@ -197,6 +200,39 @@ fn shared_memory_grows_with_the_devices() {
             });
         assert_eq!(size, Some(expected), "{engine} with {devices:?}");
     }
+}
+
+#[test]
+fn an_image_of_another_version_is_given_no_option_that_came_late() {
+    for (engine, model, late) in [
+        (
+            Engine::VLLM,
+            "org/model",
+            &["--max-model-len", "--disable-access-log-for-endpoints"][..],
+        ),
+        (Engine::LlamaCpp, "/models/model.gguf", &["--n-gpu-layers"]),
+    ] {
+        for has_newest_options in [true, false] {
+            let case = Case {
+                devices: Devices::Counted(1),
+                has_newest_options,
+                ..Case::new(engine, model)
+            };
+            let args = case.launch().expect("a launch").args;
+            for option in late {
+                assert_eq!(args.iter().any(|arg| arg == option), has_newest_options, "{option}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_of_another_version_runs_as_the_user_that_it_knows() {
+    let case = Case {
+        has_newest_options: false,
+        ..Case::new(Engine::VLLM, "org/model")
+    };
+    assert_eq!(case.launch().expect("a launch").run_as, None);
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         quantization,
         revision: None,
         devices: Devices::Counted(1),
+        has_newest_options: true,
         extra_args: &[],
         container: GivenContainer::default(),
     };
