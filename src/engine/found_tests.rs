@@ -1,5 +1,9 @@
 use super::*;
 
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
 /// A container; a variable without a value comes from a Secret.
 fn found(
     image: &str,
@@ -7,7 +11,6 @@ fn found(
     args: &[&str],
     env: &[(&str, Option<&str>)],
 ) -> Result<FoundServer, FoundError> {
-    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let env = env
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.map(ToOwned::to_owned)));
@@ -21,7 +24,8 @@ fn found(
 
 /// What a shell's command comes to: the model and the other options.
 fn script(script: &str, env: &[(&str, Option<&str>)]) -> Result<(String, Vec<String>), FoundError> {
-    found("any:1", &["/bin/bash", "-c"], &[script], env).map(|server| (server.model, server.args))
+    let server = found("any:1", &["/bin/bash", "-c"], &[script], env)?;
+    Ok((server.model?, server.args))
 }
 
 /// An image, command and arguments; the engine, and the command that is kept.
@@ -44,8 +48,20 @@ fn the_program_tells_the_engine_and_else_the_image() {
             Engine::VLLM,
             Some(&["vllm", "serve"]),
         ),
-        ("vllm/vllm-openai:v1", &[], &["--model", "m"], Engine::VLLM, None),
-        ("reg:5000/mirror/vllm-openai@sha256:a", &[], &["m"], Engine::VLLM, None),
+        (
+            "vllm/vllm-openai:v1",
+            &[],
+            &["--model", "m"],
+            Engine::VLLM,
+            Some(&["vllm", "serve"]),
+        ),
+        (
+            "reg:5000/mirror/vllm-openai@sha256:a",
+            &[],
+            &["m"],
+            Engine::VLLM,
+            Some(&["vllm", "serve"]),
+        ),
         (
             "own:1",
             &["lorax-launcher"],
@@ -93,8 +109,8 @@ fn the_program_tells_the_engine_and_else_the_image() {
         let server = found(image, command, args, &[]).unwrap_or_else(|error| panic!("{image} {command:?}: {error}"));
         let kept = kept.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
         assert_eq!(
-            (server.engine, server.command, server.model.as_str()),
-            (*engine, kept, "m"),
+            (server.engine, server.command, server.model.as_deref()),
+            (*engine, kept, Ok("m")),
             "{image} {command:?}"
         );
     }
@@ -134,8 +150,8 @@ fn what_a_job_has_fields_for_is_told_from_what_is_passed_on() {
     .expect("a server");
     assert_eq!(server.names, ["a", "b"]);
     assert_eq!(
-        (server.model.as_str(), server.quantization.as_deref()),
-        ("org/model", Some("fp8"))
+        (server.model.as_deref(), server.quantization.as_deref()),
+        (Ok("org/model"), Some("fp8"))
     );
     assert_eq!(server.args, ["--max-num-seqs", "8"]);
     let server = found(
@@ -160,29 +176,91 @@ fn variables_speak_where_no_option_does() {
     ];
     let server = found("lorax:1", &[], &[], &env).expect("a server");
     assert_eq!(
-        (server.model.as_str(), server.quantization.as_deref()),
-        ("org/model", Some("awq"))
+        (server.model.as_deref(), server.quantization.as_deref()),
+        (Ok("org/model"), Some("awq"))
     );
     assert_eq!(server.not_passed_on, ["MODEL_ID", "PORT", "QUANTIZE"]);
     let server = found("lorax:1", &[], &["--model-id", "other/model"], &env).expect("a server");
-    assert_eq!(server.model, "other/model");
+    assert_eq!(server.model.as_deref(), Ok("other/model"));
     let env = [
         ("LLAMA_ARG_HF_REPO", Some("org/model-GGUF:Q8_0")),
         ("LLAMA_ARG_CTX_SIZE", Some("4096")),
     ];
     let server = found("llama.cpp:server", &[], &[], &env).expect("a server");
     assert_eq!(
-        (server.model.as_str(), server.quantization.as_deref()),
-        ("org/model-GGUF", Some("Q8_0"))
+        (server.model.as_deref(), server.quantization.as_deref()),
+        (Ok("org/model-GGUF"), Some("Q8_0"))
     );
     assert_eq!(server.not_passed_on, ["LLAMA_ARG_HF_REPO"]);
-    let error = found("llama.cpp:server", &[], &["--model-url", "https://h/m.gguf"], &[]);
-    assert_eq!(
-        error,
-        Err(FoundError::Option {
-            option: "--model-url".into()
-        })
-    );
+}
+
+#[test]
+fn a_model_that_cannot_be_told_is_said_where_it_is_asked_for() {
+    let option = |option: &str| FoundError::Option { option: option.into() };
+    for (args, env, error) in [
+        (&["--model-url", "https://h/m.gguf"][..], &[][..], option("--model-url")),
+        (
+            &[],
+            &[("LLAMA_ARG_DOCKER_REPO", Some("m"))],
+            option("LLAMA_ARG_DOCKER_REPO"),
+        ),
+        (&["--ctx-size", "9"], &[], FoundError::NoModel),
+    ] {
+        let server = found("llama.cpp:server", &[], args, env).expect("a server");
+        assert_eq!(server.model, Err(error), "{args:?} {env:?}");
+    }
+}
+
+#[test]
+fn a_value_is_attached_to_an_option_of_one_letter_only() {
+    for (args, kept, quantization) in [
+        (&["-tp", "2"][..], &["-tp", "2"][..], None),
+        (&["-tp=2", "-pp", "2"], &["-tp", "2", "-pp", "2"], None),
+        (&["-qfp8"], &[], Some("fp8")),
+        (&["-q", "fp8"], &[], Some("fp8")),
+    ] {
+        let server = found("vllm/vllm-openai:v1", &["vllm", "serve", "m"], args, &[]).expect("a server");
+        assert_eq!(server.args, kept, "{args:?}");
+        assert_eq!(server.quantization.as_deref(), quantization, "{args:?}");
+    }
+}
+
+#[test]
+fn variables_that_say_how_a_model_is_spread_or_which_file_it_is_become_arguments() {
+    for (image, args, env, kept, file, not_passed_on) in [
+        (
+            "lorax:1",
+            &["--model-id", "m"][..],
+            &[("NUM_SHARD", Some("2")), ("SHARDED", Some("true"))][..],
+            &["--num-shard", "2", "--sharded", "true"][..],
+            &[][..],
+            &["NUM_SHARD", "SHARDED"][..],
+        ),
+        (
+            "lorax:1",
+            &["--model-id", "m", "--num-shard", "4"],
+            &[("NUM_SHARD", Some("2"))],
+            &["--num-shard", "4"],
+            &[],
+            &["NUM_SHARD"],
+        ),
+        ("lorax:1", &["--model-id", "m"], &[("NUM_SHARD", None)], &[], &[], &[]),
+        (
+            "llama.cpp:server",
+            &["-hf", "m"],
+            &[("LLAMA_ARG_HF_FILE", Some("m.gguf"))],
+            &[],
+            &["--hf-file", "m.gguf"],
+            &["LLAMA_ARG_HF_FILE"],
+        ),
+    ] {
+        let server = found(image, &[], args, env).expect("a server");
+        assert_eq!(
+            (&server.args[..], &server.file[..]),
+            (&owned(kept)[..], &owned(file)[..])
+        );
+        assert_eq!(server.not_passed_on, not_passed_on);
+    }
 }
 
 #[test]
@@ -203,7 +281,7 @@ fn kubernetes_fills_in_variables_and_leaves_those_that_it_does_not_know() {
         &env,
     );
     let server = server.expect("a server");
-    assert_eq!(server.model, "org/model");
+    assert_eq!(server.model.as_deref(), Ok("org/model"));
     assert_eq!(server.args, ["--x", "$(KEY)", "--b", "$$(MODEL)", "--c", "$(NONE)"]);
 }
 

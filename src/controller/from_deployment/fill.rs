@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::{Taken, take};
+use super::{TakeError, Taken, take};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
@@ -52,15 +52,16 @@ pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Re
 }
 
 fn fill(given: &ServerSpec, source: &Deployment) -> Result<ServerSpec, Wait> {
-    let taken = take(source).map_err(|error| Wait::new(Reason::SpecInvalid, format!("spec.server.from: {error}")))?;
+    let refused = |error: TakeError| Wait::new(Reason::SpecInvalid, format!("spec.server.from: {error}"));
+    let taken = take(source, given).map_err(refused)?;
     Ok(ServerSpec {
         pod_template: template(given, taken.pod_template.clone())?,
         engine: taken.engine,
-        base_model: or(&given.base_model, &taken.base_model),
+        base_model: taken.base_model.clone(),
         served_model_names: or(&given.served_model_names, &taken.served_model_names),
         image: Some(image(given, &taken)),
         image_tag: None,
-        hf_token_secret_ref: given.hf_token_secret_ref.clone().or(taken.hf_token_secret_ref),
+        hf_token_secret_ref: taken.hf_token_secret_ref,
         revision: given.revision.clone().or(taken.revision),
         quantization: given.quantization.clone().or(taken.quantization),
         args: or(&given.args, &taken.args),

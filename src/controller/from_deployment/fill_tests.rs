@@ -24,7 +24,7 @@ fn source() -> Deployment {
             "containers": [{
                 "name": "lorax",
                 "image": "ghcr.io/predibase/lorax:0.11",
-                "args": ["--model-id", "org/model", "--quantize", "awq", "--max-input-length", "512"],
+                "args": ["--model-id", "org/model", "--revision", "abc", "--quantize", "awq", "--max-input-length", "512"],
                 "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}],
                 "resources": {"limits": {"nvidia.com/gpu": "2"}},
             }],
@@ -69,7 +69,7 @@ fn what_is_given_goes_before_what_the_deployment_says() {
         "resources": {"limits": {"nvidia.com/gpu": 1}},
         "podTemplate": {"spec": {"runtimeClassName": "nvidia"}},
     })));
-    assert_eq!(server.base_model, "other/model");
+    assert_eq!((server.base_model.as_str(), server.revision), ("other/model", None));
     assert_eq!(
         (server.image.as_deref(), server.image_tag),
         (Some("ghcr.io/predibase/lorax:0.12.1"), None)

@@ -1,26 +1,28 @@
 //! What a running Deployment of a model server says of its servers, in the fields of `spec.server`: pure.
 //!
-//! [`filled`] is the place to start, [`take`] what it takes, `volumes` which volumes; how the server is started is read by
-//! `engine::found`. Left out is what the operator decides itself (address, probes, shared memory and caches that hold nothing), and what
-//! is not the server's: other containers, the service account, how many replicas there are.
+//! [`filled`] is the place to start, [`take`] what it takes, `pod` what no field is for, `volumes` which volumes, `caches` where they are
+//! mounted; how the server is started is read by `engine::found`. Left out is what the operator decides itself (address, probes, shared
+//! memory and caches that hold nothing), and what is not the server's: other containers, the service account, how many replicas there are.
 
+mod caches;
 mod fill;
+mod pod;
 mod volumes;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
 use kube::ResourceExt;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::api::Engine;
-use crate::api::names::SERVER_CONTAINER;
 use crate::api::reference::LocalKeyReference;
 use crate::api::resources::{PodTemplate, Resources};
+use crate::api::server::ServerSpec;
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
 
+use caches::{moved, moved_argument, moved_variable};
 pub use fill::{filled, source_to_read};
 
 /// By these a server is given its token for the Hugging Face Hub (`huggingface_hub`, `constants.py`, and older names of it).
@@ -74,10 +76,12 @@ pub struct TakeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// No container of it is a model server.
-    #[error("none of its containers is a model server that is known: give the fields of spec.server")]
+    #[error("none of its containers is a model server that is known: give the fields of spec.server in place of from")]
     NoServer,
     /// Several are.
-    #[error("its containers {first} and {second} are both model servers: give the fields of spec.server")]
+    #[error(
+        "its containers {first} and {second} are both model servers: give the fields of spec.server in place of from"
+    )]
     Several {
         /// One.
         first: String,
@@ -115,34 +119,53 @@ pub enum Problem {
     },
 }
 
-/// Reads a Deployment.
+/// Reads a Deployment for a job that gives these fields itself. What is wrong with what they replace is not refused.
 ///
 /// # Errors
 /// When something of it that the servers would need cannot be read or done, by name.
-pub fn take(deployment: &Deployment) -> Result<Taken, TakeError> {
+pub fn take(deployment: &Deployment, given: &ServerSpec) -> Result<Taken, TakeError> {
     let pod = deployment.spec.template.spec.clone().unwrap_or_default();
-    taken(&pod).map_err(|problem| TakeError {
+    taken(&pod, given).map_err(|problem| TakeError {
         deployment: deployment.name_any(),
         problem,
     })
 }
 
-fn taken(pod: &PodSpec) -> Result<Taken, Problem> {
+fn taken(pod: &PodSpec, given: &ServerSpec) -> Result<Taken, Problem> {
     let (container, found) = server(pod)?;
-    let volumes = volumes::kept(pod, container, &found)?;
+    let engine = found.engine;
+    let base_model = base_model(container, &found, given)?;
+    // Of another model these say nothing.
+    let is_of_the_model = found.model.as_ref() == Ok(&base_model);
+    let file = found
+        .file
+        .iter()
+        .filter(|_| is_of_the_model && given.quantization.is_none());
+    let args = found.args.iter().chain(file).cloned();
     let env = container.env.clone().unwrap_or_default();
     Ok(Taken {
-        engine: found.engine,
-        base_model: found.model.clone(),
-        served_model_names: names(&found),
+        engine,
+        served_model_names: names(&found, &base_model),
         image: container.image.clone().unwrap_or_default(),
-        hf_token_secret_ref: token(container, &env)?,
-        revision: found.revision.clone(),
-        quantization: found.quantization.clone(),
+        hf_token_secret_ref: token(container, &env, given)?,
+        revision: found.revision.clone().filter(|_| is_of_the_model),
+        quantization: found.quantization.clone().filter(|_| is_of_the_model),
+        args: args.map(|argument| moved_argument(engine, argument)).collect(),
         env: passed_on(env, &found),
         resources: resources(container),
-        pod_template: pod_template(pod, container, &found, volumes),
-        args: found.args,
+        pod_template: pod::template(pod, container, &found, given)?,
+        base_model: moved(engine, base_model),
+    })
+}
+
+/// The job's, else the Deployment's.
+fn base_model(container: &Container, found: &FoundServer, given: &ServerSpec) -> Result<String, Problem> {
+    if !given.base_model.is_empty() {
+        return Ok(given.base_model.clone());
+    }
+    found.model.clone().map_err(|error| Problem::Command {
+        container: container.name.clone(),
+        error,
     })
 }
 
@@ -193,13 +216,16 @@ fn read(container: &Container) -> Result<FoundServer, FoundError> {
 }
 
 /// Names other than that of the model itself, which every job takes.
-fn names(found: &FoundServer) -> Vec<String> {
-    let others = found.names.iter().filter(|name| **name != found.model);
+fn names(found: &FoundServer, base_model: &str) -> Vec<String> {
+    let others = found.names.iter().filter(|name| *name != base_model);
     others.cloned().collect()
 }
 
-/// The Secret of the token, wherever it is named.
-fn token(container: &Container, env: &[EnvVar]) -> Result<Option<LocalKeyReference>, Problem> {
+/// The Secret of the token, wherever it is named: the job's, else the Deployment's.
+fn token(container: &Container, env: &[EnvVar], given: &ServerSpec) -> Result<Option<LocalKeyReference>, Problem> {
+    if given.hf_token_secret_ref.is_some() {
+        return Ok(given.hf_token_secret_ref.clone());
+    }
     let mut named = None;
     for variable in env.iter().filter(|variable| is_token(variable)) {
         let secret = variable
@@ -243,7 +269,10 @@ fn passed_on(env: Vec<EnvVar>, found: &FoundServer) -> Vec<EnvVar> {
         .filter(|variable| !is_set(&variable.name))
         .collect();
     passed_on.extend(set.filter(|variable| !is_token(variable)));
+    let passed_on = passed_on.into_iter();
     passed_on
+        .map(|variable| moved_variable(found.engine, variable))
+        .collect()
 }
 
 fn resources(container: &Container) -> Option<Resources> {
@@ -253,49 +282,6 @@ fn resources(container: &Container) -> Option<Resources> {
         requests: given.requests.unwrap_or_default(),
     };
     (resources != Resources::default()).then_some(resources)
-}
-
-/// What servers of a job need of the pod that no field is for.
-fn pod_template(
-    pod: &PodSpec,
-    container: &Container,
-    found: &FoundServer,
-    (volumes, mounts): (Vec<Volume>, Vec<VolumeMount>),
-) -> Option<PodTemplate> {
-    let of_container = [
-        ("command", json!(found.command)),
-        ("envFrom", json!(container.env_from)),
-        ("volumeMounts", json!(mounts)),
-    ];
-    let of_pod = [
-        ("affinity", json!(pod.affinity)),
-        ("imagePullSecrets", json!(pod.image_pull_secrets)),
-        ("nodeSelector", json!(pod.node_selector)),
-        ("priorityClassName", json!(pod.priority_class_name)),
-        ("runtimeClassName", json!(pod.runtime_class_name)),
-        ("tolerations", json!(pod.tolerations)),
-        ("volumes", json!(volumes)),
-    ];
-    let mut spec = said(of_pod);
-    let mut server = said(of_container);
-    if !server.is_empty() {
-        server.insert("name".into(), SERVER_CONTAINER.into());
-        spec.insert("containers".into(), json!([server]));
-    }
-    (!spec.is_empty()).then(|| PodTemplate(json!({"spec": spec})))
-}
-
-/// Those fields that say something.
-fn said<const N: usize>(fields: [(&str, Value); N]) -> serde_json::Map<String, Value> {
-    let is_said = |value: &Value| match value {
-        Value::Null => false,
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::String(text) => !text.is_empty(),
-        _ => true,
-    };
-    let said = fields.into_iter().filter(|(_, value)| is_said(value));
-    said.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 #[cfg(test)]

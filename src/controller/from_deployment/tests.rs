@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::BatchInferenceJob;
-use crate::api::wait::Wait;
+use crate::controller::build::servers;
 use crate::controller::settings::Settings;
 use crate::controller::validate::validate;
 
@@ -27,6 +27,8 @@ struct Manifest {
     source: String,
     pod: Value,
     taken: Option<Value>,
+    /// The command and arguments of a job's server, where they are not the image's.
+    starts: Option<String>,
     /// How the refusal begins, after the Deployment's name.
     refused: Option<String>,
 }
@@ -37,20 +39,26 @@ fn manifests() -> Vec<Manifest> {
     manifests.collect()
 }
 
-fn deployment(pod: &Value) -> Deployment {
-    let deployment = json!({
+fn deployment_of(pod: &Value) -> Deployment {
+    serde_json::from_value(json!({
         "metadata": {"name": "found"},
         "spec": {"selector": {}, "template": {"spec": pod}},
-    });
-    serde_json::from_value(deployment).expect("a Deployment")
+    }))
+    .expect("a Deployment")
 }
 
 fn take_pod(pod: &Value) -> Result<Taken, String> {
-    take(&deployment(pod)).map_err(|error| error.to_string())
+    take_for(pod, json!({}))
 }
 
-/// Whether a job that says nothing else of its server can run.
-fn accept(pod: &Value) -> Result<(), Wait> {
+/// What a job takes that gives these fields itself.
+fn take_for(pod: &Value, given: Value) -> Result<Taken, String> {
+    let given = serde_json::from_value(given).expect("a server");
+    take(&deployment_of(pod), &given).map_err(|error| error.to_string())
+}
+
+/// The pod of a server of a job that takes all from a Deployment with this pod.
+fn server_pod(pod: &Value) -> PodSpec {
     let job: BatchInferenceJob = serde_json::from_value(json!({
         "apiVersion": "batchinference.dev/v1alpha1",
         "kind": "BatchInferenceJob",
@@ -62,8 +70,12 @@ fn accept(pod: &Value) -> Result<(), Wait> {
         },
     }))
     .expect("a job");
-    let filled = filled(&job, Some(&deployment(pod)))?;
-    validate(&filled, &Settings::new("operator:1")).map(|_| ())
+    let filled = filled(&job, Some(&deployment_of(pod))).expect("filled");
+    let validated = validate(&filled, &Settings::new("operator:1")).expect("valid");
+    let ours = validated.servers.as_ref().expect("servers");
+    let deployment = servers::deployment(&validated, ours, 1, None);
+    let template = deployment.spec.expect("a spec").template;
+    template.spec.expect("a pod")
 }
 
 #[test]
@@ -85,6 +97,7 @@ fn what_is_found_in_the_wild_is_taken_or_refused_by_name() {
         source,
         pod,
         taken,
+        starts: _,
         refused,
     } in manifests
     {
@@ -94,7 +107,6 @@ fn what_is_found_in_the_wild_is_taken_or_refused_by_name() {
                 let found = found.unwrap_or_else(|error| panic!("{name} ({source}): {error}"));
                 let found = serde_json::to_value(found).expect("serialises");
                 assert_eq!(found, wanted, "{name} ({source})");
-                accept(&pod).unwrap_or_else(|refusal| panic!("{name} ({source}): {}", refusal.message));
             }
             (None, Some(wanted)) => {
                 let error = found.expect_err(&name);
@@ -102,6 +114,123 @@ fn what_is_found_in_the_wild_is_taken_or_refused_by_name() {
             }
             _ => panic!("{name} has to be taken or refused"),
         }
+    }
+}
+
+#[test]
+fn what_is_taken_starts_as_a_server_of_a_job() {
+    for manifest in manifests().into_iter().filter(|manifest| manifest.taken.is_some()) {
+        let Manifest { name, pod, starts, .. } = manifest;
+        let server = server_pod(&pod);
+        let container = &server.containers[0];
+        let words = [&container.command, &container.args].into_iter().flatten().flatten();
+        let words: Vec<_> = words.map(String::as_str).collect();
+        assert_eq!(Some(words.join(" ")), starts, "{name}");
+        let mut paths = Vec::new();
+        for mount in container.volume_mounts.iter().flatten() {
+            assert!(!paths.contains(&&mount.mount_path), "{name}: {}", mount.mount_path);
+            paths.push(&mount.mount_path);
+            let mut volumes = server.volumes.iter().flatten();
+            assert!(
+                volumes.any(|volume| volume.name == mount.name),
+                "{name}: {}",
+                mount.mount_path
+            );
+        }
+    }
+}
+
+/// Each is refused, and is not when the job gives the field that the refusal names.
+#[test]
+fn what_a_refusal_asks_for_mends_it() {
+    let vllm = |more: Value| {
+        let mut container = json!({"name": "a", "image": "vllm/vllm-openai:v1", "args": ["--model", "org/model"]});
+        for (name, value) in more.as_object().expect("an object") {
+            container[name] = value.clone();
+        }
+        json!({"containers": [container]})
+    };
+    let by_url =
+        json!({"containers": [{"name": "a", "image": "llama.cpp:server", "args": ["-mu", "https://h/m.gguf"]}]});
+    let mut filled_first = vllm(json!({
+        "args": ["--model", "/mnt/models"], "volumeMounts": [{"name": "m", "mountPath": "/mnt/models"}],
+    }));
+    filled_first["volumes"] = json!([{"name": "m", "emptyDir": {}}]);
+    filled_first["initContainers"] = json!([{"name": "first", "volumeMounts": [{"name": "m", "mountPath": "/m"}]}]);
+    let model = json!({"baseModel": "org/other"});
+    let token = json!({"hfTokenSecretRef": {"name": "hf", "key": "token"}});
+    for (pod, words, field, given) in [
+        (
+            vllm(json!({"args": ["--max-num-seqs", "8"]})),
+            "names no model",
+            "spec.server.baseModel",
+            &model,
+        ),
+        (by_url, "\"-mu\"", "spec.server.baseModel", &model),
+        (filled_first, "fills the volume m", "spec.server.baseModel", &model),
+        (
+            vllm(json!({"env": [{"name": "HF_TOKEN", "value": "visible"}]})),
+            "in the open",
+            "spec.server.hfTokenSecretRef",
+            &token,
+        ),
+    ] {
+        let error = take_pod(&pod).expect_err(words);
+        assert!(error.contains(words) && error.contains(field), "{error}");
+        assert!(!error.contains("visible"), "{error}");
+        let taken = take_for(&pod, given.clone()).unwrap_or_else(|error| panic!("{words}: {error}"));
+        assert!(taken.env.is_empty(), "{words}");
+    }
+    // A model that the servers would not have either.
+    let given = json!({"baseModel": "/mnt/models/other"});
+    let pod = json!({
+        "initContainers": [{"name": "first", "volumeMounts": [{"name": "m", "mountPath": "/m"}]}],
+        "containers": [{
+            "name": "a", "image": "vllm/vllm-openai:v1", "args": ["--model", "/mnt/models"],
+            "volumeMounts": [{"name": "m", "mountPath": "/mnt/models"}],
+        }],
+        "volumes": [{"name": "m", "emptyDir": {}}],
+    });
+    let error = take_for(&pod, given).expect_err("no such files");
+    assert!(error.contains("fills the volume m"), "{error}");
+}
+
+#[test]
+fn what_says_something_of_the_model_is_not_taken_for_another_one() {
+    let llama = json!({"containers": [{
+        "name": "a", "image": "llama.cpp:server", "args": ["-hf", "org/model-GGUF:Q4_0", "--hf-file", "m.gguf", "-c", "9"],
+    }]});
+    let vllm = json!({"containers": [{
+        "name": "a", "image": "vllm/vllm-openai:v1", "args": ["--model", "org/model", "--revision", "abc", "-q", "awq"],
+    }]});
+    let none: &[&str] = &[];
+    for (pod, given, revision, quantization, args) in [
+        (&vllm, json!({}), Some("abc"), Some("awq"), none),
+        (&vllm, json!({"baseModel": "org/model"}), Some("abc"), Some("awq"), none),
+        (&vllm, json!({"baseModel": "org/other"}), None, None, none),
+        (
+            &llama,
+            json!({}),
+            None,
+            Some("Q4_0"),
+            &["-c", "9", "--hf-file", "m.gguf"],
+        ),
+        (
+            &llama,
+            json!({"baseModel": "org/model-GGUF", "quantization": "Q8_0"}),
+            None,
+            Some("Q4_0"),
+            &["-c", "9"],
+        ),
+        (&llama, json!({"baseModel": "org/other-GGUF"}), None, None, &["-c", "9"]),
+    ] {
+        let taken = take_for(pod, given.clone()).expect("taken");
+        assert_eq!(
+            (taken.revision.as_deref(), taken.quantization.as_deref()),
+            (revision, quantization),
+            "{given}"
+        );
+        assert_eq!(taken.args, args, "{given}");
     }
 }
 

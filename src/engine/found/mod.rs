@@ -32,14 +32,16 @@ pub struct FoundServer {
     pub engine: Engine,
     /// The program and what stands before its options; none where it is the image's.
     pub command: Option<Vec<String>>,
-    /// The model: a repository or a path.
-    pub model: String,
+    /// The model: a repository or a path; else why it cannot be told.
+    pub model: Result<String, FoundError>,
     /// The names that the server knows its model by.
     pub names: Vec<String>,
     /// The revision of its repository.
     pub revision: Option<String>,
     /// The quantization, in the words of a job.
     pub quantization: Option<String>,
+    /// The option that names the file of the repository, with its value.
+    pub file: Vec<String>,
     /// The other options.
     pub args: Vec<String>,
     /// Variables that the command line sets.
@@ -53,7 +55,8 @@ pub struct FoundServer {
 pub enum FoundError {
     /// A shell runs a file of the image.
     #[error(
-        "its command runs the script {script:?}, which cannot be read: write out what it starts, or give the fields of spec.server"
+        "its command runs the script {script:?}, which cannot be read: write out what it starts, or give the fields of \
+         spec.server in place of from"
     )]
     ScriptFile {
         /// The file.
@@ -64,7 +67,8 @@ pub enum FoundError {
     Quotes,
     /// More than one command can be told.
     #[error(
-        "its shell command has {word:?}, which is more than the start of a server: leave it out, or give the fields of spec.server"
+        "its shell command has {word:?}, which is more than the start of a server: leave it out, or give the fields of \
+         spec.server in place of from"
     )]
     Shell {
         /// What is more.
@@ -72,7 +76,8 @@ pub enum FoundError {
     },
     /// Something is done first, or afterwards.
     #[error(
-        "its shell command runs {program:?} beside the server: put what it does into the image, or give the fields of spec.server"
+        "its shell command runs {program:?} beside the server: put what it does into the image, or give the fields of \
+         spec.server in place of from"
     )]
     OtherProgram {
         /// The program.
@@ -87,7 +92,7 @@ pub enum FoundError {
     /// No server that is known.
     #[error(
         "it starts {program:?} from the image {image:?}, which is none of vLLM, LoRAX, SGLang and llama-server: give the fields of \
-         spec.server, with engine Custom for another server"
+         spec.server in place of from, with engine Custom for another server"
     )]
     Unknown {
         /// What is started; empty where the image says so.
@@ -99,9 +104,7 @@ pub enum FoundError {
     #[error("its command names no model: give spec.server.baseModel")]
     NoModel,
     /// An option that no job has.
-    #[error(
-        "its command has {option:?}, which a job cannot have: give spec.server.baseModel and the fields of spec.server instead"
-    )]
+    #[error("its command has {option:?}, which a job cannot have: give spec.server.baseModel")]
     Option {
         /// The option.
         option: String,
@@ -111,19 +114,20 @@ pub enum FoundError {
 /// Reads how a server is started.
 ///
 /// # Errors
-/// When something of it cannot be read, by name.
+/// When something of it cannot be read, by name. That the model cannot be told is none: a job may name it itself.
 pub fn read(container: &FoundContainer<'_>) -> Result<FoundServer, FoundError> {
     let line = words::command_line(container)?;
     let program = program::recognise(&line.words, container)?;
-    let mut read = options::read(program.engine, program.options)?;
-    let not_passed_on = options::read_env(program.engine, container.env, &mut read)?;
+    let mut read = options::read(program.engine, program.options);
+    let not_passed_on = options::read_env(program.engine, container.env, &mut read);
     Ok(FoundServer {
         engine: program.engine,
         command: program.command,
-        model: read.model.ok_or(FoundError::NoModel)?,
+        model: read.model(),
         names: read.names,
         revision: read.revision,
         quantization: read.quantization,
+        file: read.file,
         args: read.args,
         env: line.env,
         not_passed_on,

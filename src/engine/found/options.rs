@@ -11,14 +11,17 @@ use crate::engine::vocabulary::{INT8, NF4};
 /// What options say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
-    pub model: Option<String>,
+    model: Option<String>,
+    /// An option that says where the model is in a way that no job has.
+    strange: Option<String>,
     pub revision: Option<String>,
     pub names: Vec<String>,
     pub quantization: Option<String>,
+    pub file: Vec<String>,
     pub args: Vec<String>,
 }
 
-pub(super) fn read(engine: Engine, words: &[String]) -> Result<Options, FoundError> {
+pub(super) fn read(engine: Engine, words: &[String]) -> Options {
     let mut options = Options::default();
     let mut rest = words;
     // `vllm serve MODEL`.
@@ -36,37 +39,40 @@ pub(super) fn read(engine: Engine, words: &[String]) -> Result<Options, FoundErr
             continue;
         };
         let (values, after) = values(engine, subject, word, after);
-        options.take(engine, subject, word, &values)?;
+        options.take(engine, subject, option_name(word), &values);
         rest = after;
     }
-    Ok(options)
+    options
 }
 
 /// Takes what variables say that no option says, and tells which are not to be passed on: those, and what the operator decides.
-pub(super) fn read_env(
-    engine: Engine,
-    env: &BTreeMap<String, Option<String>>,
-    options: &mut Options,
-) -> Result<Vec<String>, FoundError> {
+pub(super) fn read_env(engine: Engine, env: &BTreeMap<String, Option<String>>, options: &mut Options) -> Vec<String> {
     let mut not_passed_on = Vec::new();
     for (name, value) in env {
-        let is_taken = |subject: &Subject| !matches!(subject, Subject::File | Subject::Devices);
-        let Some(subject) = subject_of_variable(engine, name).filter(is_taken) else {
+        let Some(subject) = subject_of_variable(engine, name) else {
             continue;
         };
+        let is_argument = matches!(subject, Subject::Devices | Subject::File);
+        if is_argument && value.is_none() {
+            // What it says is not known here. A job that says the same refuses it by name.
+            continue;
+        }
         not_passed_on.push(name.clone());
-        let is_said = match subject {
-            Subject::BaseModel => options.model.is_some(),
-            Subject::Revision => options.revision.is_some(),
-            Subject::Names => !options.names.is_empty(),
-            Subject::Quantization => options.quantization.is_some(),
-            _ => false,
+        let option = match subject {
+            Subject::Devices => option_of(name),
+            _ => name.clone(),
         };
+        let is_said = options.say(subject, &option);
         if let Some(value) = value.as_ref().filter(|value| !is_said && !value.is_empty()) {
-            options.take(engine, subject, name, std::slice::from_ref(value))?;
+            options.take(engine, subject, &option, std::slice::from_ref(value));
         }
     }
-    Ok(not_passed_on)
+    not_passed_on
+}
+
+/// The option that a variable of LoRAX stands for: clap derives one from the other (predibase/lorax, `launcher/src/main.rs`).
+fn option_of(variable: &str) -> String {
+    format!("--{}", variable.to_ascii_lowercase().replace('_', "-"))
 }
 
 /// The values of an option: attached to it, or the next words; of names, all that follow.
@@ -74,9 +80,7 @@ fn values<'a>(engine: Engine, subject: Subject, word: &str, after: &'a [String])
     if let Some((_, value)) = word.split_once('=') {
         return (vec![value.to_owned()], after);
     }
-    // `-p80`.
-    let may_attach = engine != Engine::LlamaCpp && !word.starts_with("--");
-    if let Some(value) = word.get(2..).filter(|value| may_attach && !value.is_empty()) {
+    if let Some(value) = attached(engine, subject, word) {
         return (vec![value.to_owned()], after);
     }
     let takes_many = subject == Subject::Names && engine == Engine::VLLM;
@@ -85,28 +89,60 @@ fn values<'a>(engine: Engine, subject: Subject, word: &str, after: &'a [String])
     (values.to_vec(), after)
 }
 
+/// A value that is attached to an option of one letter: `-p80`. `-tp` is another option than `-t`.
+fn attached(engine: Engine, subject: Subject, word: &str) -> Option<&str> {
+    if engine == Engine::LlamaCpp || word.starts_with("--") {
+        return None;
+    }
+    let (option, value) = word.split_at_checked(2).filter(|(_, value)| !value.is_empty())?;
+    (subject_of_option(engine, option) == Some(subject)).then_some(value)
+}
+
 impl Options {
-    fn take(&mut self, engine: Engine, subject: Subject, option: &str, values: &[String]) -> Result<(), FoundError> {
+    /// The model, or why it cannot be told.
+    pub(super) fn model(&self) -> Result<String, FoundError> {
+        match (&self.strange, &self.model) {
+            (Some(option), _) => Err(FoundError::Option { option: option.clone() }),
+            (None, Some(model)) => Ok(model.clone()),
+            (None, None) => Err(FoundError::NoModel),
+        }
+    }
+
+    /// Whether options say something already.
+    fn say(&self, subject: Subject, option: &str) -> bool {
+        match subject {
+            Subject::BaseModel => self.model.is_some(),
+            Subject::Revision => self.revision.is_some(),
+            Subject::Names => !self.names.is_empty(),
+            Subject::Quantization => self.quantization.is_some(),
+            Subject::File => !self.file.is_empty(),
+            Subject::Devices => self.args.iter().any(|arg| option_name(arg) == option),
+            Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => false,
+        }
+    }
+
+    fn take(&mut self, engine: Engine, subject: Subject, option: &str, values: &[String]) {
         let value = values.first().cloned().unwrap_or_default();
         match subject {
-            Subject::BaseModel => self.take_model(engine, option, value)?,
+            Subject::BaseModel => self.take_model(engine, option, value),
             Subject::Revision => self.revision = Some(value),
             Subject::Names if engine == Engine::LlamaCpp => self.names.extend(value.split(',').map(ToOwned::to_owned)),
             Subject::Names => self.names.extend(values.iter().cloned()),
             Subject::Quantization => self.quantization = Some(in_words_of_jobs(engine, value)),
-            Subject::File | Subject::Devices => self.args.extend([option_name(option).to_owned(), value]),
+            // Only llama-server has it, also as a variable.
+            Subject::File => self.file = vec!["--hf-file".to_owned(), value],
+            Subject::Devices => self.args.extend([option.to_owned(), value]),
             Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => {}
         }
-        Ok(())
     }
 
     /// llama-server takes models in ways of which a job knows two: a file, and a repository with the type of a file.
-    fn take_model(&mut self, engine: Engine, option: &str, value: String) -> Result<(), FoundError> {
+    fn take_model(&mut self, engine: Engine, option: &str, value: String) {
         if engine != Engine::LlamaCpp {
             self.model = Some(value);
-            return Ok(());
+            return;
         }
-        match option_name(option) {
+        match option {
             "-m" | "--model" | "LLAMA_ARG_MODEL" => self.model = self.model.take().or(Some(value)),
             "-hf" | "-hfr" | "--hf-repo" | "LLAMA_ARG_HF_REPO" => {
                 // Given both, a file is only where the repository's is put.
@@ -117,13 +153,8 @@ impl Options {
                 self.model = Some(repository);
                 self.quantization = file_type;
             }
-            other => {
-                return Err(FoundError::Option {
-                    option: other.to_owned(),
-                });
-            }
+            other => self.strange = Some(other.to_owned()),
         }
-        Ok(())
     }
 }
 

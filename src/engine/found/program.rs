@@ -27,11 +27,21 @@ pub(super) fn recognise<'a>(words: &'a [String], container: &FoundContainer<'_>)
     };
     // The image `full` of llama.cpp has many tools, of which `--server` chooses one (ggml-org/llama.cpp, .devops/tools.sh).
     let is_tools = engine == Engine::LlamaCpp && words.first().is_some_and(|word| word == "--server");
+    let command = match engine {
+        Engine::VLLM => Some(vllm_serve()),
+        _ => is_tools.then(|| vec!["/app/llama-server".to_owned()]),
+    };
     Ok(Program {
         engine,
-        command: is_tools.then(|| vec!["/app/llama-server".to_owned()]),
+        command,
         options: &words[usize::from(is_tools)..],
     })
+}
+
+/// What the operator's options are for. Images have it whatever they start by themselves, which in older ones is `python3 -m
+/// vllm.entrypoints.openai.api_server`: that takes no model without `--model` (vllm-project/vllm, issue 27389).
+fn vllm_serve() -> Vec<String> {
+    ["vllm", "serve"].map(str::to_owned).into()
 }
 
 /// Whether a command starts a server that is known.
@@ -53,9 +63,9 @@ fn by_program(words: &[String]) -> Option<Program<'_>> {
         "llama-server" => Some(program(Engine::LlamaCpp, 1)),
         name if name.starts_with("python") && word(1) == "-m" => match word(2) {
             "sglang.launch_server" => Some(program(Engine::SGLang, 3)),
-            // The same server under its older names; the operator's options are for `vllm serve`, which every image has that has these.
+            // The same server under its older names.
             "vllm.entrypoints.openai.api_server" | "vllm.entrypoints.api_server" => Some(Program {
-                command: Some(["vllm", "serve"].map(str::to_owned).into()),
+                command: Some(vllm_serve()),
                 ..program(Engine::VLLM, 3)
             }),
             _ => None,
