@@ -5,17 +5,36 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::resource_profile::{Chosen, ResourceProfile};
-use super::server_container;
+use super::{server_container, weights_volume};
 use crate::api::Engine;
 use crate::api::reason::Reason;
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::api::server::ServerSpec;
 use crate::api::wait::Wait;
 use crate::engine::sizing::{GIBIBYTE, Size, SizingInput};
-use crate::engine::{BaseModel, Devices, weights_cache};
+use crate::engine::{BaseModel, Devices};
 
 /// The device that a server asks for when its job names none.
 const DEFAULT_DEVICE: &str = "nvidia.com/gpu";
+
+/// What is in the names of devices that compute (`nvidia.com/gpu`, `gpu.intel.com/i915`, `habana.ai/gaudi`, `aws.amazon.com/neuron`,
+/// `google.com/tpu`, `huawei.com/Ascend910`), as <https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/> and the device plugins'
+/// own pages have them.
+const ACCELERATORS: [&str; 9] = [
+    PART_OF_GPU,
+    "gpu",
+    "i915",
+    "gaudi",
+    "neuron",
+    "tpu",
+    "npu",
+    "xpu",
+    "ascend",
+];
+/// What is in the names of what belongs to them (`nvidia.com/gpumem`, `nvidia.com/gpucores`, `aliyun.com/gpu-mem`).
+const OF_ACCELERATORS: [&str; 2] = ["mem", "cores"];
+/// How the names of parts of NVIDIA's devices begin (`nvidia.com/mig-1g.10gb`).
+const PART_OF_GPU: &str = "mig-";
 
 /// What decides what a server asks for.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +94,25 @@ pub(super) fn devices(resources: &Resources, template: Option<&PodTemplateSpec>)
 #[must_use]
 pub fn is_device(resource: &str) -> bool {
     resource.contains('/')
+}
+
+/// Whether a device computes. Others, such as network adapters (`vpc.amazonaws.com/efa`), are of no use to a model.
+fn is_accelerator(device: &str) -> bool {
+    let kind = kind(device);
+    let has = |words: &[&str]| words.iter().any(|word| kind.contains(word));
+    has(&ACCELERATORS) && !has(&OF_ACCELERATORS)
+}
+
+/// Whether there are parts of devices among these.
+pub(super) fn has_parts(resources: &Resources) -> bool {
+    let mut names = resources.limits.keys().chain(resources.requests.keys());
+    names.any(|name| kind(name).starts_with(PART_OF_GPU))
+}
+
+/// The name within its domain.
+fn kind(device: &str) -> String {
+    let (_, kind) = device.split_once('/').unwrap_or_default();
+    kind.to_ascii_lowercase()
 }
 
 /// The model's size, where it can be estimated.
@@ -143,14 +181,18 @@ fn has_claims(template: Option<&PodTemplateSpec>) -> bool {
     of_pod.is_some_and(|claims| !claims.is_empty()) || of_container.is_some_and(|claims| !claims.is_empty())
 }
 
+/// The devices that compute; where none is known to, all.
 fn counted(resources: &Resources) -> u32 {
     let requested = |name: &String| !resources.limits.contains_key(name);
     let named = resources
         .limits
         .iter()
         .chain(resources.requests.iter().filter(|(name, _)| requested(name)));
-    let counts = named
-        .filter(|(name, _)| is_device(name))
+    let devices = named.filter(|(name, _)| is_device(name));
+    let (accelerators, others): (Vec<_>, Vec<_>) = devices.partition(|(name, _)| is_accelerator(name));
+    let devices = if accelerators.is_empty() { others } else { accelerators };
+    let counts = devices
+        .iter()
         .map(|(_, quantity)| quantity.0.parse::<u32>().unwrap_or(1));
     counts.fold(0, u32::saturating_add)
 }
@@ -158,7 +200,9 @@ fn counted(resources: &Resources) -> u32 {
 fn estimated(asked: &Asked<'_>, size: Size, devices: Devices) -> Resources {
     let engine = asked.server.engine;
     let memory = size.memory(devices);
-    let disk = size.disk().filter(|_| !keeps_weights_elsewhere(engine, asked.template));
+    let disk = size
+        .disk()
+        .filter(|_| !weights_volume::has_weights(asked.server, asked.template));
     let disk = disk.map(|bytes| ("ephemeral-storage", gibibytes(bytes)));
     let requests = [
         ("cpu", processors(engine, devices)),
@@ -175,19 +219,6 @@ fn estimated(asked: &Asked<'_>, size: Size, devices: Devices) -> Resources {
 fn processors(engine: Engine, devices: Devices) -> Quantity {
     let each = if engine == Engine::LlamaCpp { 1 } else { 2 };
     Quantity(devices.at_least_one().saturating_mul(each).to_string())
-}
-
-/// Whether the template mounts something where the engine keeps what it downloads, so that it takes no disk of the node.
-fn keeps_weights_elsewhere(engine: Engine, template: Option<&PodTemplateSpec>) -> bool {
-    let mounts = server_container::find(template).and_then(|container| container.volume_mounts.as_ref());
-    let (Some(mounts), Some(cache)) = (mounts, weights_cache(engine)) else {
-        return false;
-    };
-    let below = |path: &str| {
-        path.strip_prefix(cache)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    mounts.iter().any(|mount| below(&mount.mount_path))
 }
 
 /// Whole GiB, rounded up.

@@ -154,6 +154,28 @@ fn claimed_devices_are_not_counted() {
 }
 
 #[test]
+fn of_several_kinds_of_devices_those_that_compute_are_counted() {
+    for (limits, expected) in [
+        (json!({"nvidia.com/gpu": 8, "vpc.amazonaws.com/efa": 4}), 8),
+        (json!({"rdma/hca_shared_devices_a": 1, "nvidia.com/gpu": 2}), 2),
+        (
+            json!({"nvidia.com/gpu": 1, "nvidia.com/gpumem": 8000, "nvidia.com/gpucores": 30}),
+            1,
+        ),
+        (json!({"nvidia.com/gpu": 0, "vpc.amazonaws.com/efa": 4}), 0),
+        (json!({"nvidia.com/mig-1g.10gb": 1, "nvidia.com/mig-2g.20gb": 1}), 2),
+        (json!({"gpu.intel.com/i915": 2, "gpu.intel.com/memory.max": 9}), 2),
+        (json!({"huawei.com/Ascend910": 4, "rdma/hca": 1}), 4),
+        (json!({"aws.amazon.com/neuroncore": 2}), 2),
+        (json!({"example.com/chip": 3, "example.com/other": 1}), 4),
+        (json!({"cpu": 4}), 0),
+    ] {
+        let resources: Resources = serde_json::from_value(json!({"limits": limits})).expect("resources");
+        assert_eq!(devices(&resources, None), Devices::Counted(expected), "{limits}");
+    }
+}
+
+#[test]
 fn a_profile_is_taken_as_often_as_the_job_says_or_the_model_needs() {
     let small = gpu(&json!("16Gi"));
     let pair = json!({"resources": {"limits": {"nvidia.com/gpu": 2}}, "deviceMemory": "16Gi"});

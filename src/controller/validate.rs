@@ -6,7 +6,7 @@ use super::cost::refuse_unpriced;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{base_model, endpoint, pod_template, revision, server_container};
+use super::{base_model, endpoint, pod_template, revision, server_container, spread};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
@@ -102,12 +102,16 @@ fn validate_servers(
     };
     let resources = match &decided {
         Some(resolved) => resolved.resources.clone(),
-        None => server_resources::resolve(&Asked {
-            server,
-            model: &model,
-            template: template.as_ref(),
-            profile,
-        })?,
+        None => {
+            let resources = server_resources::resolve(&Asked {
+                server,
+                model: &model,
+                template: template.as_ref(),
+                profile,
+            })?;
+            spread::refuse_uneven(server, &resources, template.as_ref())?;
+            resources
+        }
     };
     let image = match &decided {
         Some(resolved) => resolved.image.clone(),

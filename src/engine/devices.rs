@@ -43,7 +43,14 @@ struct Layout {
 /// Options of vLLM 0.32.0 (`vllm/engine/arg_utils.py`).
 const VLLM: Layout = Layout {
     tensor: &["--tensor-parallel-size", "-tp"],
-    other: &["--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp"],
+    other: &[
+        "--pipeline-parallel-size",
+        "-pp",
+        "--data-parallel-size",
+        "-dp",
+        "--prefill-context-parallel-size",
+        "-pcp",
+    ],
     passed_from: 2,
 };
 
@@ -92,6 +99,14 @@ pub(super) fn tensor_parallel(input: &LaunchInput<'_>) -> Vec<String> {
     vec![layout.tensor[0].to_owned(), count.to_string()]
 }
 
+/// The option by which a person can say how a model is spread; none where it is said, or the engine needs no word.
+#[must_use]
+pub fn option_to_write(engine: Engine, args: &[String]) -> Option<&'static str> {
+    let (layout, reader) = layout(engine)?;
+    let is_said = reader.has(args, layout.tensor) || reader.has(args, layout.other);
+    (!is_said).then_some(layout.tensor[0])
+}
+
 /// Whether a person's arguments spread the model over another number of devices than the server has: with more it ends at once, and
 /// with fewer the rest is paid for in vain.
 pub(super) fn disagrees(engine: Engine, args: &[String], devices: Devices) -> bool {
@@ -119,6 +134,7 @@ mod tests {
             (Engine::VLLM, &["-tp=1"], two, true),
             (Engine::VLLM, &["-tp", "many"], two, true),
             (Engine::VLLM, &["-tp", "2", "-pp", "2"], Devices::Counted(4), false),
+            (Engine::VLLM, &["-tp", "2", "-pcp", "2"], Devices::Counted(4), false),
             (Engine::VLLM, &["-tp", "2"], Devices::Counted(0), false),
             (Engine::VLLM, &["-tp", "2"], Devices::Claimed, false),
             (Engine::VLLM, &["--max-num-seqs", "2"], one, false),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::quantization::QuantizationError;
+use super::spelling::Reader;
 use super::{AcceptedNames, BaseModel, Devices, Engine, Location, custom, llama_cpp, lorax, sglang, vllm};
 
 /// The option that names the revision of a repository; its value follows as an argument of its own.
@@ -263,6 +264,19 @@ pub fn weights_cache(engine: Engine) -> Option<&'static str> {
         Engine::LlamaCpp => llama_cpp::CACHE,
         Engine::Custom => return None,
     })
+}
+
+/// Where a person's arguments say that the weights are to be kept; none where they do not.
+#[must_use]
+pub fn download_directory(engine: Engine, args: &[String]) -> Option<&str> {
+    let option = match engine {
+        // `vllm/engine/arg_utils.py`; `sglang/srt/arg_groups/fields/model.py`.
+        Engine::VLLM | Engine::SGLang => "--download-dir",
+        // `launcher/src/main.rs`.
+        Engine::LoRAX => "--huggingface-hub-cache",
+        Engine::LlamaCpp | Engine::Custom => return None,
+    };
+    Reader::of(engine)?.value(args, &[option])
 }
 
 #[cfg(test)]

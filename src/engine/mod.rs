@@ -49,7 +49,9 @@ pub use devices::Devices;
 pub use endpoint::{EndpointUrl, EndpointUrlError};
 pub use image::Image;
 pub use last_words::{LastWords, Mistake, last_words};
-pub use launch::{GivenContainer, Launch, LaunchError, LaunchInput, Readiness, launch, weights_cache};
+pub use launch::{
+    GivenContainer, Launch, LaunchError, LaunchInput, Readiness, download_directory, launch, weights_cache,
+};
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
 pub use model_refusal::{ModelRefusal, refuse_size};
