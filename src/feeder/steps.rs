@@ -109,10 +109,13 @@ impl Feeder {
 
     async fn prepare(&self, clock: StoreClock) -> Result<Taken<Begun>, Stop> {
         self.refuse_if_claimed().await?;
-        self.check_model().await?;
+        let refused = self.check_model().await?;
         let index = self.inspect().await?;
         if let Some(end) = self.job.too_many(index.rows) {
             return Err(Stop::Ended(end));
+        }
+        if let Some(end) = refused {
+            self.refuse_unless_done(&index, end).await?;
         }
         let identity = self.claim(&index).await?;
         let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
@@ -122,17 +125,18 @@ impl Feeder {
         })
     }
 
-    /// Asks the hub of the model. A start in the middle of rows does not ask again: servers may have the model already.
-    async fn check_model(&self) -> Result<(), Stop> {
+    /// Asks the hub of the model. A start in the middle of rows does not ask again: servers may have the model already. What is kept back of a
+    /// refusal is given back.
+    async fn check_model(&self) -> Result<Option<End>, Stop> {
         let Some(check) = self.model.as_ref().filter(|_| !self.is_under_way()) else {
-            return Ok(());
+            return Ok(None);
         };
         let reporter = &self.patience.reporter;
         let told = reporter.latest().model;
         // Boxed, as it would make every future around it large.
         let asked = self.patience.unless_stopped(Box::pin(check.ask(told.as_ref()))).await?;
         match asked {
-            Asked::Refused(end) => return Err(Stop::Ended(end)),
+            Asked::Refused(end) => return self.kept_back(end).await,
             Asked::Good(model) => reporter.update(|report| report.model = Some(model)),
             Asked::Unknown(warning) => {
                 tracing::warn!("{warning}");
@@ -150,7 +154,27 @@ impl Feeder {
             // The output is claimed with this commit, and another start must know that.
             self.patience.unless_stopped(reporter.flush()).await?;
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Keeps a refusal back where the output has results: they may be those of this job.
+    async fn kept_back(&self, end: End) -> Result<Option<End>, Stop> {
+        // Which work a revision makes is not known without the hub.
+        let may_be_done = self.job.revision.is_none() && self.manifest().await?.is_some();
+        if may_be_done {
+            return Ok(Some(end));
+        }
+        Err(Stop::Ended(end))
+    }
+
+    /// Rows that are done need no model, whatever became of it or of its token.
+    async fn refuse_unless_done(&self, index: &Index, end: End) -> Result<(), Stop> {
+        let ours = self.own_claim(index).identity();
+        let manifest = self.manifest().await?;
+        match manifest.filter(|manifest| manifest.identity == ours) {
+            Some(_) => Ok(()),
+            None => Err(Stop::Ended(end)),
+        }
     }
 
     /// The revision that servers are told: its commit, where the hub said it.
@@ -300,16 +324,16 @@ impl Feeder {
         Err(Stop::Ended(already_claimed(claim, &self.store)))
     }
 
-    async fn claim(&self, index: &Index) -> Result<Identity, Stop> {
+    fn own_claim(&self, index: &Index) -> Claim {
         let Job {
             reference, dataset_uri, ..
         } = &self.job;
-        let ours = Claim::new(
-            reference.clone(),
-            dataset_uri,
-            index.rows,
-            self.job.work(index.sha256, self.revision()),
-        );
+        let work = self.job.work(index.sha256, self.revision());
+        Claim::new(reference.clone(), dataset_uri, index.rows, work)
+    }
+
+    async fn claim(&self, index: &Index) -> Result<Identity, Stop> {
+        let ours = self.own_claim(index);
         let claim = || async { Ok(claim(&self.store, &ours).await?) };
         match self.patience.until_done(Place::Output, claim).await? {
             Claimed::New => tracing::info!(identity = %ours.identity(), "the output is claimed"),
@@ -341,8 +365,7 @@ impl Feeder {
 
     /// The end, if it was decided before.
     async fn reuse(&self, identity: Identity) -> Result<Option<End>, Stop> {
-        let read = || async { Ok(read_manifest(&self.store).await?) };
-        let manifest = self.patience.until_done(Place::Output, read).await?;
+        let manifest = self.manifest().await?;
         let Some(manifest) = manifest.filter(|manifest| manifest.identity == identity) else {
             return Ok(None);
         };
@@ -350,6 +373,11 @@ impl Feeder {
         let restore = || Box::pin(async { Ok(restore(&self.store, &manifest).await?) });
         self.patience.until_done(Place::Output, restore).await?;
         Ok(Some(self.conclude(&manifest).await?))
+    }
+
+    async fn manifest(&self) -> Result<Option<Manifest>, Stop> {
+        let read = || async { Ok(read_manifest(&self.store).await?) };
+        self.patience.until_done(Place::Output, read).await
     }
 
     /// The end that a manifest decides; the status has its counts from then on.

@@ -14,7 +14,7 @@ const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 /// A hub that says the same to everybody, whatever is asked for.
 async fn hub(status: StatusCode, body: Value) -> String {
     async fn answer(State((status, body)): State<(StatusCode, String)>) -> Response {
-        (status, body).into_response()
+        (status, [("X-Error-Message", "as its tester wants")], body).into_response()
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -77,6 +77,23 @@ async fn the_commit_of_a_revision_is_told_before_servers_are_needed_and_stays() 
     let status = world.run().await;
     assert_eq!(status["model"], json!({"revision": COMMIT}));
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+}
+
+#[tokio::test]
+async fn rows_that_are_done_need_no_model() {
+    let dataset = lines(3);
+    let mut world = World::with_server("done-without-model", &dataset).await;
+    world.ask_hub(&hub(StatusCode::OK, json!({"sha": COMMIT})).await);
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+
+    // The next start of the same job, before which its token has expired.
+    world.ask_hub(&hub(StatusCode::UNAUTHORIZED, json!(null)).await);
+    world
+        .kubernetes
+        .change_job(JOB, |job| job["status"]["feeder"]["state"] = json!("Inspecting"));
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    world.output().await.prove(&dataset);
 }
 
 #[tokio::test]
