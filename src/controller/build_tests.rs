@@ -348,6 +348,35 @@ fn servers_have_what_the_installation_says_of_their_engine() {
     assert_eq!(server_pod(smallest(), &settings).get("imagePullSecrets"), None);
 }
 
+/// What a template says of the servers' variables counts as what the job says.
+#[test]
+fn the_feeder_has_the_token_that_a_template_gives_the_servers() {
+    let token = json!({"secretKeyRef": {"name": "hugging-face", "key": "token"}});
+    let mut spec = smallest();
+    let mut container = json!({"name": "server", "env": [{"name": "HF_TOKEN", "valueFrom": token}]});
+    for (env_from, more) in [
+        (json!([]), json!([])),
+        (
+            json!([{"secretRef": {"name": "keys"}}]),
+            json!([{"name": "MODEL_TOKEN_UNKNOWN", "value": "1"}]),
+        ),
+    ] {
+        container["envFrom"] = env_from;
+        spec["server"]["podTemplate"] = json!({"spec": {"containers": [container]}});
+        let children = built(&job(spec.clone()), &settings("1"), &Observed::default());
+        let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+        let pod = &feeder["spec"]["template"]["spec"];
+        let mut expected = json!([{"name": "MODEL_HF_TOKEN", "valueFrom": token}]);
+        let expected = expected.as_array_mut().expect("an array");
+        expected.extend(more.as_array().expect("an array").clone());
+        assert_eq!(pod["containers"][0]["env"], json!(expected));
+        assert_eq!(
+            pod["initContainers"][0]["env"],
+            json!([{"name": "HF_TOKEN", "valueFrom": token}])
+        );
+    }
+}
+
 /// The feeder asks the hub as the servers will.
 #[test]
 fn feeder_and_servers_reach_the_hub_in_the_same_way() {

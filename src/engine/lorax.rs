@@ -3,6 +3,7 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
 use super::metrics::METRICS_PATH;
+use super::spelling::Reader;
 use super::{devices, quantization};
 
 /// Always passed, as is the address: without, they are read from `PORT`, which is 80 in the image, and from `HOSTNAME`, which every
@@ -43,6 +44,14 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         // (`router/src/server.rs`, `chat_completions_v1`).
         served_name: model(input).to_owned(),
     })
+}
+
+/// Whether a server takes its model from the Hugging Face Hub, and not from S3, Predibase or a directory: `--source`, else the variable
+/// `SOURCE`, which is `variable`, else the hub (`launcher/src/main.rs`).
+#[must_use]
+pub fn asks_hub(args: &[String], variable: Option<&str>) -> bool {
+    let source = Reader::Clap.value(args, &["--source"]).or(variable);
+    source.is_none_or(|source| source == "hub")
 }
 
 fn model<'a>(input: &LaunchInput<'a>) -> &'a str {

@@ -1,11 +1,16 @@
 //! What the hub says of the base model, before anything costs: whether it is there and given to this job's token, which commit its revision
 //! stands for, and whether the engine loads it.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::{ModelStatus, Resolved};
 use crate::engine::architecture::{is_default_version, unsupported};
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
-use crate::engine::{Engine, ModelRefusal, refuse_size};
+use crate::engine::{Engine, ModelRefusal, lorax, refuse_size};
 use crate::storage::{Credentials, HubError, ModelHub, Side};
 
 use super::report::{End, number};
@@ -14,10 +19,20 @@ use super::trouble::chain;
 /// The hub's name for the newest commit.
 const NEWEST: &str = "main";
 /// With any of these, servers do not ask the hub, but take what is in their volumes
-/// (<https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>).
-const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
-/// What huggingface_hub takes for a yes there (`constants.py`, `ENV_VARS_TRUE_VALUES`).
+/// (<https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>), or ask ModelScope (`vllm/envs.py`; sglang, `environ.py`).
+const ELSEWHERE: [&str; 4] = [
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "VLLM_USE_MODELSCOPE",
+    "SGLANG_USE_MODELSCOPE",
+];
+/// Where LoRAX has models from.
+const SOURCE: &str = "SOURCE";
+/// What huggingface_hub takes for a yes there (`constants.py`, `ENV_VARS_TRUE_VALUES`), and the engines no more than that.
 const YES: [&str; 4] = ["1", "ON", "YES", "TRUE"];
+
+/// How long the hub is asked, with all tries: one that takes connections and says nothing holds each of them for long.
+const ASKED_FOR: Duration = Duration::from_secs(45);
 
 /// How the hub is asked of a job's model.
 #[derive(Clone, Debug)]
@@ -27,6 +42,8 @@ pub struct ModelCheck {
     repository: String,
     /// `spec.server.revision`.
     revision: Option<String>,
+    /// Whether servers may have a token that is not known here.
+    is_token_unknown: bool,
     /// Whether the image is of the version that is known here.
     is_default_version: bool,
     most_parameters: u64,
@@ -76,12 +93,14 @@ impl ModelCheck {
     ) -> Result<Option<Self>, End> {
         let environment: Vec<_> = environment.into_iter().collect();
         let has_hub = resolved.engine != Engine::Custom && !resolved.model.starts_with('/');
-        if !has_hub || is_offline(&environment) {
+        if !has_hub || is_elsewhere(resolved, &environment) {
             return Ok(None);
         }
+        let has_more = environment.iter().any(|(name, _)| name == MODEL_TOKEN_UNKNOWN_ENV);
         let credentials = Credentials::from_env(Side::Model, environment);
         let hub = ModelHub::open(&credentials).map_err(|error| End::new(Reason::SpecInvalid, chain(&error)))?;
         Ok(Some(Self {
+            is_token_unknown: has_more && !hub.has_token(),
             hub,
             engine: resolved.engine,
             repository: resolved.model.clone(),
@@ -96,7 +115,10 @@ impl ModelCheck {
         let told = told.and_then(|told| told.revision.clone());
         let revision = told.as_ref().or(self.revision.as_ref());
         let revision = revision.map_or(NEWEST, String::as_str);
-        match self.look(revision).await {
+        let Ok(looked) = timeout(ASKED_FOR, self.look(revision)).await else {
+            return Asked::Unknown(self.unknown(&format!("no answer within {} s", ASKED_FOR.as_secs())));
+        };
+        match looked {
             Ok((commit, parameters)) => {
                 let pinned = told.or(commit).or_else(|| self.revision.clone());
                 Asked::Good(ModelStatus {
@@ -105,6 +127,9 @@ impl ModelCheck {
                 })
             }
             Err(Halt::Refusal(refusal)) => Asked::Refused(End::new(refusal.reason(), refusal.to_string())),
+            Err(Halt::Hub(HubError::Denied(said) | HubError::NotFound(said))) if self.is_token_unknown => {
+                Asked::Unknown(self.unknown(&said))
+            }
             Err(Halt::Hub(HubError::Denied(said))) => Asked::Refused(self.denied(&said)),
             Err(Halt::Hub(HubError::NotFound(said))) => Asked::Refused(self.not_found(revision, &said)),
             Err(Halt::Hub(HubError::Unreachable(said))) => Asked::Unknown(self.unknown(&said)),
@@ -209,11 +234,16 @@ impl ModelCheck {
     }
 }
 
-fn is_offline(environment: &[(String, String)]) -> bool {
-    environment.iter().any(|(name, value)| {
-        let name = name.strip_prefix(Side::Model.env_prefix());
-        name.is_some_and(|name| OFFLINE.contains(&name)) && YES.contains(&value.to_ascii_uppercase().as_str())
-    })
+/// Whether servers have the model from elsewhere.
+fn is_elsewhere(resolved: &Resolved, environment: &[(String, String)]) -> bool {
+    let value_of = |name: &str| {
+        let name = format!("{}{name}", Side::Model.env_prefix());
+        let variable = environment.iter().find(|(variable, _)| *variable == name);
+        variable.map(|(_, value)| value.as_str())
+    };
+    let is_yes = |value: &str| YES.contains(&value.to_ascii_uppercase().as_str());
+    let is_other_source = resolved.engine == Engine::LoRAX && !lorax::asks_hub(&resolved.args, value_of(SOURCE));
+    is_other_source || ELSEWHERE.iter().any(|name| value_of(name).is_some_and(is_yes))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::*;
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 const INFO: &str = "/api/models/org/model/revision/main";
 
-/// What the hub answers: status, the header `X-Error-Code`, body.
+/// What the hub answers: status, the header `X-Error-Code`, and the body, which of a refusal is the header `X-Error-Message`, too.
 type Answers = BTreeMap<String, (StatusCode, &'static str, String)>;
 
 /// Path and token of each request.
@@ -37,7 +37,12 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     let token = token.map(|token| token.to_str().unwrap().to_owned());
     shared.asked.lock().unwrap().push((path.clone(), token));
     match shared.answers.lock().unwrap().get(&path) {
-        Some((status, code, body)) => (*status, [("X-Error-Code", *code)], body.clone()).into_response(),
+        Some((status, code, body)) if status.is_success() => {
+            (*status, [("X-Error-Code", *code)], body.clone()).into_response()
+        }
+        Some((status, code, said)) => {
+            (*status, [("X-Error-Code", *code), ("X-Error-Message", said.as_str())]).into_response()
+        }
         None => (StatusCode::NOT_FOUND, [("X-Error-Code", "EntryNotFound")]).into_response(),
     }
 }
@@ -267,6 +272,9 @@ async fn a_hub_that_says_nothing_is_a_warning() {
     for (status, body, words) in [
         (StatusCode::OK, "<html>", "is not understood"),
         (StatusCode::PROXY_AUTHENTICATION_REQUIRED, "", "407"),
+        (StatusCode::UNAUTHORIZED, "", "401"),
+        (StatusCode::FORBIDDEN, "", "403"),
+        (StatusCode::NOT_FOUND, "", "404"),
     ] {
         hub.refuse(INFO, status, "", body);
         match hub.ask(&resolved(Engine::VLLM)).await {
@@ -274,6 +282,37 @@ async fn a_hub_that_says_nothing_is_a_warning() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A token may be among the servers' variables that are not known here.
+#[tokio::test]
+async fn who_may_have_a_token_is_not_refused_without_one() {
+    let more = ("MODEL_TOKEN_UNKNOWN", "1");
+    let token = ("MODEL_HF_TOKEN", "hf_visible");
+    for (status, code) in [
+        (StatusCode::UNAUTHORIZED, "GatedRepo"),
+        (StatusCode::UNAUTHORIZED, "RepoNotFound"),
+    ] {
+        for (variables, is_refused) in [(&[][..], true), (&[more], false), (&[more, token], true)] {
+            let hub = Hub::start().await;
+            hub.refuse(INFO, status, code, "no");
+            let check = hub.check(&resolved(Engine::VLLM), variables).expect("a hub");
+            let asked = check.ask(None).await;
+            assert_eq!(matches!(asked, Asked::Refused(_)), is_refused, "{code} {variables:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_takes_connections_and_says_nothing_is_a_warning() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let environment = [("MODEL_HF_ENDPOINT".to_owned(), address)];
+    let check = ModelCheck::new(&resolved(Engine::VLLM), 1, environment).unwrap();
+    let begun = tokio::time::Instant::now();
+    let asked = check.expect("a hub").ask(None).await;
+    assert!(matches!(asked, Asked::Unknown(_)), "{asked:?}");
+    assert!(begun.elapsed() <= Duration::from_secs(46), "{:?}", begun.elapsed());
 }
 
 /// The time of its tries is paused time.
@@ -303,11 +342,21 @@ fn servers_that_have_the_model_from_elsewhere_ask_no_hub() {
         ..resolved(Engine::VLLM)
     };
     let vllm = resolved(Engine::VLLM);
+    let lorax = |args: &[&str]| Resolved {
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        ..resolved(Engine::LoRAX)
+    };
     for (resolved, variables, is_asked) in [
         (&vllm, &[][..], true),
         (&vllm, &[("MODEL_HF_HUB_OFFLINE", "0")], true),
         (&vllm, &[("MODEL_HF_HUB_OFFLINE", "true")], false),
         (&vllm, &[("MODEL_TRANSFORMERS_OFFLINE", "1")], false),
+        (&vllm, &[("MODEL_VLLM_USE_MODELSCOPE", "True")], false),
+        (&vllm, &[("MODEL_SGLANG_USE_MODELSCOPE", "true")], false),
+        (&vllm, &[("MODEL_SOURCE", "s3")], true),
+        (&lorax(&[]), &[("MODEL_SOURCE", "s3")], false),
+        (&lorax(&["--source", "hub"]), &[("MODEL_SOURCE", "s3")], true),
+        (&lorax(&["--source=pbase"]), &[], false),
         (&path, &[], false),
         (&resolved(Engine::Custom), &[], false),
     ] {

@@ -145,6 +145,10 @@ fn judged(answered: object_store::Result<Response>) -> Result<Response, HubError
     }
     let code = text(response.headers(), CODE);
     let said = text(response.headers(), MESSAGE);
+    if code.is_none() && said.is_none() {
+        // A hub says why. What says nothing is on the way there, or behind it, such as a firewall, or a mirror of files alone.
+        return Err(HubError::Unreachable(format!("{status}, which is not said by a hub")));
+    }
     let said = format!("{status}{}", said.map(|said| format!(": {said}")).unwrap_or_default());
     let meant = match code.as_deref() {
         Some("GatedRepo") => StatusCode::FORBIDDEN,
@@ -159,7 +163,7 @@ fn judged(answered: object_store::Result<Response>) -> Result<Response, HubError
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    let text = headers.get(name)?.to_str().ok()?;
+    let text = headers.get(name)?.to_str().ok().filter(|text| !text.is_empty())?;
     Some(text[..text.floor_char_boundary(LONGEST_ANSWER)].to_owned())
 }
 

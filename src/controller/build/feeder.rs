@@ -105,7 +105,7 @@ fn container(validated: &ValidatedJob, settings: &Settings, mounts: Vec<VolumeMo
     let job = &validated.job;
     let env: Vec<EnvVar> = hub::env(&validated.hub)
         .into_iter()
-        .chain(hub::of_model(server_env(validated)))
+        .chain(hub::of_model(&server(validated)))
         .chain(endpoint_key(job))
         .collect();
     let arguments = [
@@ -153,10 +153,10 @@ fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
     dataset.into_iter().chain(output).collect()
 }
 
-/// The servers' environment, of a job that has any.
-fn server_env(validated: &ValidatedJob) -> Vec<EnvVar> {
+/// The container of a server, of a job that has any.
+fn server(validated: &ValidatedJob) -> Container {
     let servers = validated.servers.as_ref();
-    servers.map_or_else(Vec::new, |servers| servers::env(validated, servers))
+    servers.map_or_else(Container::default, |servers| servers::merged(validated, servers))
 }
 
 /// The key of `spec.endpoint`: while its Secret is missing, kubelet does not start the feeder, and the job waits.
@@ -186,7 +186,8 @@ fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Contai
             .as_ref()
             .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some())
     };
-    let env: Vec<EnvVar> = server_env(validated).into_iter().filter(refers).collect();
+    let env = server(validated).env.unwrap_or_default();
+    let env: Vec<EnvVar> = env.into_iter().filter(refers).collect();
     if env.is_empty() {
         return None;
     }

@@ -1,9 +1,9 @@
 //! What pods need to reach the Hugging Face Hub, or what stands in for it.
 
-use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EnvVar, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Container, EnvVar, Volume, VolumeMount};
 
 use super::mount;
-use crate::api::names::{CERTIFICATES_MOUNT_PATH, MODEL_ENV_PREFIX};
+use crate::api::names::{CERTIFICATES_MOUNT_PATH, MODEL_ENV_PREFIX, MODEL_TOKEN_UNKNOWN_ENV};
 use crate::controller::settings::HubSettings;
 
 const VOLUME: &str = "certificates";
@@ -13,13 +13,17 @@ const VOLUME: &str = "certificates";
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 
 /// What the servers know of the hub that the feeder, which asks it before they are there, has to know too
-/// (<https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>).
-const OF_MODEL: [&str; 5] = [
+/// (<https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>), and whether it is asked at all (`vllm/envs.py`; sglang,
+/// `environ.py`; predibase/lorax, `launcher/src/main.rs`).
+const OF_MODEL: [&str; 8] = [
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
     "HF_ENDPOINT",
     "HF_HUB_OFFLINE",
     "TRANSFORMERS_OFFLINE",
+    "VLLM_USE_MODELSCOPE",
+    "SGLANG_USE_MODELSCOPE",
+    "SOURCE",
 ];
 
 /// Variables of feeders and servers.
@@ -46,16 +50,22 @@ pub(super) fn env(hub: &HubSettings) -> Vec<EnvVar> {
         .collect()
 }
 
-/// Those variables of the servers that say how they get their model, for the feeder to ask the hub as they will. Each has a prefix: the data
-/// set may come from a hub with another token.
-pub(super) fn of_model(servers: Vec<EnvVar>) -> impl Iterator<Item = EnvVar> {
-    servers
-        .into_iter()
-        .filter(|variable| OF_MODEL.contains(&variable.name.as_str()))
-        .map(|variable| EnvVar {
-            name: format!("{MODEL_ENV_PREFIX}{}", variable.name),
-            ..variable
-        })
+/// Those variables of a server's container that say how it gets its model, for the feeder to ask the hub as it will. Each has a prefix: the data
+/// set may come from a hub with another token. Whole Secrets are the server's alone: of them the feeder is told that there are some.
+pub(super) fn of_model(server: &Container) -> Vec<EnvVar> {
+    let known = server.env.iter().flatten();
+    let known = known.filter(|variable| OF_MODEL.contains(&variable.name.as_str()));
+    let known = known.map(|variable| EnvVar {
+        name: format!("{MODEL_ENV_PREFIX}{}", variable.name),
+        ..variable.clone()
+    });
+    let has_more = server.env_from.iter().flatten().next().is_some();
+    let more = has_more.then(|| EnvVar {
+        name: MODEL_TOKEN_UNKNOWN_ENV.into(),
+        value: Some("1".into()),
+        value_from: None,
+    });
+    known.chain(more).collect()
 }
 
 /// The trusted certificates, where a pod has them from.

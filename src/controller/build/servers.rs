@@ -82,6 +82,12 @@ fn template(validated: &ValidatedJob, servers: &ValidatedServers) -> PodTemplate
     merged
 }
 
+/// A server's container as its pod has it: the person's template is merged in.
+pub(super) fn merged(validated: &ValidatedJob, servers: &ValidatedServers) -> Container {
+    let template = template(validated, servers);
+    server_container::find(Some(&template)).cloned().unwrap_or_default()
+}
+
 fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
     let launch = &servers.launch;
     let (mut volumes, mut mounts) = volumes(launch);
@@ -157,7 +163,7 @@ fn container(validated: &ValidatedJob, servers: &ValidatedServers, mounts: Vec<V
 
 /// The server's environment: what the engine wants, over it what the installation says of the hub and of the engine, and over all what
 /// the job says.
-pub(super) fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<EnvVar> {
+fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = Vec::new();
     let ours = own_env(&servers.launch)
         .chain(hub::env(&validated.hub))
