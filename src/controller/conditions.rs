@@ -1,6 +1,7 @@
 //! What every condition says, from what is and what was decided: pure, a part of [`super::decide`].
 
 use super::decide::{End, Plan, View};
+use super::dereference::NamedConfigMap;
 use super::endpoint;
 use super::evicted::why_evicted;
 use super::lost::node_lost;
@@ -122,11 +123,9 @@ impl View<'_> {
 
     /// Why the feeder has not reported yet.
     fn feeder_wait(&self) -> Wait {
-        if let Some(name) = &self.observed.missing_config_map {
-            return Wait::new(
-                Reason::ConfigMapMissing,
-                format!("configmap \"{name}\" of spec.dataset.configMap not found"),
-            );
+        if let Some(NamedConfigMap { name, named_by }) = &self.observed.missing_config_map {
+            let message = format!("configmap \"{name}\" of {named_by} not found");
+            return Wait::new(Reason::ConfigMapMissing, message);
         }
         self.feeder_pod_wait()
             .unwrap_or_else(|| Wait::new(Reason::FeederStarting, "the feeder's pod is starting"))

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::api::condition::{is_true, reason_of};
 use crate::api::phase::Phase;
+use crate::controller::dereference::NamedConfigMap;
 use crate::controller::settings::Settings;
 use crate::controller::update_status::next_status;
 use crate::controller::validate::validate;
@@ -306,13 +307,20 @@ fn an_end_that_was_written_stays() {
 #[test]
 fn a_missing_config_map_is_named_and_looked_for_again() {
     let observed = Observed {
-        missing_config_map: Some("rows".into()),
+        missing_config_map: Some(NamedConfigMap {
+            name: "rows".into(),
+            named_by: "spec.dataset.configMap",
+        }),
         ..Observed::default()
     };
     let (decision, conditions) = decided(&job(json!({})), &observed);
+    let validated = find(&conditions, ConditionType::Validated).expect("the condition");
     assert_eq!(
-        reason_of(&conditions, ConditionType::Validated),
-        Some("ConfigMapMissing")
+        (validated.reason.as_str(), validated.message.as_str()),
+        (
+            "ConfigMapMissing",
+            "configmap \"rows\" of spec.dataset.configMap not found"
+        )
     );
     assert!(decision.look_again.is_some());
 }

@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::children::{Kind, Workloads};
 use super::from_deployment::source_to_read;
 use super::pod_state::has_component;
+use super::settings::HubSettings;
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, child_name, selector};
 
@@ -26,8 +27,8 @@ pub struct Observed {
     pub server_pods: Vec<Pod>,
     /// Whether the API server tells of a ReplicaSet or pod of servers that is not above.
     pub is_left_behind: bool,
-    /// The ConfigMap of the data set, when it is not there.
-    pub missing_config_map: Option<String>,
+    /// A ConfigMap that the feeder waits for, when it is not there.
+    pub missing_config_map: Option<NamedConfigMap>,
     /// The Deployment that the job takes its server from, as long as it has not.
     pub source: Option<Deployment>,
 }
@@ -38,6 +39,15 @@ impl Observed {
     pub fn servers_left(&self) -> bool {
         self.workloads.servers.is_some() || !self.server_pods.is_empty() || self.is_left_behind
     }
+}
+
+/// A ConfigMap in the job's namespace, and what names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedConfigMap {
+    /// Its name.
+    pub name: String,
+    /// The field.
+    pub named_by: &'static str,
 }
 
 /// A read of the cluster that failed.
@@ -59,6 +69,7 @@ pub async fn dereference(
     client: &Client,
     cache: &Cache,
     job: &BatchInferenceJob,
+    hub: &HubSettings,
 ) -> Result<Observed, DereferenceError> {
     let reader = Reader { client, job };
     let uid = job.uid().unwrap_or_default();
@@ -77,7 +88,7 @@ pub async fn dereference(
         }
     };
     let (feeder, servers, missing_config_map, source) =
-        tokio::try_join!(feeder, servers, reader.missing_config_map(), reader.source())?;
+        tokio::try_join!(feeder, servers, reader.missing_config_map(hub), reader.source())?;
     let pods = cache.pods(&uid).into_iter().map(Arc::unwrap_or_clone);
     let (server_pods, feeder_pods) = pods.partition(|pod| has_component(pod, Component::Server));
     Ok(Observed {
@@ -138,18 +149,19 @@ impl Reader<'_> {
     }
 
     /// Kubelet tells of a missing ConfigMap volume only in events, so it is asked for by name; only its metadata is read.
-    async fn missing_config_map(&self) -> Result<Option<String>, DereferenceError> {
-        let feeder_reported = self
-            .job
-            .status
-            .as_ref()
-            .is_some_and(|status| status.reported.feeder.is_some());
-        let Some(reference) = self.job.spec.dataset.config_map.as_ref().filter(|_| !feeder_reported) else {
+    async fn missing_config_map(&self, hub: &HubSettings) -> Result<Option<NamedConfigMap>, DereferenceError> {
+        let status = self.job.status.as_ref();
+        if status.is_some_and(|status| status.reported.feeder.is_some()) {
             return Ok(None);
-        };
-        let found = self.api::<ConfigMap>().get_metadata_opt(&reference.name).await;
-        let found = found.map_err(|source| self.error("the data set's ConfigMap", source))?;
-        Ok(found.is_none().then(|| reference.name.clone()))
+        }
+        for config_map in config_maps(self.job, hub) {
+            let found = self.api::<ConfigMap>().get_metadata_opt(&config_map.name).await;
+            let found = found.map_err(|source| self.error("a ConfigMap of the feeder", source))?;
+            if found.is_none() {
+                return Ok(Some(config_map));
+            }
+        }
+        Ok(None)
     }
 
     fn api<K: Kind>(&self) -> Api<K> {
@@ -162,6 +174,48 @@ impl Reader<'_> {
             namespace: self.job.namespace().unwrap_or_default(),
             job: self.job.name_any(),
             source,
+        }
+    }
+}
+
+/// The ConfigMaps that are volumes of the feeder.
+fn config_maps(job: &BatchInferenceJob, hub: &HubSettings) -> Vec<NamedConfigMap> {
+    let dataset = job.spec.dataset.config_map.as_ref();
+    let dataset = dataset.map(|reference| NamedConfigMap {
+        name: reference.name.clone(),
+        named_by: "spec.dataset.configMap",
+    });
+    let certificates = hub.ca_config_map.as_ref();
+    let certificates = certificates.map(|reference| NamedConfigMap {
+        name: reference.name.clone(),
+        named_by: "hub.caConfigMap, a value of the operator's chart,",
+    });
+    dataset.into_iter().chain(certificates).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_feeder_waits_for_its_data_set_and_for_certificates() {
+        let job: BatchInferenceJob = serde_json::from_value(json!({
+            "apiVersion": "batchinference.dev/v1alpha1",
+            "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles", "namespace": "geometry"},
+            "spec": {"dataset": {"configMap": {"name": "rows", "key": "rows.jsonl"}}, "server": {"baseModel": "qwen3-8b"}},
+        }))
+        .expect("a job");
+        let trusted = json!({"caConfigMap": {"name": "trusted", "key": "ca.crt"}});
+        let trusted: HubSettings = serde_json::from_value(trusted).expect("settings");
+        for (hub, expected) in [(HubSettings::default(), &["rows"][..]), (trusted, &["rows", "trusted"])] {
+            let names: Vec<_> = config_maps(&job, &hub)
+                .into_iter()
+                .map(|config_map| config_map.name)
+                .collect();
+            assert_eq!(names, expected);
         }
     }
 }

@@ -127,7 +127,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         }
         return Ok(until_expiry.map_or_else(Action::await_change, Action::requeue));
     }
-    let mut observed = dereference(client, &context.cache, job).await?;
+    let mut observed = dereference(client, &context.cache, job, &context.settings.hub).await?;
     let filled = from_deployment::filled(job, observed.source.as_ref());
     let validated = filled.and_then(|job| validate(&job, &context.settings));
     let mut decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
