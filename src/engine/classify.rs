@@ -89,7 +89,7 @@ pub enum RetryReason {
 /// Why the job is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StopReason {
-    /// 401 or 403.
+    /// 401 or 403; of an endpoint also 402.
     #[error(
         "the model server refuses requests with status {status}: it was started with an API key, which rows are not sent with"
     )]

@@ -19,6 +19,7 @@ use super::feed::{Plan, on_own_thread};
 use super::finished::Lines;
 use super::follow::follow_ledger;
 use super::memory::Memory;
+use super::refusals::Refusals;
 use super::report::{Pace, Place};
 use super::rows::{ReadRow, RowReader, Rows};
 use super::steps::{Feeder, to_the_second};
@@ -98,6 +99,7 @@ impl Feeding<'_> {
         let limits = Limits {
             max_attempts: self.feeder.job.row_policy.attempts(),
             failures: Failures::new(most, succeeded, failed),
+            refusals: Refusals::new(succeeded),
             spending: Spending::new(self.feeder.job.token_budget.clone(), durable.usage.total()),
         };
         let has_rows_to_send = succeeded + failed < self.index.rows_to_send();

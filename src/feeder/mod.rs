@@ -30,6 +30,7 @@ mod outcome;
 pub mod patience;
 mod preflight;
 pub mod rate;
+mod refusals;
 pub mod replicas;
 pub mod report;
 pub mod reporter;

@@ -320,6 +320,15 @@ impl Reply {
         }
     }
 
+    /// The HTTP status, of an answer.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered(answered) => Some(answered.status),
+            Self::TooLarge | Self::Fault(_) => None,
+        }
+    }
+
     /// What the reply means for the row.
     #[must_use]
     pub fn verdict(&self, engine: Engine) -> Verdict {

@@ -25,6 +25,7 @@ use super::engine_load::follow_engine_load;
 use super::failures::{Failure, Failures, Halt};
 use super::finished::{Lines, RESPONSE_TOO_LARGE, code_of};
 use super::memory::Memory;
+use super::refusals::Refusals;
 use super::replicas::Address;
 use super::report::End;
 use super::route::Route;
@@ -71,6 +72,8 @@ pub struct Limits {
     pub failures: Failures,
     /// Tokens so far, and how many there may be.
     pub spending: Spending,
+    /// What an endpoint has refused.
+    pub refusals: Refusals,
 }
 
 /// What all workers share.
@@ -96,6 +99,7 @@ pub struct State {
     pub halt: Option<Halt>,
     failures: Failures,
     spending: Spending,
+    refusals: Refusals,
     /// The job ends before its last row, and what is in flight is waited for.
     pub is_draining: bool,
     /// The path of the last row.
@@ -125,6 +129,7 @@ impl Work {
             halt: None,
             failures: limits.failures,
             spending: limits.spending,
+            refusals: limits.refusals,
             is_draining: false,
             endpoint: Endpoint::ChatCompletions,
             rows_are_asked_for: false,
@@ -225,9 +230,13 @@ impl Work {
             address,
             row,
         } = assignment;
-        tracing::trace!(row = row.number.0, ?verdict, "a request is over");
         let now = Instant::now();
         let mut state = self.state();
+        let verdict = match &address {
+            Address::Pod(_) => verdict,
+            Address::Endpoint(_) => state.refusals.judge(reply.status(), verdict),
+        };
+        tracing::trace!(row = row.number.0, ?verdict, "a request is over");
         state.endpoint = row.endpoint;
         match state
             .dispatch
@@ -252,7 +261,8 @@ impl Work {
             Settled::TakenBack => {}
         }
         if let Verdict::StopJob(reason) = verdict {
-            state.stop = Some(Stop::Ended(refused(&address, reason)));
+            let stop = refused(&address, reason, &state.refusals);
+            state.stop = Some(stop);
         }
         self.next(&mut state, replica, now)
     }
@@ -359,11 +369,11 @@ impl State {
     }
 }
 
-/// The end of a job whose requests a server refuses.
-fn refused(by: &Address, why: StopReason) -> End {
+/// What becomes of a job whose requests a server refuses.
+fn refused(by: &Address, why: StopReason, refusals: &Refusals) -> Stop {
     match by {
-        Address::Pod(_) => End::new(Reason::ServerRefusesRequests, why.to_string()),
-        Address::Endpoint(url) => access_denied(url, why),
+        Address::Pod(_) => Stop::Ended(End::new(Reason::ServerRefusesRequests, why.to_string())),
+        Address::Endpoint(url) => refusals.stop(access_denied(url, why)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::fake_model_server::{FakeModelServer, Settings};
+use crate::process::FeederProcess;
 use crate::rows::{MODEL, ids, line, line_with, lines, row_with};
 use crate::until::until;
 use crate::world::World;
@@ -95,6 +96,46 @@ async fn an_endpoint_that_asks_for_a_key_refuses_rows_without_one() {
     let mut world = World::new("endpoint-no-key", &lines(5)).await;
     send_to(&mut world, guarded(), None);
     assert_eq!(world.run().await["feeder"]["reason"], "EndpointAccessDenied");
+}
+
+/// Starts the feeder, and lets the row go that is held under `name` when all five others are answered.
+async fn start_and_release(world: &mut World, name: &str) -> FeederProcess {
+    let feeder = world.start();
+    until("the other rows are done", async || {
+        world.status()["progress"]["completed"] == 5
+    })
+    .await;
+    world.server("endpoint").release(name);
+    feeder
+}
+
+#[tokio::test]
+async fn a_row_that_is_refused_where_others_are_answered_fails_alone() {
+    let flagged = line_with("flagged", &json!({"status": "403", "hold": "flagged"}));
+    let dataset = [lines(5), flagged].concat();
+    let mut world = World::new("endpoint-flagged", &dataset).await;
+    send_to(&mut world, open(), None);
+    let feeder = start_and_release(&mut world, "flagged").await;
+    assert_eq!(feeder.exit_code().await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "SomeRowsFailed");
+    world.output().await.prove(&dataset);
+    assert_eq!(world.counts()["flagged"].received, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_is_read_anew_once() {
+    let rotated = |times: &str| line_with("rotated", &json!({"status": "401", "times": times, "hold": "rotated"}));
+    for (folder, times, reason) in [
+        ("endpoint-new-key", "1", "AllRowsSucceeded"),
+        ("endpoint-old-key", "2", "EndpointAccessDenied"),
+    ] {
+        let dataset = [lines(5), rotated(times)].concat();
+        let mut world = World::new(folder, &dataset).await;
+        send_to(&mut world, open(), None);
+        let feeder = start_and_release(&mut world, "rotated").await;
+        assert_eq!(feeder.exit_code().await, 1, "the next start has the key of then");
+        assert_eq!(world.run().await["feeder"]["reason"], reason);
+    }
 }
 
 #[tokio::test]

@@ -59,7 +59,8 @@ fn cases(tenant: &Tenant) -> Vec<Case> {
         case(
             Reason::ConfigMapMissing,
             Reconciling,
-            "The ConfigMap of the data set is not there.",
+            "The ConfigMap of the data set is not there, or that of the certificates which the operator's chart names as \
+             `hub.caConfigMap`.",
             &|job| job.set("/dataset", json!({"configMap": {"name": "rows", "key": "rows.jsonl"}})),
         ),
         case(
