@@ -71,7 +71,7 @@ pub struct ServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<ServerSource>,
 
-    /// The model server program. Default: VLLM; with `from`, what the Deployment runs.
+    /// The model server program. Default: VLLM; with `from`, what the Deployment runs, also where VLLM is written here.
     #[serde(default)]
     pub engine: Engine,
 
