@@ -29,23 +29,24 @@ pub(super) fn refuse_uneven(
     let engine = server.engine;
     if has_parts(resources) {
         // NVIDIA's MIG user guide, "CUDA Device Enumeration".
-        return refuse(format!(
-            "a process sees one part of a GPU (MIG) only, and a server would have {count}: ask for one part, or for a larger one"
-        ));
+        return Err(refusal(&format!(
+            "a process sees one part of a GPU (MIG) only, and a server would have {count}: ask for one part, or a larger one, or write in \
+             spec.server.args how they are used"
+        )));
     }
     // The heads of common models are divided by these.
     if count.is_power_of_two() {
         return Ok(());
     }
-    refuse(format!(
+    Err(refusal(&format!(
         "engine {engine} cannot divide most models among {count} devices: ask for 1, 2, 4 or 8, or write in spec.server.args how it is done, such \
          as `{option} {count}` for a model whose attention heads can be divided so"
-    ))
+    )))
 }
 
-fn refuse(problem: String) -> Result<(), Wait> {
+fn refusal(problem: &str) -> Wait {
     let message = format!("spec.server.resources (or resourceProfile): {problem}");
-    Err(Wait::new(Reason::SpecInvalid, message))
+    Wait::new(Reason::SpecInvalid, message)
 }
 
 #[cfg(test)]

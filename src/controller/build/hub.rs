@@ -59,7 +59,7 @@ pub(super) fn of_model(server: &Container) -> Vec<EnvVar> {
         name: format!("{MODEL_ENV_PREFIX}{}", variable.name),
         ..variable.clone()
     });
-    let has_more = server.env_from.iter().flatten().next().is_some();
+    let has_more = server.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
     let more = has_more.then(|| EnvVar {
         name: MODEL_TOKEN_UNKNOWN_ENV.into(),
         value: Some("1".into()),
