@@ -69,6 +69,8 @@ fn folders() -> Vec<(String, PathBuf)> {
     entries
         .filter(|path| path.is_dir())
         .map(|path| (name(&path), path))
+        // Programs, a file each, that start `cli` as `main` does.
+        .filter(|(name, _)| name != "bin")
         .collect()
 }
 
