@@ -134,12 +134,12 @@ async fn without_keys_rows_come_through_a_pod() {
     assert_eq!((created.len(), left), (1, 0));
     assert_eq!(created[0]["spec"]["containers"][0]["image"], "operator:1");
 
-    server.set_status(
-        folder,
-        json!({"phase": "Running", "progress": {"total": 10, "completed": 2, "failed": 1}}),
-    );
-    put_segment(&store(folder).await, &lines, &[1, 3, 8]).await;
-    let partial = machine.run("results through-a-pod --partial").await;
+    let running = "running-beside-a-pod";
+    put_segment(&store(running).await, &lines, &[1, 3, 8]).await;
+    let progress = json!({"total": 10, "completed": 2, "failed": 1});
+    server.put(running, spec(running), json!({"phase": "Running", "progress": progress}));
+    server.put_feeder(running);
+    let partial = machine.run(&format!("results {running} --partial")).await;
     let expected: String = [1, 3, 8].iter().map(|row| lines[*row].1.as_str()).collect();
     assert_eq!((partial.code, partial.stdout), (0, expected), "{}", partial.stderr);
     assert_eq!(server.pods().1, 0);

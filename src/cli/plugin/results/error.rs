@@ -20,6 +20,9 @@ pub enum FetchError {
         /// How far the job is, and what can be done.
         state: String,
     },
+    /// Rows were fetched that are finished so far, and then the job was.
+    #[error("the job has just written its results: the same command fetches them now")]
+    EndedMeanwhile,
     /// Nothing here opens the store, and no pod could be started that does.
     #[error("`{uri}` cannot be read from here, nor through a pod: {advice}")]
     NoPod {

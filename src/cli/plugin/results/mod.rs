@@ -92,7 +92,7 @@ async fn so_far(store: &Store, job: Option<&Job>, arguments: &ResultsArguments) 
     if job.is_some_and(|job| job.value("/status/progress").is_none()) {
         return Err(FetchError::not_finished(job, store).into());
     }
-    let rows = partial::fetch(store, RowsSink::at(arguments.output.as_deref())?).await?;
+    let rows = partial::fetch(store, job, RowsSink::at(arguments.output.as_deref())?).await?;
     let total = job.and_then(|job| job.number("/status/progress/total"));
     let of_all = total.map_or_else(String::new, |total| format!(" of {total}"));
     Ok(format!(
