@@ -137,7 +137,11 @@ async fn without_keys_rows_come_through_a_pod() {
     let running = "running-beside-a-pod";
     put_segment(&store(running).await, &lines, &[1, 3, 8]).await;
     let progress = json!({"total": 10, "completed": 2, "failed": 1});
-    server.put(running, spec(running), json!({"phase": "Running", "progress": progress}));
+    server.put(
+        running,
+        spec(running),
+        json!({"phase": "Running", "progress": progress}),
+    );
     server.put_feeder(running);
     let partial = machine.run(&format!("results {running} --partial")).await;
     let expected: String = [1, 3, 8].iter().map(|row| lines[*row].1.as_str()).collect();

@@ -100,3 +100,13 @@ async fn a_reader_that_goes_away_is_no_error() {
     let ended = crate::plugin::ended(process).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (141, ""));
 }
+
+#[tokio::test]
+async fn nobody_to_be_told_is_no_error() {
+    let server = ApiServer::start().await;
+    let machine = Machine::of(&server);
+    let mut process = machine.start("list");
+    drop(process.stderr.take());
+    let ended = crate::plugin::ended(process).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
+}

@@ -14,12 +14,14 @@ use super::exit;
 use super::jobs::Jobs;
 use super::results::results;
 use super::show::{get, list};
+use super::standard_error::tell;
 use super::standard_output;
 use super::validate::validate;
 use super::wait::wait;
 use super::watch::watch;
 
-/// Runs what the arguments name. Data goes to standard output, everything else to standard error.
+/// Runs what the arguments name. Data goes to standard output, everything else to standard error; in a terminal, what `watch` draws over
+/// is not told apart.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -30,7 +32,7 @@ pub fn main() -> ExitCode {
         if let Some(code) = standard_output::silent_code(&error) {
             return ExitCode::from(code);
         }
-        eprintln!("error: {error:#}");
+        tell(format_args!("error: {error:#}"));
         ExitCode::from(exit::NOT_DONE)
     })
 }

@@ -28,6 +28,7 @@ mod refusal;
 mod results;
 mod screen;
 mod show;
+mod standard_error;
 mod standard_output;
 mod table;
 mod validate;

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::arguments::{Format, GetArguments, ListArguments};
 use super::jobs::{Jobs, Scope};
 use super::printed;
+use super::standard_error::tell;
 use super::standard_output;
 
 /// Prints one job.
@@ -42,13 +43,13 @@ pub async fn list(jobs: &Jobs, arguments: &ListArguments) -> anyhow::Result<Exit
 
 async fn explain_none(jobs: &Jobs, scope: Scope) -> anyhow::Result<()> {
     match scope {
-        Scope::All => eprintln!("there are no jobs in this cluster"),
+        Scope::All => tell("there are no jobs in this cluster"),
         Scope::Namespace => {
             jobs.check_namespace().await?;
-            eprintln!(
+            tell(format_args!(
                 "there are no jobs in namespace `{}`; -A lists all namespaces",
                 jobs.namespace()
-            );
+            ));
         }
     }
     Ok(())

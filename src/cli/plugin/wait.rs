@@ -10,6 +10,7 @@ use super::follow::Seen;
 use super::job::Job;
 use super::jobs::Jobs;
 use super::progress::Progress;
+use super::standard_error::tell;
 use super::standard_output;
 use super::verdict::Verdict;
 
@@ -29,12 +30,14 @@ pub async fn wait(jobs: &Jobs, arguments: &WaitArguments) -> anyhow::Result<Exit
             return Ok(ExitCode::from(verdict.code));
         }
         let Some(seen) = before(deadline, changes.next()).await else {
-            eprintln!("{}", time_over(&job));
+            tell(time_over(&job));
             return Ok(ExitCode::from(exit::TIME_OVER));
         };
         match seen? {
             Seen::Job(now) => job = now,
-            Seen::Trouble(why) => eprintln!("the API server does not answer ({why}); it is asked again"),
+            Seen::Trouble(why) => tell(format_args!(
+                "the API server does not answer ({why}); it is asked again"
+            )),
         }
     }
 }

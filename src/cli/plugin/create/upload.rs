@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use super::super::standard_error::tell;
 use crate::dataset::Compression;
 use crate::storage::{self, Credentials, ObjectWriter, OpenError, Root, StoreUri, UriError, open_output};
 
@@ -135,7 +136,7 @@ pub async fn upload(
         return Err(error);
     }
     unless_interrupted(async { Ok(writer.finish().await?) }, target).await?;
-    eprintln!("{file} is uploaded to {} ({bytes} bytes)", target.uri);
+    tell(format_args!("{file} is uploaded to {} ({bytes} bytes)", target.uri));
     Ok(())
 }
 

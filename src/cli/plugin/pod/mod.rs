@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::job::Job;
 use super::refusal::{Asked, Refusal};
+use super::standard_error::tell;
 use crate::api::names::{Component, child_name};
 use crate::storage::{Store, StoreUri};
 use exec::Remote;
@@ -111,10 +112,10 @@ impl OutputPod {
             .await
         {
             let stays = STAYS_FOR.as_secs() / 60;
-            eprintln!(
+            tell(format_args!(
                 "the pod {} could not be removed ({error}); it ends by itself within {stays} minutes",
                 self.name
-            );
+            ));
         }
     }
 

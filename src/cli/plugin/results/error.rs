@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::super::job::Job;
 use super::super::pod::PodError;
 use super::super::progress::Progress;
+use super::super::standard_output::StandardOutputError;
 use crate::results;
 use crate::storage::{self, NamedError, OpenError, Store, StoreUri, UriError};
 
@@ -53,9 +54,9 @@ pub enum FetchError {
         /// What the system says.
         source: io::Error,
     },
-    /// Standard output.
-    #[error("standard output cannot be written")]
-    StandardOutput(#[source] io::Error),
+    /// Standard output. Not transparent: it is looked for among the causes.
+    #[error("the rows cannot be written")]
+    StandardOutput(#[from] StandardOutputError),
     /// A wrong URI in the job.
     #[error(transparent)]
     Uri(#[from] UriError),

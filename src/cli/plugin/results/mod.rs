@@ -19,6 +19,7 @@ use super::arguments::{ClusterArguments, ResultsArguments};
 use super::cluster::Cluster;
 use super::job::Job;
 use super::jobs::Jobs;
+use super::standard_error::tell;
 use crate::results::{Manifest, read_manifest};
 use crate::storage::Store;
 use error::FetchError;
@@ -45,7 +46,7 @@ pub async fn results(cluster: &ClusterArguments, arguments: &ResultsArguments) -
         _ = tokio::signal::ctrl_c() => Err(FetchError::Interrupted.into()),
     };
     opened.close().await;
-    eprintln!("{}", told?);
+    tell(told?);
     Ok(ExitCode::SUCCESS)
 }
 

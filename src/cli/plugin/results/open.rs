@@ -4,6 +4,7 @@ use super::super::job::Job;
 use super::super::jobs::Jobs;
 use super::super::keys::keys;
 use super::super::pod::OutputPod;
+use super::super::standard_error::tell;
 use super::error::FetchError;
 use crate::cli::environment::environment;
 use crate::results::MANIFEST;
@@ -61,7 +62,10 @@ pub async fn of_job(jobs: &Jobs, job: &Job, way: Way) -> Result<Opened, FetchErr
     {
         return Ok(open_output(&uri, &credentials, None)?.into());
     }
-    eprintln!("reading `{uri}` through a pod in namespace `{}`", job.namespace());
+    tell(format_args!(
+        "reading `{uri}` through a pod in namespace `{}`",
+        job.namespace()
+    ));
     match jobs.start_output_pod(job, &uri).await {
         Ok(pod) => Ok(Opened {
             store: pod.store(),
