@@ -8,6 +8,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, Post
 use kube::core::Request;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
 use super::follow::Changes;
@@ -188,9 +189,14 @@ impl Jobs {
     /// # Errors
     ///
     /// [`PodError`].
-    pub async fn start_output_pod(&self, job: &Job, uri: &StoreUri) -> Result<OutputPod, PodError> {
+    pub async fn start_output_pod(
+        &self,
+        job: &Job,
+        uri: &StoreUri,
+        interruption: &CancellationToken,
+    ) -> Result<OutputPod, PodError> {
         let Cluster { client, server, .. } = &self.cluster;
-        Box::pin(OutputPod::start(client.clone(), server, job, uri)).await
+        Box::pin(OutputPod::start(client.clone(), server, job, uri, interruption)).await
     }
 
     /// What a Secret of the namespace holds, as far as it is text.

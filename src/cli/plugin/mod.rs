@@ -16,6 +16,7 @@ mod duration;
 mod exit;
 mod findings;
 mod follow;
+mod interruption;
 mod job;
 mod jobs;
 mod keys;

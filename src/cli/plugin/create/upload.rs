@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use super::super::interruption::interruption;
 use super::super::standard_error::tell;
 use crate::dataset::Compression;
 use crate::storage::{self, Credentials, ObjectWriter, OpenError, Root, StoreUri, UriError, open_output};
@@ -130,25 +131,17 @@ pub async fn upload(
     let opened = File::open(file).map_err(unreadable)?;
     let bytes = opened.metadata().map_err(unreadable)?.len();
     let mut writer = store.overwrite(&target.name, bytes);
-    let copied = unless_interrupted(copy(file, opened, &mut writer), target).await;
-    if let Err(error) = copied {
+    let interruption = interruption();
+    let interrupted = || UploadError::Interrupted { uri: uri() };
+    let copied = interruption.run_until_cancelled(copy(file, opened, &mut writer)).await;
+    if let Err(error) = copied.unwrap_or_else(|| Err(interrupted())) {
         writer.abort().await;
         return Err(error);
     }
-    unless_interrupted(async { Ok(writer.finish().await?) }, target).await?;
+    let finished = interruption.run_until_cancelled(writer.finish()).await;
+    finished.ok_or_else(interrupted)??;
     tell(format_args!("{file} is uploaded to {} ({bytes} bytes)", target.uri));
     Ok(())
-}
-
-/// Does a part of it, until the person who began it wants no more.
-async fn unless_interrupted(
-    work: impl Future<Output = Result<(), UploadError>>,
-    target: &Target,
-) -> Result<(), UploadError> {
-    tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(UploadError::Interrupted { uri: target.uri.clone() }),
-    }
 }
 
 async fn copy(path: &str, mut file: File, writer: &mut ObjectWriter) -> Result<(), UploadError> {

@@ -17,6 +17,7 @@ use kube::api::{DeleteParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::job::Job;
 use super::refusal::{Asked, Refusal};
@@ -52,6 +53,9 @@ pub enum PodError {
         /// What its status says.
         why: String,
     },
+    /// By the person who wanted it.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// A pod that runs.
@@ -67,7 +71,13 @@ impl OutputPod {
     /// # Errors
     ///
     /// [`PodError`]; then there is no pod.
-    pub async fn start(client: Client, server: &str, job: &Job, uri: &StoreUri) -> Result<Self, PodError> {
+    pub async fn start(
+        client: Client,
+        server: &str,
+        job: &Job,
+        uri: &StoreUri,
+        interruption: &CancellationToken,
+    ) -> Result<Self, PodError> {
         let asked = |verb, resource| Asked {
             server,
             verb,
@@ -89,13 +99,13 @@ impl OutputPod {
             pods,
             name,
         };
-        match started.running().await {
-            Ok(()) => Ok(started),
-            Err(error) => {
-                started.remove().await;
-                Err(error)
-            }
-        }
+        let error = match interruption.run_until_cancelled(started.running()).await {
+            Some(Ok(())) => return Ok(started),
+            Some(Err(error)) => error,
+            None => PodError::Interrupted,
+        };
+        started.remove().await;
+        Err(error)
     }
 
     /// The output, read through the pod.

@@ -1,9 +1,11 @@
 //! The store of an output, opened from here or through a pod.
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::job::Job;
 use super::super::jobs::Jobs;
 use super::super::keys::keys;
-use super::super::pod::OutputPod;
+use super::super::pod::{OutputPod, PodError};
 use super::super::standard_error::tell;
 use super::error::FetchError;
 use crate::cli::environment::environment;
@@ -55,22 +57,24 @@ pub fn named(text: &str) -> Result<Opened, FetchError> {
 /// # Errors
 ///
 /// [`FetchError`]; the store is not asked yet.
-pub async fn of_job(jobs: &Jobs, job: &Job, way: Way) -> Result<Opened, FetchError> {
+pub async fn of_job(jobs: &Jobs, job: &Job, way: Way, interruption: &CancellationToken) -> Result<Opened, FetchError> {
     let uri = output_uri(job)?;
-    if way == Way::Shortest
-        && let Some(credentials) = credentials(jobs, job, &uri).await
-    {
-        return Ok(open_output(&uri, &credentials, None)?.into());
+    if way == Way::Shortest {
+        let found = interruption.run_until_cancelled(credentials(jobs, job, &uri)).await;
+        if let Some(credentials) = found.ok_or(FetchError::Interrupted)? {
+            return Ok(open_output(&uri, &credentials, None)?.into());
+        }
     }
     tell(format_args!(
         "reading `{uri}` through a pod in namespace `{}`",
         job.namespace()
     ));
-    match jobs.start_output_pod(job, &uri).await {
+    match jobs.start_output_pod(job, &uri, interruption).await {
         Ok(pod) => Ok(Opened {
             store: pod.store(),
             pod: Some(pod),
         }),
+        Err(PodError::Interrupted) => Err(FetchError::Interrupted),
         Err(source) => Err(FetchError::NoPod {
             advice: advice(&uri),
             uri,
