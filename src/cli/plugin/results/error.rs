@@ -54,6 +54,18 @@ pub enum FetchError {
         /// What the system says.
         source: io::Error,
     },
+    /// What -o names would be replaced by a file.
+    #[error("`{}` is no file: name one by -o (--split takes a folder; without -o, rows go to standard output)", path.display())]
+    NoFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Two fetches would write one file.
+    #[error("`{}` is written by another fetch: wait for it, or choose another -o", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// Standard output. Not transparent: it is looked for among the causes.
     #[error("the rows cannot be written")]
     StandardOutput(#[from] StandardOutputError),

@@ -20,7 +20,7 @@ impl RowsSink {
     ///
     /// # Errors
     ///
-    /// [`FetchError::Disk`].
+    /// As [`PartFile::open`].
     pub fn at(path: Option<&Path>) -> Result<Self, FetchError> {
         match path.filter(|path| *path != Path::new("-")) {
             Some(path) => PartFile::open(path).map(Self::File),
