@@ -12,6 +12,8 @@ use super::completion::{self, complete};
 use super::create::create;
 use super::exit;
 use super::jobs::Jobs;
+use super::login;
+use super::refusal::Refusal;
 use super::results::results;
 use super::show::{get, list};
 use super::standard_error::tell;
@@ -32,9 +34,17 @@ pub fn main() -> ExitCode {
         if let Some(code) = standard_output::silent_code(&error) {
             return ExitCode::from(code);
         }
-        tell(format_args!("error: {error:#}"));
+        tell(format_args!("error: {}", told(&error)));
         ExitCode::from(exit::NOT_DONE)
     })
+}
+
+/// A login may be needed again in the middle of anything, wherever its failure comes to light.
+fn told(error: &anyhow::Error) -> String {
+    match login::failure(error.as_ref()) {
+        Some(why) => Refusal::NoLogin { why }.to_string(),
+        None => format!("{error:#}"),
+    }
 }
 
 /// Help and version are no errors. Wrong arguments end as what could not be done: clap's own code for them is that of a `wait` whose

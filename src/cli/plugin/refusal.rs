@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use kube::core::Status;
 use kube::runtime::watcher;
 
+use super::login;
+
 /// Why the cluster did not do or say what it was asked for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -21,6 +23,12 @@ pub enum Refusal {
         context: String,
         /// Those that it has.
         contexts: Vec<String>,
+    },
+    /// The kubeconfig says who to be, and that does not work.
+    #[error("the kubeconfig does not log you in ({why}): log in by hand, or choose another --context")]
+    NoLogin {
+        /// What failed.
+        why: String,
     },
     /// Nobody answers there.
     #[error("the API server {server} does not answer ({why}): is this the right --context, and is the cluster up?")]
@@ -139,6 +147,9 @@ impl Asked<'_> {
     #[must_use]
     pub fn refused(&self, error: &kube::Error) -> Refusal {
         let server = self.server.to_owned();
+        if let Some(why) = login::failure(error) {
+            return Refusal::NoLogin { why };
+        }
         match error {
             kube::Error::Api(status) => self.answered(status),
             kube::Error::SerdeError(error) => Refusal::Other {
@@ -205,7 +216,10 @@ fn is_namespace(status: &Status) -> bool {
 
 /// What a connection said: the errors around it only say that one failed.
 #[must_use]
-pub fn last_cause(error: &dyn StdError) -> String {
+pub fn last_cause(error: &(dyn StdError + 'static)) -> String {
+    if let Some(why) = login::failure(error) {
+        return why;
+    }
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;
@@ -230,102 +244,5 @@ fn elsewhere_advice(elsewhere: Option<&[String]>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::response::StatusDetails;
-
-    use super::*;
-
-    const ASKED: Asked<'_> = Asked {
-        server: "https://api:6443",
-        verb: "get",
-        resource: "batchinferencejobs",
-        namespace: Some("team"),
-    };
-
-    fn status(code: u16, reason: &str, kind: &str) -> Status {
-        Status {
-            details: Some(StatusDetails {
-                name: String::new(),
-                group: String::new(),
-                kind: kind.to_owned(),
-                uid: String::new(),
-                causes: Vec::new(),
-                retry_after_seconds: 0,
-            }),
-            ..Status::failure("its words", reason).with_code(code)
-        }
-    }
-
-    #[test]
-    fn every_answer_says_what_to_do() {
-        for (code, reason, kind, expected) in [
-            (401, "Unauthorized", "", "log in again"),
-            (
-                403,
-                "Forbidden",
-                "",
-                "you may not get batchinferencejobs in namespace `team`",
-            ),
-            (404, "Failed to parse error data", "", "install the operator's chart"),
-            (404, "NotFound", "namespaces", "there is no namespace `team`: create it"),
-            (409, "AlreadyExists", "", "choose another name"),
-            (409, "Conflict", "", "try again (its words)"),
-            (422, "Invalid", "", "refuses this job: its words"),
-            (500, "InternalError", "", "https://api:6443 failed: its words"),
-        ] {
-            let error = kube::Error::Api(status(code, reason, kind).boxed());
-            let said = ASKED.refused(&error).to_string();
-            assert!(said.contains(expected), "{code} {reason}: {said}");
-        }
-    }
-
-    #[test]
-    fn a_right_for_all_namespaces_is_asked_for_as_such() {
-        let asked = Asked {
-            namespace: None,
-            ..ASKED
-        };
-        let error = kube::Error::Api(status(403, "Forbidden", "").boxed());
-        assert!(asked.refused(&error).to_string().contains("in all namespaces"));
-    }
-
-    #[test]
-    fn a_server_that_does_not_answer_is_told_with_the_last_cause() {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let error = kube::Error::Service(Box::new(std::io::Error::other(refused)));
-        let said = ASKED.refused(&error).to_string();
-        assert!(said.contains("does not answer (connection refused)"), "{said}");
-    }
-
-    #[test]
-    fn a_watch_ends_by_what_does_not_pass() {
-        let started = |code| watcher::Error::WatchStartFailed(kube::Error::Api(status(code, "X", "").boxed()));
-        for (code, passes) in [
-            (401, false),
-            (403, false),
-            (404, false),
-            (410, true),
-            (429, true),
-            (500, true),
-        ] {
-            assert_eq!(ASKED.refused_watch(&started(code)).is_none(), passes, "{code}");
-        }
-        assert_eq!(ASKED.refused_watch(&watcher::Error::NoResourceVersion), None);
-    }
-
-    #[test]
-    fn a_job_that_is_elsewhere_is_told_with_its_namespace() {
-        let said = |elsewhere: Option<&[&str]>| {
-            Refusal::NoSuchJob {
-                job: "x".into(),
-                namespace: "team".into(),
-                elsewhere: elsewhere.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-            }
-            .to_string()
-        };
-        assert!(said(None).ends_with("`team`: see `kubectl bij list`, or choose another -n NAMESPACE"));
-        assert!(said(Some(&[])).contains("or any other"));
-        assert!(said(Some(&["other"])).ends_with("add -n other"));
-        assert!(said(Some(&["a", "b"])).contains("in a, b"));
-    }
-}
+#[path = "refusal_tests.rs"]
+mod tests;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::job::Job;
-use super::refusal::{Asked, Refusal};
+use super::refusal::{Asked, Refusal, last_cause};
 use super::standard_error::tell;
 use crate::api::names::{Component, child_name};
 use crate::storage::{Store, StoreUri};
@@ -123,8 +123,9 @@ impl OutputPod {
         {
             let stays = STAYS_FOR.as_secs() / 60;
             tell(format_args!(
-                "the pod {} could not be removed ({error}); it ends by itself within {stays} minutes",
-                self.name
+                "the pod {} could not be removed ({}); it ends by itself within {stays} minutes",
+                self.name,
+                last_cause(&error)
             ));
         }
     }
@@ -135,7 +136,7 @@ impl OutputPod {
         let seen = match timeout(STARTS_WITHIN, begun).await {
             Ok(Ok(Some(pod))) if phase(Some(&pod)) == Some("Running") => return Ok(()),
             Ok(Ok(pod)) => pod,
-            Ok(Err(error)) => return Err(self.not_started(error.to_string())),
+            Ok(Err(error)) => return Err(self.not_started(last_cause(&error))),
             Err(_) => self.pods.get_opt(&self.name).await.ok().flatten(),
         };
         Err(self.not_started(seen.as_ref().map_or_else(|| "it is gone".to_owned(), why)))
