@@ -24,7 +24,9 @@ async fn two_jobs() -> (ApiServer, Machine) {
 #[tokio::test]
 async fn a_job_is_shown_by_name_and_by_uid() {
     let (_server, machine) = two_jobs().await;
-    for words in ["get triangles".to_owned(), format!("get {}", uid("triangles"))] {
+    let printed = machine.run("get triangles -o name").await.stdout;
+    for called in ["triangles", &uid("triangles"), "bij/triangles", printed.trim_end()] {
+        let words = format!("get {called}");
         let ended = machine.run(&words).await;
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words}");
         let lines: Vec<_> = ended.stdout.lines().collect();

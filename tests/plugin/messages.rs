@@ -36,6 +36,8 @@ async fn a_job_that_is_not_there_or_elsewhere() {
         "in namespace `team` or any other: see `kubectl bij list -A`",
     )
     .await;
+    refused(&machine, "get Circles", "`Circles` is no name in Kubernetes").await;
+    refused(&machine, "get pod/circles", "a job is NAME or bij/NAME").await;
     refused(&machine, "get circles -n nowhere", "there is no namespace `nowhere`").await;
     refused(&machine, "list -n nowhere", "there is no namespace `nowhere`").await;
 }

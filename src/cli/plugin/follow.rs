@@ -9,6 +9,7 @@ use kube::runtime::watcher::{self, watch_object};
 
 use super::cluster::Cluster;
 use super::job::Job;
+use super::jobs::JOBS;
 use super::refusal::{Asked, Refusal, last_cause};
 
 /// What is seen of a job.
@@ -73,8 +74,8 @@ impl Changes {
     }
 
     fn same_job(&self, object: DynamicObject) -> Result<Seen, Refusal> {
-        let job = Job::try_from(object).map_err(|error| Refusal::Other {
-            server: self.server.clone(),
+        let job = Job::try_from(object).map_err(|error| Refusal::Unreadable {
+            name: self.name.clone(),
             why: error.to_string(),
         })?;
         if job.uid() == self.uid {
@@ -93,7 +94,7 @@ impl Changes {
         Asked {
             server: &self.server,
             verb: "watch",
-            resource: "batchinferencejobs",
+            resource: JOBS,
             namespace: Some(&self.namespace),
         }
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::Cluster;
 use super::follow::Changes;
 use super::job::Job;
+use super::named::{bare, is_uid};
 use super::pod::{OutputPod, PodError};
 use super::refusal::{Asked, Refusal};
 use crate::api::BatchInferenceJob;
@@ -20,7 +21,8 @@ use crate::storage::StoreUri;
 
 /// Says in an object's `managedFields` who changed it. It is API: it never changes.
 const FIELD_MANAGER: &str = "kubectl-bij";
-const JOBS: &str = "batchinferencejobs";
+/// What the API server calls jobs.
+pub(super) const JOBS: &str = "batchinferencejobs";
 
 /// Which namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +64,13 @@ impl Jobs {
         &self.cluster.namespace
     }
 
-    /// One job, by its name or uid.
+    /// One job, by its name, as `-o name` prints it too, or its uid.
     ///
     /// # Errors
     ///
     /// [`Refusal`]; where there is none, the namespaces that have one are named.
-    pub async fn find(&self, name_or_uid: &str) -> Result<Job, Refusal> {
+    pub async fn find(&self, called: &str) -> Result<Job, Refusal> {
+        let name_or_uid = bare(called)?;
         let asked = self.asked("get", JOBS, Scope::Namespace);
         match self.api(Scope::Namespace).get(name_or_uid).await {
             Ok(found) => return job(found),
@@ -236,21 +239,10 @@ impl Jobs {
 
 fn job(object: DynamicObject) -> Result<Job, Refusal> {
     let name = object.name_any();
-    Job::try_from(object).map_err(|error| Refusal::Invalid {
-        why: format!("{name}: {error}"),
+    Job::try_from(object).map_err(|error| Refusal::Unreadable {
+        name,
+        why: error.to_string(),
     })
-}
-
-/// Whether a text is written as the API server writes uids (RFC 9562). A name may be, too.
-fn is_uid(text: &str) -> bool {
-    const DASHES: [usize; 4] = [8, 13, 18, 23];
-    let fits = |(at, byte): (usize, u8)| {
-        if DASHES.contains(&at) {
-            return byte == b'-';
-        }
-        byte.is_ascii_hexdigit()
-    };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
 }
 
 #[cfg(test)]
@@ -258,15 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uid_is_told_from_a_name() {
-        assert!(is_uid("0b5d3d7e-5f60-4c1e-9a0b-8a3f4a5d2c11"));
-        for name in [
-            "triangles",
-            "",
-            "0b5d3d7e05f60-4c1e-9a0b-8a3f4a5d2c11",
-            "0b5d3d7e-5f60-4c1e-9a0b",
-        ] {
-            assert!(!is_uid(name), "{name}");
-        }
+    fn the_resource_is_as_the_definition_calls_it() {
+        assert_eq!(BatchInferenceJob::plural(&()), JOBS);
     }
 }

@@ -23,6 +23,7 @@ mod keys;
 mod kubeconfig;
 mod lines;
 mod login;
+mod named;
 mod narration;
 mod pod;
 mod printed;

@@ -101,10 +101,30 @@ pub enum Refusal {
         /// What the API server said.
         why: String,
     },
-    /// The object is wrong.
-    #[error("the API server refuses this job: {why}")]
+    /// The object is wrong, or not admitted here.
+    #[error("the API server refuses to {verb} {resource}: {why}")]
     Invalid {
-        /// What the API server said: fields and what is wrong with them.
+        /// What was to be done.
+        verb: &'static str,
+        /// With what.
+        resource: &'static str,
+        /// What the API server said: fields and what is wrong with them, a quota, a policy.
+        why: String,
+    },
+    /// A name that no object has.
+    #[error(
+        "{what} is no name in Kubernetes: write lower-case letters, digits, `-` and `.`; a job is NAME or bij/NAME"
+    )]
+    NoName {
+        /// What was given.
+        what: String,
+    },
+    /// A job of a definition that this program does not know.
+    #[error("job `{name}` is not as this program reads jobs: {why}")]
+    Unreadable {
+        /// Its name.
+        name: String,
+        /// What is wrong.
         why: String,
     },
     /// It changed, or was made anew, while it was looked at.
@@ -152,6 +172,9 @@ impl Asked<'_> {
         }
         match error {
             kube::Error::Api(status) => self.answered(status),
+            kube::Error::BuildRequest(error) => Refusal::NoName {
+                what: format!("what was given ({error})"),
+            },
             kube::Error::SerdeError(error) => Refusal::Other {
                 server,
                 why: error.to_string(),
@@ -180,6 +203,7 @@ impl Asked<'_> {
         let (server, why) = (self.server.to_owned(), status.message.clone());
         match status.code {
             401 => Refusal::Unauthorized { server, why },
+            403 if is_of_admission(&why) => self.invalid(why),
             403 => Refusal::Forbidden {
                 verb: self.verb,
                 resource: self.resource,
@@ -193,8 +217,16 @@ impl Asked<'_> {
             404 if !status.is_not_found() => Refusal::NotInstalled { server },
             409 if status.is_already_exists() => Refusal::AlreadyExists { why },
             409 => Refusal::Conflict { why },
-            400 | 422 => Refusal::Invalid { why },
+            400 | 422 => self.invalid(why),
             _ => Refusal::Other { server, why },
+        }
+    }
+
+    fn invalid(&self, why: String) -> Refusal {
+        Refusal::Invalid {
+            verb: self.verb,
+            resource: self.resource,
+            why,
         }
     }
 
@@ -204,6 +236,19 @@ impl Asked<'_> {
             None => "all namespaces".to_owned(),
         }
     }
+}
+
+/// What admission says with a status that means a missing right elsewhere: quotas and webhooks (k8s.io/apiserver, `pkg/admission/plugin`),
+/// and k8s.io/pod-security-admission.
+const OF_ADMISSION: [&str; 4] = [
+    "exceeded quota",
+    "failed quota",
+    "violates PodSecurity",
+    "denied the request",
+];
+
+fn is_of_admission(why: &str) -> bool {
+    OF_ADMISSION.iter().any(|words| why.contains(words))
 }
 
 fn is_namespace(status: &Status) -> bool {

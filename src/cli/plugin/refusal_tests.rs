@@ -37,7 +37,7 @@ fn every_answer_says_what_to_do() {
         (404, "NotFound", "namespaces", "there is no namespace `team`: create it"),
         (409, "AlreadyExists", "", "choose another name"),
         (409, "Conflict", "", "try again (its words)"),
-        (422, "Invalid", "", "refuses this job: its words"),
+        (422, "Invalid", "", "refuses to get batchinferencejobs: its words"),
         (500, "InternalError", "", "https://api:6443 failed: its words"),
     ] {
         let error = kube::Error::Api(status(code, reason, kind).boxed());
@@ -54,6 +54,32 @@ fn a_right_for_all_namespaces_is_asked_for_as_such() {
     };
     let error = kube::Error::Api(status(403, "Forbidden", "").boxed());
     assert!(asked.refused(&error).to_string().contains("in all namespaces"));
+}
+
+#[test]
+fn a_quota_and_a_policy_are_no_missing_right() {
+    for words in [
+        "pods \"x\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=5, limited: pods=5",
+        "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true",
+        "admission webhook \"policy.example\" denied the request: no",
+    ] {
+        let status = Status::failure(words, "Forbidden").with_code(403);
+        let refusal = ASKED.refused(&kube::Error::Api(status.boxed()));
+        assert!(
+            matches!(&refusal, Refusal::Invalid { why, .. } if why == words),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_makes_no_request_is_told_as_one() {
+    let error = kube::Error::BuildRequest(kube::core::request::Error::Validation("a name cannot be empty".into()));
+    let said = ASKED.refused(&error).to_string();
+    assert!(
+        said.contains("a name cannot be empty) is no name in Kubernetes"),
+        "{said}"
+    );
 }
 
 #[test]
