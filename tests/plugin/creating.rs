@@ -47,6 +47,10 @@ async fn a_dry_run_makes_nothing() {
     let client = machine.run(&format!("{words} --dry-run client")).await;
     let job: Value = serde_yaml::from_str(&client.stdout).unwrap();
     assert_eq!(job["spec"]["server"], json!({"baseModel": "qwen3-8b"}));
+    assert_eq!(job["metadata"], json!({"name": "triangles"}));
+    let elsewhere = machine.run(&format!("{words} --dry-run client -n other")).await;
+    let job: Value = serde_yaml::from_str(&elsewhere.stdout).unwrap();
+    assert_eq!(job["metadata"], json!({"name": "triangles", "namespace": "other"}));
     assert!(server.seen().is_empty());
     let asked = machine.run(&format!("{words} --dry-run server")).await;
     assert!(asked.stdout.ends_with("created (server dry run)\n"), "{}", asked.stdout);

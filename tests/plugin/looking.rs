@@ -67,7 +67,9 @@ async fn jobs_are_listed_of_one_namespace_and_of_all() {
     assert_eq!(names(&own.stdout), ["triangles"]);
     let other = machine.run("list -n other").await;
     assert_eq!(names(&other.stdout), ["squares"]);
-    let all = machine.run("list -A").await;
+    let unnamed = machine.command("list").args(["-n", ""]).output().await.unwrap();
+    assert_eq!(String::from_utf8(unnamed.stdout).unwrap(), own.stdout);
+    let all = machine.run("list -A -n nowhere").await;
     assert!(all.stdout.starts_with("NAMESPACE   NAME"), "{}", all.stdout);
     assert_eq!(names(&all.stdout), ["other", "team"]);
     let json = machine.run("list -A -o json").await;

@@ -37,6 +37,14 @@ pub struct ClusterArguments {
     pub namespace: Option<String>,
 }
 
+impl ClusterArguments {
+    /// The namespace that is named; an empty name is none, as to kubectl.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
 /// What the plugin can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -112,8 +120,8 @@ pub struct GetArguments {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// Jobs of all namespaces.
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    /// Jobs of all namespaces, whatever -n says.
+    #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// Only jobs with these labels.
     #[arg(short = 'l', long)]
@@ -272,7 +280,6 @@ mod tests {
             "create x --dataset a --model m",
             "create x -f job.yaml",
             "create -f job.yaml --model m",
-            "list -A -n a",
             "results",
             "results x --from folder",
             "results x --split",
@@ -286,6 +293,7 @@ mod tests {
             "create x --dataset a --model m --output-uri s3://b/ --arg --max-model-len=1 --arg=-x",
             "results --from folder",
             "results x -o a --split",
+            "list -A -n a",
         ] {
             parse(words).expect(words);
         }

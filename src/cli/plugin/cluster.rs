@@ -33,8 +33,8 @@ impl Cluster {
     pub async fn find(arguments: &ClusterArguments) -> Result<Self, Refusal> {
         let mut config = configuration(arguments).await?;
         config.connect_timeout = Some(CONNECT);
-        let namespace = arguments.namespace.as_ref().unwrap_or(&config.default_namespace);
-        let (namespace, server) = (namespace.clone(), config.cluster_url.to_string());
+        let namespace = namespace(arguments, &config);
+        let server = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(|error| no_client(&error))?;
         Ok(Self {
             client,
@@ -42,6 +42,12 @@ impl Cluster {
             server,
         })
     }
+}
+
+/// A context may have an empty one, too.
+fn namespace(arguments: &ClusterArguments, config: &Config) -> String {
+    let of_context = Some(config.default_namespace.as_str()).filter(|name| !name.is_empty());
+    arguments.namespace().or(of_context).unwrap_or("default").to_owned()
 }
 
 fn no_client(error: &kube::Error) -> Refusal {

@@ -8,7 +8,6 @@ use kube::Resource;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::arguments::ClusterArguments;
 use super::super::cluster::Cluster;
 use crate::api::BatchInferenceJob;
 
@@ -99,35 +98,68 @@ fn parse(text: &str, path: &Path) -> Result<Value, FileError> {
     })
 }
 
-/// The cluster, with the namespace that the job names.
+/// The job in the namespace that a flag names.
 ///
 /// # Errors
 ///
-/// [`FileError::OtherNamespace`] when a flag names another one.
-pub fn in_namespace_of(job: &Value, arguments: &ClusterArguments, cluster: Cluster) -> Result<Cluster, FileError> {
-    let Some(theirs) = job["metadata"]["namespace"].as_str() else {
-        return Ok(cluster);
+/// [`FileError::OtherNamespace`] when the job names another one.
+pub fn in_namespace(mut job: Value, ours: Option<&str>) -> Result<Value, FileError> {
+    let metadata = job.get_mut("metadata").and_then(Value::as_object_mut);
+    let (Some(metadata), Some(ours)) = (metadata, ours) else {
+        return Ok(job);
     };
-    match &arguments.namespace {
-        Some(ours) if ours != theirs => Err(FileError::OtherNamespace {
+    let theirs = metadata.entry("namespace").or_insert_with(|| ours.into());
+    match theirs.as_str() {
+        Some(theirs) if theirs != ours => Err(FileError::OtherNamespace {
             theirs: theirs.to_owned(),
-            ours: ours.clone(),
+            ours: ours.to_owned(),
         }),
-        _ => Ok(Cluster {
-            namespace: theirs.to_owned(),
+        _ => Ok(job),
+    }
+}
+
+/// The cluster, with the namespace that the job names.
+#[must_use]
+pub fn in_namespace_of(job: &Value, cluster: Cluster) -> Cluster {
+    match job["metadata"]["namespace"].as_str() {
+        Some(namespace) => Cluster {
+            namespace: namespace.to_owned(),
             ..cluster
-        }),
+        },
+        None => cluster,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const JOB: &str = "apiVersion: batchinference.dev/v1alpha1\nkind: BatchInferenceJob\nmetadata: {name: x}\n";
 
     fn refusal(text: &str) -> String {
         parse(text, Path::new("job.yaml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_job_is_in_the_namespace_of_the_flag() {
+        let named = |namespace: Value| json!({"metadata": {"name": "x", "namespace": namespace}});
+        let unnamed = || json!({"metadata": {"name": "x"}});
+        for (job, flag, expected) in [
+            (unnamed(), Some("team"), named("team".into())),
+            (unnamed(), None, unnamed()),
+            (named("team".into()), Some("team"), named("team".into())),
+            (named("team".into()), None, named("team".into())),
+            (json!({"metadata": "x"}), Some("team"), json!({"metadata": "x"})),
+        ] {
+            assert_eq!(in_namespace(job, flag).unwrap(), expected);
+        }
+        let error = in_namespace(named("other".into()), Some("team")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the job is for namespace `other`, and -n says `team`: remove one of them"
+        );
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> 
         Some(path) => file::read(path)?,
         None => manifest(arguments.name.as_deref(), &arguments.job, dataset.uri()),
     };
+    let new = file::in_namespace(new, cluster.namespace())?;
     if let Dataset::Local { file, .. } = &dataset {
         let findings = find(file, &names(&arguments.job)).await?;
         standard_error::tell(findings.report.trim_end());
@@ -60,7 +61,7 @@ pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> 
         standard_output::write(&printed::one(&Job::new(new), format, Timestamp::now())?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let cluster = file::in_namespace_of(&new, cluster, Cluster::find(cluster).await?)?;
+    let cluster = file::in_namespace_of(&new, Cluster::find(cluster).await?);
     make(&Jobs::new(cluster), &new, &dataset, arguments).await
 }
 
