@@ -1,9 +1,10 @@
 //! `wait` and `watch`.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::api_server::ApiServer;
-use crate::plugin::{Machine, ended};
+use crate::api_server::{ApiServer, kubeconfig};
+use crate::plugin::{Machine, ended, send};
 use crate::terminal::Terminal;
 use crate::until::until;
 
@@ -71,6 +72,18 @@ async fn a_wait_whose_time_is_over_says_how_far_the_job_is() {
 }
 
 #[tokio::test]
+async fn a_wait_ends_in_time_also_when_nobody_answers() {
+    // Connections are taken by the system, and nobody reads them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let machine = Machine::new(&kubeconfig(&format!("http://{address}")));
+    let ended = machine.run("wait triangles --timeout 1s").await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    let expected = "`triangles` could not be looked at in time: the API server does not answer";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn a_job_that_has_ended_is_not_waited_for() {
     let (server, machine) = world().await;
     server.set_status("triangles", over("Failed", "DatasetInvalid"));
@@ -124,6 +137,30 @@ async fn in_a_terminal_a_watch_draws_a_bar() {
     let end = terminal.read_until("in words").await;
     assert!(end.contains("\r\x1b[KFailed: 100 of 100 rows"), "{end:?}");
     assert_eq!(process.wait().await.unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn what_ends_a_watch_begins_a_line_below_the_bar() {
+    let (server, machine) = world().await;
+    let mut terminal = Terminal::new(80);
+    let mut process = terminal.start(&mut machine.command("watch triangles"));
+    terminal.read_until("0.61 USD").await;
+    watched(&server).await;
+    server.delete("triangles");
+    let end = terminal.read_until("in its output").await;
+    assert!(end.contains("\r\nerror: job `triangles` was deleted"), "{end:?}");
+    assert_eq!(process.wait().await.unwrap().code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_watch_that_is_interrupted_leaves_the_bar() {
+    let (_server, machine) = world().await;
+    let mut terminal = Terminal::new(80);
+    let mut process = terminal.start(&mut machine.command("watch triangles"));
+    terminal.read_until("0.61 USD").await;
+    send(&process, Signal::INT);
+    terminal.read_until("\r\n").await;
+    assert_eq!(process.wait().await.unwrap().code(), Some(130));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -97,6 +98,13 @@ pub async fn ended(process: Child) -> Ended {
         stdout: text(output.stdout),
         stderr: text(output.stderr),
     }
+}
+
+/// Sends a signal to a process that runs.
+pub fn send(process: &Child, signal: Signal) {
+    let id = process.id().expect("a process that runs");
+    let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    kill_process(id, signal).unwrap();
 }
 
 fn program() -> &'static Path {
