@@ -1,6 +1,6 @@
 //! Standard output, whose reader may go away at any time (`kubectl bij list | head -1`).
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use super::exit;
 
@@ -15,8 +15,17 @@ pub struct StandardOutputError(#[from] io::Error);
 ///
 /// [`StandardOutputError`], when the reader has gone too.
 pub fn write(text: &str) -> Result<(), StandardOutputError> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    write_with(|out| out.write_all(text.as_bytes()))
+}
+
+/// Writes what need not be in memory as a whole.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn write_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StandardOutputError> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    write(&mut stdout)?;
     Ok(stdout.flush()?)
 }
 

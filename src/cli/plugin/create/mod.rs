@@ -22,7 +22,7 @@ use super::job::Job;
 use super::jobs::{Jobs, Make};
 use super::keys::keys;
 use super::printed;
-use super::standard_error;
+use super::standard_error::tell_with;
 use super::standard_output;
 use super::validate::{find, names_of};
 use crate::storage::Side;
@@ -46,8 +46,8 @@ pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> 
     let new = file::in_namespace(new, cluster.namespace())?;
     if let Dataset::Local { file, .. } = &dataset {
         let findings = find(file, &names(&arguments.job)).await?;
-        standard_error::tell(findings.report.trim_end());
-        let is_taken = match findings.runs {
+        tell_with(|out| findings.write(out));
+        let is_taken = match findings.runs() {
             Runs::Every => true,
             Runs::Some => skips_bad_rows(&arguments.job),
             Runs::None => false,
