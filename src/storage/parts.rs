@@ -114,7 +114,10 @@ mod tests {
         put(0, "lost").await.unwrap();
         let first = put(0, "one").await.unwrap();
         assert_eq!(parts.store.read("rows.jsonl").await.unwrap(), None);
-        parts.complete("rows.jsonl", &upload, vec![first, second]).await.unwrap();
+        parts
+            .complete("rows.jsonl", &upload, vec![first, second])
+            .await
+            .unwrap();
         assert_eq!(parts.store.read("rows.jsonl").await.unwrap().unwrap(), "onetwo");
         assert_eq!(parts.store.list("").await.unwrap()[0].key, "rows.jsonl");
     }
