@@ -31,7 +31,7 @@ use rows_sink::RowsSink;
 ///
 /// [`FetchError`], [`super::refusal::Refusal`], or this machine's disk.
 pub async fn results(cluster: &ClusterArguments, arguments: &ResultsArguments) -> anyhow::Result<ExitCode> {
-    let (opened, job) = match &arguments.job {
+    let (mut opened, job) = match &arguments.job {
         Some(name) => {
             let jobs = Jobs::new(Cluster::find(cluster).await?);
             let job = jobs.find(name).await?;
@@ -42,7 +42,7 @@ pub async fn results(cluster: &ClusterArguments, arguments: &ResultsArguments) -
     // A pod should not stay behind.
     let told = tokio::select! {
         told = told(&opened.store, job.as_ref(), arguments) => told,
-        _ = tokio::signal::ctrl_c() => Err(FetchError::Interrupted.into()),
+        () = opened.interruption.came() => Err(FetchError::Interrupted.into()),
     };
     opened.close().await;
     eprintln!("{}", told?);
