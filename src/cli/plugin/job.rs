@@ -113,7 +113,10 @@ impl Job {
     /// Its version of the definition has an output of another shape.
     pub fn output(&self) -> serde_json::Result<OutputSpec> {
         let output = self.value("/spec/output");
-        output.map_or_else(|| Ok(OutputSpec::default()), |output| serde_json::from_value(output.clone()))
+        output.map_or_else(
+            || Ok(OutputSpec::default()),
+            |output| serde_json::from_value(output.clone()),
+        )
     }
 
     /// Its phase; Pending until the operator has seen it.

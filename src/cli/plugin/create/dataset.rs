@@ -123,7 +123,10 @@ mod tests {
     fn a_file_goes_to_the_default_store_unless_another_place_is_given() {
         let name = |name: &str| Rows::Name(name.into());
         assert_eq!(of("a/rows.jsonl", "", ""), local("a/rows.jsonl", name("rows")));
-        assert_eq!(of("rows.jsonl.gz", "", ""), local("rows.jsonl.gz", name("rows.jsonl.gz")));
+        assert_eq!(
+            of("rows.jsonl.gz", "", ""),
+            local("rows.jsonl.gz", name("rows.jsonl.gz"))
+        );
         assert_eq!(of("rows.jsonl", "", "mine"), local("rows.jsonl", name("mine")));
         let uri = Rows::Uri("s3://b/rows.jsonl".into());
         assert_eq!(of("rows.jsonl", "s3://b/rows.jsonl", ""), local("rows.jsonl", uri));
@@ -141,7 +144,10 @@ mod tests {
         for (result, expected) in [
             (of("s3://b/k", "s3://b/other", ""), "--dataset-uri is only for a file"),
             (of("s3://b/k", "", "mine"), "--dataset-name is only for a file"),
-            (of("my rows.jsonl", "", ""), "`my rows` cannot be the name of a data set"),
+            (
+                of("my rows.jsonl", "", ""),
+                "`my rows` cannot be the name of a data set",
+            ),
             (of("rows.jsonl", "", "-rows"), "by --dataset-name"),
             (of("", "", "a/b"), "by --dataset-name"),
             (of("..", "", ""), "by --dataset-name"),

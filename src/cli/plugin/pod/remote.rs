@@ -128,9 +128,9 @@ impl Remote {
                 replaced.map_err(|error| RemoteError::Gone(Box::new(error)))?;
                 Err(error)
             }
-            Err(RemoteError::Exec(error)) => Err(RemoteError::Forbidden(
-                self.asked("exec into", "pods").refused(&error),
-            )),
+            Err(RemoteError::Exec(error)) => {
+                Err(RemoteError::Forbidden(self.asked("exec into", "pods").refused(&error)))
+            }
             answer => answer,
         }
     }
@@ -156,7 +156,11 @@ impl Remote {
     }
 
     async fn create_one(&self) -> Result<String, PodError> {
-        let created = self.shared.pods.create(&PostParams::default(), &self.shared.wanted).await;
+        let created = self
+            .shared
+            .pods
+            .create(&PostParams::default(), &self.shared.wanted)
+            .await;
         let created = created.map_err(|error| self.asked("create", "pods").refused(&error))?;
         Ok(created.name_any())
     }
@@ -169,7 +173,10 @@ impl Remote {
             Ok(Ok(pod)) => pod,
             Ok(Err(error)) => {
                 let why = error.to_string();
-                return Err(PodError::NotStarted { name: name.to_owned(), why });
+                return Err(PodError::NotStarted {
+                    name: name.to_owned(),
+                    why,
+                });
             }
             Err(_) => self.shared.pods.get_opt(name).await.ok().flatten(),
         };

@@ -79,11 +79,7 @@ pub async fn of_job(jobs: &Jobs, job: &Job, way: Way) -> Result<Opened, FetchErr
 }
 
 /// Where the output is, and the keys that there are here.
-async fn from_here(
-    jobs: &Jobs,
-    job: &Job,
-    output: &OutputSpec,
-) -> Result<Option<(StoreUri, Credentials)>, FetchError> {
+async fn from_here(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Option<(StoreUri, Credentials)>, FetchError> {
     let OutputPlace::Uri(uri) = output.place() else {
         return Ok(default_output(jobs, job).await);
     };

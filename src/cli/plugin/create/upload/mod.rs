@@ -40,7 +40,9 @@ pub enum UploadError {
         uri: StoreUri,
     },
     /// Its reader would not know how it is stored.
-    #[error("`{file}` and `{place}` end as differently compressed files do: let both end in .gz, in .zst, or in neither")]
+    #[error(
+        "`{file}` and `{place}` end as differently compressed files do: let both end in .gz, in .zst, or in neither"
+    )]
     OtherCompression {
         /// The file.
         file: String,
@@ -80,7 +82,9 @@ pub enum UploadError {
     #[error("the upload was interrupted before it began, and no job was created: start it again")]
     NotBegun,
     /// What is in the store is not what was sent.
-    #[error("`{uri}` is not as it was sent, and no job was created: does somebody else write there? Start it again with --overwrite")]
+    #[error(
+        "`{uri}` is not as it was sent, and no job was created: does somebody else write there? Start it again with --overwrite"
+    )]
     NotAsSent {
         /// The object.
         uri: StoreUri,

@@ -86,7 +86,7 @@ impl Goal {
             Rows::Name(name) => {
                 let key = dataset_key(name);
                 check_ending(file, &key)?;
-                let (folder, name) = key.rsplit_once('/').unwrap_or(("", &key));
+                let (folder, name) = key.rsplit_once('/').unwrap_or(("", key.as_str()));
                 Ok(Self {
                     place: Place::in_default_store(&format!("{folder}/"), Side::Dataset),
                     key: name.to_owned(),
@@ -148,7 +148,10 @@ impl Sending<'_> {
         let parts: Vec<String> = parts.buffered(PARTS_IN_FLIGHT).try_collect().await?;
         let list = serde_json::to_vec(&parts)?;
         let bytes = format!("--bytes={}", list.len());
-        let completed = self.pod.send(&["complete", self.key, &upload, &bytes], list.into()).await;
+        let completed = self
+            .pod
+            .send(&["complete", self.key, &upload, &bytes], list.into())
+            .await;
         let is_there = store.size(self.key).await? == Some(self.pieces.bytes);
         match completed {
             Ok(_) if is_there => Ok(()),
@@ -164,7 +167,7 @@ impl Sending<'_> {
         let piece = self.pieces.read(number)?;
         let (number, bytes) = (format!("--number={number}"), format!("--bytes={}", piece.len()));
         let sha256 = format!("--sha256={}", Checksum::of(&piece));
-        let words = ["part", self.key, upload, &number, &bytes, &sha256];
+        let words: [&str; 6] = ["part", self.key, upload, &number, &bytes, &sha256];
         let answer = self.pod.send(&words, piece).await?;
         Ok(serde_json::from_slice(&answer)?)
     }
@@ -187,13 +190,19 @@ mod tests {
         };
         assert_eq!(
             of("my.jsonl", Rows::Name("rows".into())).unwrap(),
-            ("--default-store datasets/ --keys-of dataset".into(), "rows.jsonl".into())
+            (
+                "--default-store datasets/ --keys-of dataset".into(),
+                "rows.jsonl".into()
+            )
         );
         assert_eq!(
             of("my.jsonl.gz", Rows::Uri("s3://b/a/rows.gz".into())).unwrap(),
             ("--uri s3://b/a/ --keys-of dataset".into(), "rows.gz".into())
         );
         let error = of("my.jsonl.gz", Rows::Name("rows".into())).unwrap_err().to_string();
-        assert!(error.contains("`datasets/rows.jsonl` end as differently compressed"), "{error}");
+        assert!(
+            error.contains("`datasets/rows.jsonl` end as differently compressed"),
+            "{error}"
+        );
     }
 }
