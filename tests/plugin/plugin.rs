@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -86,6 +87,12 @@ impl Machine {
             .spawn()
             .unwrap()
     }
+}
+
+/// As Ctrl-C does.
+pub fn interrupt(process: &Child) {
+    let id = Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap()).unwrap();
+    kill_process(id, Signal::INT).unwrap();
 }
 
 /// Waits for the end.
