@@ -7,6 +7,7 @@
 mod answers;
 mod audit;
 mod bad_data;
+mod coming_from_predibase;
 mod commands;
 mod conflicts;
 mod deletion;

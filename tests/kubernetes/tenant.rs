@@ -113,6 +113,11 @@ impl Tenant {
         format!("s3://{BUCKET}/{}/{key}", self.namespace)
     }
 
+    /// The store's address, as this machine reaches it.
+    pub async fn store_url(&self) -> String {
+        format!("http://{}:{STORE_PORT}", store_address(&self.client).await)
+    }
+
     /// Where servers tell of requests.
     pub fn recorder_url(&self) -> String {
         self.recorder.url()

@@ -1,6 +1,6 @@
 //! Kubernetes, as far as the plugin sees it: jobs of two namespaces, and Secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,14 +54,28 @@ struct Kept {
     /// Version, kind of change, job.
     events: Vec<(u64, &'static str, Value)>,
     secrets: BTreeMap<String, Value>,
+    config_maps: BTreeMap<String, Value>,
     /// The feeders' Jobs, by name.
     feeders: BTreeMap<String, Value>,
     pods: Pods,
+    /// What becomes of the next execs, where not all goes well.
+    faults: VecDeque<Option<Fault>>,
     /// `VERB RESOURCE`, such as `GET secrets`.
     forbidden: BTreeSet<&'static str>,
     is_without_definition: bool,
     /// Method, path and query of each request.
     seen: Vec<String>,
+}
+
+/// What can become of an exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection breaks before there is an answer.
+    Break,
+    /// The same, and the pod is gone.
+    LosePod,
+    /// No answer ever comes.
+    Silence,
 }
 
 impl Kept {
@@ -175,10 +189,38 @@ impl ApiServer {
         self.shared.kept().secrets.insert(name.to_owned(), secret);
     }
 
-    /// Puts the feeder of a job into the namespace, with the keys of the Secret `store-keys`.
-    pub fn put_feeder(&self, job: &str) {
+    /// Puts a ConfigMap into the namespace, as a feeder leaves one with results.
+    pub fn put_config_map(&self, name: &str, data: &[(&str, String)]) {
+        let data: BTreeMap<_, _> = data.iter().map(|(key, value)| (*key, value)).collect();
+        let labels = json!({
+            "app.kubernetes.io/name": "batch-inference-job",
+            "app.kubernetes.io/component": "results",
+            "app.kubernetes.io/managed-by": "batch-inference-operator",
+        });
+        let map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "resourceVersion": "1"},
+            "data": data,
+        });
+        self.shared.kept().config_maps.insert(name.to_owned(), map);
+    }
+
+    /// What becomes of the next execs, one each; with `None`, all goes well.
+    pub fn fail_execs(&self, faults: &[Option<Fault>]) {
+        self.shared.kept().faults.extend(faults);
+    }
+
+    /// Whether all faults that were wished for have happened.
+    pub fn has_failed_execs(&self) -> bool {
+        self.shared.kept().faults.is_empty()
+    }
+
+    /// Puts the feeder of a job into the namespace, with the keys of a Secret.
+    pub fn put_feeder(&self, job: &str, secret: &str) {
         let name = child_name(job, Component::Feeder);
-        self.shared.kept().feeders.insert(name.clone(), pods::feeder(&name));
+        let feeder = pods::feeder(&name, secret);
+        self.shared.kept().feeders.insert(name, feeder);
     }
 
     /// The pods that were created, and how many of them are still there.
@@ -230,6 +272,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route(ALL_JOBS, get(list_all))
         .route("/api/v1/namespaces/{namespace}", get(get_namespace))
         .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(get_secret))
+        .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(get_config_map))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(list_feeders))
         .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}", get(get_feeder))
         .route(PODS, get(list_pods).post(create_pod))
         .route(&format!("{PODS}/{{name}}"), get(get_pod).delete(delete_pod))
@@ -242,9 +286,16 @@ fn router(shared: Arc<Shared>) -> Router {
 /// Notes the request, and refuses what is forbidden or not defined.
 async fn check(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let resource = ["batchinferencejobs", "secrets", "pods", "namespaces"]
-        .into_iter()
-        .find(|name| path.contains(name));
+    let resource = [
+        "batchinferencejobs",
+        "secrets",
+        "configmaps",
+        "/exec",
+        "pods",
+        "namespaces",
+    ]
+    .into_iter()
+    .find(|name| path.contains(name));
     let right = format!("{} {}", request.method(), resource.unwrap_or_default());
     let refused = {
         let mut kept = shared.kept();
@@ -423,6 +474,14 @@ async fn get_feeder(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(St
     }
 }
 
+async fn list_feeders(State(shared): State<Arc<Shared>>) -> Response {
+    let kept = shared.kept();
+    let items: Vec<_> = kept.feeders.values().collect();
+    let list =
+        json!({"apiVersion": "batch/v1", "kind": "JobList", "metadata": {"resourceVersion": "1"}, "items": items});
+    Json(list).into_response()
+}
+
 async fn create_pod(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let pod = serde_json::from_slice(&body).unwrap_or_default();
     (StatusCode::CREATED, Json(shared.kept().pods.create(pod))).into_response()
@@ -465,17 +524,36 @@ async fn exec(
     RawQuery(query): RawQuery,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let environment = {
-        let kept = shared.kept();
-        let mut left = kept.pods.left();
-        let Some(pod) = left.find(|pod| pod["metadata"]["name"] == name.as_str()) else {
+    let (environment, fault) = {
+        let mut kept = shared.kept();
+        let pod = kept
+            .pods
+            .left()
+            .find(|pod| pod["metadata"]["name"] == name.as_str())
+            .cloned();
+        let Some(pod) = pod else {
             return not_found("pods");
         };
-        pods::environment(pod, &kept.secrets)
+        let environment = pods::environment(&pod, &kept.secrets);
+        (environment, kept.faults.pop_front().flatten())
     };
+    if fault == Some(Fault::LosePod) {
+        shared.kept().pods.delete(&name);
+    }
     let command = pods::command(&query.unwrap_or_default());
     let upgrade = upgrade.protocols(["v5.channel.k8s.io"]);
-    upgrade.on_upgrade(move |socket| pods::run(socket, command, environment))
+    match fault {
+        None => upgrade.on_upgrade(move |socket| pods::run(socket, command, environment)),
+        Some(Fault::Break | Fault::LosePod) => upgrade.on_upgrade(pods::break_off),
+        Some(Fault::Silence) => upgrade.on_upgrade(pods::say_nothing),
+    }
+}
+
+async fn get_config_map(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(String, String)>) -> Response {
+    match shared.kept().config_maps.get(&name) {
+        Some(map) => Json(map).into_response(),
+        None => not_found("configmaps"),
+    }
 }
 
 async fn get_namespace(Path(namespace): Path<String>) -> Response {

@@ -1,11 +1,10 @@
 //! `create`.
 
 use batch_inference_operator::storage::Store;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
-use crate::plugin::{Machine, ended, send};
+use crate::plugin::{Machine, ended, interrupt};
 use crate::s3_proxy::{Fault, S3Proxy, Which};
 use crate::store::{keys, s3, store, uri};
 use crate::until::until;
@@ -163,7 +162,7 @@ async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     proxy.fail(Which::puts(), Fault::Silence);
     let process = machine.start(&create("interrupted"));
     until("a part is on its way", async || proxy.failed() > 0).await;
-    send(&process, Signal::INT);
+    interrupt(&process);
     let ended = ended(process).await;
     assert_eq!(ended.code, 3);
     assert!(

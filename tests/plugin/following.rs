@@ -1,10 +1,9 @@
 //! `wait` and `watch`.
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, kubeconfig};
-use crate::plugin::{Machine, ended, send};
+use crate::plugin::{Machine, ended, interrupt};
 use crate::terminal::Terminal;
 use crate::until::until;
 
@@ -158,7 +157,7 @@ async fn a_watch_that_is_interrupted_leaves_the_bar() {
     let mut terminal = Terminal::new(80);
     let mut process = terminal.start(&mut machine.command("watch triangles"));
     terminal.read_until("0.61 USD").await;
-    send(&process, Signal::INT);
+    interrupt(&process);
     terminal.read_until("\r\n").await;
     assert_eq!(process.wait().await.unwrap().code(), Some(130));
 }

@@ -40,6 +40,8 @@ async fn a_job_that_is_not_there_or_elsewhere() {
     refused(&machine, "get pod/circles", "a job is NAME or bij/NAME").await;
     refused(&machine, "get circles -n nowhere", "there is no namespace `nowhere`").await;
     refused(&machine, "list -n nowhere", "there is no namespace `nowhere`").await;
+    let create = "create x --dataset s3://b/rows.jsonl --model qwen3-8b -n nowhere";
+    refused(&machine, create, "there is no namespace `nowhere`: create it").await;
 }
 
 #[tokio::test]

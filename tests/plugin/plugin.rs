@@ -89,6 +89,17 @@ impl Machine {
     }
 }
 
+/// As Ctrl-C does.
+pub fn interrupt(process: &Child) {
+    send(process, Signal::INT);
+}
+
+/// Sends a signal to a process that runs.
+pub fn send(process: &Child, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap()).unwrap();
+    kill_process(id, signal).unwrap();
+}
+
 /// Waits for the end.
 pub async fn ended(process: Child) -> Ended {
     let output = process.wait_with_output().await.unwrap();
@@ -98,13 +109,6 @@ pub async fn ended(process: Child) -> Ended {
         stdout: text(output.stdout),
         stderr: text(output.stderr),
     }
-}
-
-/// Sends a signal to a process that runs.
-pub fn send(process: &Child, signal: Signal) {
-    let id = process.id().expect("a process that runs");
-    let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-    kill_process(id, signal).unwrap();
 }
 
 fn program() -> &'static Path {

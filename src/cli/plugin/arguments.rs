@@ -48,7 +48,10 @@ impl ClusterArguments {
 /// What the plugin can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a job by flags or from a file; a local data set is checked and uploaded first.
+    /// Create a job by flags or from a file; a data set of this machine is checked and uploaded first.
+    ///
+    /// It goes to the namespace's default store (Secret `batch-inference-store`), or to --dataset-uri: with the keys of the environment, else
+    /// with those of the store's Secret, if you may read it, else through a pod in the namespace that lives as long as this command.
     Create(Box<CreateArguments>),
     /// Show one job, by its name or uid.
     Get(GetArguments),
@@ -62,7 +65,7 @@ pub enum Command {
     ///
     /// The store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID` and so on), else with those of the Secret that the
     /// job names, if you may read it. Without either, and for an output on a claim, a pod in the job's namespace reads it: it lives as
-    /// long as this command, an hour at most.
+    /// long as this command. Results in a ConfigMap are read from there.
     Results(ResultsArguments),
     /// End a job before its last row; what is finished becomes its results.
     Cancel(CancelArguments),
@@ -277,7 +280,10 @@ mod tests {
     fn what_contradicts_itself_is_refused() {
         for words in [
             "create",
-            "create x --dataset a --model m",
+            "create x --dataset a",
+            "create x --model m",
+            "create x --dataset-name n --dataset-uri s3://b/k --model m",
+            "create x --dataset a --model m --output-uri s3://b/ --output-config-map n",
             "create x -f job.yaml",
             "create -f job.yaml --model m",
             "results",
@@ -290,6 +296,8 @@ mod tests {
         }
         for words in [
             "create -f job.yaml",
+            "create --dataset a --model m",
+            "create x --dataset-name a --from-deployment d",
             "create x --dataset a --model m --output-uri s3://b/ --arg --max-model-len=1 --arg=-x",
             "results --from folder",
             "results x -o a --split",

@@ -1,4 +1,4 @@
-//! The wish that a command ends, which then leaves nothing behind: by Ctrl-C, or as the machine or the terminal goes away.
+//! The wish of whoever began a command that it ends: Ctrl-C, a terminal that is closed, `kill`.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -8,32 +8,34 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit;
 
-/// A token that the first SIGINT, SIGTERM or SIGHUP cancels. The second one ends the process at once, as what is left to be done may hang
-/// with a store or a cluster. Signals that the process was started to ignore (by `nohup`, or in the background of a script) stay ignored.
-///
-/// Until the process ends, none of them does it by itself any more: whoever asks for the token has to look at it.
-#[must_use]
-pub fn interruption() -> CancellationToken {
-    let ignored = ignored_signals();
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let kinds = kinds.into_iter().filter(|kind| !is_in(ignored, *kind));
-    let mut signals: Vec<Signal> = kinds.filter_map(listen).collect();
-    let token = CancellationToken::new();
-    let interrupted = token.clone();
-    tokio::spawn(async move {
-        any(&mut signals).await;
-        interrupted.cancel();
-        any(&mut signals).await;
-        std::process::exit(exit::INTERRUPTED.into());
-    });
-    token
-}
+/// From now on, such a wish ends nothing by itself: what is in the cluster is to be removed first. The second one ends the process at once,
+/// as that may hang.
+pub struct Interruption(CancellationToken);
 
-/// A signal that cannot be listened to ends the process, as ever.
-fn listen(kind: SignalKind) -> Option<Signal> {
-    signal(kind)
-        .inspect_err(|error| tracing::warn!(%error, "a signal is not handled"))
-        .ok()
+impl Interruption {
+    /// Begins to listen, on the current runtime. A signal that cannot be listened to ends the process as it always does, and one that it
+    /// was started to ignore (by `nohup`, or in the background of a script) stays ignored.
+    #[must_use]
+    pub fn watch() -> Self {
+        let ignored = ignored_signals();
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let kinds = kinds.into_iter().filter(|kind| !is_in(ignored, *kind));
+        let mut signals: Vec<Signal> = kinds.filter_map(|kind| signal(kind).ok()).collect();
+        let first = CancellationToken::new();
+        let came = first.clone();
+        tokio::spawn(async move {
+            any(&mut signals).await;
+            came.cancel();
+            any(&mut signals).await;
+            std::process::exit(exit::INTERRUPTED.into());
+        });
+        Self(first)
+    }
+
+    /// Waits for the first one since [`Interruption::watch`]. May be dropped and called again.
+    pub async fn came(&self) {
+        self.0.cancelled().await;
+    }
 }
 
 async fn any(signals: &mut [Signal]) {

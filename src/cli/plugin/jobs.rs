@@ -1,23 +1,17 @@
 //! Jobs of a cluster, and what the API server does with them.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
 use super::follow::Changes;
 use super::job::Job;
 use super::named::{bare, is_uid};
-use super::pod::{OutputPod, PodError};
 use super::refusal::{Asked, Refusal};
 use crate::api::BatchInferenceJob;
-use crate::storage::StoreUri;
 
 /// Says in an object's `managedFields` who changed it. It is API: it never changes.
 const FIELD_MANAGER: &str = "kubectl-bij";
@@ -187,36 +181,10 @@ impl Jobs {
         Changes::of(self.api(Scope::Namespace), job, &self.cluster)
     }
 
-    /// Starts a pod that gives what is in a job's output.
-    ///
-    /// # Errors
-    ///
-    /// [`PodError`].
-    pub async fn start_output_pod(
-        &self,
-        job: &Job,
-        uri: &StoreUri,
-        interruption: &CancellationToken,
-    ) -> Result<OutputPod, PodError> {
-        let Cluster { client, server, .. } = &self.cluster;
-        Box::pin(OutputPod::start(client.clone(), server, job, uri, interruption)).await
-    }
-
-    /// What a Secret of the namespace holds, as far as it is text.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn secret(&self, name: &str) -> Result<BTreeMap<String, String>, Refusal> {
-        let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace);
-        let found = secrets.get_opt(name).await;
-        let found = found.map_err(|error| self.asked("get", "secrets", Scope::Namespace).refused(&error))?;
-        let secret = found.ok_or_else(|| Refusal::NoSuchSecret {
-            name: name.to_owned(),
-            namespace: self.cluster.namespace.clone(),
-        })?;
-        let text = |(key, ByteString(value)): (String, ByteString)| Some((key, String::from_utf8(value).ok()?));
-        Ok(secret.data.unwrap_or_default().into_iter().filter_map(text).collect())
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     fn api(&self, scope: Scope) -> Api<DynamicObject> {
@@ -227,7 +195,9 @@ impl Jobs {
         }
     }
 
-    fn asked(&self, verb: &'static str, resource: &'static str, scope: Scope) -> Asked<'_> {
+    /// What is asked of the API server, for messages.
+    #[must_use]
+    pub fn asked(&self, verb: &'static str, resource: &'static str, scope: Scope) -> Asked<'_> {
         Asked {
             server: &self.cluster.server,
             verb,

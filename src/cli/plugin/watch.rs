@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::arguments::JobArguments;
 use super::exit;
 use super::follow::Seen;
-use super::interruption::interruption;
+use super::interruption::Interruption;
 use super::job::Job;
 use super::jobs::Jobs;
 use super::lines::Lines;
@@ -32,7 +32,7 @@ pub async fn watch(jobs: &Jobs, arguments: &JobArguments) -> anyhow::Result<Exit
     let mut job = jobs.find(&arguments.job).await?;
     let mut changes = jobs.follow(&job);
     let mut view = View::of_standard_output();
-    let interruption = interruption();
+    let interruption = Interruption::watch();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -44,7 +44,7 @@ pub async fn watch(jobs: &Jobs, arguments: &JobArguments) -> anyhow::Result<Exit
         view.show(&job, Timestamp::now())?;
         tokio::select! {
             _ = ticks.tick() => {}
-            () = interruption.cancelled() => return Ok(ExitCode::from(exit::INTERRUPTED)),
+            () = interruption.came() => return Ok(ExitCode::from(exit::INTERRUPTED)),
             seen = changes.next() => match seen? {
                 Seen::Job(now) => job = now,
                 Seen::Trouble(why) => {

@@ -1,10 +1,11 @@
 //! `create`: a job from flags or from a file; a data set of this machine is checked and uploaded first.
 //!
 //! [`create`] has the order of it, which asks the API server whether the job would be taken before anything is uploaded.
-//! [`arguments`] says what can be typed, [`manifest`] makes the job of it (pure), [`file`] reads one, [`upload`] brings the data set
-//! to its store.
+//! [`arguments`] says what can be typed, [`dataset`] where the rows are by that, [`manifest`] makes the job of it (both pure), [`file`]
+//! reads one, [`upload`] brings the data set to its store.
 
 mod arguments;
+mod dataset;
 mod file;
 mod manifest;
 mod upload;
@@ -20,17 +21,16 @@ use super::exit;
 use super::findings::{Names, Runs};
 use super::job::Job;
 use super::jobs::{Jobs, Make};
-use super::keys::keys;
 use super::printed;
 use super::standard_error::tell_with;
 use super::standard_output;
 use super::validate::{find, names_of};
-use crate::storage::Side;
 
 pub use arguments::CreateArguments;
 use arguments::{DryRun, JobFlags};
-use manifest::{Dataset, manifest};
-use upload::{Existing, Target, upload};
+use dataset::Dataset;
+use manifest::manifest;
+use upload::upload;
 
 /// Makes a job.
 ///
@@ -41,7 +41,7 @@ pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> 
     let dataset = Dataset::of(&arguments.job)?;
     let new = match &arguments.file {
         Some(path) => file::read(path)?,
-        None => manifest(arguments.name.as_deref(), &arguments.job, dataset.uri()),
+        None => manifest(arguments.name.as_deref(), &arguments.job, dataset.rows()),
     };
     let new = file::in_namespace(new, cluster.namespace())?;
     if let Dataset::Local { file, .. } = &dataset {
@@ -69,15 +69,12 @@ async fn make(jobs: &Jobs, new: &Value, dataset: &Dataset, arguments: &CreateArg
     let is_dry = arguments.dry_run == DryRun::Server;
     let (job, what) = match dataset {
         _ if is_dry => (jobs.create(new, Make::DryRun).await?, "created (server dry run)"),
-        Dataset::Local { file, uri } => {
+        Dataset::Local { file, to } => {
             jobs.create(new, Make::DryRun).await?;
-            let target = Target::parse(file, uri)?;
-            let secret = arguments.job.secret.as_deref();
-            let credentials = keys(jobs, Side::Dataset, secret, target.uri()).await?;
-            upload(file, &target, &credentials, existing(arguments)).await?;
+            upload(jobs, file, to, arguments).await?;
             (jobs.create(new, Make::Really).await?, "created")
         }
-        Dataset::Remote(_) => (jobs.create(new, Make::Really).await?, "created"),
+        Dataset::There(_) | Dataset::InJob => (jobs.create(new, Make::Really).await?, "created"),
     };
     standard_output::write(&printed::changed(&job, what, arguments.output, Timestamp::now())?)?;
     Ok(ExitCode::SUCCESS)
@@ -87,14 +84,6 @@ async fn make(jobs: &Jobs, new: &Value, dataset: &Dataset, arguments: &CreateArg
 fn names(flags: &JobFlags) -> Names {
     let model = flags.model.as_deref().unwrap_or_default();
     names_of(flags.engine.unwrap_or_default(), model, &flags.served_model_names).unwrap_or(Names::Any)
-}
-
-fn existing(arguments: &CreateArguments) -> Existing {
-    if arguments.overwrite {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    }
 }
 
 fn skips_bad_rows(flags: &JobFlags) -> bool {

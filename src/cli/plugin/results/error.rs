@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::super::job::Job;
 use super::super::pod::PodError;
 use super::super::progress::Progress;
+use super::super::refusal::Refusal;
 use super::super::standard_output::StandardOutputError;
 use crate::results;
 use crate::storage::{self, NamedError, OpenError, Store, StoreUri, UriError};
@@ -25,10 +26,10 @@ pub enum FetchError {
     #[error("the job has just written its results: the same command fetches them now")]
     EndedMeanwhile,
     /// Nothing here opens the store, and no pod could be started that does.
-    #[error("`{uri}` cannot be read from here, nor through a pod: {advice}")]
+    #[error("{what} cannot be read from here, nor through a pod: {advice}")]
     NoPod {
         /// Where the output is.
-        uri: StoreUri,
+        what: String,
         /// What to do instead.
         advice: String,
         /// Why there is no pod.
@@ -38,8 +39,11 @@ pub enum FetchError {
     #[error("interrupted; with -o, the same command goes on where this one was")]
     Interrupted,
     /// The job names no output that this program knows.
-    #[error("the job has no spec.output.uri: this program does not know where its results are")]
-    NoOutput,
+    #[error("the job's spec.output is not what this program knows: is the operator newer?")]
+    UnknownOutput(#[source] serde_json::Error),
+    /// The cluster did not give it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// What was read is not what the manifest says.
     #[error("`{uri}` is not as the manifest says: it was changed after the job, or damaged on the way; try again")]
     Changed {

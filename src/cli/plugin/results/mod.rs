@@ -17,10 +17,8 @@ use std::process::ExitCode;
 
 use super::arguments::{ClusterArguments, ResultsArguments};
 use super::cluster::Cluster;
-use super::interruption::interruption;
 use super::job::Job;
 use super::jobs::Jobs;
-use super::refusal::Refusal;
 use super::standard_error::tell;
 use crate::results::{Manifest, read_manifest};
 use crate::storage::Store;
@@ -34,28 +32,22 @@ use rows_sink::RowsSink;
 ///
 /// [`FetchError`], [`super::refusal::Refusal`], or this machine's disk.
 pub async fn results(cluster: &ClusterArguments, arguments: &ResultsArguments) -> anyhow::Result<ExitCode> {
-    let interruption = interruption();
     let (opened, job) = match &arguments.job {
         Some(name) => {
-            let found = interruption.run_until_cancelled(find(cluster, name)).await;
-            let (jobs, job) = found.ok_or(FetchError::Interrupted)??;
-            let opened = open::of_job(&jobs, &job, way(arguments), &interruption).await?;
-            (opened, Some(job))
+            let jobs = Jobs::new(Cluster::find(cluster).await?);
+            let job = jobs.find(name).await?;
+            (open::of_job(&jobs, &job, way(arguments)).await?, Some(job))
         }
         None => (open::named(arguments.from.as_deref().unwrap_or_default())?, None),
     };
     // A pod should not stay behind.
-    let told = told(&opened.store, job.as_ref(), arguments);
-    let told = interruption.run_until_cancelled(told).await;
+    let told = tokio::select! {
+        told = told(&opened.store, job.as_ref(), arguments) => told,
+        () = opened.interruption.came() => Err(FetchError::Interrupted.into()),
+    };
     opened.close().await;
-    tell(told.ok_or(FetchError::Interrupted)??);
+    tell(told?);
     Ok(ExitCode::SUCCESS)
-}
-
-async fn find(cluster: &ClusterArguments, name: &str) -> Result<(Jobs, Job), Refusal> {
-    let jobs = Jobs::new(Cluster::find(cluster).await?);
-    let job = jobs.find(name).await?;
-    Ok((jobs, job))
 }
 
 fn way(arguments: &ResultsArguments) -> Way {

@@ -1,0 +1,181 @@
+//! A data set of this machine, brought to its store: by this machine where there are keys ([`direct`]), else through a pod
+//! ([`through_pod`]).
+//!
+//! [`upload`] chooses the way. [`target`] is where a file goes (pure), [`pieces`] a file in parts.
+
+mod direct;
+mod pieces;
+mod target;
+mod through_pod;
+
+use std::io;
+use std::path::PathBuf;
+
+use super::super::jobs::Jobs;
+use super::super::keys::{NoDefaultStore, NoKeys, default_store, keys};
+use super::super::pod::{PodError, RemoteError};
+use super::super::refusal::Refusal;
+use super::arguments::CreateArguments;
+use super::dataset::Rows;
+use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI, dataset_key};
+use crate::storage::{self, Credentials, OpenError, Side, StoreUri, UriError};
+use target::Target;
+
+/// What becomes of an object that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and nothing is uploaded.
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
+/// Why a data set is not uploaded.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// No bucket.
+    #[error("`{uri}` is no place to upload to: write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY")]
+    NoBucket {
+        /// What was given.
+        uri: StoreUri,
+    },
+    /// Its reader would not know how it is stored.
+    #[error(
+        "`{file}` and `{place}` end as differently compressed files do: let both end in .gz, in .zst, or in neither"
+    )]
+    OtherCompression {
+        /// The file.
+        file: String,
+        /// Where it would be.
+        place: String,
+    },
+    /// There is no default store.
+    #[error(
+        "there is no Secret {DEFAULT_STORE} in namespace `{namespace}`: create it, with the store's keys and, as {DEFAULT_STORE_URI}, its \
+         place (s3://BUCKET/PREFIX/), or say by --dataset-uri s3://BUCKET/KEY where the data set is to be uploaded"
+    )]
+    NoDefaultStore {
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// There is one.
+    #[error("`{uri}` is there already: --overwrite replaces it, or choose another --dataset-name or --dataset-uri")]
+    Exists {
+        /// The object.
+        uri: StoreUri,
+    },
+    /// The file of this machine.
+    #[error("`{}` cannot be read", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// By the person who began it.
+    #[error("the upload of `{uri}` was interrupted, and no job was created: start it again")]
+    Interrupted {
+        /// The object.
+        uri: StoreUri,
+    },
+    /// By the person who began it, before it was known where it goes.
+    #[error("the upload was interrupted before it began, and no job was created: start it again")]
+    NotBegun,
+    /// What is in the store is not what was sent.
+    #[error(
+        "`{uri}` is not as it was sent, and no job was created: does somebody else write there? Start it again with --overwrite"
+    )]
+    NotAsSent {
+        /// The object.
+        uri: StoreUri,
+    },
+    /// Nothing here opens the store, and no pod could be started that does.
+    #[error("`{file}` cannot be uploaded from here, nor through a pod: {advice}")]
+    NoPod {
+        /// The file.
+        file: String,
+        /// What to do instead.
+        advice: String,
+        /// Why there is no pod.
+        source: Box<PodError>,
+    },
+    /// The pod refused or failed.
+    #[error(transparent)]
+    Pod(#[from] RemoteError),
+    /// What the pod or the plugin says is no JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The Secret of the store.
+    #[error(transparent)]
+    Keys(#[from] NoKeys),
+    /// The Secret of the default store.
+    #[error(transparent)]
+    DefaultStore(NoDefaultStore),
+    /// A wrong URI.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// The store cannot be asked with these keys.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] storage::Error),
+}
+
+/// Uploads a file. The object is there as a whole, or not at all.
+///
+/// # Errors
+///
+/// [`UploadError`].
+pub async fn upload(jobs: &Jobs, file: &str, to: &Rows, arguments: &CreateArguments) -> Result<(), UploadError> {
+    let existing = if arguments.overwrite {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    if !arguments.via_cluster
+        && let Some((target, credentials)) = from_here(jobs, file, to, arguments).await?
+    {
+        return direct::upload(file, &target, &credentials, existing).await;
+    }
+    Box::pin(through_pod::upload(jobs, file, to, arguments, existing)).await
+}
+
+/// Where it goes, and the keys that there are here.
+async fn from_here(
+    jobs: &Jobs,
+    file: &str,
+    to: &Rows,
+    arguments: &CreateArguments,
+) -> Result<Option<(Target, Credentials)>, UploadError> {
+    match to {
+        Rows::Uri(uri) => {
+            let target = Target::parse(file, uri)?;
+            let secret = arguments.job.secret.as_deref();
+            let credentials = match keys(jobs, Side::Dataset, secret, target.uri()).await {
+                Err(NoKeys {
+                    why: Refusal::Forbidden { .. },
+                    ..
+                }) => return Ok(None),
+                credentials => credentials?,
+            };
+            // Without any key, the store may be open to everybody, or know the service account.
+            let is_asked_as_somebody = credentials.identify(target.uri()) || arguments.job.service_account.is_none();
+            Ok(is_asked_as_somebody.then_some((target, credentials)))
+        }
+        Rows::Name(name) => {
+            let (prefix, credentials) = match default_store(jobs, Side::Dataset).await {
+                Ok(found) => found,
+                Err(NoDefaultStore::Refused(Refusal::Forbidden { .. })) => return Ok(None),
+                Err(NoDefaultStore::Refused(Refusal::NoSuchSecret { namespace, .. })) => {
+                    return Err(UploadError::NoDefaultStore { namespace });
+                }
+                Err(error) => return Err(UploadError::DefaultStore(error)),
+            };
+            let uri = prefix.join(&dataset_key(name)).to_string();
+            let target = Target::parse(file, &uri)?;
+            let has_keys = credentials.identify(target.uri());
+            Ok(has_keys.then_some((target, credentials)))
+        }
+    }
+}
