@@ -177,3 +177,20 @@ async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     assert_eq!(uploaded(&store).await, Some(rows));
     assert_eq!(server.jobs(), 1);
 }
+
+#[tokio::test]
+async fn a_place_that_takes_no_file_is_refused_before_anything_is_done() {
+    let server = ApiServer::start().await;
+    let machine = Machine::of(&server);
+    // The file is not even there.
+    let words = "create x --dataset rows.jsonl --model qwen3-8b --dry-run server --dataset-uri";
+    for (uri, expected) in [
+        ("https://host/rows.jsonl", "is no place to upload to"),
+        ("s3://b/rows.jsonl.gz", "end as differently compressed files do"),
+    ] {
+        let refused = machine.run(&format!("{words} {uri}")).await;
+        assert_eq!(refused.code, 3);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+    assert!(server.seen().is_empty());
+}

@@ -39,6 +39,9 @@ use upload::upload;
 /// [`file::FileError`], [`upload::UploadError`], [`super::refusal::Refusal`], or standard output cannot be written.
 pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> anyhow::Result<ExitCode> {
     let dataset = Dataset::of(&arguments.job)?;
+    if let Dataset::Local { file, to } = &dataset {
+        upload::check(file, to)?;
+    }
     let new = match &arguments.file {
         Some(path) => file::read(path)?,
         None => manifest(arguments.name.as_deref(), &arguments.job, dataset.rows()),

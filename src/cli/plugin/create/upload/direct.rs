@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::Read;
 
+use bytes::Bytes;
+
 use super::super::super::interruption::Interruption;
 use super::super::super::standard_error::tell;
 use super::target::Target;
 use super::{Existing, UploadError};
-use crate::storage::{Credentials, ObjectWriter, open_output};
+use crate::storage::{Credentials, ObjectWriter, Put, Store, open_output, part_bytes};
 
 /// Read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -35,6 +37,12 @@ pub async fn upload(
     let opened = File::open(file).map_err(unreadable)?;
     let bytes = opened.metadata().map_err(unreadable)?.len();
     let interruption = Interruption::watch();
+    if existing == Existing::Keep && bytes < part_bytes(bytes) {
+        let content = Bytes::from(std::fs::read(file).map_err(unreadable)?);
+        unless_interrupted(create(&store, target, content), target, &interruption).await?;
+        tell_uploaded(file, target, bytes);
+        return Ok(());
+    }
     let mut writer = store.overwrite(target.name(), bytes);
     let copied = unless_interrupted(copy(file, opened, &mut writer), target, &interruption).await;
     if let Err(error) = copied {
@@ -42,8 +50,25 @@ pub async fn upload(
         return Err(error);
     }
     unless_interrupted(async { Ok(writer.finish().await?) }, target, &interruption).await?;
-    tell(format_args!("{file} is uploaded to {} ({bytes} bytes)", target.uri()));
+    tell_uploaded(file, target, bytes);
     Ok(())
+}
+
+/// What goes in one request can be created only if there is none: the store itself sees to it.
+async fn create(store: &Store, target: &Target, content: Bytes) -> Result<(), UploadError> {
+    if store.create(target.name(), content.clone()).await? == Put::Created {
+        return Ok(());
+    }
+    // It may be our own, when the answer to an earlier try was lost.
+    if store.read(target.name()).await? == Some(content) {
+        return Ok(());
+    }
+    let uri = target.uri().clone();
+    Err(UploadError::Exists { uri })
+}
+
+fn tell_uploaded(file: &str, target: &Target, bytes: u64) {
+    tell(format_args!("{file} is uploaded to {} ({bytes} bytes)", target.uri()));
 }
 
 /// Does a part of it, until the person who began it wants no more.

@@ -19,7 +19,7 @@ use super::arguments::CreateArguments;
 use super::dataset::Rows;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI, dataset_key};
 use crate::storage::{self, Credentials, OpenError, Side, StoreUri, UriError};
-use target::Target;
+use target::{Target, check_ending};
 
 /// What becomes of an object that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,18 @@ pub enum UploadError {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] storage::Error),
+}
+
+/// Whether a file may go there at all: nothing else need be done, if not.
+///
+/// # Errors
+///
+/// [`UploadError`] when it may not.
+pub fn check(file: &str, to: &Rows) -> Result<(), UploadError> {
+    match to {
+        Rows::Uri(uri) => Target::parse(file, uri).map(drop),
+        Rows::Name(name) => check_ending(file, &dataset_key(name)),
+    }
 }
 
 /// Uploads a file. The object is there as a whole, or not at all.
