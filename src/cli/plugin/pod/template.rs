@@ -10,7 +10,10 @@ use kube::Resource;
 use super::super::job::Job;
 use super::{CONTAINER, NAME, STAYS_FOR};
 use crate::api::BatchInferenceJob;
-use crate::api::names::{DATASET_MOUNT_PATH, FEEDER_CONTAINER, LABEL_NAME, OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH};
+use crate::api::names::{
+    DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER, LABEL_NAME, MODEL_ENV_PREFIX, OUTPUT_ENV_PREFIX,
+    SCRATCH_MOUNT_PATH,
+};
 use crate::cli::output::Place;
 
 /// The API server adds five letters and digits.
@@ -94,6 +97,10 @@ fn metadata(job: &Job, annotations: BTreeMap<String, String>) -> ObjectMeta {
 fn container(feeder: &Container, place: &Place) -> Container {
     let keys = feeder.env_from.iter().flatten();
     let keys = keys.filter(|from| from.prefix.as_deref() == Some(OUTPUT_ENV_PREFIX));
+    // Hub and endpoint are not asked: their tokens stay away, and the Secrets of those need not be there.
+    let is_theirs = |name: &str| name.starts_with(MODEL_ENV_PREFIX) || name == ENDPOINT_API_KEY_ENV;
+    let env = feeder.env.iter().flatten();
+    let env = env.filter(|variable| !is_theirs(&variable.name));
     // A person's template may have others, such as certificates.
     let mounts = feeder.volume_mounts.iter().flatten();
     let mounts = mounts.filter(|mount| ![DATASET_MOUNT_PATH, SCRATCH_MOUNT_PATH].contains(&mount.mount_path.as_str()));
@@ -107,7 +114,7 @@ fn container(feeder: &Container, place: &Place) -> Container {
         image_pull_policy: feeder.image_pull_policy.clone(),
         command: feeder.command.clone(),
         args: Some(hold(place)),
-        env: feeder.env.clone(),
+        env: Some(env.cloned().collect()),
         env_from: Some(keys.cloned().collect()),
         resources: feeder.resources.clone(),
         security_context: feeder.security_context.clone(),
@@ -146,6 +153,11 @@ mod tests {
                         "name": "feeder",
                         "image": "registry.example/operator:1",
                         "args": ["feed", "--name", "x"],
+                        "env": [
+                            {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"},
+                            {"name": "MODEL_HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}},
+                            {"name": "ENDPOINT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "api", "key": "key"}}},
+                        ],
                         "envFrom": [
                             {"prefix": "DATASET_", "secretRef": {"name": "theirs"}},
                             {"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}},
@@ -178,6 +190,7 @@ mod tests {
             "name": "output",
             "image": "registry.example/operator:1",
             "args": ["output", "--uri", "pvc://results/run/", "hold", "3600"],
+            "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
             "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}}],
             "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true},
             "volumeMounts": [
