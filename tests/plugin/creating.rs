@@ -145,17 +145,22 @@ async fn nothing_is_uploaded_for_a_job_that_would_be_refused() {
     assert_eq!(uploaded(&store("refused").await).await, None);
 }
 
+/// A row that goes in several parts.
+fn large_row() -> String {
+    let filling = "x".repeat(12 << 20);
+    ROW.replace(
+        "\"messages\": []",
+        &format!("\"messages\": [{{\"content\": \"{filling}\"}}]"),
+    )
+}
+
 #[tokio::test]
 async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     let server = ApiServer::start().await;
     let proxy = S3Proxy::start(s3().await.s3(), s3().await.filer()).await;
     let endpoint = ("AWS_ENDPOINT_URL".to_owned(), proxy.url());
     let machine = Machine::of(&server).with(keys().await).with([endpoint]);
-    let filling = "x".repeat(12 << 20);
-    let rows = ROW.replace(
-        "\"messages\": []",
-        &format!("\"messages\": [{{\"content\": \"{filling}\"}}]"),
-    );
+    let rows = large_row();
     machine.write("rows.jsonl", &rows);
     let store = store("interrupted").await;
 
@@ -176,6 +181,26 @@ async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     assert_eq!(machine.run(&create("interrupted")).await.code, 0);
     assert_eq!(uploaded(&store).await, Some(rows));
     assert_eq!(server.jobs(), 1);
+}
+
+#[tokio::test]
+async fn who_interrupts_twice_need_not_wait_for_the_store() {
+    let server = ApiServer::start().await;
+    let proxy = S3Proxy::start(s3().await.s3(), s3().await.filer()).await;
+    let endpoint = ("AWS_ENDPOINT_URL".to_owned(), proxy.url());
+    let machine = Machine::of(&server).with(keys().await).with([endpoint]);
+    machine.write("rows.jsonl", large_row());
+    proxy.fail(Which::puts(), Fault::Silence);
+    let process = machine.start(&create("interrupted-twice"));
+    until("a part is on its way", async || proxy.failed() > 0).await;
+    proxy.fail(Which::all(), Fault::Silence);
+    interrupt(&process);
+    until("the upload is being given up", async || {
+        proxy.seen().iter().any(|(request, _)| request.method == "DELETE")
+    })
+    .await;
+    interrupt(&process);
+    assert_eq!(ended(process).await.code, 130);
 }
 
 #[tokio::test]

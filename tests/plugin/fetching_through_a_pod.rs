@@ -1,10 +1,11 @@
 //! `results`, without keys: through a pod.
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::api_server::Fault;
 use crate::fetching::world;
-use crate::plugin::{ended, interrupt};
+use crate::plugin::{ended, interrupt, send};
 use crate::store::{completed, finish, lines, put_segment, spec, store, text};
 use crate::until::until;
 
@@ -118,6 +119,28 @@ async fn a_fetch_that_is_interrupted_leaves_no_pod_and_goes_on_later() {
     let again = machine.run(&format!("results {folder} -o rows.jsonl")).await;
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert_eq!(machine.read("rows.jsonl"), text(&lines, None));
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_ended_while_its_pod_starts_leaves_none() {
+    let folder = "starting-pod";
+    let (server, machine) = world(folder).await;
+    server.put_feeder(folder, "store-keys");
+    server.forbid("GET secrets");
+    server.hold_pods();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let process = machine.start(&format!("results {folder}"));
+        until("a pod is there", async || server.pods().1 == 1).await;
+        send(&process, signal);
+        let interrupted = ended(process).await;
+        assert_eq!(interrupted.code, 3, "{signal:?}");
+        assert!(
+            interrupted.stderr.contains("error: interrupted"),
+            "{}",
+            interrupted.stderr
+        );
+        assert_eq!(server.pods().1, 0, "{signal:?}");
+    }
 }
 
 #[tokio::test]

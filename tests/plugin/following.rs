@@ -1,6 +1,9 @@
 //! `wait` and `watch`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::api_server::{ApiServer, kubeconfig};
 use crate::plugin::{Machine, ended, interrupt};
@@ -93,7 +96,7 @@ async fn a_job_that_has_ended_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_deleted_or_made_anew_ends_the_wait() {
+async fn a_job_that_is_deleted_ends_the_wait() {
     let (server, machine) = world().await;
     let process = machine.start("wait triangles");
     watched(&server).await;
@@ -101,6 +104,51 @@ async fn a_job_that_is_deleted_or_made_anew_ends_the_wait() {
     let ended = ended(process).await;
     assert_eq!(ended.code, 3);
     assert!(ended.stderr.contains("job `triangles` was deleted"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_job_that_was_made_anew_is_another_one() {
+    let (server, machine) = world().await;
+    let process = machine.start("wait triangles");
+    watched(&server).await;
+    // Only the new one is seen: the watch that would see the end of the old one is over.
+    server.expire_watches();
+    server.delete("triangles");
+    server.put("triangles", json!({}), over("Complete", "AllRowsSucceeded"));
+    let ended = ended(process).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (3, ""));
+    assert!(ended.stderr.contains("job `triangles` was deleted"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_or_expires_is_begun_again_without_a_word() {
+    let (server, machine) = world().await;
+    let process = machine.start("wait triangles");
+    watched(&server).await;
+    server.end_watches();
+    until("it is watched again", async || server.watches() >= 2).await;
+    server.expire_watches();
+    // It is told that what it wants is forgotten, lists, and watches from there.
+    until("it is watched once more", async || server.watches() >= 4).await;
+    server.set_status("triangles", over("Complete", "AllRowsSucceeded"));
+    let ended = ended(process).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_away_is_told_and_asked_again() {
+    let (server, machine) = world().await;
+    let mut process = machine.start("watch triangles");
+    watched(&server).await;
+    let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+    server.go_away(Duration::from_secs(1));
+    let told = stderr.next_line().await.unwrap().unwrap();
+    assert!(told.starts_with("the API server does not answer ("), "{told}");
+    assert!(told.ends_with("); it is asked again"), "{told}");
+    server.set_status("triangles", over("Complete", "AllRowsSucceeded"));
+    let ended = ended(process).await;
+    assert_eq!(ended.code, 0);
+    assert!(!ended.stdout.contains("does not answer"), "{}", ended.stdout);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Pods without nodes: each runs at once, and what is asked of it by exec is done by a process of this machine.
+//! Pods without nodes: what is asked of one by exec is done by a process of this machine.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -28,11 +28,25 @@ impl Pods {
     pub fn create(&mut self, mut pod: Value) -> Value {
         let prefix = pod["metadata"]["generateName"].as_str().expect("a prefix").to_owned();
         pod["metadata"]["name"] = json!(format!("{prefix}{}", self.created.len()));
-        pod["metadata"]["resourceVersion"] = json!("1");
-        pod["status"] = json!({"phase": "Running"});
+        pod["status"] = json!({"phase": "Pending"});
         self.created.push(pod.clone());
         self.left.push(pod.clone());
         pod
+    }
+
+    /// Has all that wait run, and gives those.
+    pub fn run(&mut self) -> Vec<Value> {
+        let waiting = self.left.iter_mut().filter(|pod| pod["status"]["phase"] == "Pending");
+        waiting
+            .map(|pod| {
+                pod["status"] = json!({"phase": "Running"});
+                pod.clone()
+            })
+            .collect()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.left().find(|pod| pod["metadata"]["name"] == name)
     }
 
     pub fn left(&self) -> impl Iterator<Item = &Value> {

@@ -64,6 +64,9 @@ impl Changes {
             if let Some(refusal) = self.asked().refused_watch(&error) {
                 return Err(refusal);
             }
+            if is_expired(&error) {
+                continue;
+            }
             // It is asked again every few seconds, for as long as it takes.
             let trouble = last_cause(&error);
             if trouble != self.trouble {
@@ -98,4 +101,9 @@ impl Changes {
             namespace: Some(&self.namespace),
         }
     }
+}
+
+/// The API server has forgotten what has happened since: the watch asks for the job anew, and there is nothing to tell.
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
