@@ -87,6 +87,12 @@ async fn no_jobs_are_told_on_standard_error() {
     let none = machine.run("list").await;
     assert_eq!((none.code, none.stdout.as_str()), (0, ""));
     assert!(none.stderr.contains("no jobs in namespace `team`"), "{}", none.stderr);
+    let picked = machine.run("list -l team=ours").await;
+    assert!(
+        picked.stderr.contains("no jobs with these labels in namespace `team`"),
+        "{}",
+        picked.stderr
+    );
     let names = machine.run("list -o name").await;
     assert_eq!((names.code, names.stdout.as_str(), names.stderr.as_str()), (0, "", ""));
 }

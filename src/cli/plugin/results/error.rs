@@ -36,7 +36,7 @@ pub enum FetchError {
         source: Box<PodError>,
     },
     /// By the person who began it.
-    #[error("interrupted; with -o, the same command goes on where this one was")]
+    #[error("interrupted; with -o, the same command goes on where this one was (with --partial, from the start)")]
     Interrupted,
     /// The job names no output that this program knows.
     #[error("the job's spec.output is not what this program knows: is the operator newer?")]
