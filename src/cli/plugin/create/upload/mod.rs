@@ -107,7 +107,7 @@ pub enum UploadError {
     Json(#[from] serde_json::Error),
     /// The Secret of the store.
     #[error(transparent)]
-    Keys(#[from] NoKeys),
+    Keys(#[from] Box<NoKeys>),
     /// The Secret of the default store.
     #[error(transparent)]
     DefaultStore(NoDefaultStore),
@@ -157,7 +157,7 @@ async fn from_here(
                     why: Refusal::Forbidden { .. },
                     ..
                 }) => return Ok(None),
-                credentials => credentials?,
+                credentials => credentials.map_err(Box::new)?,
             };
             // Without any key, the store may be open to everybody, or know the service account.
             let is_asked_as_somebody = credentials.identify(target.uri()) || arguments.job.service_account.is_none();

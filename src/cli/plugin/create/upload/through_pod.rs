@@ -41,14 +41,7 @@ pub async fn upload(
     eprintln!("uploading {file} through a pod in namespace `{namespace}`");
     let mut interruption = Interruption::watch();
     let started = jobs.start_upload_pod(&wanted, goal.place, &mut interruption).await;
-    let pod = started.map_err(|source| match source {
-        PodError::Interrupted => UploadError::NotBegun,
-        source => UploadError::NoPod {
-            file: file.to_owned(),
-            advice: goal.advice,
-            source: Box::new(source),
-        },
-    })?;
+    let pod = started.map_err(|error| no_pod(file, goal.advice, error))?;
     let uri = pod.uri().join(&goal.key);
     let sent = Sending {
         pod: &pod,
@@ -61,6 +54,21 @@ pub async fn upload(
     sent?;
     eprintln!("{file} is uploaded to {uri} ({} bytes)", pieces.bytes);
     Ok(())
+}
+
+fn no_pod(file: &str, advice: String, error: PodError) -> UploadError {
+    let advice = match error {
+        PodError::Interrupted => return UploadError::NotBegun,
+        PodError::NotStarted { .. } => {
+            format!("{advice}, or name the operator's image by --pod-image if that is what is wrong")
+        }
+        _ => advice,
+    };
+    UploadError::NoPod {
+        file: file.to_owned(),
+        advice,
+        source: Box::new(error),
+    }
 }
 
 /// Where a file goes, as the pod knows it.
@@ -90,7 +98,7 @@ impl Goal {
                 Ok(Self {
                     place: Place::in_default_store(&format!("{folder}/"), Side::Dataset),
                     key: name.to_owned(),
-                    advice: format!("ask for the right to get the Secret {DEFAULT_STORE}, or for what is said here"),
+                    advice: format!("ask for the right to get the Secret {DEFAULT_STORE}, or for what is missing here"),
                 })
             }
         }
