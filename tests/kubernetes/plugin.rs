@@ -91,12 +91,13 @@ async fn who_may_not_read_the_secret_uploads_and_fetches_through_the_cluster() {
     assert_eq!(uploaded.spec.dataset.name.as_deref(), Some("rows"));
     assert_eq!(pods_left(&tenant).await, "");
 
-    let few = chats(5, &json!({}));
-    tenant.put("datasets/few.jsonl", &few).await;
     let job = Job::new(&tenant, "fetched")
-        .set("/dataset", json!({"name": "few"}))
+        .set("/dataset", Value::Null)
         .set("/output", Value::Null);
-    tenant.submit(&job).await;
+    std::fs::write(person.path().join("job.json"), job.0.to_string()).expect("a file");
+    std::fs::write(person.path().join("few.jsonl"), chats(5, &json!({}))).expect("a file");
+    let created = person.bij("create -f job.json --dataset few.jsonl").await;
+    created.expect("a job");
     assert_eq!(end_of(&tenant.end("fetched").await), "Complete: AllRowsSucceeded");
     person.bij("results fetched -o out.jsonl").await.expect("rows");
     let fetched = std::fs::read_to_string(person.path().join("out.jsonl")).expect("a file");
