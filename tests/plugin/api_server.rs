@@ -1,4 +1,6 @@
-//! Kubernetes, as far as the plugin sees it: jobs of two namespaces, and Secrets.
+//! Kubernetes, as far as the plugin sees it: jobs of two namespaces, and in [`objects`] what is beside them.
+
+mod objects;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -6,8 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes};
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -271,13 +272,25 @@ fn router(shared: Arc<Shared>) -> Router {
         .route(&format!("{JOBS}/{{name}}"), get(get_job).patch(patch_job))
         .route(ALL_JOBS, get(list_all))
         .route("/api/v1/namespaces/{namespace}", get(get_namespace))
-        .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(get_secret))
-        .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(get_config_map))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(list_feeders))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}", get(get_feeder))
-        .route(PODS, get(list_pods).post(create_pod))
-        .route(&format!("{PODS}/{{name}}"), get(get_pod).delete(delete_pod))
-        .route(&format!("{PODS}/{{name}}/exec"), get(exec))
+        .route(
+            "/api/v1/namespaces/{namespace}/secrets/{name}",
+            get(objects::get_secret),
+        )
+        .route(
+            "/api/v1/namespaces/{namespace}/configmaps/{name}",
+            get(objects::get_config_map),
+        )
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(objects::list_feeders))
+        .route(
+            "/apis/batch/v1/namespaces/{namespace}/jobs/{name}",
+            get(objects::get_feeder),
+        )
+        .route(PODS, get(objects::list_pods).post(objects::create_pod))
+        .route(
+            &format!("{PODS}/{{name}}"),
+            get(objects::get_pod).delete(objects::delete_pod),
+        )
+        .route(&format!("{PODS}/{{name}}/exec"), get(objects::exec))
         .fallback(async || unknown_path())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), check))
         .with_state(shared)
@@ -467,107 +480,11 @@ async fn patch_job(State(shared): State<Arc<Shared>>, Path(key): Path<(String, S
     Json(shared.change(|kept| kept.put(job))).into_response()
 }
 
-async fn get_feeder(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(String, String)>) -> Response {
-    match shared.kept().feeders.get(&name) {
-        Some(feeder) => Json(feeder).into_response(),
-        None => not_found("jobs"),
-    }
-}
-
-async fn list_feeders(State(shared): State<Arc<Shared>>) -> Response {
-    let kept = shared.kept();
-    let items: Vec<_> = kept.feeders.values().collect();
-    let list =
-        json!({"apiVersion": "batch/v1", "kind": "JobList", "metadata": {"resourceVersion": "1"}, "items": items});
-    Json(list).into_response()
-}
-
-async fn create_pod(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let pod = serde_json::from_slice(&body).unwrap_or_default();
-    (StatusCode::CREATED, Json(shared.kept().pods.create(pod))).into_response()
-}
-
-/// Pods run as soon as they are created, and nothing else happens to them.
-async fn list_pods(State(shared): State<Arc<Shared>>, Query(parameters): Query<Parameters>) -> Response {
-    if parameters.watch {
-        let nothing = stream::pending::<Result<String, Infallible>>();
-        return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(nothing)).into_response();
-    }
-    let kept = shared.kept();
-    let items: Vec<_> = kept.pods.left().filter(|pod| parameters.pick(pod)).collect();
-    let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": items});
-    Json(list).into_response()
-}
-
-async fn get_pod(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(String, String)>) -> Response {
-    match shared
-        .kept()
-        .pods
-        .left()
-        .find(|pod| pod["metadata"]["name"] == name.as_str())
-    {
-        Some(pod) => Json(pod).into_response(),
-        None => not_found("pods"),
-    }
-}
-
-async fn delete_pod(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(String, String)>) -> Response {
-    match shared.kept().pods.delete(&name) {
-        Some(pod) => Json(pod).into_response(),
-        None => not_found("pods"),
-    }
-}
-
-async fn exec(
-    State(shared): State<Arc<Shared>>,
-    Path((_, name)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    let (environment, fault) = {
-        let mut kept = shared.kept();
-        let pod = kept
-            .pods
-            .left()
-            .find(|pod| pod["metadata"]["name"] == name.as_str())
-            .cloned();
-        let Some(pod) = pod else {
-            return not_found("pods");
-        };
-        let environment = pods::environment(&pod, &kept.secrets);
-        (environment, kept.faults.pop_front().flatten())
-    };
-    if fault == Some(Fault::LosePod) {
-        shared.kept().pods.delete(&name);
-    }
-    let command = pods::command(&query.unwrap_or_default());
-    let upgrade = upgrade.protocols(["v5.channel.k8s.io"]);
-    match fault {
-        None => upgrade.on_upgrade(move |socket| pods::run(socket, command, environment)),
-        Some(Fault::Break | Fault::LosePod) => upgrade.on_upgrade(pods::break_off),
-        Some(Fault::Silence) => upgrade.on_upgrade(pods::say_nothing),
-    }
-}
-
-async fn get_config_map(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(String, String)>) -> Response {
-    match shared.kept().config_maps.get(&name) {
-        Some(map) => Json(map).into_response(),
-        None => not_found("configmaps"),
-    }
-}
-
 async fn get_namespace(Path(namespace): Path<String>) -> Response {
     if !is_namespace(&namespace) {
         return not_found("namespaces");
     }
     Json(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).into_response()
-}
-
-async fn get_secret(State(shared): State<Arc<Shared>>, Path((_, name)): Path<(String, String)>) -> Response {
-    match shared.kept().secrets.get(&name) {
-        Some(secret) => Json(secret).into_response(),
-        None => not_found("secrets"),
-    }
 }
 
 fn is_namespace(name: &str) -> bool {
