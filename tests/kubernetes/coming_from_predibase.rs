@@ -43,7 +43,7 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     let rows = chats(5, &json!({}));
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "my_inference_dataset.jsonl", &rows);
-    write(folder.path(), "kubeconfig", &kubeconfig(&tenant).await);
+    write(folder.path(), "kubeconfig", &tenant.kubeconfig().await.to_string());
     let code = [BEFORE.to_owned(), python(PAGE), BEHIND.to_owned()].join("\n");
     write(folder.path(), "page.py", &code);
 
@@ -97,14 +97,6 @@ fn fake_server(tenant: &Tenant) -> Value {
     let fields = server.as_object_mut().expect("fields");
     fields.retain(|name, _| !["engine", "baseModel"].contains(&name.as_str()));
     server
-}
-
-/// That of the tests, in the tenant's namespace.
-async fn kubeconfig(tenant: &Tenant) -> String {
-    let view = must("kubectl", &["config", "view", "--raw", "--minify", "--output", "json"]).await;
-    let mut config: Value = serde_json::from_str(&view).expect("a kubeconfig");
-    config["contexts"][0]["context"]["namespace"] = json!(tenant.namespace);
-    config.to_string()
 }
 
 /// It need not run to be read.

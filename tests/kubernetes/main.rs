@@ -27,6 +27,7 @@ mod neighbours;
 mod operator;
 mod output;
 mod permissions;
+mod plugin;
 mod pod_faults;
 mod prices;
 mod quickstart;

@@ -54,6 +54,29 @@ async fn who_may_read_the_secret_needs_no_pod() {
 }
 
 #[tokio::test]
+async fn a_job_in_a_file_takes_its_rows_from_a_flag() {
+    let (server, machine) = world("of-file", &rows(1)).await;
+    let job = |dataset: &str| {
+        format!(
+            "apiVersion: batchinference.dev/v1alpha1\nkind: BatchInferenceJob\nmetadata: {{name: triangles}}\n\
+             spec: {{dataset: {dataset}, server: {{baseModel: qwen3-8b}}}}\n"
+        )
+    };
+    machine.write("job.yaml", job("{invalidRows: Skip}"));
+    let ended = machine.run("create -f job.yaml --dataset rows.jsonl").await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let expected = json!({"invalidRows": "Skip", "name": "rows"});
+    assert_eq!(server.job("triangles")["spec"]["dataset"], expected);
+    assert!(uploaded("of-file").await.is_some());
+
+    machine.write("job.yaml", job("{name: others}"));
+    let refused = machine.run("create -f job.yaml --dataset rows.jsonl").await;
+    assert_eq!(refused.code, 3);
+    let expected = "names its rows already (spec.dataset.name): remove that, or --dataset";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+}
+
+#[tokio::test]
 async fn a_large_file_goes_through_a_pod_whatever_becomes_of_connections_and_of_the_pod() {
     let rows = rows(5);
     let (server, machine) = world("through", &rows).await;

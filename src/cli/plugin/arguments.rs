@@ -296,6 +296,7 @@ mod tests {
         }
         for words in [
             "create -f job.yaml",
+            "create -f job.yaml --dataset a --dataset-name n --overwrite",
             "create --dataset a --model m",
             "create x --dataset-name a --from-deployment d",
             "create x --dataset a --model m --output-uri s3://b/ --arg --max-model-len=1 --arg=-x",

@@ -1,11 +1,11 @@
 //! Kubernetes, as far as the plugin sees it: jobs of two namespaces, and what stands around them.
 //!
-//! [`ApiServer`] is what tests do to it. [`state`] is what it knows; requests come to [`jobs`] and [`others`], and what is listed and
+//! [`ApiServer`] is what tests do to it. [`state`] is what it knows; requests come to [`jobs`] and [`objects`], and what is listed and
 //! followed goes through [`watches`].
 
 mod answers;
 mod jobs;
-mod others;
+mod objects;
 mod state;
 mod watches;
 
@@ -31,7 +31,7 @@ use crate::connections::{Crashes, Listener};
 use crate::pods;
 use answers::{refusal, unknown_path};
 use jobs::{create, get_job, list_all, list_namespace, patch_job};
-use others::{
+use objects::{
     create_pod, delete_pod, exec, get_config_map, get_feeder, get_namespace, get_pod, get_secret, list_feeders,
     list_pods,
 };

@@ -25,9 +25,12 @@ pub struct CreateArguments {
     /// Name of the job. Default: the API server makes one, `batch-...`.
     #[arg(conflicts_with = "file")]
     pub name: Option<String>,
-    /// A file with one job, as YAML or JSON; - is standard input. Instead of all flags that describe one.
+    /// A file with one job, as YAML or JSON; - is standard input. Instead of all flags that describe one but for those of the data set.
     #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with = "JobFlags")]
     pub file: Option<PathBuf>,
+    /// What the rows are.
+    #[command(flatten)]
+    pub rows: RowFlags,
     /// What the job is.
     #[command(flatten)]
     pub job: JobFlags,
@@ -49,9 +52,9 @@ pub struct CreateArguments {
     pub output: Option<Format>,
 }
 
-/// What the job is, in the words of its spec.
+/// What the rows are.
 #[derive(Clone, Debug, Default, Args)]
-pub struct JobFlags {
+pub struct RowFlags {
     /// The rows: a file of this machine, which is uploaded to the namespace's default store (or to --dataset-uri), or where they are
     /// already (`s3://BUCKET/KEY`, `pvc://CLAIM/PATH`).
     #[arg(long, value_name = "FILE|URI", required_unless_present_any = ["file", "dataset_name"])]
@@ -62,6 +65,11 @@ pub struct JobFlags {
     /// Where to upload the data set, if not to the default store: `s3://BUCKET/KEY`.
     #[arg(long, value_name = "URI")]
     pub dataset_uri: Option<String>,
+}
+
+/// What the job is, in the words of its spec.
+#[derive(Clone, Debug, Default, Args)]
+pub struct JobFlags {
     /// Where the results go: `s3://BUCKET/PREFIX/`, `pvc://CLAIM/PATH/`. Default: a folder of the namespace's default store.
     #[arg(long, value_name = "URI")]
     pub output_uri: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::arguments::JobFlags;
+use super::arguments::RowFlags;
 
 /// Where a job reads rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,17 @@ pub enum Rows {
     Uri(String),
     /// In the namespace's default store, by a name.
     Name(String),
+}
+
+impl Rows {
+    /// The field of `spec.dataset` that says it, and its value.
+    #[must_use]
+    pub fn field(&self) -> (&'static str, &str) {
+        match self {
+            Self::Uri(uri) => ("uri", uri),
+            Self::Name(name) => ("name", name),
+        }
+    }
 }
 
 /// What the flags say of the rows.
@@ -54,7 +65,7 @@ impl Dataset {
     /// # Errors
     ///
     /// [`FlagError`].
-    pub fn of(flags: &JobFlags) -> Result<Self, FlagError> {
+    pub fn of(flags: &RowFlags) -> Result<Self, FlagError> {
         let name = flags.dataset_name.clone();
         let Some(given) = flags.dataset.clone() else {
             return name.map_or(Ok(Self::InJob), |name| Ok(Self::There(Rows::Name(checked(name)?))));
@@ -107,11 +118,10 @@ mod tests {
 
     fn of(dataset: &str, uri: &str, name: &str) -> Result<Dataset, FlagError> {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Dataset::of(&JobFlags {
+        Dataset::of(&RowFlags {
             dataset: given(dataset),
             dataset_uri: given(uri),
             dataset_name: given(name),
-            ..JobFlags::default()
         })
     }
 

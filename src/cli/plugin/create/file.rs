@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use kube::Resource;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::cluster::Cluster;
+use super::dataset::Rows;
 use crate::api::BatchInferenceJob;
 
 /// A file that holds no job to be made.
@@ -45,6 +46,14 @@ pub enum FileError {
         path: PathBuf,
         /// As it names itself.
         kind: String,
+    },
+    /// The file and the flags contradict each other.
+    #[error("the job in `{}` names its rows already (spec.dataset.{field}): remove that, or --dataset", path.display())]
+    TwoDatasets {
+        /// The file.
+        path: PathBuf,
+        /// The field that names them.
+        field: &'static str,
     },
     /// The file and the flag contradict each other.
     #[error("the job is for namespace `{theirs}`, and -n says `{ours}`: remove one of them")]
@@ -98,6 +107,32 @@ fn parse(text: &str, path: &Path) -> Result<Value, FileError> {
     })
 }
 
+/// The fields of `spec.dataset` that name rows.
+const NAMES_ROWS: [&str; 4] = ["uri", "name", "configMap", "inline"];
+
+/// Puts into a job where its rows are, if flags say it.
+///
+/// # Errors
+///
+/// [`FileError::TwoDatasets`] when the job says it, too.
+pub fn with_rows(mut job: Value, rows: Option<&Rows>, path: &Path) -> Result<Value, FileError> {
+    let Some(rows) = rows else { return Ok(job) };
+    // What is no object is refused by the API server, and not here.
+    let Some(spec) = job["spec"].as_object_mut() else {
+        return Ok(job);
+    };
+    let dataset = spec.entry("dataset").or_insert_with(|| json!({}));
+    if let Some(field) = NAMES_ROWS.into_iter().find(|field| dataset.get(field).is_some()) {
+        let path = path.to_owned();
+        return Err(FileError::TwoDatasets { path, field });
+    }
+    if let Some(dataset) = dataset.as_object_mut() {
+        let (field, value) = rows.field();
+        dataset.insert(field.to_owned(), json!(value));
+    }
+    Ok(job)
+}
+
 /// The job in the namespace that a flag names.
 ///
 /// # Errors
@@ -132,8 +167,6 @@ pub fn in_namespace_of(job: &Value, cluster: Cluster) -> Cluster {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const JOB: &str = "apiVersion: batchinference.dev/v1alpha1\nkind: BatchInferenceJob\nmetadata: {name: x}\n";
@@ -176,5 +209,24 @@ mod tests {
         assert!(refusal("a: [").contains("neither YAML nor JSON"));
         let error = read(Path::new("/no/such/job.yaml")).unwrap_err();
         assert_eq!(error.to_string(), "`/no/such/job.yaml` cannot be read");
+    }
+
+    #[test]
+    fn flags_say_where_the_rows_of_a_job_are_if_it_does_not() {
+        let rows = Rows::Name("mine".into());
+        let with_rows = |spec: Value| with_rows(json!({"spec": spec}), Some(&rows), Path::new("job.yaml"));
+        for (spec, expected) in [
+            (json!({}), json!({"name": "mine"})),
+            (
+                json!({"dataset": {"invalidRows": "Skip"}}),
+                json!({"invalidRows": "Skip", "name": "mine"}),
+            ),
+        ] {
+            assert_eq!(with_rows(spec).unwrap()["spec"]["dataset"], expected);
+        }
+        let error = with_rows(json!({"dataset": {"inline": "{}"}})).unwrap_err();
+        let expected = "the job in `job.yaml` names its rows already (spec.dataset.inline): remove that, or --dataset";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(with_rows(json!("no spec")).unwrap()["spec"], "no spec");
     }
 }

@@ -34,11 +34,13 @@ pub fn manifest(name: Option<&str>, flags: &JobFlags, rows: Option<&Rows>) -> Va
 }
 
 fn dataset(rows: Option<&Rows>) -> Value {
-    match rows {
-        Some(Rows::Uri(uri)) => json!({"uri": uri}),
-        Some(Rows::Name(name)) => json!({"name": name}),
-        None => json!({}),
-    }
+    rows.map_or_else(
+        || json!({}),
+        |rows| {
+            let (field, value) = rows.field();
+            json!({field: value})
+        },
+    )
 }
 
 type Field = (&'static str, &'static str, Option<Value>);

@@ -1,22 +1,23 @@
 use clap::Parser;
 
 use super::super::super::arguments::{Arguments, Command};
+use super::super::CreateArguments;
 use super::super::dataset::Dataset;
 use super::*;
 
-fn flags(words: &str) -> JobFlags {
+fn flags(words: &str) -> CreateArguments {
     let line = format!("kubectl-bij create x {words}");
     let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
     let Command::Create(create) = arguments.command else {
         panic!("another command");
     };
-    create.job
+    *create
 }
 
 fn made(words: &str) -> Value {
     let flags = flags(words);
-    let dataset = Dataset::of(&flags).unwrap();
-    manifest(Some("x"), &flags, dataset.rows())
+    let dataset = Dataset::of(&flags.rows).unwrap();
+    manifest(Some("x"), &flags.job, dataset.rows())
 }
 
 #[test]

@@ -15,7 +15,6 @@ use super::super::jobs::Jobs;
 use super::super::keys::{NoDefaultStore, NoKeys, default_store, keys};
 use super::super::pod::{PodError, RemoteError};
 use super::super::refusal::Refusal;
-use super::arguments::CreateArguments;
 use super::dataset::Rows;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI, dataset_key};
 use crate::storage::{self, Credentials, OpenError, Side, StoreUri, UriError};
@@ -28,6 +27,25 @@ pub enum Existing {
     Keep,
     /// It is replaced.
     Replace,
+}
+
+/// What is to be uploaded, as flags and job say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Upload<'a> {
+    /// The file of this machine.
+    pub file: &'a str,
+    /// Where the job reads it.
+    pub to: &'a Rows,
+    /// The Secret with the store's keys, if it is not the default store.
+    pub secret: Option<&'a str>,
+    /// The service account that the store may know.
+    pub service_account: Option<&'a str>,
+    /// What becomes of an object that is there already.
+    pub existing: Existing,
+    /// Also when there are keys here.
+    pub is_through_cluster: bool,
+    /// The image of the pod, if it is not to be found.
+    pub image: Option<&'a str>,
 }
 
 /// Why a data set is not uploaded.
@@ -107,7 +125,7 @@ pub enum UploadError {
     Json(#[from] serde_json::Error),
     /// The Secret of the store.
     #[error(transparent)]
-    Keys(#[from] NoKeys),
+    Keys(#[from] Box<NoKeys>),
     /// The Secret of the default store.
     #[error(transparent)]
     DefaultStore(NoDefaultStore),
@@ -139,40 +157,29 @@ pub fn check(file: &str, to: &Rows) -> Result<(), UploadError> {
 /// # Errors
 ///
 /// [`UploadError`].
-pub async fn upload(jobs: &Jobs, file: &str, to: &Rows, arguments: &CreateArguments) -> Result<(), UploadError> {
-    let existing = if arguments.overwrite {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
-    if !arguments.via_cluster
-        && let Some((target, credentials)) = from_here(jobs, file, to, arguments).await?
+pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError> {
+    if !wanted.is_through_cluster
+        && let Some((target, credentials)) = from_here(jobs, wanted).await?
     {
-        return direct::upload(file, &target, &credentials, existing).await;
+        return direct::upload(wanted.file, &target, &credentials, wanted.existing).await;
     }
-    Box::pin(through_pod::upload(jobs, file, to, arguments, existing)).await
+    Box::pin(through_pod::upload(jobs, wanted)).await
 }
 
 /// Where it goes, and the keys that there are here.
-async fn from_here(
-    jobs: &Jobs,
-    file: &str,
-    to: &Rows,
-    arguments: &CreateArguments,
-) -> Result<Option<(Target, Credentials)>, UploadError> {
-    match to {
+async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, Credentials)>, UploadError> {
+    match wanted.to {
         Rows::Uri(uri) => {
-            let target = Target::parse(file, uri)?;
-            let secret = arguments.job.secret.as_deref();
-            let credentials = match keys(jobs, Side::Dataset, secret, target.uri()).await {
+            let target = Target::parse(wanted.file, uri)?;
+            let credentials = match keys(jobs, Side::Dataset, wanted.secret, target.uri()).await {
                 Err(NoKeys {
                     why: Refusal::Forbidden { .. },
                     ..
                 }) => return Ok(None),
-                credentials => credentials?,
+                credentials => credentials.map_err(Box::new)?,
             };
             // Without any key, the store may be open to everybody, or know the service account.
-            let is_asked_as_somebody = credentials.identify(target.uri()) || arguments.job.service_account.is_none();
+            let is_asked_as_somebody = credentials.identify(target.uri()) || wanted.service_account.is_none();
             Ok(is_asked_as_somebody.then_some((target, credentials)))
         }
         Rows::Name(name) => {
@@ -185,7 +192,7 @@ async fn from_here(
                 Err(error) => return Err(UploadError::DefaultStore(error)),
             };
             let uri = prefix.join(&dataset_key(name)).to_string();
-            let target = Target::parse(file, &uri)?;
+            let target = Target::parse(wanted.file, &uri)?;
             let has_keys = credentials.identify(target.uri());
             Ok(has_keys.then_some((target, credentials)))
         }

@@ -8,11 +8,10 @@ use super::super::super::interruption::Interruption;
 use super::super::super::jobs::Jobs;
 use super::super::super::pod::{PodError, StorePod, UploadPod, default_image};
 use super::super::super::standard_error::tell;
-use super::super::arguments::CreateArguments;
 use super::super::dataset::Rows;
 use super::pieces::Pieces;
 use super::target::{Target, check_ending};
-use super::{Existing, UploadError};
+use super::{Existing, Upload, UploadError};
 use crate::api::default_store::{DEFAULT_STORE, dataset_key};
 use crate::cli::output::Place;
 use crate::results::Checksum;
@@ -28,42 +27,45 @@ const COPIES: usize = 2;
 /// # Errors
 ///
 /// [`UploadError`]; then the pod is gone, and what was sent with it.
-pub async fn upload(
-    jobs: &Jobs,
-    file: &str,
-    to: &Rows,
-    arguments: &CreateArguments,
-    existing: Existing,
-) -> Result<(), UploadError> {
-    let goal = Goal::of(file, to)?;
+pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError> {
+    let file = wanted.file;
+    let goal = Goal::of(file, wanted.to)?;
     let pieces = Pieces::open(file)?;
-    let wanted = upload_pod(jobs, to, arguments, &pieces).await;
+    let pod = upload_pod(jobs, wanted, &pieces).await;
     let namespace = jobs.namespace();
     tell(format_args!(
         "uploading {file} through a pod in namespace `{namespace}`"
     ));
     let interruption = Interruption::watch();
-    let started = jobs.start_upload_pod(&wanted, goal.place, &interruption).await;
-    let pod = started.map_err(|source| match source {
-        PodError::Interrupted => UploadError::NotBegun,
-        source => UploadError::NoPod {
-            file: file.to_owned(),
-            advice: goal.advice,
-            source: Box::new(source),
-        },
-    })?;
+    let started = jobs.start_upload_pod(&pod, goal.place, &interruption).await;
+    let pod = started.map_err(|error| no_pod(file, goal.advice, error))?;
     let uri = pod.uri().join(&goal.key);
     let sent = Sending {
         pod: &pod,
         key: &goal.key,
         pieces: &pieces,
-        existing,
+        existing: wanted.existing,
     };
     let sent = sent.whole(&interruption).await;
     pod.remove().await;
     sent?;
     tell(format_args!("{file} is uploaded to {uri} ({} bytes)", pieces.bytes));
     Ok(())
+}
+
+fn no_pod(file: &str, advice: String, error: PodError) -> UploadError {
+    let advice = match error {
+        PodError::Interrupted => return UploadError::NotBegun,
+        PodError::NotStarted { .. } => {
+            format!("{advice}, or name the operator's image by --pod-image if that is what is wrong")
+        }
+        _ => advice,
+    };
+    UploadError::NoPod {
+        file: file.to_owned(),
+        advice,
+        source: Box::new(error),
+    }
 }
 
 /// Where a file goes, as the pod knows it.
@@ -93,24 +95,25 @@ impl Goal {
                 Ok(Self {
                     place: Place::in_default_store(&format!("{folder}/"), Side::Dataset),
                     key: name.to_owned(),
-                    advice: format!("ask for the right to get the Secret {DEFAULT_STORE}, or for what is said here"),
+                    advice: format!("ask for the right to get the Secret {DEFAULT_STORE}, or for what is missing here"),
                 })
             }
         }
     }
 }
 
-async fn upload_pod(jobs: &Jobs, to: &Rows, arguments: &CreateArguments, pieces: &Pieces) -> UploadPod {
+async fn upload_pod(jobs: &Jobs, wanted: &Upload<'_>, pieces: &Pieces) -> UploadPod {
     let found = jobs.feeder_image().await;
     let (image, pull_secrets) = found.unwrap_or_else(|| (default_image(), Vec::new()));
+    let secret = match wanted.to {
+        Rows::Uri(_) => wanted.secret,
+        Rows::Name(_) => Some(DEFAULT_STORE),
+    };
     UploadPod {
-        image: arguments.pod_image.clone().unwrap_or(image),
+        image: wanted.image.map_or(image, str::to_owned),
         pull_secrets,
-        service_account: arguments.job.service_account.clone(),
-        secret: match to {
-            Rows::Uri(_) => arguments.job.secret.clone(),
-            Rows::Name(_) => Some(DEFAULT_STORE.to_owned()),
-        },
+        service_account: wanted.service_account.map(str::to_owned),
+        secret: secret.map(str::to_owned),
         bytes_at_once: PARTS_IN_FLIGHT * COPIES * pieces.part_bytes(),
     }
 }
