@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::api_server::Fault;
 use crate::fetching::world;
-use crate::plugin::{ended, interrupt, send};
+use crate::plugin::{ended, ignores_hangup, interrupt, send};
 use crate::store::{completed, finish, lines, put_segment, spec, store, text};
 use crate::until::until;
 
@@ -128,7 +128,9 @@ async fn a_fetch_that_is_ended_while_its_pod_starts_leaves_none() {
     server.put_feeder(folder, "store-keys");
     server.forbid("GET secrets");
     server.hold_pods();
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    // Tests that nohup has started pass it on that hangups are ignored.
+    let hangup = (!ignores_hangup()).then_some(Signal::HUP);
+    for signal in [Signal::INT, Signal::TERM].into_iter().chain(hangup) {
         let process = machine.start(&format!("results {folder}"));
         until("a pod is there", async || server.pods().1 == 1).await;
         send(&process, signal);

@@ -111,6 +111,13 @@ pub async fn ended(process: Child) -> Ended {
     }
 }
 
+/// Whether this process ignores SIGHUP, and then those that it starts (`proc_pid_status(5)`: the lowest bit of the mask).
+pub fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut masks = status.lines().filter_map(|line| line.strip_prefix("SigIgn:"));
+    masks.any(|mask| mask.ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']))
+}
+
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_kubectl-bij"))
 }

@@ -13,13 +13,14 @@ use super::exit;
 pub struct Interruption(CancellationToken);
 
 impl Interruption {
-    /// Begins to listen, on the current runtime. A signal that cannot be listened to ends the process as it always does, and one that it
-    /// was started to ignore (by `nohup`, or in the background of a script) stays ignored.
+    /// Begins to listen, on the current runtime. A signal that cannot be listened to ends the process as it always does, and a terminal
+    /// that is closed ends nothing that `nohup` has started.
     #[must_use]
     pub fn watch() -> Self {
-        let ignored = ignored_signals();
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let kinds = kinds.into_iter().filter(|kind| !is_in(ignored, *kind));
+        let hangup = (!ignores_hangup()).then_some(SignalKind::hangup());
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()]
+            .into_iter()
+            .chain(hangup);
         let mut signals: Vec<Signal> = kinds.filter_map(|kind| signal(kind).ok()).collect();
         let first = CancellationToken::new();
         let came = first.clone();
@@ -48,21 +49,16 @@ async fn any(signals: &mut [Signal]) {
     .await;
 }
 
-/// A bit for each signal that the process ignores. Only Linux tells it; elsewhere, none is taken to be ignored.
-fn ignored_signals() -> u64 {
+/// Whether the process was started to ignore it. Only Linux tells; elsewhere it is taken not to be.
+fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignored_in(&status).unwrap_or(0)
+    ignored_in(&status).is_some_and(|signals| signals & 1 == 1)
 }
 
-/// The line of `proc_pid_status(5)`: hexadecimal, the lowest bit is signal 1.
+/// What `proc_pid_status(5)` says of ignored signals: the lowest bit is signal 1, SIGHUP.
 fn ignored_in(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
-}
-
-fn is_in(signals: u64, kind: SignalKind) -> bool {
-    let bit = kind.as_raw_value() - 1;
-    (signals >> bit) & 1 == 1
 }
 
 #[cfg(test)]
@@ -72,9 +68,7 @@ mod tests {
     #[test]
     fn signals_that_are_ignored_are_known() {
         let status = "Name:\tkubectl-bij\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\tffff\n";
-        let ignored = ignored_in(status).unwrap();
-        assert!(is_in(ignored, SignalKind::hangup()) && is_in(ignored, SignalKind::pipe()));
-        assert!(!is_in(ignored, SignalKind::interrupt()) && !is_in(ignored, SignalKind::terminate()));
+        assert_eq!(ignored_in(status), Some(0x1001));
         assert_eq!(ignored_in("Name:\tkubectl-bij\n"), None);
     }
 }
