@@ -149,6 +149,12 @@ async fn a_right_or_a_store_that_is_missing_is_named() {
     let expected = "you may not exec into pods in namespace `team`";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
 
+    server.forbid("GET pods");
+    let ended = machine.run(CREATE).await;
+    assert_eq!((ended.code, server.pods().1, server.jobs()), (3, 0, 0));
+    let expected = "you may not list or watch pods in namespace `team`";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+
     server.forbid("POST pods");
     let ended = machine.run(CREATE).await;
     assert_eq!((ended.code, server.jobs()), (3, 0));

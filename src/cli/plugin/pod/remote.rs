@@ -7,13 +7,13 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
-use kube::runtime::wait::await_condition;
+use kube::runtime::wait::{self, await_condition};
 use kube::{Api, ResourceExt};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::super::cluster::Cluster;
-use super::super::refusal::Asked;
+use super::super::refusal::{Asked, last_cause};
 use super::exec::{RemoteError, exec};
 use super::running::{has_begun, is_running, is_stuck, why};
 use super::{PodError, STAYS_FOR};
@@ -171,19 +171,24 @@ impl Remote {
         let seen = match timeout(STARTS_WITHIN, decided).await {
             Ok(Ok(Some(pod))) if is_running(&pod) => return Ok(()),
             Ok(Ok(pod)) => pod,
-            Ok(Err(error)) => {
-                let why = error.to_string();
-                return Err(PodError::NotStarted {
-                    name: name.to_owned(),
-                    why,
-                });
-            }
+            Ok(Err(error)) => return Err(self.not_watched(name, &error)),
             Err(_) => self.shared.pods.get_opt(name).await.ok().flatten(),
         };
         Err(PodError::NotStarted {
             name: name.to_owned(),
             why: seen.as_ref().map_or_else(|| "it is gone".to_owned(), why),
         })
+    }
+
+    fn not_watched(&self, name: &str, error: &wait::Error) -> PodError {
+        let wait::Error::ProbeFailed(watched) = error;
+        match self.asked("list or watch", "pods").refused_watch(watched) {
+            Some(refusal) => refusal.into(),
+            None => PodError::NotStarted {
+                name: name.to_owned(),
+                why: last_cause(watched),
+            },
+        }
     }
 
     async fn delete(&self, name: &str) -> kube::Result<()> {
