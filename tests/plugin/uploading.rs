@@ -1,6 +1,10 @@
 //! `create` with a data set of this machine, for the namespace's default store: with keys, and through a pod.
 
+use std::process::Stdio;
+
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
 use crate::api_server::{ApiServer, Fault};
 use crate::plugin::{Machine, ended, interrupt};
@@ -149,6 +153,12 @@ async fn a_right_or_a_store_that_is_missing_is_named() {
     let expected = "you may not exec into pods in namespace `team`";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
 
+    server.forbid("GET pods");
+    let ended = machine.run(CREATE).await;
+    assert_eq!((ended.code, server.pods().1, server.jobs()), (3, 0, 0));
+    let expected = "you may not list or watch pods in namespace `team`";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+
     server.forbid("POST pods");
     let ended = machine.run(CREATE).await;
     assert_eq!((ended.code, server.jobs()), (3, 0));
@@ -166,4 +176,20 @@ async fn a_right_or_a_store_that_is_missing_is_named() {
     assert_eq!((ended.code, server.jobs()), (3, 0));
     let expected = "there is no Secret batch-inference-store in namespace `team`: create it";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_part_that_is_damaged_on_its_way_is_refused() {
+    let words = "output --uri s3://bucket/ part rows.jsonl --upload=1 --number=0 --bytes=3 --sha256=00";
+    let mut program = Command::new(env!("CARGO_BIN_EXE_batch-inference-operator"))
+        .args(words.split(' '))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    program.stdin.take().unwrap().write_all(b"abc").await.unwrap();
+    let refused = ended(program).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+    assert_eq!(refused.stderr, "what came by standard input is not what was sent\n");
 }

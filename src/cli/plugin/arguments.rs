@@ -284,6 +284,8 @@ mod tests {
             "create x --model m",
             "create x --dataset-name n --dataset-uri s3://b/k --model m",
             "create x --dataset a --model m --output-uri s3://b/ --output-config-map n",
+            "create -f job.yaml --dataset-uri s3://b/k",
+            "create -f job.yaml --overwrite",
             "create x -f job.yaml",
             "create -f job.yaml --model m",
             "results",

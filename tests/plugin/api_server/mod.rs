@@ -133,23 +133,6 @@ impl ApiServer {
         self.shared.kept().secrets.insert(name.to_owned(), secret);
     }
 
-    /// Puts a ConfigMap into the namespace, as a feeder leaves one with results.
-    pub fn put_config_map(&self, name: &str, data: &[(&str, String)]) {
-        let data: BTreeMap<_, _> = data.iter().map(|(key, value)| (*key, value)).collect();
-        let labels = json!({
-            "app.kubernetes.io/name": "batch-inference-job",
-            "app.kubernetes.io/component": "results",
-            "app.kubernetes.io/managed-by": "batch-inference-operator",
-        });
-        let map = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "resourceVersion": "1"},
-            "data": data,
-        });
-        self.shared.kept().config_maps.insert(name.to_owned(), map);
-    }
-
     /// What becomes of the next execs, one each; with `None`, all goes well.
     pub fn fail_execs(&self, faults: &[Option<Fault>]) {
         self.shared.kept().faults.extend(faults);

@@ -35,14 +35,14 @@ pub struct CreateArguments {
     #[command(flatten)]
     pub job: JobFlags,
     /// Replace an object that is already where the data set is uploaded to.
-    #[arg(long)]
+    #[arg(long, requires = "dataset")]
     pub overwrite: bool,
     /// Upload through a pod in the cluster, also when there are keys here: for a store that only the cluster reaches.
-    #[arg(long)]
+    #[arg(long, requires = "dataset")]
     pub via_cluster: bool,
     /// The operator's image, for a pod that takes the upload. Default: that of the namespace's newest job, else that of this program's
     /// version.
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", requires = "dataset")]
     pub pod_image: Option<String>,
     /// Do nothing, and show what would be done.
     #[arg(long, value_enum, default_value_t)]
@@ -63,7 +63,7 @@ pub struct RowFlags {
     #[arg(long, value_name = "NAME", conflicts_with = "dataset_uri")]
     pub dataset_name: Option<String>,
     /// Where to upload the data set, if not to the default store: `s3://BUCKET/KEY`.
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", requires = "dataset")]
     pub dataset_uri: Option<String>,
 }
 

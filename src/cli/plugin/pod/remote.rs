@@ -7,7 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
-use kube::runtime::wait::await_condition;
+use kube::runtime::wait::{self, await_condition};
 use kube::{Api, ResourceExt};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -177,19 +177,24 @@ impl Remote {
         let seen = match timeout(STARTS_WITHIN, decided).await {
             Ok(Ok(Some(pod))) if is_running(&pod) => return Ok(()),
             Ok(Ok(pod)) => pod,
-            Ok(Err(error)) => {
-                let why = last_cause(&error);
-                return Err(PodError::NotStarted {
-                    name: name.to_owned(),
-                    why,
-                });
-            }
+            Ok(Err(error)) => return Err(self.not_watched(name, &error)),
             Err(_) => self.shared.pods.get_opt(name).await.ok().flatten(),
         };
         Err(PodError::NotStarted {
             name: name.to_owned(),
             why: seen.as_ref().map_or_else(|| "it is gone".to_owned(), why),
         })
+    }
+
+    fn not_watched(&self, name: &str, error: &wait::Error) -> PodError {
+        let wait::Error::ProbeFailed(watched) = error;
+        match self.asked("list or watch", "pods").refused_watch(watched) {
+            Some(refusal) => refusal.into(),
+            None => PodError::NotStarted {
+                name: name.to_owned(),
+                why: last_cause(watched),
+            },
+        }
     }
 
     async fn delete(&self, name: &str) -> kube::Result<()> {

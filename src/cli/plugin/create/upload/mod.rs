@@ -120,9 +120,6 @@ pub enum UploadError {
     /// The pod refused or failed.
     #[error(transparent)]
     Pod(#[from] RemoteError),
-    /// What the pod or the plugin says is no JSON.
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
     /// The Secret of the store.
     #[error(transparent)]
     Keys(#[from] Box<NoKeys>),

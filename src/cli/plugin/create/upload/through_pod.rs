@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::super::super::interruption::Interruption;
 use super::super::super::jobs::Jobs;
-use super::super::super::pod::{PodError, StorePod, UploadPod, default_image};
+use super::super::super::pod::{PodError, RemoteError, StorePod, UploadPod, default_image};
 use super::super::super::standard_error::tell;
 use super::super::dataset::Rows;
 use super::pieces::Pieces;
@@ -149,10 +149,10 @@ impl Sending<'_> {
             return Err(UploadError::Exists { uri: uri() });
         }
         let begun = self.pod.send(&["begin", self.key], Bytes::new()).await?;
-        let upload = flag(upload.insert(serde_json::from_slice(&begun)?));
+        let upload = flag(upload.insert(known_by(&begun)?));
         let parts = stream::iter(0..self.pieces.count()).map(|number| self.part(&upload, number));
         let parts: Vec<String> = parts.buffered(PARTS_IN_FLIGHT).try_collect().await?;
-        let list = serde_json::to_vec(&parts)?;
+        let list = serde_json::to_vec(&parts).map_err(RemoteError::from)?;
         let bytes = format!("--bytes={}", list.len());
         let completed = self
             .pod
@@ -175,8 +175,13 @@ impl Sending<'_> {
         let sha256 = format!("--sha256={}", Checksum::of(&piece));
         let words: [&str; 6] = ["part", self.key, upload, &number, &bytes, &sha256];
         let answer = self.pod.send(&words, piece).await?;
-        Ok(serde_json::from_slice(&answer)?)
+        Ok(known_by(&answer)?)
     }
+}
+
+/// What an upload or a part is known by, in a pod's answer.
+fn known_by(answer: &[u8]) -> Result<String, RemoteError> {
+    Ok(serde_json::from_slice(answer)?)
 }
 
 /// What an upload is known by may be empty, which no word of its own can be.
