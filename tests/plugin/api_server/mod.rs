@@ -133,6 +133,26 @@ impl ApiServer {
         self.shared.kept().secrets.insert(name.to_owned(), secret);
     }
 
+    /// Puts a ConfigMap into the namespace, as a feeder leaves one: `component` is `results` or `segments`.
+    pub fn put_config_map(&self, name: &str, component: &str, objects: &[(String, Vec<u8>)]) {
+        let data: BTreeMap<_, _> = objects
+            .iter()
+            .map(|(key, bytes)| (key.replace('/', ".."), STANDARD.encode(bytes)))
+            .collect();
+        let labels = json!({
+            "app.kubernetes.io/name": "batch-inference-job",
+            "app.kubernetes.io/component": component,
+            "app.kubernetes.io/managed-by": "batch-inference-operator",
+        });
+        let map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "resourceVersion": "1"},
+            "binaryData": data,
+        });
+        self.shared.kept().config_maps.insert(name.to_owned(), map);
+    }
+
     /// What becomes of the next execs, one each; with `None`, all goes well.
     pub fn fail_execs(&self, faults: &[Option<Fault>]) {
         self.shared.kept().faults.extend(faults);
