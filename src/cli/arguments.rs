@@ -35,7 +35,7 @@ pub enum Command {
     /// Prove a finished output against its data set, and say what differs. Exit code 0: proven; 1: not proven; 2: could not
     /// be checked.
     Verify(VerifyArguments),
-    /// Give the objects of a job's output to `kubectl bij`, which runs this in a pod of its own.
+    /// Give and take the objects of a store for `kubectl bij`, which runs this in a pod of its own.
     #[command(hide = true)]
     Output(OutputArguments),
     /// Print the CustomResourceDefinition as YAML.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
 use super::output::output;
+use super::runtime;
 use super::verify::{not_started, verify};
 use crate::api::crd;
 use crate::api::prices::Prices;
@@ -46,25 +47,8 @@ fn print_crd() -> anyhow::Result<ExitCode> {
 }
 
 fn with_runtime<F: Future<Output = anyhow::Result<ExitCode>>>(work: F) -> anyhow::Result<ExitCode> {
-    log_to_standard_error();
-    // reqwest, kube and object_store all use the process's one TLS provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let outcome = runtime.block_on(work);
-    // Dropping it would wait for calls that hang with a disk or a name server.
-    runtime.shutdown_background();
-    outcome
-}
-
-fn log_to_standard_error() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    runtime::log_as_json();
+    runtime::run(work)
 }
 
 async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> {

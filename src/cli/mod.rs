@@ -8,6 +8,7 @@ mod commands;
 mod environment;
 mod output;
 pub mod plugin;
+mod runtime;
 mod verify;
 
 pub use commands::main;

@@ -61,13 +61,10 @@ impl Findings {
         }
     }
 
-    pub(super) fn first_invalid_rows(&self) -> Vec<InvalidRow> {
-        let rows = self.first_invalid_rows.iter();
-        rows.map(|(line, reason)| InvalidRow {
-            line: *line,
-            reason: reason.clone(),
-        })
-        .collect()
+    /// Those that are described: they may take much memory, and are not copied.
+    pub(super) fn into_first_invalid_rows(self) -> Vec<InvalidRow> {
+        let rows = self.first_invalid_rows.into_iter();
+        rows.map(|(line, reason)| InvalidRow { line, reason }).collect()
     }
 
     /// The first invalid rows, as they stay known.
@@ -105,7 +102,11 @@ mod tests {
         }
         findings.more_invalid_rows(5);
         assert_eq!(findings.invalid_rows, 35);
-        let lines: Vec<_> = findings.first_invalid_rows().iter().map(|row| row.line.0).collect();
+        let lines: Vec<_> = findings
+            .into_first_invalid_rows()
+            .iter()
+            .map(|row| row.line.0)
+            .collect();
         assert_eq!(lines, (1..=10).collect::<Vec<_>>());
     }
 

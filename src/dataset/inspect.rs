@@ -72,18 +72,19 @@ pub async fn inspect(source: &Source, models: &ModelNames, scratch: &Scratch) ->
     inspect_in_blocks(source, models, scratch, BlockLimits::default()).await
 }
 
-/// The same, and the refusal describes every row that cannot be run, not only the first ten: at about a hundred bytes of
-/// memory for each.
+/// The same, and the refusal describes the first `described` rows that cannot be run, not only the first ten: at one or two hundred
+/// bytes of memory for each.
 ///
 /// # Errors
 ///
 /// See [`InspectError`].
-pub async fn inspect_describing_all(
+pub async fn inspect_describing(
+    described: usize,
     source: &Source,
     models: &ModelNames,
     scratch: &Scratch,
 ) -> Result<Inspection, InspectError> {
-    let findings = Findings::describing(usize::MAX);
+    let findings = Findings::describing(described);
     let inspector = Inspector::new(models, scratch, BlockLimits::default(), findings);
     read_whole(source, inspector).await
 }
@@ -235,25 +236,29 @@ impl<'a> Inspector<'a> {
             skipped,
             blocks,
         };
-        let refusal = || Box::new(refusal(&index, &findings, models));
-        if findings.unknown_model_rows > 0 || index.rows_to_send() == 0 {
-            return Err(InspectError::Refused(refusal()));
+        let is_refused = findings.unknown_model_rows > 0 || index.rows_to_send() == 0;
+        if !is_refused && findings.invalid_rows == 0 {
+            return Ok(Inspection { index, refusal: None });
         }
-        let refusal = (findings.invalid_rows > 0).then(refusal);
+        let refusal = Box::new(refusal(&index, findings, models));
+        if is_refused {
+            return Err(InspectError::Refused(refusal));
+        }
+        let refusal = Some(refusal);
         Ok(Inspection { index, refusal })
     }
 }
 
-fn refusal(index: &Index, findings: &Findings, models: &ModelNames) -> Refusal {
+fn refusal(index: &Index, findings: Findings, models: &ModelNames) -> Refusal {
     Refusal {
         rows: index.rows,
         bytes: index.bytes,
         version: index.version.clone(),
         sha256: index.sha256,
         invalid_rows: findings.invalid_rows,
-        first_invalid_rows: findings.first_invalid_rows(),
         unknown_model_rows: findings.unknown_model_rows,
         unknown_models: findings.unknown_models(),
+        first_invalid_rows: findings.into_first_invalid_rows(),
         model_advice: models.advice(),
     }
 }

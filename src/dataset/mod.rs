@@ -40,7 +40,7 @@ pub use custom_ids::ScratchError;
 pub use decode::{Compression, Decoder, Undecodable};
 pub use digest::Sha256Digest;
 pub use index::{Index, IndexError};
-pub use inspect::{InspectError, Inspection, Scratch, inspect, inspect_describing_all};
+pub use inspect::{InspectError, Inspection, Scratch, inspect, inspect_describing};
 pub use lines::{Line, LineSplitter, LineTooLong, MAX_ROW_BYTES};
 pub use model_names::ModelNames;
 pub use read::{BlockReader, DatasetRow, ReadError, RequestRead};

@@ -19,7 +19,7 @@ pub struct Refusal {
     pub sha256: Sha256Digest,
     /// How many rows are invalid.
     pub invalid_rows: u64,
-    /// The first ten of them in the file.
+    /// The first of them in the file: ten, or as many as were asked for.
     pub first_invalid_rows: Vec<InvalidRow>,
     /// How many rows name a model that nothing serves.
     pub unknown_model_rows: u64,

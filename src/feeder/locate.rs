@@ -4,9 +4,9 @@
 use kube::ResourceExt;
 
 use crate::api::BatchInferenceJob;
-use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI, dataset_key, output_folder};
+use crate::api::default_store::{dataset_key, output_folder};
 use crate::api::reason::Reason;
-use crate::storage::{Credentials, Root, Side, StoreUri};
+use crate::storage::{Credentials, Side, StoreUri, default_store};
 
 use super::report::End;
 
@@ -71,19 +71,8 @@ fn in_default_store(
     key: &str,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Located, End> {
-    let (credentials, uri) =
-        Credentials::of_default_store(side, environment).map_err(|error| End::new(reason, error.to_string()))?;
-    // A claim would have to be mounted, and whoever makes the pod does not read the Secret.
-    let prefix = StoreUri::parse_prefix(&uri).ok();
-    let prefix = prefix.filter(|prefix| matches!(prefix.root(), Root::Bucket(..)));
-    let prefix = prefix.ok_or_else(|| {
-        // What is in a Secret is not repeated.
-        let message = format!(
-            "key {DEFAULT_STORE_URI} of Secret {DEFAULT_STORE} is no bucket: write s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or \
-             az://CONTAINER/PREFIX/"
-        );
-        End::new(reason, message)
-    })?;
+    let found = default_store(side, environment);
+    let (prefix, credentials) = found.map_err(|error| End::new(reason, error.to_string()))?;
     Ok(Located {
         uri: prefix.join(key),
         credentials,

@@ -83,6 +83,18 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    pub(super) fn of_cloud(error: CloudError, uri: &StoreUri) -> Self {
+        match error {
+            CloudError::Credentials(error) => error.into(),
+            CloudError::Settings(source) => Self::Settings {
+                uri: uri.clone(),
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
 /// Opens a data set.
 ///
 /// # Errors
@@ -132,10 +144,9 @@ fn open(uri: &StoreUri, credentials: &Credentials, directories: Directories<'_>)
                 "check the permissions of the file and its folder".into(),
             ))
         }
-        Root::Bucket(cloud, bucket) => open_bucket(*cloud, bucket, credentials).map_err(|error| match error {
-            CloudError::Credentials(error) => error.into(),
-            CloudError::Settings(source) => settings(source),
-        }),
+        Root::Bucket(cloud, bucket) => {
+            open_bucket(*cloud, bucket, credentials).map_err(|error| OpenError::of_cloud(error, uri))
+        }
         Root::Web(web) => {
             let keys = credentials.keys(&credentials::WEB)?;
             let url = web.url(uri.key()).ok_or_else(|| settings(no_address()))?;

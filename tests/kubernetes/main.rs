@@ -7,6 +7,7 @@
 mod answers;
 mod audit;
 mod bad_data;
+mod coming_from_predibase;
 mod commands;
 mod conflicts;
 mod deletion;
@@ -26,6 +27,7 @@ mod neighbours;
 mod operator;
 mod output;
 mod permissions;
+mod plugin;
 mod pod_faults;
 mod prices;
 mod quickstart;

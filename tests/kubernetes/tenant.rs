@@ -20,7 +20,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::commands::{Printed, run};
+use super::commands::{Printed, must, run};
 use super::fake_model_server::Recorder;
 use super::job::Job;
 use super::output::Output;
@@ -113,6 +113,11 @@ impl Tenant {
         format!("s3://{BUCKET}/{}/{key}", self.namespace)
     }
 
+    /// The store's address, as this machine reaches it.
+    pub async fn store_url(&self) -> String {
+        format!("http://{}:{STORE_PORT}", store_address(&self.client).await)
+    }
+
     /// Where servers tell of requests.
     pub fn recorder_url(&self) -> String {
         self.recorder.url()
@@ -165,6 +170,14 @@ impl Tenant {
             errors: self.get(&format!("{job}/errors.jsonl")).await,
             manifest: serde_json::from_str(&manifest).expect("a manifest of JSON"),
         }
+    }
+
+    /// The kubeconfig of the tests, in this namespace.
+    pub async fn kubeconfig(&self) -> Value {
+        let view = must("kubectl", &["config", "view", "--raw", "--minify", "--output", "json"]).await;
+        let mut config: Value = serde_json::from_str(&view).expect("a kubeconfig");
+        config["contexts"][0]["context"]["namespace"] = json!(self.namespace);
+        config
     }
 
     /// `kubectl` in this namespace.

@@ -1,11 +1,10 @@
 //! `create`.
 
 use batch_inference_operator::storage::Store;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
-use crate::plugin::{Machine, ended};
+use crate::plugin::{Machine, ended, interrupt};
 use crate::s3_proxy::{Fault, S3Proxy, Which};
 use crate::store::{keys, s3, store, uri};
 use crate::until::until;
@@ -47,6 +46,10 @@ async fn a_dry_run_makes_nothing() {
     let client = machine.run(&format!("{words} --dry-run client")).await;
     let job: Value = serde_yaml::from_str(&client.stdout).unwrap();
     assert_eq!(job["spec"]["server"], json!({"baseModel": "qwen3-8b"}));
+    assert_eq!(job["metadata"], json!({"name": "triangles"}));
+    let elsewhere = machine.run(&format!("{words} --dry-run client -n other")).await;
+    let job: Value = serde_yaml::from_str(&elsewhere.stdout).unwrap();
+    assert_eq!(job["metadata"], json!({"name": "triangles", "namespace": "other"}));
     assert!(server.seen().is_empty());
     let asked = machine.run(&format!("{words} --dry-run server")).await;
     assert!(asked.stdout.ends_with("created (server dry run)\n"), "{}", asked.stdout);
@@ -142,25 +145,29 @@ async fn nothing_is_uploaded_for_a_job_that_would_be_refused() {
     assert_eq!(uploaded(&store("refused").await).await, None);
 }
 
+/// A row that goes in several parts.
+fn large_row() -> String {
+    let filling = "x".repeat(12 << 20);
+    ROW.replace(
+        "\"messages\": []",
+        &format!("\"messages\": [{{\"content\": \"{filling}\"}}]"),
+    )
+}
+
 #[tokio::test]
 async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     let server = ApiServer::start().await;
     let proxy = S3Proxy::start(s3().await.s3(), s3().await.filer()).await;
     let endpoint = ("AWS_ENDPOINT_URL".to_owned(), proxy.url());
     let machine = Machine::of(&server).with(keys().await).with([endpoint]);
-    let filling = "x".repeat(12 << 20);
-    let rows = ROW.replace(
-        "\"messages\": []",
-        &format!("\"messages\": [{{\"content\": \"{filling}\"}}]"),
-    );
+    let rows = large_row();
     machine.write("rows.jsonl", &rows);
     let store = store("interrupted").await;
 
     proxy.fail(Which::puts(), Fault::Silence);
     let process = machine.start(&create("interrupted"));
     until("a part is on its way", async || proxy.failed() > 0).await;
-    let id = Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap()).unwrap();
-    kill_process(id, Signal::INT).unwrap();
+    interrupt(&process);
     let ended = ended(process).await;
     assert_eq!(ended.code, 3);
     assert!(
@@ -174,4 +181,41 @@ async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     assert_eq!(machine.run(&create("interrupted")).await.code, 0);
     assert_eq!(uploaded(&store).await, Some(rows));
     assert_eq!(server.jobs(), 1);
+}
+
+#[tokio::test]
+async fn who_interrupts_twice_need_not_wait_for_the_store() {
+    let server = ApiServer::start().await;
+    let proxy = S3Proxy::start(s3().await.s3(), s3().await.filer()).await;
+    let endpoint = ("AWS_ENDPOINT_URL".to_owned(), proxy.url());
+    let machine = Machine::of(&server).with(keys().await).with([endpoint]);
+    machine.write("rows.jsonl", large_row());
+    proxy.fail(Which::puts(), Fault::Silence);
+    let process = machine.start(&create("interrupted-twice"));
+    until("a part is on its way", async || proxy.failed() > 0).await;
+    proxy.fail(Which::all(), Fault::Silence);
+    interrupt(&process);
+    until("the upload is being given up", async || {
+        proxy.seen().iter().any(|(request, _)| request.method == "DELETE")
+    })
+    .await;
+    interrupt(&process);
+    assert_eq!(ended(process).await.code, 130);
+}
+
+#[tokio::test]
+async fn a_place_that_takes_no_file_is_refused_before_anything_is_done() {
+    let server = ApiServer::start().await;
+    let machine = Machine::of(&server);
+    // The file is not even there.
+    let words = "create x --dataset rows.jsonl --model qwen3-8b --dry-run server --dataset-uri";
+    for (uri, expected) in [
+        ("https://host/rows.jsonl", "is no place to upload to"),
+        ("s3://b/rows.jsonl.gz", "end as differently compressed files do"),
+    ] {
+        let refused = machine.run(&format!("{words} {uri}")).await;
+        assert_eq!(refused.code, 3);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+    assert!(server.seen().is_empty());
 }

@@ -10,7 +10,7 @@ use crate::store::{completed, finish, keys, lines, put_segment, s3, spec, store,
 use crate::until::until;
 
 /// A machine without keys of its own, whose job has a Secret with them.
-async fn world(folder: &str) -> (ApiServer, Machine) {
+pub async fn world(folder: &str) -> (ApiServer, Machine) {
     let server = ApiServer::start().await;
     server.put_secret("store-keys", keys().await);
     server.put(folder, spec(folder), completed(folder, 10));
@@ -116,61 +116,6 @@ async fn a_file_that_was_changed_after_the_job_is_refused() {
     assert_eq!(ended.code, 3);
     assert!(ended.stderr.contains("is not as the manifest says"), "{}", ended.stderr);
     assert!(!machine.path("rows.jsonl").exists());
-}
-
-#[tokio::test]
-async fn without_keys_rows_come_through_a_pod() {
-    let lines = lines(10, "x");
-    let folder = "through-a-pod";
-    finish(&store(folder).await, &lines).await;
-    let (server, machine) = world(folder).await;
-    server.put_feeder(folder);
-    server.forbid("GET secrets");
-    let ended = machine.run("results through-a-pod -o rows.jsonl").await;
-    assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(ended.stderr.starts_with("reading `s3://"), "{}", ended.stderr);
-    assert_eq!(machine.read("rows.jsonl"), text(&lines, None));
-    let (created, left) = server.pods();
-    assert_eq!((created.len(), left), (1, 0));
-    assert_eq!(created[0]["spec"]["containers"][0]["image"], "operator:1");
-
-    server.set_status(
-        folder,
-        json!({"phase": "Running", "progress": {"total": 10, "completed": 2, "failed": 1}}),
-    );
-    put_segment(&store(folder).await, &lines, &[1, 3, 8]).await;
-    let partial = machine.run("results through-a-pod --partial").await;
-    let expected: String = [1, 3, 8].iter().map(|row| lines[*row].1.as_str()).collect();
-    assert_eq!((partial.code, partial.stdout), (0, expected), "{}", partial.stderr);
-    assert_eq!(server.pods().1, 0);
-}
-
-#[tokio::test]
-async fn what_cannot_be_read_is_told_with_another_way() {
-    let (server, machine) = world("keyless").await;
-    server.forbid("GET secrets");
-    server.put_feeder("keyless");
-    server.forbid("POST pods");
-    let ended = machine.run("results keyless").await;
-    assert_eq!(ended.code, 3);
-    for expected in [
-        "set the keys of its store in the environment, AWS_ACCESS_KEY_ID and",
-        "you may not create pods",
-    ] {
-        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
-    }
-
-    let mut on_claim = spec("keyless");
-    on_claim["output"] = json!({"uri": "pvc://claim/out/"});
-    server.put("on-claim", on_claim, completed("keyless", 10));
-    let ended = machine.run("results on-claim").await;
-    assert_eq!(ended.code, 3);
-    for expected in [
-        "--from FOLDER",
-        "the job's feeder, whose image and keys it would have, is not there any more",
-    ] {
-        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
-    }
 }
 
 #[tokio::test]

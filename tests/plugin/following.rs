@@ -1,9 +1,12 @@
 //! `wait` and `watch`.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::api_server::ApiServer;
-use crate::plugin::{Machine, ended};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::api_server::{ApiServer, kubeconfig};
+use crate::plugin::{Machine, ended, interrupt};
 use crate::terminal::Terminal;
 use crate::until::until;
 
@@ -71,6 +74,18 @@ async fn a_wait_whose_time_is_over_says_how_far_the_job_is() {
 }
 
 #[tokio::test]
+async fn a_wait_ends_in_time_also_when_nobody_answers() {
+    // Connections are taken by the system, and nobody reads them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let machine = Machine::new(&kubeconfig(&format!("http://{address}")));
+    let ended = machine.run("wait triangles --timeout 1s").await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    let expected = "`triangles` could not be looked at in time: the API server does not answer";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn a_job_that_has_ended_is_not_waited_for() {
     let (server, machine) = world().await;
     server.set_status("triangles", over("Failed", "DatasetInvalid"));
@@ -81,7 +96,7 @@ async fn a_job_that_has_ended_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_deleted_or_made_anew_ends_the_wait() {
+async fn a_job_that_is_deleted_ends_the_wait() {
     let (server, machine) = world().await;
     let process = machine.start("wait triangles");
     watched(&server).await;
@@ -89,6 +104,51 @@ async fn a_job_that_is_deleted_or_made_anew_ends_the_wait() {
     let ended = ended(process).await;
     assert_eq!(ended.code, 3);
     assert!(ended.stderr.contains("job `triangles` was deleted"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_job_that_was_made_anew_is_another_one() {
+    let (server, machine) = world().await;
+    let process = machine.start("wait triangles");
+    watched(&server).await;
+    // Only the new one is seen: the watch that would see the end of the old one is over.
+    server.expire_watches();
+    server.delete("triangles");
+    server.put("triangles", json!({}), over("Complete", "AllRowsSucceeded"));
+    let ended = ended(process).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (3, ""));
+    assert!(ended.stderr.contains("job `triangles` was deleted"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_or_expires_is_begun_again_without_a_word() {
+    let (server, machine) = world().await;
+    let process = machine.start("wait triangles");
+    watched(&server).await;
+    server.end_watches();
+    until("it is watched again", async || server.watches() >= 2).await;
+    server.expire_watches();
+    // It is told that what it wants is forgotten, lists, and watches from there.
+    until("it is watched once more", async || server.watches() >= 4).await;
+    server.set_status("triangles", over("Complete", "AllRowsSucceeded"));
+    let ended = ended(process).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_away_is_told_and_asked_again() {
+    let (server, machine) = world().await;
+    let mut process = machine.start("watch triangles");
+    watched(&server).await;
+    let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+    server.go_away(Duration::from_secs(1));
+    let told = stderr.next_line().await.unwrap().unwrap();
+    assert!(told.starts_with("the API server does not answer ("), "{told}");
+    assert!(told.ends_with("); it is asked again"), "{told}");
+    server.set_status("triangles", over("Complete", "AllRowsSucceeded"));
+    let ended = ended(process).await;
+    assert_eq!(ended.code, 0);
+    assert!(!ended.stdout.contains("does not answer"), "{}", ended.stdout);
 }
 
 #[tokio::test]
@@ -124,6 +184,30 @@ async fn in_a_terminal_a_watch_draws_a_bar() {
     let end = terminal.read_until("in words").await;
     assert!(end.contains("\r\x1b[KFailed: 100 of 100 rows"), "{end:?}");
     assert_eq!(process.wait().await.unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn what_ends_a_watch_begins_a_line_below_the_bar() {
+    let (server, machine) = world().await;
+    let mut terminal = Terminal::new(80);
+    let mut process = terminal.start(&mut machine.command("watch triangles"));
+    terminal.read_until("0.61 USD").await;
+    watched(&server).await;
+    server.delete("triangles");
+    let end = terminal.read_until("in its output").await;
+    assert!(end.contains("\r\nerror: job `triangles` was deleted"), "{end:?}");
+    assert_eq!(process.wait().await.unwrap().code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_watch_that_is_interrupted_leaves_the_bar() {
+    let (_server, machine) = world().await;
+    let mut terminal = Terminal::new(80);
+    let mut process = terminal.start(&mut machine.command("watch triangles"));
+    terminal.read_until("0.61 USD").await;
+    interrupt(&process);
+    terminal.read_until("\r\n").await;
+    assert_eq!(process.wait().await.unwrap().code(), Some(130));
 }
 
 #[tokio::test]

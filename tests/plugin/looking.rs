@@ -24,7 +24,9 @@ async fn two_jobs() -> (ApiServer, Machine) {
 #[tokio::test]
 async fn a_job_is_shown_by_name_and_by_uid() {
     let (_server, machine) = two_jobs().await;
-    for words in ["get triangles".to_owned(), format!("get {}", uid("triangles"))] {
+    let printed = machine.run("get triangles -o name").await.stdout;
+    for called in ["triangles", &uid("triangles"), "bij/triangles", printed.trim_end()] {
+        let words = format!("get {called}");
         let ended = machine.run(&words).await;
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words}");
         let lines: Vec<_> = ended.stdout.lines().collect();
@@ -65,7 +67,9 @@ async fn jobs_are_listed_of_one_namespace_and_of_all() {
     assert_eq!(names(&own.stdout), ["triangles"]);
     let other = machine.run("list -n other").await;
     assert_eq!(names(&other.stdout), ["squares"]);
-    let all = machine.run("list -A").await;
+    let unnamed = machine.command("list").args(["-n", ""]).output().await.unwrap();
+    assert_eq!(String::from_utf8(unnamed.stdout).unwrap(), own.stdout);
+    let all = machine.run("list -A -n nowhere").await;
     assert!(all.stdout.starts_with("NAMESPACE   NAME"), "{}", all.stdout);
     assert_eq!(names(&all.stdout), ["other", "team"]);
     let json = machine.run("list -A -o json").await;
@@ -83,6 +87,12 @@ async fn no_jobs_are_told_on_standard_error() {
     let none = machine.run("list").await;
     assert_eq!((none.code, none.stdout.as_str()), (0, ""));
     assert!(none.stderr.contains("no jobs in namespace `team`"), "{}", none.stderr);
+    let picked = machine.run("list -l team=ours").await;
+    assert!(
+        picked.stderr.contains("no jobs with these labels in namespace `team`"),
+        "{}",
+        picked.stderr
+    );
     let names = machine.run("list -o name").await;
     assert_eq!((names.code, names.stdout.as_str(), names.stderr.as_str()), (0, "", ""));
 }
@@ -99,4 +109,14 @@ async fn a_reader_that_goes_away_is_no_error() {
     drop(process.stdout.take());
     let ended = crate::plugin::ended(process).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (141, ""));
+}
+
+#[tokio::test]
+async fn nobody_to_be_told_is_no_error() {
+    let server = ApiServer::start().await;
+    let machine = Machine::of(&server);
+    let mut process = machine.start("list");
+    drop(process.stderr.take());
+    let ended = crate::plugin::ended(process).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
 }

@@ -1,6 +1,6 @@
 //! What cannot be done: each message says what to do, and the exit code is 3.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, OTHER_NAMESPACE, kubeconfig};
 use crate::plugin::Machine;
@@ -36,8 +36,12 @@ async fn a_job_that_is_not_there_or_elsewhere() {
         "in namespace `team` or any other: see `kubectl bij list -A`",
     )
     .await;
+    refused(&machine, "get Circles", "`Circles` is no name in Kubernetes").await;
+    refused(&machine, "get pod/circles", "a job is NAME or bij/NAME").await;
     refused(&machine, "get circles -n nowhere", "there is no namespace `nowhere`").await;
     refused(&machine, "list -n nowhere", "there is no namespace `nowhere`").await;
+    let create = "create x --dataset s3://b/rows.jsonl --model qwen3-8b -n nowhere";
+    refused(&machine, create, "there is no namespace `nowhere`: create it").await;
 }
 
 #[tokio::test]
@@ -91,6 +95,34 @@ async fn no_cluster() {
     refused(&machine, "list --kubeconfig missing", "no cluster is configured").await;
     let machine = machine.with([("KUBECONFIG".to_owned(), "missing".to_owned())]);
     refused(&machine, "list", "name a kubeconfig by --kubeconfig FILE or KUBECONFIG").await;
+}
+
+#[tokio::test]
+async fn a_login_that_fails() {
+    let program = "echo token; echo no session >&2; exit 4";
+    let mut config: Value = serde_json::from_str(&kubeconfig("http://127.0.0.1:1")).unwrap();
+    config["users"][0]["user"] = json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "/bin/sh",
+        "args": ["-c", program],
+        "interactiveMode": "Never",
+    }});
+    let machine = Machine::new(&config.to_string());
+    let expected = "does not log you in (its login program ended with exit status: 4: no session)";
+    refused(&machine, "list", expected).await;
+    let ended = machine.run("list").await;
+    assert!(!ended.stderr.contains("token"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_list_of_kubeconfigs() {
+    let server = ApiServer::start().await;
+    let machine = Machine::of(&server).with([("KUBECONFIG".to_owned(), "missing:kubeconfig:".to_owned())]);
+    assert_eq!(machine.run("list").await.code, 0);
+    machine.write("kubeconfig", "users: [{name: a, user: {token: secret}");
+    refused(&machine, "list", "`kubeconfig` is no kubeconfig").await;
+    let ended = machine.run("list").await;
+    assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -88,6 +89,17 @@ impl Machine {
     }
 }
 
+/// As Ctrl-C does.
+pub fn interrupt(process: &Child) {
+    send(process, Signal::INT);
+}
+
+/// Sends a signal to a process that runs.
+pub fn send(process: &Child, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap()).unwrap();
+    kill_process(id, signal).unwrap();
+}
+
 /// Waits for the end.
 pub async fn ended(process: Child) -> Ended {
     let output = process.wait_with_output().await.unwrap();
@@ -97,6 +109,13 @@ pub async fn ended(process: Child) -> Ended {
         stdout: text(output.stdout),
         stderr: text(output.stderr),
     }
+}
+
+/// Whether this process ignores SIGHUP, and then those that it starts (`proc_pid_status(5)`: the lowest bit of the mask).
+pub fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut masks = status.lines().filter_map(|line| line.strip_prefix("SigIgn:"));
+    masks.any(|mask| mask.ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']))
 }
 
 fn program() -> &'static Path {

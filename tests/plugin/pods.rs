@@ -1,4 +1,4 @@
-//! Pods without nodes: each runs at once, and what is asked of it by exec is done by a process of this machine.
+//! Pods without nodes: what is asked of one by exec is done by a process of this machine.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -7,9 +7,11 @@ use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// Channels of `v5.channel.k8s.io` (k8s.io/apimachinery, `remotecommand`).
+const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
@@ -26,11 +28,25 @@ impl Pods {
     pub fn create(&mut self, mut pod: Value) -> Value {
         let prefix = pod["metadata"]["generateName"].as_str().expect("a prefix").to_owned();
         pod["metadata"]["name"] = json!(format!("{prefix}{}", self.created.len()));
-        pod["metadata"]["resourceVersion"] = json!("1");
-        pod["status"] = json!({"phase": "Running"});
+        pod["status"] = json!({"phase": "Pending"});
         self.created.push(pod.clone());
         self.left.push(pod.clone());
         pod
+    }
+
+    /// Has all that wait run, and gives those.
+    pub fn run(&mut self) -> Vec<Value> {
+        let waiting = self.left.iter_mut().filter(|pod| pod["status"]["phase"] == "Pending");
+        waiting
+            .map(|pod| {
+                pod["status"] = json!({"phase": "Running"});
+                pod.clone()
+            })
+            .collect()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.left().find(|pod| pod["metadata"]["name"] == name)
     }
 
     pub fn left(&self) -> impl Iterator<Item = &Value> {
@@ -48,11 +64,11 @@ impl Pods {
 }
 
 /// The Job of a feeder, as far as a pod is made of it.
-pub fn feeder(name: &str) -> Value {
+pub fn feeder(name: &str, secret: &str) -> Value {
     let container = json!({
         "name": "feeder",
         "image": "operator:1",
-        "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}}],
+        "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": secret}}],
     });
     json!({
         "apiVersion": "batch/v1",
@@ -79,16 +95,34 @@ pub fn command(query: &str) -> Vec<String> {
     words.map(|(_, word)| word.into_owned()).skip(1).collect()
 }
 
-/// Runs the operator's program, and sends what it says.
+/// Runs the operator's program, gives it what is sent, and sends what it says.
 pub async fn run(mut socket: WebSocket, command: Vec<String>, environment: Vec<(String, String)>) {
-    let ended = Command::new(env!("CARGO_BIN_EXE_batch-inference-operator"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_batch-inference-operator"))
         .args(command)
         .env_clear()
         .envs(environment)
-        .stdin(Stdio::null())
-        .output()
-        .await
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
         .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut ending = Box::pin(child.wait_with_output());
+    let ended = loop {
+        tokio::select! {
+            ended = &mut ending => break ended.unwrap(),
+            message = socket.recv() => match message {
+                Some(Ok(Message::Binary(bytes))) if bytes.first() == Some(&STDIN) => {
+                    // The program may have ended.
+                    let _ = stdin.write_all(&bytes[1..]).await;
+                }
+                Some(Ok(_)) => {}
+                // Whoever asked has gone.
+                Some(Err(_)) | None => return,
+            },
+        }
+    };
     let status = if ended.status.success() {
         json!({"status": "Success"})
     } else {
@@ -107,4 +141,14 @@ pub async fn run(mut socket: WebSocket, command: Vec<String>, environment: Vec<(
             }
         }
     }
+}
+
+/// Ends a connection in the middle.
+pub async fn break_off(socket: WebSocket) {
+    drop(socket);
+}
+
+/// Takes what is sent, and never answers.
+pub async fn say_nothing(mut socket: WebSocket) {
+    while let Some(Ok(_)) = socket.recv().await {}
 }

@@ -22,6 +22,13 @@ pub async fn keys() -> Vec<(String, String)> {
         .collect()
 }
 
+/// What the Secret of a namespace's default store holds, in a folder of the bucket.
+pub async fn default_store(folder: &str) -> Vec<(String, String)> {
+    let mut keys = keys().await;
+    keys.push(("uri".to_owned(), uri(folder)));
+    keys
+}
+
 /// The URI of a folder in the bucket.
 pub fn uri(folder: &str) -> String {
     format!("s3://{BUCKET}/{folder}/")
@@ -103,6 +110,11 @@ pub async fn put_segment(store: &Store, lines: &[(Kind, String)], rows: &[usize]
     let segment = Segment::new(SegmentId::new(1, 0), rows.collect());
     let bytes = segment.encode().unwrap().concat();
     store.create(&SegmentId::new(1, 0).key(), bytes).await.unwrap();
+}
+
+/// The spec of a job that names neither data set nor output by a URI.
+pub fn unnamed_spec() -> Value {
+    json!({"dataset": {"name": "rows"}, "server": {"baseModel": "qwen3-8b"}})
 }
 
 /// The spec of a job with this output, and with a Secret that holds its keys.

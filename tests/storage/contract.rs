@@ -7,7 +7,7 @@ use batch_inference_operator::results::{
     Checksum, Claim, Claimed, DatasetFacts, Ended, Finished, FinishedRow, JobReference, Kind, LedgerWriter, Work,
     claim, finalise, resume,
 };
-use batch_inference_operator::storage::{Error, Put, Store, preflight};
+use batch_inference_operator::storage::{Error, Parts, Put, Store, preflight};
 use futures::future::join_all;
 
 pub async fn holds_on(store: &Store) {
@@ -117,6 +117,30 @@ pub async fn large_objects_are_written_in_parts(store: &Store) {
     }
     aborted.abort().await;
     assert_eq!(store.size("aborted").await.unwrap(), None);
+}
+
+/// Processes that know nothing of each other upload a part each, in any order, and one of them twice.
+pub async fn parts_of_several_processes_are_one_object(store: &Store, open: impl Fn() -> Parts) {
+    const PART: usize = 5 << 20;
+    let content: Vec<u8> = (0..=255).cycle().take(2 * PART + 7).collect();
+    let upload = open().begin("uploaded").await.unwrap();
+    let put = async |number: usize| {
+        let piece = content.chunks(PART).nth(number).unwrap().to_vec();
+        open().put("uploaded", &upload, number, piece.into()).await.unwrap()
+    };
+    let last = put(2).await;
+    put(0).await;
+    let first = put(0).await;
+    let second = put(1).await;
+    assert_eq!(store.size("uploaded").await.unwrap(), None);
+    let parts = vec![first, second, last];
+    open().complete("uploaded", &upload, parts).await.unwrap();
+    assert!(store.read("uploaded").await.unwrap().unwrap() == content, "other bytes");
+
+    let upload = open().begin("given-up").await.unwrap();
+    open().put("given-up", &upload, 0, "x".into()).await.unwrap();
+    open().abort("given-up", &upload).await.unwrap();
+    assert_eq!(store.size("given-up").await.unwrap(), None);
 }
 
 /// A job's whole life in its output, with a feeder that dies after half of the rows.

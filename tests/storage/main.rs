@@ -17,7 +17,8 @@ mod without_hard_links;
 
 use azurite::{Azurite, CONTAINER};
 use batch_inference_operator::storage::{
-    Cloud, Credentials, Directories, Error, Root, Side, Store, StoreUri, open_dataset, open_output, preflight,
+    Cloud, Credentials, Directories, Error, Parts, Root, Side, Store, StoreUri, open_dataset, open_output, open_parts,
+    preflight,
 };
 use fake_gcs::FakeGcs;
 use object_store::ObjectStoreExt;
@@ -52,9 +53,12 @@ async fn s3_keeps_the_contract_and_refuses_in_words() {
     let server = SeaweedFs::start().await;
     let right = seaweedfs::SECRET_KEY;
     for uri in ["run-1", "deep/er/run 2/"] {
-        let store = s3_store(&server, &format!("s3://{BUCKET}/{uri}"), right);
+        let uri = format!("s3://{BUCKET}/{uri}");
+        let store = s3_store(&server, &uri, right);
         contract::holds_on(&store).await;
         contract::large_objects_are_written_in_parts(&store).await;
+        let credentials = server.credentials(Side::Output, right);
+        contract::parts_of_several_processes_are_one_object(&store, || parts(&uri, &credentials)).await;
     }
     a_data_set_is_found_where_its_uri_says(&server).await;
     a_wrong_key_is_refused_by_name(&server).await;
@@ -111,14 +115,20 @@ fn open(uri: &str, credentials: &Credentials) -> Store {
     open_output(&StoreUri::parse_prefix(uri).unwrap(), credentials, None).unwrap()
 }
 
+fn parts(uri: &str, credentials: &Credentials) -> Parts {
+    open_parts(&StoreUri::parse_prefix(uri).unwrap(), credentials).unwrap()
+}
+
 #[tokio::test]
 async fn azure_keeps_the_contract_and_refuses_in_words() {
     let server = Azurite::start().await;
     let right = server.credentials(Side::Output);
     for uri in ["run-1", "deep/er/run 2/"] {
-        let store = open(&format!("az://{CONTAINER}/{uri}"), &right);
+        let uri = format!("az://{CONTAINER}/{uri}");
+        let store = open(&uri, &right);
         contract::holds_on(&store).await;
         contract::large_objects_are_written_in_parts(&store).await;
+        contract::parts_of_several_processes_are_one_object(&store, || parts(&uri, &right)).await;
     }
     let copied = open(
         &format!("az://{CONTAINER}/copied"),
@@ -145,9 +155,11 @@ async fn google_keeps_the_contract_where_the_emulator_can() {
     let bucket = fake_gcs::BUCKET;
     let credentials = server.credentials(Side::Output);
     for uri in ["run-1", "deep/er/run 2/"] {
-        let store = open(&format!("gs://{bucket}/{uri}"), &credentials);
+        let uri = format!("gs://{bucket}/{uri}");
+        let store = open(&uri, &credentials);
         contract::holds_on(&store).await;
         contract::large_objects_are_written_in_parts(&store).await;
+        contract::parts_of_several_processes_are_one_object(&store, || parts(&uri, &credentials)).await;
     }
     no_bucket_is_told(&open("gs://no-such-bucket/run", &credentials), "bucket").await;
     the_emulator_of_google_knows_no_put_of_the_xml_api(&server).await;

@@ -37,10 +37,21 @@ pub struct ClusterArguments {
     pub namespace: Option<String>,
 }
 
+impl ClusterArguments {
+    /// The namespace that is named; an empty name is none, as to kubectl.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
 /// What the plugin can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a job by flags or from a file; a local data set is checked and uploaded first.
+    /// Create a job by flags or from a file; a data set of this machine is checked and uploaded first.
+    ///
+    /// It goes to the namespace's default store (Secret `batch-inference-store`), or to --dataset-uri: with the keys of the environment, else
+    /// with those of the store's Secret, if you may read it, else through a pod in the namespace that lives as long as this command.
     Create(Box<CreateArguments>),
     /// Show one job, by its name or uid.
     Get(GetArguments),
@@ -54,7 +65,7 @@ pub enum Command {
     ///
     /// The store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID` and so on), else with those of the Secret that the
     /// job names, if you may read it. Without either, and for an output on a claim, a pod in the job's namespace reads it: it lives as
-    /// long as this command, an hour at most.
+    /// long as this command. Results in a ConfigMap are read from there.
     Results(ResultsArguments),
     /// End a job before its last row; what is finished becomes its results.
     Cancel(CancelArguments),
@@ -112,8 +123,8 @@ pub struct GetArguments {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// Jobs of all namespaces.
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    /// Jobs of all namespaces, whatever -n says.
+    #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// Only jobs with these labels.
     #[arg(short = 'l', long)]
@@ -269,10 +280,14 @@ mod tests {
     fn what_contradicts_itself_is_refused() {
         for words in [
             "create",
-            "create x --dataset a --model m",
+            "create x --dataset a",
+            "create x --model m",
+            "create x --dataset-name n --dataset-uri s3://b/k --model m",
+            "create x --dataset a --model m --output-uri s3://b/ --output-config-map n",
+            "create -f job.yaml --dataset-uri s3://b/k",
+            "create -f job.yaml --overwrite",
             "create x -f job.yaml",
             "create -f job.yaml --model m",
-            "list -A -n a",
             "results",
             "results x --from folder",
             "results x --split",
@@ -283,9 +298,13 @@ mod tests {
         }
         for words in [
             "create -f job.yaml",
+            "create -f job.yaml --dataset a --dataset-name n --overwrite",
+            "create --dataset a --model m",
+            "create x --dataset-name a --from-deployment d",
             "create x --dataset a --model m --output-uri s3://b/ --arg --max-model-len=1 --arg=-x",
             "results --from folder",
             "results x -o a --split",
+            "list -A -n a",
         ] {
             parse(words).expect(words);
         }

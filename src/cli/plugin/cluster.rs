@@ -1,12 +1,13 @@
 //! The cluster that the arguments mean.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use super::arguments::ClusterArguments;
+use super::kubeconfig;
+use super::login;
 use super::refusal::Refusal;
 
 /// A person waits. kubectl has thirty seconds.
@@ -24,17 +25,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Finds the cluster; nothing is asked yet.
+    /// Finds the cluster; nothing is asked yet, but a login program.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] when there is no kubeconfig, or no such context in it.
+    /// [`Refusal`] when there is no kubeconfig, no such context in it, or no login by it.
     pub async fn find(arguments: &ClusterArguments) -> Result<Self, Refusal> {
         let mut config = configuration(arguments).await?;
         config.connect_timeout = Some(CONNECT);
-        let namespace = arguments.namespace.as_ref().unwrap_or(&config.default_namespace);
-        let (namespace, server) = (namespace.clone(), config.cluster_url.to_string());
-        let client = Client::try_from(config).map_err(|error| Refusal::NoCluster { why: error.to_string() })?;
+        let namespace = namespace(arguments, &config);
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config).map_err(|error| no_client(&error))?;
         Ok(Self {
             client,
             namespace,
@@ -43,16 +44,34 @@ impl Cluster {
     }
 }
 
+/// A context may have an empty one, too.
+fn namespace(arguments: &ClusterArguments, config: &Config) -> String {
+    let of_context = Some(config.default_namespace.as_str()).filter(|name| !name.is_empty());
+    arguments.namespace().or(of_context).unwrap_or("default").to_owned()
+}
+
+fn no_client(error: &kube::Error) -> Refusal {
+    match login::failure(error) {
+        Some(why) => Refusal::NoLogin { why },
+        None => Refusal::NoCluster { why: error.to_string() },
+    }
+}
+
 async fn configuration(arguments: &ClusterArguments) -> Result<Config, Refusal> {
-    let no_cluster = |error: KubeconfigError| Refusal::NoCluster { why: error.to_string() };
-    let kubeconfig = match read(arguments.kubeconfig.as_deref()) {
-        Ok(kubeconfig) => kubeconfig,
+    match kubeconfig::read(arguments.kubeconfig.as_deref())? {
+        Some(kubeconfig) => of_kubeconfig(kubeconfig, arguments).await,
         // A pod has no kubeconfig, but the token of its service account.
-        Err(error) if arguments.kubeconfig.is_none() && arguments.context.is_none() => {
-            return Config::incluster().map_err(|_| no_cluster(error));
-        }
-        Err(error) => return Err(no_cluster(error)),
-    };
+        None if arguments.context.is_none() => Config::incluster().map_err(|_| no_kubeconfig()),
+        None => Err(no_kubeconfig()),
+    }
+}
+
+fn no_kubeconfig() -> Refusal {
+    let why = "there is no kubeconfig".to_owned();
+    Refusal::NoCluster { why }
+}
+
+async fn of_kubeconfig(kubeconfig: Kubeconfig, arguments: &ClusterArguments) -> Result<Config, Refusal> {
     let options = KubeConfigOptions {
         context: arguments.context.clone(),
         ..KubeConfigOptions::default()
@@ -61,10 +80,6 @@ async fn configuration(arguments: &ClusterArguments) -> Result<Config, Refusal> 
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     config.map_err(|error| match error {
         KubeconfigError::LoadContext(context) => Refusal::NoContext { context, contexts },
-        error => no_cluster(error),
+        error => Refusal::NoCluster { why: error.to_string() },
     })
-}
-
-fn read(path: Option<&Path>) -> Result<Kubeconfig, KubeconfigError> {
-    path.map_or_else(Kubeconfig::read, Kubeconfig::read_from)
 }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 
 use super::arguments::{Arguments, Command};
@@ -12,14 +11,19 @@ use super::completion::{self, complete};
 use super::create::create;
 use super::exit;
 use super::jobs::Jobs;
+use super::login;
+use super::refusal::Refusal;
 use super::results::results;
 use super::show::{get, list};
+use super::standard_error::tell;
 use super::standard_output;
 use super::validate::validate;
 use super::wait::wait;
 use super::watch::watch;
+use crate::cli::runtime;
 
-/// Runs what the arguments name. Data goes to standard output, everything else to standard error.
+/// Runs what the arguments name. Data goes to standard output, everything else to standard error; in a terminal, what `watch` draws over
+/// is not told apart.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -30,9 +34,17 @@ pub fn main() -> ExitCode {
         if let Some(code) = standard_output::silent_code(&error) {
             return ExitCode::from(code);
         }
-        eprintln!("error: {error:#}");
+        tell(format_args!("error: {}", told(&error)));
         ExitCode::from(exit::NOT_DONE)
     })
+}
+
+/// A login may be needed again in the middle of anything, wherever its failure comes to light.
+fn told(error: &anyhow::Error) -> String {
+    match login::failure(error.as_ref()) {
+        Some(why) => Refusal::NoLogin { why }.to_string(),
+        None => format!("{error:#}"),
+    }
 }
 
 /// Help and version are no errors. Wrong arguments end as what could not be done: clap's own code for them is that of a `wait` whose
@@ -48,15 +60,8 @@ fn explain(error: &clap::Error) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    log_to_standard_error();
-    // reqwest, kube and object_store all use the process's one TLS provider.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let outcome = runtime.block_on(Box::pin(start(arguments)));
-    // Dropping it would wait for calls that hang with a disk or a name server.
-    runtime.shutdown_background();
-    outcome
+    runtime::log_as_text();
+    runtime::run(Box::pin(start(arguments)))
 }
 
 async fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -79,13 +84,4 @@ async fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Complete { words } => complete(cluster, words).await,
     }
-}
-
-fn log_to_standard_error() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
 }

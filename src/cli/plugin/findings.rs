@@ -1,6 +1,6 @@
-//! What `validate` says of a data set. Pure.
+//! What `validate` says of a data set. Pure, but for the stream that it is written to.
 
-use std::fmt::Write;
+use std::io::{self, Write};
 
 use crate::dataset::{Inspection, ModelNames, Refusal, UnknownField, UnknownModel};
 
@@ -42,78 +42,115 @@ pub enum Runs {
 }
 
 /// What a check of a data set found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Findings {
-    /// What a job would do with it.
-    pub runs: Runs,
-    /// Every refused row as `FILE:LINE: WHY`, and what it all comes to behind them.
-    pub report: String,
+    /// As a person calls it.
+    file: String,
+    /// Whether a name that nothing serves is refused.
+    names: Names,
+    /// Good and bad.
+    rows: u64,
+    refusal: Option<Box<Refusal>>,
+    unknown_fields: Vec<UnknownField>,
 }
 
 impl Findings {
     /// Of a data set that has good rows, at least.
     #[must_use]
-    pub fn of(file: &str, inspection: &Inspection, names: &Names) -> Self {
-        let mut findings = match &inspection.refusal {
-            Some(refusal) => Self::of_refusal(file, refusal, names),
-            None => Self::all_good(file, inspection.index.rows),
-        };
-        findings.warn_of(file, &inspection.index.unknown_fields);
-        findings
+    pub fn of(file: &str, inspection: Inspection, names: &Names) -> Self {
+        Self {
+            file: file.to_owned(),
+            names: names.clone(),
+            rows: inspection.index.rows,
+            refusal: inspection.refusal,
+            unknown_fields: inspection.index.unknown_fields,
+        }
     }
 
     /// Of one that no job could run as it is.
     #[must_use]
-    pub fn of_refusal(file: &str, refusal: &Refusal, names: &Names) -> Self {
-        if refusal.rows == 0 {
-            return Self {
-                runs: Runs::None,
-                report: format!("{file}: {refusal}\n"),
-            };
-        }
-        let mut report = String::new();
-        for row in &refusal.first_invalid_rows {
-            line(&mut report, format_args!("{file}:{}: {}", row.line, row.reason));
-        }
-        let refuses_models = matches!(names, Names::Known(_)) && refusal.unknown_model_rows > 0;
-        for model in &refusal.unknown_models {
-            line(
-                &mut report,
-                format_args!("{file}:{}: {}", model.first_line, about(model, names, refusal)),
-            );
-        }
-        let refused = refusal.invalid_rows + if refuses_models { refusal.unknown_model_rows } else { 0 };
-        line(&mut report, format_args!("{file}: {}", verdict(refused, refusal.rows)));
-        let runs = match refused {
-            0 => Runs::Every,
-            _ if refuses_models || refusal.invalid_rows == refusal.rows => Runs::None,
-            _ => Runs::Some,
-        };
-        Self { runs, report }
-    }
-
-    fn all_good(file: &str, rows: u64) -> Self {
+    pub fn of_refusal(file: &str, refusal: Box<Refusal>, names: &Names) -> Self {
         Self {
-            runs: Runs::Every,
-            report: format!("{file}: {}\n", verdict(0, rows)),
+            file: file.to_owned(),
+            names: names.clone(),
+            rows: refusal.rows,
+            refusal: Some(refusal),
+            unknown_fields: Vec::new(),
         }
     }
 
-    fn warn_of(&mut self, file: &str, fields: &[UnknownField]) {
-        for UnknownField { name, rows } in fields {
+    /// What a job would do with it.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        match &self.refusal {
+            _ if self.rows == 0 => Runs::None,
+            Some(refusal) if self.refuses_models() || refusal.invalid_rows == self.rows => Runs::None,
+            Some(refusal) if refusal.invalid_rows > 0 => Runs::Some,
+            _ => Runs::Every,
+        }
+    }
+
+    /// Writes every refused row as `FILE:LINE: WHY`, and behind them what it all comes to.
+    ///
+    /// # Errors
+    ///
+    /// [`io::Error`] of the stream.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let file = &self.file;
+        if let Some(refusal) = &self.refusal {
+            if self.rows == 0 {
+                return writeln!(out, "{file}: {refusal}");
+            }
+            self.write_refused(refusal, out)?;
+        }
+        writeln!(out, "{file}: {}", verdict(self.refused_rows(), self.rows))?;
+        for UnknownField { name, rows } in &self.unknown_fields {
             let rows = counted(*rows);
-            line(
-                &mut self.report,
-                format_args!("{file}: warning: the field `{name}` of {rows} means nothing here, and is not sent"),
-            );
+            writeln!(
+                out,
+                "{file}: warning: the field `{name}` of {rows} means nothing here, and is not sent"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_refused(&self, refusal: &Refusal, out: &mut dyn Write) -> io::Result<()> {
+        let file = &self.file;
+        for row in &refusal.first_invalid_rows {
+            writeln!(out, "{file}:{}: {}", row.line, row.reason)?;
+        }
+        let described = refusal.first_invalid_rows.len() as u64;
+        if refusal.invalid_rows > described {
+            let more = counted(refusal.invalid_rows - described);
+            writeln!(out, "{file}: and {more} more, which are not described")?;
+        }
+        for model in &refusal.unknown_models {
+            writeln!(out, "{file}:{}: {}", model.first_line, self.about(model, refusal))?;
+        }
+        Ok(())
+    }
+
+    fn about(&self, model: &UnknownModel, refusal: &Refusal) -> String {
+        match self.names {
+            Names::Known(_) => format!("nothing serves {model}; {}", refusal.model_advice()),
+            Names::Any => format!("{model} has to be served by the job: give --model to check it"),
         }
     }
-}
 
-fn about(model: &UnknownModel, names: &Names, refusal: &Refusal) -> String {
-    match names {
-        Names::Known(_) => format!("nothing serves {model}; {}", refusal.model_advice()),
-        Names::Any => format!("{model} has to be served by the job: give --model to check it"),
+    fn refused_rows(&self) -> u64 {
+        let Some(refusal) = &self.refusal else { return 0 };
+        if self.refuses_models() {
+            return refusal.invalid_rows + refusal.unknown_model_rows;
+        }
+        refusal.invalid_rows
+    }
+
+    fn refuses_models(&self) -> bool {
+        let has_unknown = self
+            .refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.unknown_model_rows > 0);
+        has_unknown && matches!(self.names, Names::Known(_))
     }
 }
 
@@ -129,11 +166,6 @@ fn counted(rows: u64) -> String {
         1 => "1 row".to_owned(),
         rows => format!("{rows} rows"),
     }
-}
-
-fn line(report: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(report, "{text}");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::super::validate::{find, names_of};
+use super::super::validate::{find, find_describing, names_of};
 use super::*;
 use crate::api::Engine;
 
@@ -12,16 +12,28 @@ fn row(id: usize, more: &str) -> String {
     )
 }
 
+/// What is told of a file.
+struct Told {
+    runs: Runs,
+    report: String,
+}
+
 /// The check of a file with this content, whose name is left out of the report.
-async fn findings(content: &str, names: &Names) -> Findings {
+async fn findings(content: &str, names: &Names) -> Told {
+    findings_describing(1000, content, names).await
+}
+
+async fn findings_describing(described: usize, content: &str, names: &Names) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     std::fs::write(&path, content).unwrap();
     let path = path.to_str().unwrap();
-    let Findings { runs, report } = find(path, names).await.unwrap();
-    Findings {
-        runs,
-        report: report.replace(path, "FILE"),
+    let found = find_describing(described, path, names).await.unwrap();
+    let mut report = Vec::new();
+    found.write(&mut report).unwrap();
+    Told {
+        runs: found.runs(),
+        report: String::from_utf8(report).unwrap().replace(path, "FILE"),
     }
 }
 
@@ -46,7 +58,7 @@ async fn every_refused_row_is_told_and_not_only_the_first_ten() {
         writeln!(content, "{}", row(id, "")).unwrap();
         writeln!(content, "not JSON {id}").unwrap();
     }
-    let Findings { runs, report } = findings(&content, &Names::Any).await;
+    let Told { runs, report } = findings(&content, &Names::Any).await;
     assert_eq!(runs, Runs::Some);
     let lines: Vec<_> = report.lines().collect();
     assert_eq!(lines.len(), 51, "{report}");
@@ -57,6 +69,23 @@ async fn every_refused_row_is_told_and_not_only_the_first_ten() {
     assert!(lines[1].starts_with("FILE:3: not JSON: "), "{report}");
     assert!(lines[49].starts_with("FILE:75: "), "{report}");
     assert_eq!(lines[50], "FILE: bad: 50 of 75 rows cannot be run");
+}
+
+#[tokio::test]
+async fn rows_beyond_the_bound_are_counted() {
+    let mut content = row(0, "") + "\n";
+    content.push_str(&"not JSON\n".repeat(5));
+    let told = findings_describing(3, &content, &Names::Any).await;
+    assert_eq!(told.runs, Runs::Some);
+    let lines: Vec<_> = told.report.lines().collect();
+    assert_eq!(
+        lines[3..],
+        [
+            "FILE: and 2 rows more, which are not described",
+            "FILE: bad: 5 of 6 rows cannot be run"
+        ]
+    );
+    assert!(lines[2].starts_with("FILE:4: not JSON"), "{}", told.report);
 }
 
 #[tokio::test]
@@ -91,7 +120,7 @@ async fn a_model_that_the_job_does_not_serve_is_refused() {
 #[tokio::test]
 async fn fields_that_are_not_sent_are_a_warning() {
     let tagged = GOOD.replace(r#""method""#, r#""tag": 1, "method""#);
-    let Findings { runs, report } = findings(&tagged, &Names::Any).await;
+    let Told { runs, report } = findings(&tagged, &Names::Any).await;
     assert_eq!(runs, Runs::Every);
     assert!(
         report.contains("warning: the field `tag` of 1 row means nothing here"),

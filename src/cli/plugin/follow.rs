@@ -9,6 +9,7 @@ use kube::runtime::watcher::{self, watch_object};
 
 use super::cluster::Cluster;
 use super::job::Job;
+use super::jobs::JOBS;
 use super::refusal::{Asked, Refusal, last_cause};
 
 /// What is seen of a job.
@@ -63,6 +64,9 @@ impl Changes {
             if let Some(refusal) = self.asked().refused_watch(&error) {
                 return Err(refusal);
             }
+            if is_expired(&error) {
+                continue;
+            }
             // It is asked again every few seconds, for as long as it takes.
             let trouble = last_cause(&error);
             if trouble != self.trouble {
@@ -73,8 +77,8 @@ impl Changes {
     }
 
     fn same_job(&self, object: DynamicObject) -> Result<Seen, Refusal> {
-        let job = Job::try_from(object).map_err(|error| Refusal::Other {
-            server: self.server.clone(),
+        let job = Job::try_from(object).map_err(|error| Refusal::Unreadable {
+            name: self.name.clone(),
             why: error.to_string(),
         })?;
         if job.uid() == self.uid {
@@ -93,8 +97,13 @@ impl Changes {
         Asked {
             server: &self.server,
             verb: "watch",
-            resource: "batchinferencejobs",
+            resource: JOBS,
             namespace: Some(&self.namespace),
         }
     }
+}
+
+/// The API server has forgotten what has happened since: the watch asks for the job anew, and there is nothing to tell.
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }

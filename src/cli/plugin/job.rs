@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::BatchInferenceJob;
 use crate::api::condition::ConditionType;
+use crate::api::output::OutputSpec;
 
 /// A job.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +104,19 @@ impl Job {
     #[must_use]
     pub fn uid(&self) -> &str {
         self.text("/metadata/uid").unwrap_or_default()
+    }
+
+    /// Where it says that its results go.
+    ///
+    /// # Errors
+    ///
+    /// Its version of the definition has an output of another shape.
+    pub fn output(&self) -> serde_json::Result<OutputSpec> {
+        let output = self.value("/spec/output");
+        output.map_or_else(
+            || Ok(OutputSpec::default()),
+            |output| serde_json::from_value(output.clone()),
+        )
     }
 
     /// Its phase; Pending until the operator has seen it.

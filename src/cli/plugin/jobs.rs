@@ -1,9 +1,6 @@
 //! Jobs of a cluster, and what the API server does with them.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Api, Resource, ResourceExt};
@@ -12,14 +9,14 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::follow::Changes;
 use super::job::Job;
-use super::pod::{OutputPod, PodError};
+use super::named::{bare, is_uid};
 use super::refusal::{Asked, Refusal};
 use crate::api::BatchInferenceJob;
-use crate::storage::StoreUri;
 
 /// Says in an object's `managedFields` who changed it. It is API: it never changes.
 const FIELD_MANAGER: &str = "kubectl-bij";
-const JOBS: &str = "batchinferencejobs";
+/// What the API server calls jobs.
+pub(super) const JOBS: &str = "batchinferencejobs";
 
 /// Which namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +58,13 @@ impl Jobs {
         &self.cluster.namespace
     }
 
-    /// One job, by its name or uid.
+    /// One job, by its name, as `-o name` prints it too, or its uid.
     ///
     /// # Errors
     ///
     /// [`Refusal`]; where there is none, the namespaces that have one are named.
-    pub async fn find(&self, name_or_uid: &str) -> Result<Job, Refusal> {
+    pub async fn find(&self, called: &str) -> Result<Job, Refusal> {
+        let name_or_uid = bare(called)?;
         let asked = self.asked("get", JOBS, Scope::Namespace);
         match self.api(Scope::Namespace).get(name_or_uid).await {
             Ok(found) => return job(found),
@@ -183,31 +181,10 @@ impl Jobs {
         Changes::of(self.api(Scope::Namespace), job, &self.cluster)
     }
 
-    /// Starts a pod that gives what is in a job's output.
-    ///
-    /// # Errors
-    ///
-    /// [`PodError`].
-    pub async fn start_output_pod(&self, job: &Job, uri: &StoreUri) -> Result<OutputPod, PodError> {
-        let Cluster { client, server, .. } = &self.cluster;
-        Box::pin(OutputPod::start(client.clone(), server, job, uri)).await
-    }
-
-    /// What a Secret of the namespace holds, as far as it is text.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn secret(&self, name: &str) -> Result<BTreeMap<String, String>, Refusal> {
-        let secrets: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace);
-        let found = secrets.get_opt(name).await;
-        let found = found.map_err(|error| self.asked("get", "secrets", Scope::Namespace).refused(&error))?;
-        let secret = found.ok_or_else(|| Refusal::NoSuchSecret {
-            name: name.to_owned(),
-            namespace: self.cluster.namespace.clone(),
-        })?;
-        let text = |(key, ByteString(value)): (String, ByteString)| Some((key, String::from_utf8(value).ok()?));
-        Ok(secret.data.unwrap_or_default().into_iter().filter_map(text).collect())
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     fn api(&self, scope: Scope) -> Api<DynamicObject> {
@@ -218,7 +195,9 @@ impl Jobs {
         }
     }
 
-    fn asked(&self, verb: &'static str, resource: &'static str, scope: Scope) -> Asked<'_> {
+    /// What is asked of the API server, for messages.
+    #[must_use]
+    pub fn asked(&self, verb: &'static str, resource: &'static str, scope: Scope) -> Asked<'_> {
         Asked {
             server: &self.cluster.server,
             verb,
@@ -230,21 +209,10 @@ impl Jobs {
 
 fn job(object: DynamicObject) -> Result<Job, Refusal> {
     let name = object.name_any();
-    Job::try_from(object).map_err(|error| Refusal::Invalid {
-        why: format!("{name}: {error}"),
+    Job::try_from(object).map_err(|error| Refusal::Unreadable {
+        name,
+        why: error.to_string(),
     })
-}
-
-/// Whether a text is written as the API server writes uids (RFC 9562). A name may be, too.
-fn is_uid(text: &str) -> bool {
-    const DASHES: [usize; 4] = [8, 13, 18, 23];
-    let fits = |(at, byte): (usize, u8)| {
-        if DASHES.contains(&at) {
-            return byte == b'-';
-        }
-        byte.is_ascii_hexdigit()
-    };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
 }
 
 #[cfg(test)]
@@ -252,15 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uid_is_told_from_a_name() {
-        assert!(is_uid("0b5d3d7e-5f60-4c1e-9a0b-8a3f4a5d2c11"));
-        for name in [
-            "triangles",
-            "",
-            "0b5d3d7e05f60-4c1e-9a0b-8a3f4a5d2c11",
-            "0b5d3d7e-5f60-4c1e-9a0b",
-        ] {
-            assert!(!is_uid(name), "{name}");
-        }
+    fn the_resource_is_as_the_definition_calls_it() {
+        assert_eq!(BatchInferenceJob::plural(&()), JOBS);
     }
 }

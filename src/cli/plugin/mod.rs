@@ -2,7 +2,8 @@
 //!
 //! [`arguments`] says what can be typed, [`commands`] starts what it names. What is printed is pure: [`columns`] and [`table`] (lists),
 //! [`progress`] (how far a job is, as a bar or a sentence), [`narration`] (what it waits for), `create/manifest.rs` (flags → job). What
-//! asks the cluster goes through [`jobs`], and what it refuses becomes words in [`refusal`]. Files come from the store in `results`.
+//! asks the cluster ([`cluster`], found by a [`kubeconfig`]) goes through [`jobs`] and [`stores`], and what it refuses becomes words in
+//! [`refusal`]. Files come from the store in `results` and go there in `create/upload`, directly or through a [`pod`].
 
 mod age;
 mod arguments;
@@ -16,10 +17,14 @@ mod duration;
 mod exit;
 mod findings;
 mod follow;
+mod interruption;
 mod job;
 mod jobs;
 mod keys;
+mod kubeconfig;
 mod lines;
+mod login;
+mod named;
 mod narration;
 mod pod;
 mod printed;
@@ -28,7 +33,9 @@ mod refusal;
 mod results;
 mod screen;
 mod show;
+mod standard_error;
 mod standard_output;
+mod stores;
 mod table;
 mod validate;
 mod verdict;

@@ -1,7 +1,6 @@
 //! How far a job is: as a bar for a terminal, and as a sentence. Pure.
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::Value;
 
 use super::age::human;
 use super::job::Job;
@@ -23,7 +22,8 @@ pub struct Progress {
     rows_per_second: Option<String>,
     ends_at: Option<Timestamp>,
     tokens: Option<i64>,
-    cost: Option<String>,
+    token_cost: Option<String>,
+    gpu_cost: Option<String>,
 }
 
 impl Progress {
@@ -42,7 +42,8 @@ impl Progress {
             rows_per_second: job.text("/status/progress/rowsPerSecond").map(str::to_owned),
             ends_at: job.time("/status/progress/estimatedCompletionTime"),
             tokens: job.number("/status/usage/totalTokens").filter(|tokens| *tokens > 0),
-            cost: cost(job),
+            token_cost: cost(job, "tokenCost"),
+            gpu_cost: cost(job, "gpuCost").map(|cost| format!("{cost} for GPUs")),
         })
     }
 
@@ -80,7 +81,8 @@ impl Progress {
         let ends_at = self.ends_at.filter(|_| is_open);
         let left = ends_at.map(|at| format!("{} left", human(at.duration_since(now).as_secs())));
         let tokens = self.tokens.map(|tokens| format!("{} tokens", shortened(tokens)));
-        [failed, rate, left, tokens, self.cost.clone()].into_iter().flatten()
+        let costs = [self.token_cost.clone(), self.gpu_cost.clone()];
+        [failed, rate, left, tokens].into_iter().chain(costs).flatten()
     }
 }
 
@@ -91,13 +93,9 @@ fn drawn(done: i64, total: i64, width: usize) -> String {
     format!("{}{}", "█".repeat(full), "░".repeat(width - full))
 }
 
-/// What the tokens cost, where the operator has a price for them.
-fn cost(job: &Job) -> Option<String> {
-    let amount = match job.value("/status/cost/tokenCost")? {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
+/// What tokens or GPUs have cost, where the operator has a price for them.
+fn cost(job: &Job, field: &str) -> Option<String> {
+    let amount = job.text(&format!("/status/cost/{field}"))?;
     let currency = job.text("/status/cost/currency").unwrap_or_default();
     Some(format!("{amount} {currency}").trim_end().to_owned())
 }
@@ -113,7 +111,7 @@ fn shortened(number: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -182,14 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_may_be_a_text_or_a_number_or_missing() {
-        let cost = |cost: Value| super::cost(&Job::new(json!({"status": {"cost": cost}})));
-        assert_eq!(
-            cost(json!({"tokenCost": "0.61", "currency": "EUR"})).as_deref(),
-            Some("0.61 EUR")
-        );
-        assert_eq!(cost(json!({"tokenCost": 2})).as_deref(), Some("2"));
-        assert_eq!(cost(json!({"gpuCost": "1"})), None);
+    fn what_has_a_price_has_a_cost() {
+        let sentence = |cost: Value| {
+            let status = json!({"progress": {"total": 10, "completed": 10, "percent": 100}, "cost": cost});
+            progress(status).unwrap().sentence(now())
+        };
+        let of_both = json!({"tokenCost": "0.61", "gpuCost": "2.50", "currency": "EUR"});
+        assert_eq!(sentence(of_both), "10 of 10 rows (100%), 0.61 EUR, 2.50 EUR for GPUs");
+        let of_tokens = json!({"tokenCost": "0.61", "currency": "EUR"});
+        assert_eq!(sentence(of_tokens), "10 of 10 rows (100%), 0.61 EUR");
+        assert_eq!(sentence(Value::Null), "10 of 10 rows (100%)");
     }
 
     #[test]

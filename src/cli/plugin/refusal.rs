@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use kube::core::Status;
 use kube::runtime::watcher;
 
+use super::login;
+
 /// Why the cluster did not do or say what it was asked for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -21,6 +23,12 @@ pub enum Refusal {
         context: String,
         /// Those that it has.
         contexts: Vec<String>,
+    },
+    /// The kubeconfig says who to be, and that does not work.
+    #[error("the kubeconfig does not log you in ({why}): log in by hand, or choose another --context")]
+    NoLogin {
+        /// What failed.
+        why: String,
     },
     /// Nobody answers there.
     #[error("the API server {server} does not answer ({why}): is this the right --context, and is the cluster up?")]
@@ -93,10 +101,30 @@ pub enum Refusal {
         /// What the API server said.
         why: String,
     },
-    /// The object is wrong.
-    #[error("the API server refuses this job: {why}")]
+    /// The object is wrong, or not admitted here.
+    #[error("the API server refuses to {verb} {resource}: {why}")]
     Invalid {
-        /// What the API server said: fields and what is wrong with them.
+        /// What was to be done.
+        verb: &'static str,
+        /// With what.
+        resource: &'static str,
+        /// What the API server said: fields and what is wrong with them, a quota, a policy.
+        why: String,
+    },
+    /// A name that no object has.
+    #[error(
+        "{what} is no name in Kubernetes: write lower-case letters, digits, `-` and `.`; a job is NAME or bij/NAME"
+    )]
+    NoName {
+        /// What was given.
+        what: String,
+    },
+    /// A job of a definition that this program does not know.
+    #[error("job `{name}` is not as this program reads jobs: {why}")]
+    Unreadable {
+        /// Its name.
+        name: String,
+        /// What is wrong.
         why: String,
     },
     /// It changed, or was made anew, while it was looked at.
@@ -139,8 +167,14 @@ impl Asked<'_> {
     #[must_use]
     pub fn refused(&self, error: &kube::Error) -> Refusal {
         let server = self.server.to_owned();
+        if let Some(why) = login::failure(error) {
+            return Refusal::NoLogin { why };
+        }
         match error {
             kube::Error::Api(status) => self.answered(status),
+            kube::Error::BuildRequest(error) => Refusal::NoName {
+                what: format!("what was given ({error})"),
+            },
             kube::Error::SerdeError(error) => Refusal::Other {
                 server,
                 why: error.to_string(),
@@ -169,6 +203,7 @@ impl Asked<'_> {
         let (server, why) = (self.server.to_owned(), status.message.clone());
         match status.code {
             401 => Refusal::Unauthorized { server, why },
+            403 if is_of_admission(&why) => self.invalid(why),
             403 => Refusal::Forbidden {
                 verb: self.verb,
                 resource: self.resource,
@@ -182,8 +217,16 @@ impl Asked<'_> {
             404 if !status.is_not_found() => Refusal::NotInstalled { server },
             409 if status.is_already_exists() => Refusal::AlreadyExists { why },
             409 => Refusal::Conflict { why },
-            400 | 422 => Refusal::Invalid { why },
+            400 | 422 => self.invalid(why),
             _ => Refusal::Other { server, why },
+        }
+    }
+
+    fn invalid(&self, why: String) -> Refusal {
+        Refusal::Invalid {
+            verb: self.verb,
+            resource: self.resource,
+            why,
         }
     }
 
@@ -193,6 +236,19 @@ impl Asked<'_> {
             None => "all namespaces".to_owned(),
         }
     }
+}
+
+/// What admission says with a status that means a missing right elsewhere: quotas and webhooks (k8s.io/apiserver, `pkg/admission/plugin`),
+/// and k8s.io/pod-security-admission.
+const OF_ADMISSION: [&str; 4] = [
+    "exceeded quota",
+    "failed quota",
+    "violates PodSecurity",
+    "denied the request",
+];
+
+fn is_of_admission(why: &str) -> bool {
+    OF_ADMISSION.iter().any(|words| why.contains(words))
 }
 
 fn is_namespace(status: &Status) -> bool {
@@ -205,7 +261,10 @@ fn is_namespace(status: &Status) -> bool {
 
 /// What a connection said: the errors around it only say that one failed.
 #[must_use]
-pub fn last_cause(error: &dyn StdError) -> String {
+pub fn last_cause(error: &(dyn StdError + 'static)) -> String {
+    if let Some(why) = login::failure(error) {
+        return why;
+    }
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;
@@ -230,102 +289,5 @@ fn elsewhere_advice(elsewhere: Option<&[String]>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::response::StatusDetails;
-
-    use super::*;
-
-    const ASKED: Asked<'_> = Asked {
-        server: "https://api:6443",
-        verb: "get",
-        resource: "batchinferencejobs",
-        namespace: Some("team"),
-    };
-
-    fn status(code: u16, reason: &str, kind: &str) -> Status {
-        Status {
-            details: Some(StatusDetails {
-                name: String::new(),
-                group: String::new(),
-                kind: kind.to_owned(),
-                uid: String::new(),
-                causes: Vec::new(),
-                retry_after_seconds: 0,
-            }),
-            ..Status::failure("its words", reason).with_code(code)
-        }
-    }
-
-    #[test]
-    fn every_answer_says_what_to_do() {
-        for (code, reason, kind, expected) in [
-            (401, "Unauthorized", "", "log in again"),
-            (
-                403,
-                "Forbidden",
-                "",
-                "you may not get batchinferencejobs in namespace `team`",
-            ),
-            (404, "Failed to parse error data", "", "install the operator's chart"),
-            (404, "NotFound", "namespaces", "there is no namespace `team`: create it"),
-            (409, "AlreadyExists", "", "choose another name"),
-            (409, "Conflict", "", "try again (its words)"),
-            (422, "Invalid", "", "refuses this job: its words"),
-            (500, "InternalError", "", "https://api:6443 failed: its words"),
-        ] {
-            let error = kube::Error::Api(status(code, reason, kind).boxed());
-            let said = ASKED.refused(&error).to_string();
-            assert!(said.contains(expected), "{code} {reason}: {said}");
-        }
-    }
-
-    #[test]
-    fn a_right_for_all_namespaces_is_asked_for_as_such() {
-        let asked = Asked {
-            namespace: None,
-            ..ASKED
-        };
-        let error = kube::Error::Api(status(403, "Forbidden", "").boxed());
-        assert!(asked.refused(&error).to_string().contains("in all namespaces"));
-    }
-
-    #[test]
-    fn a_server_that_does_not_answer_is_told_with_the_last_cause() {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let error = kube::Error::Service(Box::new(std::io::Error::other(refused)));
-        let said = ASKED.refused(&error).to_string();
-        assert!(said.contains("does not answer (connection refused)"), "{said}");
-    }
-
-    #[test]
-    fn a_watch_ends_by_what_does_not_pass() {
-        let started = |code| watcher::Error::WatchStartFailed(kube::Error::Api(status(code, "X", "").boxed()));
-        for (code, passes) in [
-            (401, false),
-            (403, false),
-            (404, false),
-            (410, true),
-            (429, true),
-            (500, true),
-        ] {
-            assert_eq!(ASKED.refused_watch(&started(code)).is_none(), passes, "{code}");
-        }
-        assert_eq!(ASKED.refused_watch(&watcher::Error::NoResourceVersion), None);
-    }
-
-    #[test]
-    fn a_job_that_is_elsewhere_is_told_with_its_namespace() {
-        let said = |elsewhere: Option<&[&str]>| {
-            Refusal::NoSuchJob {
-                job: "x".into(),
-                namespace: "team".into(),
-                elsewhere: elsewhere.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-            }
-            .to_string()
-        };
-        assert!(said(None).ends_with("`team`: see `kubectl bij list`, or choose another -n NAMESPACE"));
-        assert!(said(Some(&[])).contains("or any other"));
-        assert!(said(Some(&["other"])).ends_with("add -n other"));
-        assert!(said(Some(&["a", "b"])).contains("in a, b"));
-    }
-}
+#[path = "refusal_tests.rs"]
+mod tests;

@@ -20,7 +20,7 @@ pub fn width() -> Option<usize> {
 }
 
 /// Lines that stay, and one below them that does not.
-pub struct Screen<W> {
+pub struct Screen<W: Write> {
     terminal: W,
     has_last_line: bool,
 }
@@ -65,6 +65,16 @@ impl<W: Write> Screen<W> {
     }
 }
 
+impl<W: Write> Drop for Screen<W> {
+    /// What comes next, a message or the prompt of a shell, begins a line of its own.
+    fn drop(&mut self) {
+        if self.has_last_line {
+            // Who has gone does not see it.
+            let _ = writeln!(self.terminal).and_then(|()| self.terminal.flush());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +87,17 @@ mod tests {
         screen.draw("10%").unwrap();
         screen.draw("20%").unwrap();
         screen.keep("Completed").unwrap();
+        drop(screen);
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written, "Pending\n10%\r\x1b[K20%\r\x1b[KCompleted\n");
+    }
+
+    #[test]
+    fn a_last_line_that_stays_is_ended() {
+        let mut written = Vec::new();
+        let mut screen = Screen::new(&mut written);
+        screen.draw("10%").unwrap();
+        drop(screen);
+        assert_eq!(written, b"10%\n");
     }
 }

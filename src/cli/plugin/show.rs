@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::arguments::{Format, GetArguments, ListArguments};
 use super::jobs::{Jobs, Scope};
 use super::printed;
+use super::standard_error::tell;
 use super::standard_output;
 
 /// Prints one job.
@@ -33,22 +34,23 @@ pub async fn list(jobs: &Jobs, arguments: &ListArguments) -> anyhow::Result<Exit
     };
     let found = jobs.list(scope, arguments.selector.as_deref()).await?;
     if found.is_empty() && arguments.output.is_none_or(Format::is_for_people) {
-        explain_none(jobs, scope).await?;
+        explain_none(jobs, scope, arguments.selector.as_deref()).await?;
         return Ok(ExitCode::SUCCESS);
     }
     standard_output::write(&printed::many(&found, arguments.output, scope, Timestamp::now())?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn explain_none(jobs: &Jobs, scope: Scope) -> anyhow::Result<()> {
+async fn explain_none(jobs: &Jobs, scope: Scope, selector: Option<&str>) -> anyhow::Result<()> {
+    let jobs_meant = selector.map_or("jobs", |_| "jobs with these labels");
     match scope {
-        Scope::All => eprintln!("there are no jobs in this cluster"),
+        Scope::All => tell(format_args!("there are no {jobs_meant} in this cluster")),
         Scope::Namespace => {
             jobs.check_namespace().await?;
-            eprintln!(
-                "there are no jobs in namespace `{}`; -A lists all namespaces",
+            tell(format_args!(
+                "there are no {jobs_meant} in namespace `{}`; -A lists all namespaces",
                 jobs.namespace()
-            );
+            ));
         }
     }
     Ok(())

@@ -10,9 +10,12 @@ use super::findings::{Findings, Names, Runs};
 use super::standard_output;
 use crate::api::Engine;
 use crate::cli::environment::environment;
-use crate::dataset::{InspectError, Scratch, Source, inspect_describing_all};
+use crate::dataset::{InspectError, Scratch, Source, inspect_describing};
 use crate::engine::{AcceptedNames, BaseModel, Catalog};
 use crate::storage::open_named_dataset;
+
+/// Refused rows that are told one by one, at most: a file may have no others, and each takes memory until all are known.
+const DESCRIBED: usize = 1_000_000;
 
 /// Checks a data set, and prints what is wrong with it.
 ///
@@ -25,8 +28,8 @@ pub async fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode>
         Some(model) => names_of(arguments.engine, model, &arguments.served_model_names)?,
     };
     let findings = find(&arguments.file, &names).await?;
-    standard_output::write(&findings.report)?;
-    Ok(match findings.runs {
+    standard_output::write_with(|out| findings.write(out))?;
+    Ok(match findings.runs() {
         Runs::Every => ExitCode::SUCCESS,
         Runs::Some | Runs::None => ExitCode::from(exit::BAD),
     })
@@ -48,11 +51,16 @@ pub fn names_of(engine: Engine, model: &str, served: &[String]) -> anyhow::Resul
 ///
 /// It cannot be read.
 pub async fn find(file: &str, names: &Names) -> anyhow::Result<Findings> {
+    find_describing(DESCRIBED, file, names).await
+}
+
+/// The same, where no more than so many refused rows are told one by one.
+pub(super) async fn find_describing(described: usize, file: &str, names: &Names) -> anyhow::Result<Findings> {
     let scratch = tempfile::tempdir()?;
     let source = open(file, scratch.path())?;
-    match inspect_describing_all(&source, &names.models(), &Scratch::new(scratch.path())).await {
-        Ok(inspection) => Ok(Findings::of(file, &inspection, names)),
-        Err(InspectError::Refused(refusal)) => Ok(Findings::of_refusal(file, &refusal, names)),
+    match inspect_describing(described, &source, &names.models(), &Scratch::new(scratch.path())).await {
+        Ok(inspection) => Ok(Findings::of(file, inspection, names)),
+        Err(InspectError::Refused(refusal)) => Ok(Findings::of_refusal(file, refusal, names)),
         Err(error) => Err(error.into()),
     }
 }

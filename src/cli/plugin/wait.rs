@@ -1,6 +1,7 @@
 //! `wait`: until the end of a job, or of the time.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -10,6 +11,7 @@ use super::follow::Seen;
 use super::job::Job;
 use super::jobs::Jobs;
 use super::progress::Progress;
+use super::standard_error::tell;
 use super::standard_output;
 use super::verdict::Verdict;
 
@@ -19,8 +21,17 @@ use super::verdict::Verdict;
 ///
 /// [`super::refusal::Refusal`], or standard output cannot be written.
 pub async fn wait(jobs: &Jobs, arguments: &WaitArguments) -> anyhow::Result<ExitCode> {
-    let deadline = arguments.timeout.map(|timeout| Instant::now() + timeout);
-    let mut job = jobs.find(&arguments.job).await?;
+    let deadline = arguments.timeout.and_then(deadline);
+    // To look only, the API server has to be asked.
+    let first = deadline.filter(|_| arguments.timeout != Some(Duration::ZERO));
+    let Some(found) = before(first, jobs.find(&arguments.job)).await else {
+        tell(format_args!(
+            "`{}` could not be looked at in time: the API server does not answer",
+            arguments.job
+        ));
+        return Ok(ExitCode::from(exit::TIME_OVER));
+    };
+    let mut job = found?;
     let mut changes = jobs.follow(&job);
     loop {
         if let Some(end) = job.end() {
@@ -29,14 +40,21 @@ pub async fn wait(jobs: &Jobs, arguments: &WaitArguments) -> anyhow::Result<Exit
             return Ok(ExitCode::from(verdict.code));
         }
         let Some(seen) = before(deadline, changes.next()).await else {
-            eprintln!("{}", time_over(&job));
+            tell(time_over(&job));
             return Ok(ExitCode::from(exit::TIME_OVER));
         };
         match seen? {
             Seen::Job(now) => job = now,
-            Seen::Trouble(why) => eprintln!("the API server does not answer ({why}); it is asked again"),
+            Seen::Trouble(why) => tell(format_args!(
+                "the API server does not answer ({why}); it is asked again"
+            )),
         }
     }
+}
+
+/// None, when it is farther away than clocks go.
+fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 async fn before<T>(deadline: Option<Instant>, event: impl Future<Output = T>) -> Option<T> {
@@ -64,6 +82,12 @@ mod tests {
         assert_eq!(before(None, async { 7 }).await, Some(7));
         let over = Some(Instant::now());
         assert_eq!(before(over, std::future::pending::<u8>()).await, None);
+    }
+
+    #[test]
+    fn a_time_that_no_clock_shows_is_no_limit() {
+        assert_eq!(deadline(Duration::MAX), None);
+        assert!(deadline(Duration::from_hours(1)).is_some());
     }
 
     #[test]

@@ -8,13 +8,16 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::arguments::JobArguments;
+use super::exit;
 use super::follow::Seen;
+use super::interruption::Interruption;
 use super::job::Job;
 use super::jobs::Jobs;
 use super::lines::Lines;
 use super::progress::Progress;
 use super::screen::{self, Screen};
-use super::standard_output;
+use super::standard_error;
+use super::standard_output::{self, StandardOutputError};
 use super::verdict::Verdict;
 
 /// How often what is drawn is drawn again, as the time left shrinks by itself.
@@ -29,6 +32,7 @@ pub async fn watch(jobs: &Jobs, arguments: &JobArguments) -> anyhow::Result<Exit
     let mut job = jobs.find(&arguments.job).await?;
     let mut changes = jobs.follow(&job);
     let mut view = View::of_standard_output();
+    let interruption = Interruption::watch();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -40,9 +44,12 @@ pub async fn watch(jobs: &Jobs, arguments: &JobArguments) -> anyhow::Result<Exit
         view.show(&job, Timestamp::now())?;
         tokio::select! {
             _ = ticks.tick() => {}
+            () = interruption.came() => return Ok(ExitCode::from(exit::INTERRUPTED)),
             seen = changes.next() => match seen? {
                 Seen::Job(now) => job = now,
-                Seen::Trouble(why) => view.tell(&format!("the API server does not answer ({why}); it is asked again"))?,
+                Seen::Trouble(why) => {
+                    view.warn(&format!("the API server does not answer ({why}); it is asked again"))?;
+                }
             },
         }
     }
@@ -62,21 +69,30 @@ impl View {
         }
     }
 
-    fn tell(&mut self, line: &str) -> io::Result<()> {
+    fn tell(&mut self, line: &str) -> Result<(), StandardOutputError> {
         match &mut self.screen {
-            Some(screen) => screen.keep(line),
+            Some(screen) => Ok(screen.keep(line)?),
             None => standard_output::write(&format!("{line}\n")),
         }
     }
 
-    fn show(&mut self, job: &Job, now: Timestamp) -> io::Result<()> {
+    /// What is not of the job: in a terminal it stands above the bar, which standard error would be drawn over.
+    fn warn(&mut self, line: &str) -> Result<(), StandardOutputError> {
+        if self.screen.is_some() {
+            return self.tell(line);
+        }
+        standard_error::tell(line);
+        Ok(())
+    }
+
+    fn show(&mut self, job: &Job, now: Timestamp) -> Result<(), StandardOutputError> {
         if let Some(news) = self.lines.news(job) {
             self.tell(&news)?;
         }
         // Asked each time, as windows are resized. A line that fills the last column moves some terminals to the next one.
         match (&mut self.screen, screen::width()) {
             (Some(screen), Some(width)) => match Progress::of(job) {
-                Some(progress) => screen.draw(&progress.bar(now, width.saturating_sub(1))),
+                Some(progress) => Ok(screen.draw(&progress.bar(now, width.saturating_sub(1)))?),
                 None => Ok(()),
             },
             _ => match self.lines.progress(job, now) {
@@ -86,7 +102,7 @@ impl View {
         }
     }
 
-    fn show_end(&mut self, job: &Job, verdict: &Verdict) -> io::Result<()> {
+    fn show_end(&mut self, job: &Job, verdict: &Verdict) -> Result<(), StandardOutputError> {
         if let Some(progress) = Progress::of(job) {
             self.tell(&format!("{}: {}", job.phase(), progress.sentence(Timestamp::now())))?;
         }

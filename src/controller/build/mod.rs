@@ -23,7 +23,7 @@ use crate::api::BatchInferenceJob;
 use crate::api::names::{ANNOTATION_JOB, ANNOTATION_POD_TEMPLATE, Component, child_name, labels};
 
 /// The user and group of our own image, and of servers whose image can run as anyone.
-const UNPRIVILEGED_ID: i64 = 65532;
+pub const UNPRIVILEGED_ID: i64 = 65532;
 
 /// Every child that should exist. `found` gives the pod templates that were decided when a workload was first applied: they stay,
 /// so that a newer operator restarts no running pod.
@@ -93,7 +93,7 @@ fn decided_template<K: Resource>(workload: &K) -> Option<PodTemplateSpec> {
 
 /// Service meshes stay out: a sidecar would end connections that take long, and keep a feeder's pod alive that is done. A person's
 /// template may let one in. Istio, Linkerd, Kuma and Consul, each in the words of its documentation.
-const WITHOUT_MESH: [(&str, &str); 4] = [
+pub const WITHOUT_MESH: [(&str, &str); 4] = [
     ("sidecar.istio.io/inject", "false"),
     ("linkerd.io/inject", "disabled"),
     ("kuma.io/sidecar-injection", "disabled"),
@@ -127,7 +127,8 @@ fn pod_metadata(job: &BatchInferenceJob, component: Component, given: Option<Obj
 }
 
 /// What the "restricted" pod security standard asks of a container.
-fn restricted(read_only: bool) -> SecurityContext {
+#[must_use]
+pub fn restricted(read_only: bool) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities {

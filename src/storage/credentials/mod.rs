@@ -171,11 +171,20 @@ impl Credentials {
         secret: impl IntoIterator<Item = (String, String)>,
         vars: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
+        Self::from_env(side, Self::as_in_a_pod(side, secret, vars))
+    }
+
+    /// The variables that a pod with this Secret would have, and over them the addresses that `vars` give.
+    pub(super) fn as_in_a_pod(
+        side: Side,
+        secret: impl IntoIterator<Item = (String, String)>,
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> impl Iterator<Item = (String, String)> {
         let is_address = |name: &str| Kind::ALL.iter().any(|kind| kind.urls.contains(&name));
-        let addresses = vars.into_iter().filter(|(name, _)| is_address(name));
-        let prefixed = |(name, value): (String, String)| (format!("{}{name}", side.env_prefix()), value);
+        let addresses = vars.into_iter().filter(move |(name, _)| is_address(name));
+        let prefixed = move |(name, value): (String, String)| (format!("{}{name}", side.env_prefix()), value);
         // Of two of a name, the later one counts.
-        Self::from_env(side, secret.into_iter().chain(addresses).map(prefixed))
+        secret.into_iter().chain(addresses).map(prefixed)
     }
 
     /// Whether something here says who asks the store of this URI.

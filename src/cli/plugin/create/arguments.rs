@@ -25,15 +25,25 @@ pub struct CreateArguments {
     /// Name of the job. Default: the API server makes one, `batch-...`.
     #[arg(conflicts_with = "file")]
     pub name: Option<String>,
-    /// A file with one job, as YAML or JSON; - is standard input. Instead of all flags that describe one.
+    /// A file with one job, as YAML or JSON; - is standard input. Instead of all flags that describe one but for those of the data set.
     #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with = "JobFlags")]
     pub file: Option<PathBuf>,
+    /// What the rows are.
+    #[command(flatten)]
+    pub rows: RowFlags,
     /// What the job is.
     #[command(flatten)]
     pub job: JobFlags,
-    /// Replace an object that is at --dataset-uri already.
-    #[arg(long)]
+    /// Replace an object that is already where the data set is uploaded to.
+    #[arg(long, requires = "dataset")]
     pub overwrite: bool,
+    /// Upload through a pod in the cluster, also when there are keys here: for a store that only the cluster reaches.
+    #[arg(long, requires = "dataset")]
+    pub via_cluster: bool,
+    /// The operator's image, for a pod that takes the upload. Default: that of the namespace's newest job, else that of this program's
+    /// version.
+    #[arg(long, value_name = "IMAGE", requires = "dataset")]
+    pub pod_image: Option<String>,
     /// Do nothing, and show what would be done.
     #[arg(long, value_enum, default_value_t)]
     pub dry_run: DryRun,
@@ -42,26 +52,46 @@ pub struct CreateArguments {
     pub output: Option<Format>,
 }
 
+/// What the rows are.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RowFlags {
+    /// The rows: a file of this machine, which is uploaded to the namespace's default store (or to --dataset-uri), or where they are
+    /// already (`s3://BUCKET/KEY`, `pvc://CLAIM/PATH`).
+    #[arg(long, value_name = "FILE|URI", required_unless_present_any = ["file", "dataset_name"])]
+    pub dataset: Option<String>,
+    /// The data set's name in the namespace's default store (Secret `batch-inference-store`). Default, for a file: its own without .jsonl.
+    #[arg(long, value_name = "NAME", conflicts_with = "dataset_uri")]
+    pub dataset_name: Option<String>,
+    /// Where to upload the data set, if not to the default store: `s3://BUCKET/KEY`.
+    #[arg(long, value_name = "URI", requires = "dataset")]
+    pub dataset_uri: Option<String>,
+}
+
 /// What the job is, in the words of its spec.
 #[derive(Clone, Debug, Default, Args)]
 pub struct JobFlags {
-    /// The rows: a file of this machine, which is uploaded to --dataset-uri, or where they are already (`s3://BUCKET/KEY`,
-    /// `pvc://CLAIM/PATH`).
-    #[arg(long, value_name = "FILE|URI", required_unless_present = "file")]
-    pub dataset: Option<String>,
-    /// Where to upload the data set: `s3://BUCKET/KEY`.
+    /// Where the results go: `s3://BUCKET/PREFIX/`, `pvc://CLAIM/PATH/`. Default: a folder of the namespace's default store.
     #[arg(long, value_name = "URI")]
-    pub dataset_uri: Option<String>,
-    /// Where the results go: `s3://BUCKET/PREFIX/`, `pvc://CLAIM/PATH/`.
-    #[arg(long, value_name = "URI", required_unless_present = "file")]
     pub output_uri: Option<String>,
-    /// A Secret of the namespace with the keys of the stores (`AWS_ACCESS_KEY_ID`, ...), for data set and output. The upload takes them
-    /// too, where the environment has none.
+    /// A ConfigMap for the results, if they are few (900 KiB).
+    #[arg(long, value_name = "NAME", conflicts_with = "output_uri")]
+    pub output_config_map: Option<String>,
+    /// A Secret of the namespace with the keys of the stores (`AWS_ACCESS_KEY_ID`, ...), for --dataset, --dataset-uri and --output-uri.
+    /// The upload takes them too, where the environment has none. The default store has its own.
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
+    /// A service account of the namespace that the stores know, instead of keys. The feeder runs under it, and an upload through the cluster.
+    #[arg(long, value_name = "NAME")]
+    pub service_account: Option<String>,
     /// The base model: a short name (qwen3-8b), a Hugging Face repository, or a path in the server's image.
-    #[arg(long, required_unless_present = "file")]
+    #[arg(long, required_unless_present_any = ["file", "from_deployment"])]
     pub model: Option<String>,
+    /// A Deployment of the namespace that runs a model server: what is not given here is as it is there.
+    #[arg(long, value_name = "NAME")]
+    pub from_deployment: Option<String>,
+    /// A branch, tag or commit of the model's repository.
+    #[arg(long)]
+    pub revision: Option<String>,
     /// The model server program: VLLM (default), SGLang, LoRAX, LlamaCpp.
     #[arg(long, value_parser = engine)]
     pub engine: Option<Engine>,
@@ -77,6 +107,9 @@ pub struct JobFlags {
     /// How the weights are quantized. Default: as the checkpoint is.
     #[arg(long)]
     pub quantization: Option<String>,
+    /// The kind of node for the servers, by its name in the operator's settings: NAME or NAME:COUNT.
+    #[arg(long, value_name = "NAME")]
+    pub resource_profile: Option<String>,
     /// How many servers run at a time.
     #[arg(long, value_name = "N")]
     pub replicas: Option<u32>,
@@ -92,6 +125,12 @@ pub struct JobFlags {
     /// More tokens end the job.
     #[arg(long, value_name = "N")]
     pub max_total_tokens: Option<u64>,
+    /// More of the tokens' cost ends the job: an amount such as 25.50.
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_token_cost: Option<String>,
+    /// More of the GPUs' cost ends the job.
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_gpu_cost: Option<String>,
     /// The job ends after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     pub active_deadline_seconds: Option<u64>,

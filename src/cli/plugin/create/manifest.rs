@@ -4,81 +4,17 @@ use kube::Resource;
 use serde_json::{Value, json};
 
 use super::arguments::{JobFlags, SecretKey};
+use super::dataset::Rows;
 use crate::api::BatchInferenceJob;
 
 /// The API server adds five letters and digits.
 const GENERATED: &str = "batch-";
 
-/// Where the rows are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Dataset {
-    /// In a file of this machine, which is to be uploaded.
-    Local {
-        /// Its path.
-        file: String,
-        /// Where it will be.
-        uri: String,
-    },
-    /// Where the cluster reads them; empty when a file says it.
-    Remote(String),
-}
-
-/// Flags that contradict each other.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FlagError {
-    /// Nowhere to upload to.
-    #[error("`{file}` is a file of this machine: say by --dataset-uri s3://BUCKET/KEY where it is to be uploaded")]
-    NoUri {
-        /// Its path.
-        file: String,
-    },
-    /// Two places.
-    #[error("`{uri}` is where the rows are already: --dataset-uri is only for a file of this machine")]
-    TwoUris {
-        /// What --dataset has.
-        uri: String,
-    },
-}
-
-impl Dataset {
-    /// What the flags name.
-    ///
-    /// # Errors
-    ///
-    /// [`FlagError`].
-    pub fn of(flags: &JobFlags) -> Result<Self, FlagError> {
-        let given = flags.dataset.clone().unwrap_or_default();
-        let is_uri = given.contains("://") || given.is_empty();
-        match (&flags.dataset_uri, is_uri) {
-            (None, true) => Ok(Self::Remote(given)),
-            (Some(_), true) => Err(FlagError::TwoUris { uri: given }),
-            (Some(uri), false) => Ok(Self::Local {
-                file: given,
-                uri: uri.clone(),
-            }),
-            (None, false) => Err(FlagError::NoUri { file: given }),
-        }
-    }
-
-    /// Where the job reads them.
-    #[must_use]
-    pub fn uri(&self) -> &str {
-        match self {
-            Self::Local { uri, .. } | Self::Remote(uri) => uri,
-        }
-    }
-}
-
 /// The job. Without a name, the API server makes one.
 #[must_use]
-pub fn manifest(name: Option<&str>, flags: &JobFlags, dataset: &str) -> Value {
-    let output = flags.output_uri.as_deref().unwrap_or_default();
-    let mut spec = json!({
-        "dataset": {"uri": dataset},
-        "server": {"baseModel": flags.model},
-        "output": {"uri": output},
-    });
-    for (section, field, value) in given(flags, dataset, output) {
+pub fn manifest(name: Option<&str>, flags: &JobFlags, rows: Option<&Rows>) -> Value {
+    let mut spec = json!({"dataset": dataset(rows), "server": {}});
+    for (section, field, value) in given(flags, rows) {
         let Some(value) = value else { continue };
         match section {
             "" => spec[field] = value,
@@ -97,33 +33,50 @@ pub fn manifest(name: Option<&str>, flags: &JobFlags, dataset: &str) -> Value {
     })
 }
 
+fn dataset(rows: Option<&Rows>) -> Value {
+    rows.map_or_else(
+        || json!({}),
+        |rows| {
+            let (field, value) = rows.field();
+            json!({field: value})
+        },
+    )
+}
+
 type Field = (&'static str, &'static str, Option<Value>);
 
 /// The fields that only some jobs have: section of the spec (none is the spec itself), name, and value.
-fn given(flags: &JobFlags, dataset: &str, output: &str) -> Vec<Field> {
-    let secret = |uri: &str| {
-        let secret = flags.secret.as_ref().filter(|_| !uri.starts_with("pvc://"));
-        secret.map(|name| json!({"name": name}))
+fn given(flags: &JobFlags, rows: Option<&Rows>) -> Vec<Field> {
+    // The default store's keys are in its own Secret, and a claim has none.
+    let secret = |uri: Option<&String>| {
+        uri.filter(|uri| !uri.starts_with("pvc://"))?;
+        Some(json!({"name": flags.secret.as_ref()?}))
     };
+    let rows_uri = match rows {
+        Some(Rows::Uri(uri)) => Some(uri),
+        Some(Rows::Name(_)) | None => None,
+    };
+    let text = |value: Option<&String>| value.map(|text| json!(text));
+    let named = |value: Option<&String>| value.map(|name| json!({"name": name}));
     let list = |values: &[String]| (!values.is_empty()).then(|| json!(values));
     let token = |SecretKey { name, key }: &SecretKey| json!({"name": name, "key": key});
+    let deployment = named(flags.from_deployment.as_ref()).map(|name| json!({"deployment": name}));
     vec![
-        ("dataset", "credentialsSecretRef", secret(dataset)),
-        (
-            "dataset",
-            "invalidRows",
-            flags.invalid_rows.as_ref().map(|word| json!(word)),
-        ),
-        ("output", "credentialsSecretRef", secret(output)),
+        ("dataset", "credentialsSecretRef", secret(rows_uri)),
+        ("dataset", "invalidRows", text(flags.invalid_rows.as_ref())),
+        ("output", "uri", text(flags.output_uri.as_ref())),
+        ("output", "configMap", named(flags.output_config_map.as_ref())),
+        ("output", "credentialsSecretRef", secret(flags.output_uri.as_ref())),
+        ("feeder", "serviceAccountName", text(flags.service_account.as_ref())),
+        ("server", "baseModel", text(flags.model.as_ref())),
+        ("server", "from", deployment),
+        ("server", "revision", text(flags.revision.as_ref())),
         ("server", "engine", flags.engine.map(|engine| json!(engine))),
         ("server", "servedModelNames", list(&flags.served_model_names)),
-        ("server", "imageTag", flags.image_tag.as_ref().map(|tag| json!(tag))),
+        ("server", "imageTag", text(flags.image_tag.as_ref())),
         ("server", "hfTokenSecretRef", flags.hf_token_secret.as_ref().map(token)),
-        (
-            "server",
-            "quantization",
-            flags.quantization.as_ref().map(|word| json!(word)),
-        ),
+        ("server", "quantization", text(flags.quantization.as_ref())),
+        ("server", "resourceProfile", text(flags.resource_profile.as_ref())),
         ("server", "replicas", flags.replicas.map(|count| json!(count))),
         ("server", "args", list(&flags.args)),
         (
@@ -136,6 +89,8 @@ fn given(flags: &JobFlags, dataset: &str, output: &str) -> Vec<Field> {
             "maxTotalTokens",
             flags.max_total_tokens.map(|count| json!(count)),
         ),
+        ("budget", "maxTokenCost", text(flags.max_token_cost.as_ref())),
+        ("budget", "maxGPUCost", text(flags.max_gpu_cost.as_ref())),
         (
             "",
             "activeDeadlineSeconds",

@@ -1,27 +1,29 @@
 use clap::Parser;
 
 use super::super::super::arguments::{Arguments, Command};
+use super::super::CreateArguments;
+use super::super::dataset::Dataset;
 use super::*;
 
-fn flags(words: &str) -> JobFlags {
-    let line = format!("kubectl-bij create x --model qwen3-8b --output-uri s3://b/out/ {words}");
+fn flags(words: &str) -> CreateArguments {
+    let line = format!("kubectl-bij create x {words}");
     let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
     let Command::Create(create) = arguments.command else {
         panic!("another command");
     };
-    create.job
+    *create
 }
 
 fn made(words: &str) -> Value {
     let flags = flags(words);
-    let dataset = Dataset::of(&flags).unwrap();
-    manifest(Some("x"), &flags, dataset.uri())
+    let dataset = Dataset::of(&flags.rows).unwrap();
+    manifest(Some("x"), &flags.job, dataset.rows())
 }
 
 #[test]
-fn the_smallest_job_has_what_it_needs() {
+fn the_smallest_jobs_have_what_they_need() {
     assert_eq!(
-        made("--dataset s3://b/rows.jsonl"),
+        made("--model qwen3-8b --dataset s3://b/rows.jsonl --output-uri s3://b/out/"),
         json!({
             "apiVersion": "batchinference.dev/v1alpha1",
             "kind": "BatchInferenceJob",
@@ -33,22 +35,49 @@ fn the_smallest_job_has_what_it_needs() {
             },
         })
     );
-    let unnamed = manifest(None, &flags("--dataset s3://b/rows.jsonl"), "s3://b/rows.jsonl");
+    let unnamed = manifest(None, &JobFlags::default(), None);
     assert_eq!(unnamed["metadata"], json!({"generateName": "batch-"}));
+}
+
+#[test]
+fn a_job_of_the_default_store_names_neither_uri_nor_secret() {
+    for words in ["--dataset a/my_rows.jsonl", "--dataset-name my_rows"] {
+        let job = made(&format!("{words} --model qwen3-8b --secret unused"));
+        let expected = json!({"dataset": {"name": "my_rows"}, "server": {"baseModel": "qwen3-8b"}});
+        assert_eq!(job["spec"], expected);
+        let read: BatchInferenceJob = serde_json::from_value(job).unwrap();
+        read.validate_cel().unwrap();
+    }
+}
+
+#[test]
+fn a_server_may_be_as_a_deployment_has_it_and_results_in_a_config_map() {
+    let job = made("--dataset-name rows --from-deployment mistral-7b --output-config-map results");
+    let expected = json!({
+        "dataset": {"name": "rows"},
+        "server": {"from": {"deployment": {"name": "mistral-7b"}}},
+        "output": {"configMap": {"name": "results"}},
+    });
+    assert_eq!(job["spec"], expected);
+    let read: BatchInferenceJob = serde_json::from_value(job).unwrap();
+    read.validate_cel().unwrap();
 }
 
 /// Every flag at once: the job must be one that the definition knows, with nothing lost on the way.
 #[test]
 fn every_flag_becomes_its_field() {
     let job = made(
-        "--dataset s3://b/rows.jsonl --secret keys --engine sglang --served-model-name gpt-4o-mini --image-tag v1 \
-         --hf-token-secret hf:token --quantization fp8 --replicas 2 --arg --max-model-len=8192 --invalid-rows Skip \
+        "--model qwen3-8b --output-uri s3://b/out/ --dataset s3://b/rows.jsonl --secret keys --engine sglang \
+         --served-model-name gpt-4o-mini --image-tag v1 --hf-token-secret hf:token --revision main \
+         --resource-profile l4:2 --service-account mine --max-token-cost 2.50 --max-gpu-cost 30.00 --quantization fp8 --replicas 2 --arg --max-model-len=8192 --invalid-rows Skip \
          --max-failed-rows 10% --max-total-tokens 5000 --active-deadline-seconds 60 --ttl-seconds-after-finished 0 --suspend",
     );
     let expected = json!({
         "dataset": {"uri": "s3://b/rows.jsonl", "credentialsSecretRef": {"name": "keys"}, "invalidRows": "Skip"},
         "server": {
             "baseModel": "qwen3-8b",
+            "revision": "main",
+            "resourceProfile": "l4:2",
             "engine": "SGLang",
             "servedModelNames": ["gpt-4o-mini"],
             "imageTag": "v1",
@@ -58,8 +87,9 @@ fn every_flag_becomes_its_field() {
             "args": ["--max-model-len=8192"],
         },
         "output": {"uri": "s3://b/out/", "credentialsSecretRef": {"name": "keys"}},
+        "feeder": {"serviceAccountName": "mine"},
         "rowPolicy": {"maxFailedRows": "10%"},
-        "budget": {"maxTotalTokens": 5000},
+        "budget": {"maxTotalTokens": 5000, "maxTokenCost": "2.50", "maxGPUCost": "30.00"},
         "activeDeadlineSeconds": 60,
         "ttlSecondsAfterFinished": 0,
         "suspend": true,
@@ -71,9 +101,13 @@ fn every_flag_becomes_its_field() {
     checked.spec.row_policy = None;
     checked.validate_cel().unwrap();
     let written = serde_json::to_value(&read).unwrap();
-    for (section, fields) in expected.as_object().unwrap() {
-        for field in fields.as_object().into_iter().flat_map(|fields| fields.keys()) {
-            assert_eq!(written["spec"][section][field], fields[field], "{section}.{field}");
+    for (section, value) in expected.as_object().unwrap() {
+        let Some(fields) = value.as_object() else {
+            assert_eq!(&written["spec"][section], value, "{section}");
+            continue;
+        };
+        for (field, value) in fields {
+            assert_eq!(&written["spec"][section][field], value, "{section}.{field}");
         }
     }
 }
@@ -85,27 +119,7 @@ fn failed_rows_are_a_number_or_a_share() {
 
 #[test]
 fn a_claim_has_no_keys() {
-    let job = made("--dataset pvc://claim/rows.jsonl --secret keys");
+    let job = made("--model qwen3-8b --dataset pvc://claim/rows.jsonl --output-uri pvc://claim/out/ --secret keys");
     assert_eq!(job["spec"]["dataset"], json!({"uri": "pvc://claim/rows.jsonl"}));
-}
-
-#[test]
-fn a_file_needs_a_place_and_a_uri_is_one() {
-    let of = |words: &str| Dataset::of(&flags(words));
-    assert_eq!(
-        of("--dataset rows.jsonl --dataset-uri s3://b/rows.jsonl"),
-        Ok(Dataset::Local {
-            file: "rows.jsonl".into(),
-            uri: "s3://b/rows.jsonl".into()
-        })
-    );
-    let error = of("--dataset rows.jsonl").unwrap_err().to_string();
-    assert!(error.contains("--dataset-uri s3://BUCKET/KEY"), "{error}");
-    let error = of("--dataset s3://b/rows.jsonl --dataset-uri s3://b/rows.jsonl").unwrap_err();
-    assert_eq!(
-        error,
-        FlagError::TwoUris {
-            uri: "s3://b/rows.jsonl".into()
-        }
-    );
+    assert_eq!(job["spec"]["output"], json!({"uri": "pvc://claim/out/"}));
 }

@@ -4,14 +4,15 @@ use bytes::Bytes;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::template::CONTAINER;
-use crate::storage::StoreUri;
+use super::super::refusal::Refusal;
+use super::{CONTAINER, PodError};
 
 /// Where the image has the program (Dockerfile).
 const PROGRAM: &str = "/usr/local/bin/batch-inference-operator";
-/// Of an answer, on its way.
+/// Of an answer or of what is sent, on its way.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Why there is no answer.
@@ -19,10 +20,16 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub enum RemoteError {
     /// The API server, or the connection to it.
     #[error("the pod cannot be asked")]
-    Exec(#[from] kube::Error),
-    /// The connection ended in the middle.
-    #[error("the connection to the pod was lost: try again")]
+    Exec(#[source] Box<kube::Error>),
+    /// A right is missing.
+    #[error(transparent)]
+    Forbidden(Refusal),
+    /// The connection ended in the middle, or says nothing any more.
+    #[error("the connection to the pod was lost")]
     Lost,
+    /// The pod is gone, and there is no other.
+    #[error("the pod is gone, and no other can be started")]
+    Gone(#[source] Box<PodError>),
     /// The program in the pod said so.
     #[error("{0}")]
     Refused(String),
@@ -31,57 +38,68 @@ pub enum RemoteError {
     Answer(#[from] serde_json::Error),
 }
 
-/// A pod that answers.
-#[derive(Clone)]
-pub struct Remote {
-    pods: Api<Pod>,
-    name: String,
-    uri: String,
-}
-
-impl Remote {
-    /// The pod of that name, beside the output at `uri`.
-    pub fn new(pods: Api<Pod>, name: &str, uri: &StoreUri) -> Self {
-        Self {
-            pods,
-            name: name.to_owned(),
-            uri: uri.to_string(),
+impl RemoteError {
+    /// Whether another try, perhaps of another pod, may get an answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Lost => true,
+            // 404 is a pod that is gone, 429 an API server that has too much to do.
+            Self::Exec(error) => match &**error {
+                kube::Error::Api(status) => matches!(status.code, 404 | 429) || status.code >= 500,
+                _ => true,
+            },
+            Self::Forbidden(_) | Self::Gone(_) | Self::Refused(_) | Self::Answer(_) => false,
         }
-    }
-
-    /// Asks for something, in the words of `batch-inference-operator output`.
-    ///
-    /// # Errors
-    ///
-    /// [`RemoteError`].
-    pub async fn ask(&self, words: &[&str]) -> Result<Bytes, RemoteError> {
-        let mut command = vec![PROGRAM, "output", "--uri", &self.uri];
-        command.extend_from_slice(words);
-        let parameters = AttachParams {
-            container: Some(CONTAINER.to_owned()),
-            max_stdout_buf_size: Some(BUFFER_BYTES),
-            ..AttachParams::default()
-        };
-        let mut process = self.pods.exec(&self.name, command, &parameters).await?;
-        let status = process.take_status();
-        let (stdout, stderr) = tokio::join!(whole(process.stdout()), whole(process.stderr()));
-        let status = match status {
-            Some(status) => status.await.ok_or(RemoteError::Lost)?,
-            None => return Err(RemoteError::Lost),
-        };
-        if status.status.as_deref() == Some("Success") {
-            return Ok(stdout.into());
-        }
-        let said = String::from_utf8_lossy(&stderr).trim().to_owned();
-        Err(RemoteError::Refused(if said.is_empty() {
-            status.message.unwrap_or_default()
-        } else {
-            said
-        }))
     }
 }
 
-/// All that comes; a connection that breaks ends it too, and has no status then.
+/// Runs `batch-inference-operator output` with these words in a pod, gives it an input, and gives what it says.
+///
+/// # Errors
+///
+/// [`RemoteError`].
+pub async fn exec(pods: &Api<Pod>, pod: &str, words: &[String], input: &Bytes) -> Result<Bytes, RemoteError> {
+    let command = [PROGRAM, "output"].into_iter().chain(words.iter().map(String::as_str));
+    let parameters = AttachParams {
+        container: Some(CONTAINER.to_owned()),
+        stdin: !input.is_empty(),
+        max_stdin_buf_size: Some(BUFFER_BYTES),
+        max_stdout_buf_size: Some(BUFFER_BYTES),
+        ..AttachParams::default()
+    };
+    let process = pods.exec(pod, command.collect::<Vec<_>>(), &parameters).await;
+    let mut process = process.map_err(|error| RemoteError::Exec(Box::new(error)))?;
+    let (stdin, stdout, stderr) = (process.stdin(), process.stdout(), process.stderr());
+    let status = process.take_status();
+    // A connection that breaks ends none of the three streams, but the status: nothing waits for them alone.
+    let reading = AbortOnDropHandle::new(tokio::spawn(async move { tokio::join!(whole(stdout), whole(stderr)) }));
+    let _sending = AbortOnDropHandle::new(tokio::spawn(send(stdin, input.clone())));
+    let status = match status {
+        Some(status) => status.await.ok_or(RemoteError::Lost)?,
+        None => return Err(RemoteError::Lost),
+    };
+    let (stdout, stderr) = reading.await.map_err(|_| RemoteError::Lost)?;
+    if status.status.as_deref() == Some("Success") {
+        return Ok(stdout.into());
+    }
+    let said = String::from_utf8_lossy(&stderr).trim().to_owned();
+    Err(RemoteError::Refused(if said.is_empty() {
+        status.message.unwrap_or_default()
+    } else {
+        said
+    }))
+}
+
+/// Sends all of it. Its end is not told: with the older of the two protocols that ends the whole connection, and the answer would be lost.
+async fn send(stream: Option<impl AsyncWrite + Unpin>, input: Bytes) {
+    let Some(mut stream) = stream else { return };
+    // Where it fails, the program has ended, and its status says why.
+    if stream.write_all(&input).await.is_ok() {
+        let _ = stream.flush().await;
+    }
+}
+
+/// All that comes.
 async fn whole(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
@@ -92,11 +110,30 @@ async fn whole(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     #[test]
     fn the_program_is_where_the_image_has_it() {
         let image = include_str!("../../../../Dockerfile");
         assert!(image.contains(&format!("ENTRYPOINT [\"{PROGRAM}\"]")));
+    }
+
+    #[test]
+    fn what_a_pod_or_the_api_server_says_for_good_is_not_asked_again() {
+        let answered = |code| {
+            let status = Status::failure("its words", "Reason").with_code(code);
+            RemoteError::Exec(Box::new(kube::Error::Api(status.boxed())))
+        };
+        for (error, expected) in [
+            (RemoteError::Lost, true),
+            (answered(404), true),
+            (answered(500), true),
+            (answered(400), false),
+            (RemoteError::Refused("no".into()), false),
+        ] {
+            assert_eq!(error.may_pass(), expected, "{error}");
+        }
     }
 }

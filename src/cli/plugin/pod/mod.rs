@@ -1,34 +1,40 @@
-//! A pod beside an output, for who has no keys of its store, or whose output is on a claim: the feeder's image with the feeder's
-//! keys, which gives objects when it is asked by exec.
+//! A pod beside a store, for who has no keys of it, or whose output is on a claim: the operator's image with the store's keys, which gives
+//! and takes objects when it is asked by exec.
 //!
-//! Start with [`OutputPod`], the pod's life; [`template`] makes it of the feeder's own (pure), [`exec`] asks it, and [`objects`] is a
-//! store of what it gives, so that everything that reads an output reads this one too.
+//! Start with [`StorePod`], the pod's life. [`template`] makes it of a job's feeder, [`upload`] from nothing, where there is no job yet
+//! (both pure). [`remote`] is the conversation, which outlives connections and pods; [`exec`] one question and its answer, [`running`]
+//! whether a pod runs (pure). [`objects`] is a store of what it gives, so that everything that reads an output reads this one too.
 
 mod exec;
 mod objects;
+mod remote;
+mod running;
 mod template;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::batch::v1::Job as FeederJob;
+use bytes::Bytes;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, PostParams};
-use kube::runtime::wait::await_condition;
-use kube::{Api, Client, ResourceExt};
-use tokio::time::timeout;
 
-use super::job::Job;
-use super::refusal::{Asked, Refusal};
-use crate::api::names::{Component, child_name};
-use crate::storage::{Store, StoreUri};
-use exec::Remote;
+use super::cluster::Cluster;
+use super::interruption::Interruption;
+use super::refusal::Refusal;
+use crate::cli::output::Place;
+use crate::storage::{Store, StoreUri, UriError};
 use objects::PodObjects;
-use template::{NoTemplate, pod};
+use remote::Remote;
 
-/// Its image is on a node already, mostly: a feeder ran from it.
-const STARTS_WITHIN: Duration = Duration::from_mins(2);
-/// After that it ends by itself, also when nobody is there any more to remove it. A fetch that is not done then goes on with another.
+pub use exec::RemoteError;
+pub use template::{NoTemplate, beside_output};
+pub use upload::{UploadPod, default_image};
+
+/// The container of each.
+const CONTAINER: &str = "output";
+/// Value of the label of its name. It must not be one by which the operator finds its own pods.
+const NAME: &str = "kubectl-bij";
+/// After that it ends by itself, also when nobody is there any more to remove it. What is not done by then goes on with another.
 const STAYS_FOR: Duration = Duration::from_hours(1);
 
 /// Why there is no pod.
@@ -51,150 +57,83 @@ pub enum PodError {
         /// What its status says.
         why: String,
     },
+    /// It runs, and does not answer.
+    #[error("the pod does not answer as it should")]
+    NoAnswer(#[from] RemoteError),
+    /// What it says of itself makes no sense.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// By the person who began it.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// A pod that runs.
-pub struct OutputPod {
-    pods: Api<Pod>,
-    name: String,
-    store: Store,
+pub struct StorePod {
+    remote: Remote,
+    uri: StoreUri,
 }
 
-impl OutputPod {
-    /// Makes it, and waits until it runs.
+impl StorePod {
+    /// Makes it, and waits until it answers.
     ///
     /// # Errors
     ///
     /// [`PodError`]; then there is no pod.
-    pub async fn start(client: Client, server: &str, job: &Job, uri: &StoreUri) -> Result<Self, PodError> {
-        let asked = |verb, resource| Asked {
-            server,
-            verb,
-            resource,
-            namespace: Some(job.namespace()),
+    pub async fn start(
+        cluster: &Cluster,
+        wanted: Pod,
+        place: Place,
+        interruption: &Interruption,
+    ) -> Result<Self, PodError> {
+        let remote = Remote::new(cluster, wanted, place);
+        // Not given up in the middle: a pod whose name is not known could not be removed.
+        remote.create().await?;
+        let begun = tokio::select! {
+            begun = begun(&remote) => begun,
+            () = interruption.came() => Err(PodError::Interrupted),
         };
-        let feeders: Api<FeederJob> = Api::namespaced(client.clone(), job.namespace());
-        let feeder = feeders.get_opt(&child_name(job.name(), Component::Feeder)).await;
-        let feeder = feeder.map_err(|error| asked("get", "jobs").refused(&error))?;
-        let wanted = pod(job, &feeder.ok_or(PodError::NoFeeder)?, uri, STAYS_FOR)?;
-        let pods: Api<Pod> = Api::namespaced(client, job.namespace());
-        let created = pods.create(&PostParams::default(), &wanted).await;
-        let name = created
-            .map_err(|error| asked("create", "pods").refused(&error))?
-            .name_any();
-        let objects = PodObjects::new(Remote::new(pods.clone(), &name, uri), uri.clone());
-        let started = Self {
-            store: Store::new(Arc::new(objects), uri.clone(), "check the pod's log".into()),
-            pods,
-            name,
-        };
-        match started.running().await {
-            Ok(()) => Ok(started),
+        match begun {
+            Ok(uri) => Ok(Self { remote, uri }),
             Err(error) => {
-                started.remove().await;
+                remote.remove().await;
                 Err(error)
             }
         }
     }
 
-    /// The output, read through the pod.
+    /// Where the objects are that it gives and takes.
+    #[must_use]
+    pub fn uri(&self) -> &StoreUri {
+        &self.uri
+    }
+
+    /// The objects, to be read.
     #[must_use]
     pub fn store(&self) -> Store {
-        self.store.clone()
+        let objects = PodObjects::new(self.remote.clone(), self.uri.clone());
+        Store::new(Arc::new(objects), self.uri.clone(), "check the pod's log".into())
     }
 
-    /// Removes it. When that fails, it ends by itself, and goes with its job.
+    /// Asks for something that is no reading, in the words of `batch-inference-operator output`, with an input.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`].
+    pub async fn send(&self, words: &[&str], input: Bytes) -> Result<Bytes, RemoteError> {
+        self.remote.send(words, input).await
+    }
+
+    /// Removes it. When that fails, it ends by itself.
     pub async fn remove(self) {
-        if let Err(error) = self
-            .pods
-            .delete(&self.name, &DeleteParams::default().grace_period(0))
-            .await
-        {
-            let stays = STAYS_FOR.as_secs() / 60;
-            eprintln!(
-                "the pod {} could not be removed ({error}); it ends by itself within {stays} minutes",
-                self.name
-            );
-        }
-    }
-
-    async fn running(&self) -> Result<(), PodError> {
-        let has_begun = |pod: Option<&Pod>| !matches!(phase(pod), Some("Pending") | None);
-        let begun = await_condition(self.pods.clone(), &self.name, has_begun);
-        let seen = match timeout(STARTS_WITHIN, begun).await {
-            Ok(Ok(Some(pod))) if phase(Some(&pod)) == Some("Running") => return Ok(()),
-            Ok(Ok(pod)) => pod,
-            Ok(Err(error)) => return Err(self.not_started(error.to_string())),
-            Err(_) => self.pods.get_opt(&self.name).await.ok().flatten(),
-        };
-        Err(self.not_started(seen.as_ref().map_or_else(|| "it is gone".to_owned(), why)))
-    }
-
-    fn not_started(&self, why: String) -> PodError {
-        PodError::NotStarted {
-            name: self.name.clone(),
-            why,
-        }
+        self.remote.remove().await;
     }
 }
 
-fn phase(pod: Option<&Pod>) -> Option<&str> {
-    pod?.status.as_ref()?.phase.as_deref()
-}
-
-/// What keeps a pod from running: its container's words, else the scheduler's, else its phase.
-fn why(pod: &Pod) -> String {
-    let status = pod.status.clone().unwrap_or_default();
-    let containers = status.container_statuses.unwrap_or_default().into_iter();
-    let waiting = containers
-        .filter_map(|container| container.state?.waiting)
-        .find_map(|waiting| {
-            let reason = waiting.reason.filter(|reason| reason != "ContainerCreating")?;
-            Some(format!("{reason}: {}", waiting.message.unwrap_or_default()))
-        });
-    let conditions = status.conditions.unwrap_or_default().into_iter();
-    let mut unmet = conditions.filter(|condition| condition.status == "False");
-    waiting
-        .or_else(|| unmet.find_map(|condition| condition.message))
-        .unwrap_or_else(|| match status.phase.as_deref() {
-            Some("Failed") => "it failed; is the operator's image older than this program?".to_owned(),
-            phase => format!("it is {}", phase.unwrap_or("Unknown")),
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn a_pod_that_does_not_start_says_why() {
-        let waiting = |reason: &str| {
-            json!([{
-                "name": "output", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"waiting": {"reason": reason, "message": "not found"}},
-            }])
-        };
-        let unschedulable = json!([{"type": "PodScheduled", "status": "False", "message": "no room"}]);
-        for (status, expected) in [
-            (
-                json!({"phase": "Pending", "containerStatuses": waiting("ErrImagePull")}),
-                "ErrImagePull: not found",
-            ),
-            (json!({"phase": "Pending", "conditions": unschedulable}), "no room"),
-            (
-                json!({"phase": "Pending", "containerStatuses": waiting("ContainerCreating")}),
-                "it is Pending",
-            ),
-            (
-                json!({"phase": "Failed"}),
-                "it failed; is the operator's image older than this program?",
-            ),
-            (Value::Null, "it is Unknown"),
-        ] {
-            let pod: Pod = serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap();
-            assert_eq!(why(&pod), expected);
-        }
-    }
+/// Waits until it runs and says where its objects are: so it is known that it may be asked, and that it understands.
+async fn begun(remote: &Remote) -> Result<StoreUri, PodError> {
+    remote.running().await?;
+    let answer = remote.ask(&["uri"]).await?;
+    let uri: String = serde_json::from_slice(&answer).map_err(RemoteError::from)?;
+    Ok(StoreUri::parse_prefix(&uri)?)
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
@@ -13,7 +13,8 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::exec::{Remote, RemoteError};
+use super::exec::RemoteError;
+use super::remote::Remote;
 use crate::cli::output::Listed;
 use crate::storage::StoreUri;
 
@@ -127,14 +128,10 @@ fn read_only() -> Error {
     }
 }
 
-// Written out as `async_trait` expands them, for want of the macro among our dependencies.
+#[async_trait]
 impl ObjectStore for PodObjects {
-    fn get_opts<'a, 'b, 'c>(&'a self, location: &'b Path, options: GetOptions) -> BoxFuture<'c, Result<GetResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        Box::pin(self.get(location, options))
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.get(location, options).await
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -150,45 +147,24 @@ impl ObjectStore for PodObjects {
         entries.boxed()
     }
 
-    fn put_opts<'a, 'b, 'c>(&'a self, _: &'b Path, _: PutPayload, _: PutOptions) -> BoxFuture<'c, Result<PutResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        Box::pin(async { Err(read_only()) })
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        Err(read_only())
     }
 
-    fn put_multipart_opts<'a, 'b, 'c>(
-        &'a self,
-        _: &'b Path,
-        _: PutMultipartOptions,
-    ) -> BoxFuture<'c, Result<Box<dyn MultipartUpload>>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        Box::pin(async { Err(read_only()) })
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(read_only())
     }
 
     fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         stream::once(async { Err(read_only()) }).boxed()
     }
 
-    fn list_with_delimiter<'a, 'b, 'c>(&'a self, _: Option<&'b Path>) -> BoxFuture<'c, Result<ListResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-    {
-        Box::pin(async { Err(read_only()) })
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        Err(read_only())
     }
 
-    fn copy_opts<'a, 'b, 'c, 'd>(&'a self, _: &'b Path, _: &'c Path, _: CopyOptions) -> BoxFuture<'d, Result<()>>
-    where
-        'a: 'd,
-        'b: 'd,
-        'c: 'd,
-    {
-        Box::pin(async { Err(read_only()) })
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(read_only())
     }
 }
 

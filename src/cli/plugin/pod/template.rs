@@ -1,7 +1,6 @@
 //! The pod, made of the feeder's: what may read the output may also give it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job as FeederJob;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, VolumeMount};
@@ -9,16 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::Resource;
 
 use super::super::job::Job;
+use super::{CONTAINER, NAME, STAYS_FOR};
 use crate::api::BatchInferenceJob;
-use crate::api::names::{DATASET_MOUNT_PATH, FEEDER_CONTAINER, LABEL_NAME, OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH};
-use crate::storage::StoreUri;
+use crate::api::names::{
+    DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER, LABEL_NAME, MODEL_ENV_PREFIX, OUTPUT_ENV_PREFIX,
+    SCRATCH_MOUNT_PATH,
+};
+use crate::cli::output::Place;
 
-/// Its container.
-pub const CONTAINER: &str = "output";
 /// The API server adds five letters and digits.
 const GENERATED: &str = "kubectl-bij-output-";
-/// Value of the label of its name. It must not be one by which the operator finds its own pods.
-const NAME: &str = "kubectl-bij";
 /// What the operator's annotations begin with.
 const OURS: &str = "batchinference.dev/";
 
@@ -33,14 +32,14 @@ pub struct NoTemplate;
 /// # Errors
 ///
 /// [`NoTemplate`].
-pub fn pod(job: &Job, feeder: &FeederJob, uri: &StoreUri, stays_for: Duration) -> Result<Pod, NoTemplate> {
+pub fn beside_output(job: &Job, feeder: &FeederJob, place: &Place) -> Result<Pod, NoTemplate> {
     let template = feeder.spec.as_ref().map(|spec| &spec.template).ok_or(NoTemplate)?;
     let given = template.spec.as_ref().ok_or(NoTemplate)?;
     let mut containers = given.containers.iter();
     let feeder = containers
         .find(|container| container.name == FEEDER_CONTAINER)
         .ok_or(NoTemplate)?;
-    let container = container(feeder, uri, stays_for);
+    let container = container(feeder, place);
     let mounts = container.volume_mounts.iter().flatten();
     let mounted: BTreeSet<_> = mounts.map(|mount| mount.name.clone()).collect();
     let volumes = given.volumes.iter().flatten();
@@ -55,7 +54,7 @@ pub fn pod(job: &Job, feeder: &FeederJob, uri: &StoreUri, stays_for: Duration) -
     Ok(Pod {
         metadata: metadata(job, annotations.unwrap_or_default()),
         spec: Some(PodSpec {
-            active_deadline_seconds: i64::try_from(stays_for.as_secs()).ok(),
+            active_deadline_seconds: i64::try_from(STAYS_FOR.as_secs()).ok(),
             automount_service_account_token: Some(false),
             containers: vec![container],
             enable_service_links: Some(false),
@@ -95,9 +94,13 @@ fn metadata(job: &Job, annotations: BTreeMap<String, String>) -> ObjectMeta {
     }
 }
 
-fn container(feeder: &Container, uri: &StoreUri, stays_for: Duration) -> Container {
+fn container(feeder: &Container, place: &Place) -> Container {
     let keys = feeder.env_from.iter().flatten();
     let keys = keys.filter(|from| from.prefix.as_deref() == Some(OUTPUT_ENV_PREFIX));
+    // Hub and endpoint are not asked: their tokens stay away, and the Secrets of those need not be there.
+    let is_theirs = |name: &str| name.starts_with(MODEL_ENV_PREFIX) || name == ENDPOINT_API_KEY_ENV;
+    let env = feeder.env.iter().flatten();
+    let env = env.filter(|variable| !is_theirs(&variable.name));
     // A person's template may have others, such as certificates.
     let mounts = feeder.volume_mounts.iter().flatten();
     let mounts = mounts.filter(|mount| ![DATASET_MOUNT_PATH, SCRATCH_MOUNT_PATH].contains(&mount.mount_path.as_str()));
@@ -105,18 +108,13 @@ fn container(feeder: &Container, uri: &StoreUri, stays_for: Duration) -> Contain
         read_only: Some(true),
         ..mount.clone()
     });
-    let seconds = stays_for.as_secs().to_string();
     Container {
         name: CONTAINER.into(),
         image: feeder.image.clone(),
         image_pull_policy: feeder.image_pull_policy.clone(),
         command: feeder.command.clone(),
-        args: Some(
-            ["output", "--uri", &uri.to_string(), "hold", &seconds]
-                .map(str::to_owned)
-                .to_vec(),
-        ),
-        env: feeder.env.clone(),
+        args: Some(hold(place)),
+        env: Some(env.cloned().collect()),
         env_from: Some(keys.cloned().collect()),
         resources: feeder.resources.clone(),
         security_context: feeder.security_context.clone(),
@@ -125,11 +123,19 @@ fn container(feeder: &Container, uri: &StoreUri, stays_for: Duration) -> Contain
     }
 }
 
+/// What the pod does until it is asked.
+pub(super) fn hold(place: &Place) -> Vec<String> {
+    let seconds = STAYS_FOR.as_secs().to_string();
+    let words = std::iter::once("output".to_owned()).chain(place.words());
+    words.chain(["hold".to_owned(), seconds]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::storage::{Side, StoreUri};
 
     fn feeder() -> FeederJob {
         let spec = json!({"template": {
@@ -147,6 +153,11 @@ mod tests {
                         "name": "feeder",
                         "image": "registry.example/operator:1",
                         "args": ["feed", "--name", "x"],
+                        "env": [
+                            {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"},
+                            {"name": "MODEL_HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}},
+                            {"name": "ENDPOINT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "api", "key": "key"}}},
+                        ],
                         "envFrom": [
                             {"prefix": "DATASET_", "secretRef": {"name": "theirs"}},
                             {"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}},
@@ -174,11 +185,12 @@ mod tests {
     fn the_pod_has_what_reads_the_output_and_nothing_more() {
         let job = Job::new(json!({"metadata": {"name": "x", "namespace": "team", "uid": "1"}}));
         let uri = StoreUri::parse_prefix("pvc://results/run").unwrap();
-        let pod = pod(&job, &feeder(), &uri, Duration::from_hours(1)).unwrap();
+        let pod = beside_output(&job, &feeder(), &Place::at(&uri, Side::Output)).unwrap();
         let container = json!({
             "name": "output",
             "image": "registry.example/operator:1",
             "args": ["output", "--uri", "pvc://results/run/", "hold", "3600"],
+            "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
             "envFrom": [{"prefix": "OUTPUT_", "secretRef": {"name": "store-keys"}}],
             "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true},
             "volumeMounts": [
@@ -220,7 +232,7 @@ mod tests {
     #[test]
     fn a_feeder_of_another_shape_is_refused() {
         let job = Job::new(json!({}));
-        let uri = StoreUri::parse_prefix("s3://bucket/run").unwrap();
-        assert_eq!(pod(&job, &FeederJob::default(), &uri, Duration::ZERO), Err(NoTemplate));
+        let place = Place::in_default_store("jobs/x/", Side::Output);
+        assert_eq!(beside_output(&job, &FeederJob::default(), &place), Err(NoTemplate));
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use super::super::job::Job;
 use super::super::pod::PodError;
 use super::super::progress::Progress;
+use super::super::refusal::Refusal;
+use super::super::standard_output::StandardOutputError;
 use crate::results;
 use crate::storage::{self, NamedError, OpenError, Store, StoreUri, UriError};
 
@@ -20,22 +22,28 @@ pub enum FetchError {
         /// How far the job is, and what can be done.
         state: String,
     },
+    /// Rows were fetched that are finished so far, and then the job was.
+    #[error("the job has just written its results: the same command fetches them now")]
+    EndedMeanwhile,
     /// Nothing here opens the store, and no pod could be started that does.
-    #[error("`{uri}` cannot be read from here, nor through a pod: {advice}")]
+    #[error("{what} cannot be read from here, nor through a pod: {advice}")]
     NoPod {
         /// Where the output is.
-        uri: StoreUri,
+        what: String,
         /// What to do instead.
         advice: String,
         /// Why there is no pod.
         source: Box<PodError>,
     },
     /// By the person who began it.
-    #[error("interrupted; with -o, the same command goes on where this one was")]
+    #[error("interrupted; with -o, the same command goes on where this one was (with --partial, from the start)")]
     Interrupted,
     /// The job names no output that this program knows.
-    #[error("the job has no spec.output.uri: this program does not know where its results are")]
-    NoOutput,
+    #[error("the job's spec.output is not what this program knows: is the operator newer?")]
+    UnknownOutput(#[source] serde_json::Error),
+    /// The cluster did not give it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// What was read is not what the manifest says.
     #[error("`{uri}` is not as the manifest says: it was changed after the job, or damaged on the way; try again")]
     Changed {
@@ -50,9 +58,21 @@ pub enum FetchError {
         /// What the system says.
         source: io::Error,
     },
-    /// Standard output.
-    #[error("standard output cannot be written")]
-    StandardOutput(#[source] io::Error),
+    /// What -o names would be replaced by a file.
+    #[error("`{}` is no file: name one by -o (--split takes a folder; without -o, rows go to standard output)", path.display())]
+    NoFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Two fetches would write one file.
+    #[error("`{}` is written by another fetch: wait for it, or choose another -o", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Standard output. Not transparent: it is looked for among the causes.
+    #[error("the rows cannot be written")]
+    StandardOutput(#[from] StandardOutputError),
     /// A wrong URI in the job.
     #[error(transparent)]
     Uri(#[from] UriError),

@@ -19,6 +19,7 @@ use super::arguments::{ClusterArguments, ResultsArguments};
 use super::cluster::Cluster;
 use super::job::Job;
 use super::jobs::Jobs;
+use super::standard_error::tell;
 use crate::results::{Manifest, read_manifest};
 use crate::storage::Store;
 use error::FetchError;
@@ -42,10 +43,10 @@ pub async fn results(cluster: &ClusterArguments, arguments: &ResultsArguments) -
     // A pod should not stay behind.
     let told = tokio::select! {
         told = told(&opened.store, job.as_ref(), arguments) => told,
-        _ = tokio::signal::ctrl_c() => Err(FetchError::Interrupted.into()),
+        () = opened.interruption.came() => Err(FetchError::Interrupted.into()),
     };
     opened.close().await;
-    eprintln!("{}", told?);
+    tell(told?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,7 +93,7 @@ async fn so_far(store: &Store, job: Option<&Job>, arguments: &ResultsArguments) 
     if job.is_some_and(|job| job.value("/status/progress").is_none()) {
         return Err(FetchError::not_finished(job, store).into());
     }
-    let rows = partial::fetch(store, RowsSink::at(arguments.output.as_deref())?).await?;
+    let rows = partial::fetch(store, job, RowsSink::at(arguments.output.as_deref())?).await?;
     let total = job.and_then(|job| job.number("/status/progress/total"));
     let of_all = total.map_or_else(String::new, |total| format!(" of {total}"));
     Ok(format!(

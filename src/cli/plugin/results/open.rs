@@ -1,11 +1,16 @@
 //! The store of an output, opened from here or through a pod.
 
+use super::super::interruption::Interruption;
 use super::super::job::Job;
 use super::super::jobs::Jobs;
-use super::super::keys::keys;
-use super::super::pod::OutputPod;
+use super::super::keys::{default_store, keys};
+use super::super::pod::{PodError, StorePod};
+use super::super::standard_error::tell;
 use super::error::FetchError;
+use crate::api::default_store::{DEFAULT_STORE, output_folder};
+use crate::api::output::{OutputPlace, OutputSpec};
 use crate::cli::environment::environment;
+use crate::cli::output::Place;
 use crate::results::MANIFEST;
 use crate::storage::{Credentials, Root, Side, Store, StoreUri, open_named_folder, open_output};
 
@@ -22,7 +27,9 @@ pub enum Way {
 pub struct Opened {
     /// Its objects.
     pub store: Store,
-    pod: Option<OutputPod>,
+    /// The wish of whoever began the command that it ends.
+    pub interruption: Interruption,
+    pod: Option<StorePod>,
 }
 
 impl Opened {
@@ -36,7 +43,11 @@ impl Opened {
 
 impl From<Store> for Opened {
     fn from(store: Store) -> Self {
-        Self { store, pod: None }
+        Self {
+            store,
+            interruption: Interruption::watch(),
+            pod: None,
+        }
     }
 }
 
@@ -49,34 +60,37 @@ pub fn named(text: &str) -> Result<Opened, FetchError> {
     Ok(open_named_folder(text, environment())?.into())
 }
 
-/// Opens the output of a job: with the keys of the environment where they are, else with those of its Secret, else through a pod.
+/// Opens the output of a job: with the keys of the environment where they are, else with those of its Secret, else through a pod. A
+/// ConfigMap is read as it is, as Kubernetes itself is its store.
 ///
 /// # Errors
 ///
 /// [`FetchError`]; the store is not asked yet.
 pub async fn of_job(jobs: &Jobs, job: &Job, way: Way) -> Result<Opened, FetchError> {
-    let uri = output_uri(job)?;
+    let output = job.output().map_err(FetchError::UnknownOutput)?;
+    if let OutputPlace::ConfigMap(map) = output.place() {
+        return Ok(jobs.open_config_map(map).await?.into());
+    }
     if way == Way::Shortest
-        && let Some(credentials) = credentials(jobs, job, &uri).await
+        && let Some((uri, credentials)) = from_here(jobs, job, &output).await?
     {
         return Ok(open_output(&uri, &credentials, None)?.into());
     }
-    eprintln!("reading `{uri}` through a pod in namespace `{}`", job.namespace());
-    match jobs.start_output_pod(job, &uri).await {
-        Ok(pod) => Ok(Opened {
-            store: pod.store(),
-            pod: Some(pod),
-        }),
-        Err(source) => Err(FetchError::NoPod {
-            advice: advice(&uri),
-            uri,
-            source: Box::new(source),
-        }),
-    }
+    through_pod(jobs, job, &output).await
 }
 
-/// The keys that there are here. A claim has none, and a store whose job names no Secret knows the feeder by its service account.
-async fn credentials(jobs: &Jobs, job: &Job, uri: &StoreUri) -> Option<Credentials> {
+/// Where the output is, and the keys that there are here.
+async fn from_here(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Option<(StoreUri, Credentials)>, FetchError> {
+    let OutputPlace::Uri(uri) = output.place() else {
+        return Ok(default_output(jobs, job).await);
+    };
+    let uri = StoreUri::parse_prefix(uri)?;
+    let credentials = credentials(jobs, output, &uri).await;
+    Ok(credentials.map(|credentials| (uri, credentials)))
+}
+
+/// A claim has no keys, and a store whose job names no Secret knows the feeder by its service account.
+async fn credentials(jobs: &Jobs, output: &OutputSpec, uri: &StoreUri) -> Option<Credentials> {
     if matches!(uri.root(), Root::Claim(_)) {
         return None;
     }
@@ -84,56 +98,96 @@ async fn credentials(jobs: &Jobs, job: &Job, uri: &StoreUri) -> Option<Credentia
     if own.identify(uri) {
         return Some(own);
     }
-    let secret = job.text("/spec/output/credentialsSecretRef/name")?;
-    keys(jobs, Side::Output, Some(secret), uri).await.ok()
+    keys(jobs, Side::Output, Some(output.secret()?), uri).await.ok()
 }
 
-fn advice(uri: &StoreUri) -> String {
-    match uri.root() {
-        Root::Claim(_) => {
+/// In the namespace's default store, as its Secret says; who may not read that has the word of a job that has ended.
+async fn default_output(jobs: &Jobs, job: &Job) -> Option<(StoreUri, Credentials)> {
+    let found = match default_store(jobs, Side::Output).await {
+        Ok((prefix, credentials)) => (prefix.join(&output_folder(job.name())), credentials),
+        Err(_) => (written(job)?, Credentials::of_person(Side::Output, environment())),
+    };
+    Some(found).filter(|(uri, credentials)| credentials.identify(uri))
+}
+
+/// Where the results of a job are that has some.
+fn written(job: &Job) -> Option<StoreUri> {
+    let folder = job.text("/status/results/manifestUri")?.strip_suffix(MANIFEST)?;
+    StoreUri::parse_prefix(folder).ok()
+}
+
+async fn through_pod(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Opened, FetchError> {
+    let (what, place) = match output.place() {
+        OutputPlace::Uri(uri) => {
+            let uri = StoreUri::parse_prefix(uri)?;
+            (format!("`{uri}`"), Place::at(&uri, Side::Output))
+        }
+        OutputPlace::ConfigMap(_) | OutputPlace::DefaultStore => {
+            let folder = output_folder(job.name());
+            let place = Place::in_default_store(&folder, Side::Output);
+            (format!("`{folder}` of the namespace's default store"), place)
+        }
+    };
+    tell(format_args!(
+        "reading {what} through a pod in namespace `{}`",
+        job.namespace()
+    ));
+    let interruption = Interruption::watch();
+    match jobs.start_output_pod(job, place, &interruption).await {
+        Ok(pod) => Ok(Opened {
+            store: pod.store(),
+            interruption,
+            pod: Some(pod),
+        }),
+        Err(PodError::Interrupted) => Err(FetchError::Interrupted),
+        Err(source) => Err(FetchError::NoPod {
+            what,
+            advice: advice(job, output),
+            source: Box::new(source),
+        }),
+    }
+}
+
+fn advice(job: &Job, output: &OutputSpec) -> String {
+    let named = output.uri.as_deref().and_then(|uri| StoreUri::parse_prefix(uri).ok());
+    match named.or_else(|| written(job)) {
+        None => format!("ask for the right to get the Secret {DEFAULT_STORE}"),
+        Some(uri) if matches!(uri.root(), Root::Claim(_)) => {
             "mount the claim, copy the folder here (kubectl cp), and give it with --from FOLDER".to_owned()
         }
-        _ => format!(
+        Some(uri) => format!(
             "set the keys of its store in the environment, {}",
-            Credentials::advice(uri)
+            Credentials::advice(&uri)
         ),
     }
 }
 
-/// Where the job says that its output is; where it does not, where its results are.
-fn output_uri(job: &Job) -> Result<StoreUri, FetchError> {
-    let written = || job.text("/status/results/manifestUri")?.strip_suffix(MANIFEST);
-    let text = job
-        .text("/spec/output/uri")
-        .or_else(written)
-        .ok_or(FetchError::NoOutput)?;
-    Ok(StoreUri::parse_prefix(text)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[test]
-    fn the_output_is_where_the_job_says() {
-        let given = json!({"spec": {"output": {"uri": "s3://bucket/run"}}});
-        let found = json!({"spec": {}, "status": {"results": {"manifestUri": "gs://bucket/jobs/x/manifest.json"}}});
-        for (job, expected) in [(given, "s3://bucket/run/"), (found, "gs://bucket/jobs/x/")] {
-            assert_eq!(output_uri(&Job::new(job)).unwrap().to_string(), expected);
-        }
-        let error = output_uri(&Job::new(json!({}))).unwrap_err();
-        assert!(matches!(error, FetchError::NoOutput));
+    fn a_job_that_has_ended_says_where_its_results_are() {
+        let job = |uri: &str| Job::new(json!({"status": {"results": {"manifestUri": uri}}}));
+        let found = written(&job("gs://bucket/jobs/x/manifest.json")).unwrap();
+        assert_eq!(found.to_string(), "gs://bucket/jobs/x/");
+        assert_eq!(written(&job("configmap://x/manifest.json")), None);
+        assert_eq!(written(&Job::new(json!({}))), None);
     }
 
     #[test]
     fn what_cannot_be_read_has_another_way() {
-        for (uri, expected) in [
-            ("pvc://claim/run/", "--from FOLDER"),
-            ("s3://bucket/run/", "AWS_ACCESS_KEY_ID and"),
+        let results = json!({"manifestUri": "s3://bucket/jobs/x/manifest.json"});
+        for (output, status, expected) in [
+            (json!({"uri": "pvc://claim/run/"}), Value::Null, "--from FOLDER"),
+            (json!({"uri": "s3://bucket/run/"}), Value::Null, "AWS_ACCESS_KEY_ID and"),
+            (json!({}), Value::Null, "the Secret batch-inference-store"),
+            (json!({}), json!({"results": results}), "AWS_ACCESS_KEY_ID and"),
         ] {
-            let advice = advice(&StoreUri::parse_prefix(uri).unwrap());
+            let job = Job::new(json!({"spec": {"output": output}, "status": status}));
+            let advice = advice(&job, &job.output().unwrap());
             assert!(advice.contains(expected), "{advice}");
         }
     }

@@ -1,7 +1,8 @@
 //! A file of this machine until it is whole: `FILE.part`, which a fetch that broke leaves for the next one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::FetchError;
@@ -14,23 +15,22 @@ pub struct PartFile {
 }
 
 impl PartFile {
-    /// Opens what an earlier fetch has left, or an empty file.
+    /// Opens what an earlier fetch has left, or an empty file. No other fetch can, while this one has it.
     ///
     /// # Errors
     ///
-    /// [`FetchError::Disk`].
+    /// [`FetchError`] of the disk, or of what is there.
     pub fn open(whole: &Path) -> Result<Self, FetchError> {
+        // It would be replaced in the end: a device too, by one who may.
+        if whole.metadata().is_ok_and(|there| !there.is_file()) {
+            let path = whole.to_owned();
+            return Err(FetchError::NoFile { path });
+        }
         let mut part = whole.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&part);
-        let file = file.map_err(|source| FetchError::Disk {
-            path: part.clone(),
-            source,
-        })?;
         Ok(Self {
-            file: BufWriter::new(file),
+            file: BufWriter::new(open_alone(&part)?),
             part,
             whole: whole.to_owned(),
         })
@@ -91,6 +91,35 @@ impl PartFile {
     }
 }
 
+/// Opens a file, or makes it, and keeps other fetches from it.
+fn open_alone(path: &Path) -> Result<File, FetchError> {
+    let disk = |source| FetchError::Disk {
+        path: path.to_owned(),
+        source,
+    };
+    loop {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(disk)?;
+        // Some file systems have no locks: there, nothing keeps two fetches apart.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let path = path.to_owned();
+            return Err(FetchError::Busy { path });
+        }
+        // Another fetch may have given it its name between the two.
+        if is_at(&file, path).map_err(disk)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether a file that is open still has this path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    let is_same = |there: Metadata| (there.dev(), there.ino()) == (open.dev(), open.ino());
+    Ok(path.metadata().is_ok_and(is_same))
+}
+
 /// Passes the whole lines of a file, and gives their bytes.
 fn pass_lines(mut file: &File, mut pass: impl FnMut(&[u8])) -> io::Result<u64> {
     file.rewind()?;
@@ -142,6 +171,44 @@ mod tests {
         file.write(b"new\n").unwrap();
         file.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&whole).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path(), Path::new("/dev/null")] {
+            let error = PartFile::open(path).err().unwrap();
+            assert!(matches!(error, FetchError::NoFile { .. }), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn two_fetches_do_not_write_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = folder.path().join("rows.jsonl");
+        let mut first = PartFile::open(&whole).unwrap();
+        let error = PartFile::open(&whole).err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .ends_with("rows.jsonl.part` is written by another fetch: wait for it, or choose another -o")
+        );
+        first.write(b"one\n").unwrap();
+        first.finish().unwrap();
+        PartFile::open(&whole).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_has_its_name_is_not_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("rows.jsonl.part");
+        let file = File::create(&part).unwrap();
+        assert!(is_at(&file, &part).unwrap());
+        std::fs::rename(&part, folder.path().join("rows.jsonl")).unwrap();
+        assert!(!is_at(&file, &part).unwrap());
+        File::create(&part).unwrap();
+        assert!(!is_at(&file, &part).unwrap());
     }
 
     #[test]

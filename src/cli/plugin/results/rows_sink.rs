@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Stdout, Write};
 use std::path::Path;
 
+use super::super::standard_output::StandardOutputError;
 use super::error::FetchError;
 use super::part_file::PartFile;
 
@@ -19,7 +20,7 @@ impl RowsSink {
     ///
     /// # Errors
     ///
-    /// [`FetchError::Disk`].
+    /// As [`PartFile::open`].
     pub fn at(path: Option<&Path>) -> Result<Self, FetchError> {
         match path.filter(|path| *path != Path::new("-")) {
             Some(path) => PartFile::open(path).map(Self::File),
@@ -35,7 +36,7 @@ impl RowsSink {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         match self {
             Self::File(file) => file.write(bytes),
-            Self::StandardOutput(stdout) => stdout.write_all(bytes).map_err(FetchError::StandardOutput),
+            Self::StandardOutput(stdout) => Ok(stdout.write_all(bytes).map_err(StandardOutputError::from)?),
         }
     }
 
@@ -47,7 +48,7 @@ impl RowsSink {
     pub fn finish(self) -> Result<(), FetchError> {
         match self {
             Self::File(file) => file.finish(),
-            Self::StandardOutput(mut stdout) => stdout.flush().map_err(FetchError::StandardOutput),
+            Self::StandardOutput(mut stdout) => Ok(stdout.flush().map_err(StandardOutputError::from)?),
         }
     }
 }

@@ -1,0 +1,121 @@
+//! Whether a pod runs, and why not. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
+
+/// Reasons of a container that waits for a person, and not for time (kubelet, `pkg/kubelet/images/types.go` and
+/// `pkg/kubelet/kuberuntime/kuberuntime_container.go`).
+const STUCK: [&str; 5] = [
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+];
+
+/// Whether it runs, and is not about to end.
+#[must_use]
+pub fn is_running(pod: &Pod) -> bool {
+    phase(pod) == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether it runs or has run.
+#[must_use]
+pub fn has_begun(pod: &Pod) -> bool {
+    !matches!(phase(pod), Some("Pending") | None)
+}
+
+/// Whether waiting alone will not make it run.
+#[must_use]
+pub fn is_stuck(pod: &Pod) -> bool {
+    waiting(pod).any(|waiting| waiting.reason.is_some_and(|reason| STUCK.contains(&reason.as_str())))
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+fn waiting(pod: &Pod) -> impl Iterator<Item = ContainerStateWaiting> {
+    let status = pod.status.clone().unwrap_or_default();
+    let containers = status.container_statuses.unwrap_or_default().into_iter();
+    containers.filter_map(|container| container.state?.waiting)
+}
+
+/// What keeps a pod from running: its container's words, else the scheduler's, else its phase.
+#[must_use]
+pub fn why(pod: &Pod) -> String {
+    let waits = waiting(pod).find_map(|waiting| {
+        let reason = waiting.reason.filter(|reason| reason != "ContainerCreating")?;
+        Some(format!("{reason}: {}", waiting.message.unwrap_or_default()))
+    });
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default().into_iter();
+    let mut unmet = conditions.filter(|condition| condition.status == "False");
+    waits
+        .or_else(|| unmet.find_map(|condition| condition.message))
+        .unwrap_or_else(|| match status.phase.as_deref() {
+            Some("Failed") => "it failed; is the operator's image older than this program?".to_owned(),
+            phase => format!("it is {}", phase.unwrap_or("Unknown")),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap()
+    }
+
+    fn waiting(reason: &str) -> Value {
+        let container = json!({
+            "name": "output", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": reason, "message": "not found"}},
+        });
+        json!({"phase": "Pending", "containerStatuses": [container]})
+    }
+
+    #[test]
+    fn a_pod_that_does_not_start_says_why() {
+        let unschedulable = json!([{"type": "PodScheduled", "status": "False", "message": "no room"}]);
+        for (status, expected) in [
+            (waiting("ErrImagePull"), "ErrImagePull: not found"),
+            (json!({"phase": "Pending", "conditions": unschedulable}), "no room"),
+            (waiting("ContainerCreating"), "it is Pending"),
+            (
+                json!({"phase": "Failed"}),
+                "it failed; is the operator's image older than this program?",
+            ),
+            (Value::Null, "it is Unknown"),
+        ] {
+            assert_eq!(why(&pod(status)), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_person_has_to_mend_is_not_waited_for() {
+        for (reason, expected) in [
+            ("CreateContainerConfigError", true),
+            ("ImagePullBackOff", true),
+            ("ErrImagePull", false),
+            ("ContainerCreating", false),
+        ] {
+            assert_eq!(is_stuck(&pod(waiting(reason))), expected, "{reason}");
+        }
+        assert!(!is_stuck(&pod(Value::Null)));
+    }
+
+    #[test]
+    fn a_pod_runs_until_it_is_to_end() {
+        assert!(is_running(&pod(json!({"phase": "Running"}))));
+        let mut ending = pod(json!({"phase": "Running"}));
+        ending.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time::from(
+            k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+        ));
+        assert!(!is_running(&ending) && has_begun(&ending));
+        for phase in ["Pending", "Failed", "Succeeded"] {
+            assert!(!is_running(&pod(json!({"phase": phase}))), "{phase}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The Python of `docs/coming-from-predibase.md`, as it stands there, with the ordinary Kubernetes client. Its jobs run on the fake server.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use batch_inference_operator::api::shutdown::Shutdown;
+use serde_json::{Value, json};
+
+use super::commands::{must, run};
+use super::job::Job;
+use super::rows::chats;
+use super::tenant::{Tenant, end_of};
+
+const PAGE: &str = include_str!("../../docs/coming-from-predibase.md");
+
+/// What stands before the page's code: a job that does not take its server from a Deployment gets the fake one.
+const BEFORE: &str = r#"
+import json, os
+from kubernetes import client
+
+create_object = client.CustomObjectsApi.create_namespaced_custom_object
+
+def create_on_the_fake_server(self, **words):
+    server = words["body"]["spec"]["server"]
+    if "from" not in server:
+        server.update(json.loads(os.environ["FAKE_SERVER"]))
+    return create_object(self, **words)
+
+client.CustomObjectsApi.create_namespaced_custom_object = create_on_the_fake_server
+"#;
+
+/// And behind it, what came of it, in the last line.
+const BEHIND: &str = r#"
+names = [listed["metadata"]["name"] for listed in list_jobs()]
+print(json.dumps({"name": job["metadata"]["name"], "end": end["reason"], "listed": sorted(names)}))
+"#;
+
+#[tokio::test]
+async fn the_python_of_the_page_does_what_predibases_calls_do() {
+    let tenant = Tenant::without_keys("predibase").await;
+    tenant.create_default_store().await;
+    tenant.apply(&deployment()).await;
+    let rows = chats(5, &json!({}));
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "my_inference_dataset.jsonl", &rows);
+    write(folder.path(), "kubeconfig", &tenant.kubeconfig().await.to_string());
+    let code = [BEFORE.to_owned(), python(PAGE), BEHIND.to_owned()].join("\n");
+    write(folder.path(), "page.py", &code);
+
+    let printed = run_python(&tenant, folder.path()).await;
+
+    let last: Value = serde_json::from_str(printed.lines().last().expect("a line")).expect("an object");
+    assert_eq!(last["end"], "AllRowsSucceeded", "{printed}");
+    let name = last["name"].as_str().expect("a name");
+    assert_eq!(last["listed"], json!(["as-my-deployment", name]));
+    assert!(name.starts_with("batch-"), "{name}");
+    assert_eq!(end_of(&tenant.end(name).await), "Complete: AllRowsSucceeded");
+    let output = std::fs::read_to_string(folder.path().join("my_output.jsonl")).expect("rows");
+    assert_eq!(ids(&output), ids(&rows));
+
+    let other = tenant.job("as-my-deployment").await;
+    assert_eq!(other.spec.shutdown, Some(Shutdown::Terminate));
+    let resolved = other.status.and_then(|status| status.controller.resolved);
+    assert_eq!(resolved.expect("what was resolved").model, "Qwen/Qwen3-8B");
+}
+
+/// The page's blocks of code, one after the other.
+fn python(page: &str) -> String {
+    let blocks = page.split("```python\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().expect("a block that ends"));
+    let code: Vec<_> = blocks.collect();
+    assert!(code.len() > 5, "the page has no Python");
+    code.join("\n")
+}
+
+async fn run_python(tenant: &Tenant, folder: &Path) -> String {
+    let packages = must("tests/cluster/python-client", &[]).await;
+    let folder = folder.to_string_lossy().into_owned();
+    let arguments = [
+        format!("--chdir={folder}"),
+        format!("PYTHONPATH={}", packages.trim()),
+        format!("KUBECONFIG={folder}/kubeconfig"),
+        format!("AWS_ENDPOINT_URL={}", tenant.store_url().await),
+        format!("FAKE_SERVER={}", fake_server(tenant)),
+        "python3".into(),
+        "page.py".into(),
+    ];
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let printed = run("env", &arguments, "").await;
+    printed.unwrap_or_else(|error| panic!("the page's Python failed: {error}"))
+}
+
+/// What makes a job on vLLM one on the fake server.
+fn fake_server(tenant: &Tenant) -> Value {
+    let job = Job::new(tenant, "any").on_vllm();
+    let mut server = job.0["spec"]["server"].clone();
+    let fields = server.as_object_mut().expect("fields");
+    fields.retain(|name, _| !["engine", "baseModel"].contains(&name.as_str()));
+    server
+}
+
+/// It need not run to be read.
+fn deployment() -> Value {
+    let server = json!({
+        "name": "vllm", "image": "vllm/vllm-openai:v0.32.0",
+        "args": ["--model", "Qwen/Qwen3-8B", "--max-model-len", "8192"],
+    });
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "my-deployment"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "my-deployment"}},
+            "template": {"metadata": {"labels": {"app": "my-deployment"}}, "spec": {"containers": [server]}},
+        },
+    })
+}
+
+fn ids(rows: &str) -> BTreeSet<String> {
+    let row = |line: &str| serde_json::from_str::<Value>(line).expect("a row");
+    let id = |line: &str| row(line)["custom_id"].as_str().expect("an id").to_owned();
+    rows.lines().map(id).collect()
+}
+
+fn write(folder: &Path, name: &str, content: &str) {
+    std::fs::write(folder.join(name), content).expect("a file");
+}
+
+#[test]
+fn every_call_and_field_of_predibase_is_on_the_page() {
+    // SDK 2025.10.3: `predibase/beta/config.py`, `predibase/beta/resources/`.
+    for name in [
+        "batch_inference.create",
+        "batch_inference.get",
+        "batch_inference.list",
+        "batch_inference.cancel",
+        "batch_inference.download_results",
+        "BatchInferenceServerConfig.from_deployment",
+        "base_model",
+        "lorax_image_tag",
+        "hf_token",
+        "quantization",
+        "custom_args",
+        "backend",
+        "job.uuid",
+        "job.original_request",
+        "job.status",
+        "job.error",
+        "job.result_path",
+    ] {
+        assert!(PAGE.contains(&format!("`{name}")), "{name}");
+    }
+}
