@@ -97,7 +97,7 @@ pub struct Resolved {
     pub image: String,
     /// The model as the engine is told: a repository, a path, or the name that an endpoint knows.
     pub model: String,
-    /// The revision of the model: as `spec.server.revision` has it, and the commit that it stands for once that is known.
+    /// The revision of the model: as `spec.server.revision` has it, and the commit that it (or else `main`) stands for once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// The name under which rows ask for the base model.
@@ -296,7 +296,8 @@ pub struct FeederState {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
-    /// The commit that `spec.server.revision` stands for; the revision as it was given, when the hub did not say. Not set where none is given.
+    /// The commit that `spec.server.revision` stands for, or `main` where none is given; the revision as it was given, when the hub did not
+    /// say. Not set for an engine that takes no revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// How many parameters it has, as far as the hub says.

@@ -5,7 +5,7 @@
 //! Start with [`launch`], which turns a job's wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold
 //! what is peculiar to one program; [`conflicts`] refuses arguments that fight a field, [`found`] reads how somebody
 //! else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`; [`devices`]
-//! spreads a model over several devices; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and
+//! spreads a model over several devices; [`revision`] puts a commit among arguments; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and
 //! [`architecture`] which of them an engine loads; [`names`] says which `body.model` is the base;
 //! [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to do with a row after an answer or a fault; [`metrics`]
 //! reads how much an engine has to do; [`last_words`] says why a server ended.
@@ -34,6 +34,7 @@ pub mod names;
 mod parameters;
 pub mod quantization;
 pub mod repository;
+pub mod revision;
 pub mod sglang;
 pub mod sizing;
 mod spelling;
