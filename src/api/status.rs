@@ -1,7 +1,7 @@
-//! `status`: what is reported, by two writers.
+//! `status`: what is reported, and by whom.
 //!
 //! The controller owns [`ControllerStatus`], the feeder [`FeederStatus`]: two structs without a shared field, applied with
-//! two field managers, so that neither can overwrite the other.
+//! two field managers, so that neither can overwrite the other. The pod that fills a model cache has one field, and a third manager.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amount::Amount;
 use super::job::BatchInferenceJob;
+use super::model_cache::ModelCacheStatus;
 use super::phase::Phase;
 use super::prices::Prices;
 use super::resources::Resources;
@@ -33,6 +34,9 @@ pub struct BatchInferenceJobStatus {
     /// What the feeder reports.
     #[serde(flatten)]
     pub reported: FeederStatus,
+    /// What the pod reports that fills the model cache.
+    #[serde(flatten)]
+    pub cached: CacheStatus,
 }
 
 /// The part of the status that the controller writes.
@@ -112,6 +116,9 @@ pub struct Resolved {
     /// What else the resource profile of `spec.server.resourceProfile` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_profile: Option<ResolvedProfile>,
+    /// The most servers that the claim of `spec.server.modelCache` can be mounted by, where that is a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_replicas: Option<i32>,
     /// `spec.server` with what its `from` said when the job was taken up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<FilledServer>,
@@ -211,6 +218,15 @@ pub struct Timeline {
     /// Nothing of the servers was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus_released_at: Option<Time>,
+}
+
+/// The part of the status that the pod writes which fills the model cache.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheStatus {
+    /// How far the filling of the model cache has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_cache: Option<ModelCacheStatus>,
 }
 
 /// The part of the status that the feeder writes.
