@@ -49,6 +49,16 @@ pub enum ModelRefusal {
         /// The model.
         model: String,
     },
+    /// None of the GGUF files is the one that is asked for.
+    #[error("{model} has no GGUF file {wanted:?}: write one of {} in spec.server.quantization", there.join(", "))]
+    NoSuchGguf {
+        /// The model.
+        model: String,
+        /// The file's name, or its type.
+        wanted: String,
+        /// Those that there are.
+        there: Vec<String>,
+    },
     /// A LoRA adapter in the place of a model.
     #[error(
         "{model} is a LoRA adapter (it has adapter_config.json and no config.json): write the model that it was trained on in baseModel"
@@ -66,7 +76,9 @@ impl ModelRefusal {
         match self {
             Self::TooLarge { .. } => Reason::ModelTooLarge,
             Self::Architecture { .. } => Reason::UnsupportedArchitecture,
-            Self::GgufOnly { .. } | Self::NoGguf { .. } | Self::Adapter { .. } => Reason::EngineModelMismatch,
+            Self::GgufOnly { .. } | Self::NoGguf { .. } | Self::NoSuchGguf { .. } | Self::Adapter { .. } => {
+                Reason::EngineModelMismatch
+            }
         }
     }
 }

@@ -59,7 +59,14 @@ mod tests {
             (
                 Engine::LoRAX,
                 &["--model-id", "org/model", "--hostname", "0.0.0.0"],
-                &["--model-id", "org/model", "--revision", "c0ffee", "--hostname", "0.0.0.0"],
+                &[
+                    "--model-id",
+                    "org/model",
+                    "--revision",
+                    "c0ffee",
+                    "--hostname",
+                    "0.0.0.0",
+                ],
             ),
             (
                 Engine::SGLang,
