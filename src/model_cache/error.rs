@@ -105,8 +105,16 @@ mod tests {
             (HubError::Unreachable(said()).into(), false, Reason::ModelHubUnreachable),
             (volume(io::ErrorKind::StorageFull), false, Reason::ModelCacheFull),
             (volume(io::ErrorKind::QuotaExceeded), false, Reason::ModelCacheFull),
-            (volume(io::ErrorKind::PermissionDenied), true, Reason::ModelCacheUnsuitable),
-            (volume(io::ErrorKind::StaleNetworkFileHandle), false, Reason::ModelCaching),
+            (
+                volume(io::ErrorKind::PermissionDenied),
+                true,
+                Reason::ModelCacheUnsuitable,
+            ),
+            (
+                volume(io::ErrorKind::StaleNetworkFileHandle),
+                false,
+                Reason::ModelCaching,
+            ),
             (FillError::LockLost, false, Reason::ModelCaching),
         ] {
             match error.meaning("org/model", "models") {
@@ -123,7 +131,8 @@ mod tests {
             panic!("it may pass")
         };
         assert!(
-            wait.message.starts_with("the claim models has no room left for the model org/model (/model-cache/hub/x"),
+            wait.message
+                .starts_with("the claim models has no room left for the model org/model (/model-cache/hub/x"),
             "{}",
             wait.message
         );

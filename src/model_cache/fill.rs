@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::download::Source;
 use super::error::FillError;
 use super::folder::Folder;
-use super::lock::Lock;
+use super::lock::{Lock, Rhythm};
 use super::marker::Marker;
 use super::meter::Meter;
 use crate::engine::Engine;
@@ -60,6 +60,7 @@ pub(super) struct Filler<T> {
     pub(super) volume: PathBuf,
     pub(super) wanted: Wanted,
     pub(super) holder: Holder,
+    pub(super) rhythm: Rhythm,
     pub(super) meter: Arc<Meter>,
     pub(super) told: T,
 }
@@ -89,7 +90,7 @@ impl<T: Told> Filler<T> {
             return Ok(());
         }
         folder.make(&listing.commit).await?;
-        let lock = Lock::new(folder.lock(), &self.holder.job, &self.holder.uid);
+        let lock = Lock::new(folder.lock(), &self.holder.job, &self.holder.uid, self.rhythm);
         lock.acquire(|job| self.told.waits_for(job)).await?;
         self.told.fills();
         let filled = tokio::select! {
@@ -156,8 +157,8 @@ impl<T: Told> Filler<T> {
         let read = Repository::read(marker.answer());
         let read = read.map_err(|error| FillError::Unclear(error.to_string()))?;
         let files = read.described_files();
-        let files =
-            files.map_err(|file| FillError::Unclear(format!("it does not say size and checksum of the file {file}")))?;
+        let files = files
+            .map_err(|file| FillError::Unclear(format!("it does not say size and checksum of the file {file}")))?;
         Ok(Listing {
             commit: commit.to_owned(),
             selection: select(*engine, repository, &files, choice)?,
@@ -227,7 +228,9 @@ impl<T: Told> Filler<T> {
             folder,
             meter: &self.meter,
         };
-        let downloads = contents.into_values().map(move |file| async move { source.bring(file).await });
+        let downloads = contents
+            .into_values()
+            .map(move |file| async move { source.bring(file).await });
         let mut downloads = stream::iter(downloads).buffer_unordered(AT_A_TIME);
         while downloads.try_next().await?.is_some() {}
         Ok(())

@@ -4,7 +4,7 @@
 //! It is a file that its holder writes again and again, not a lock of the operating system: those are kept by the node (gcsfuse, NFS
 //! mounted with `nolock`), need a service of their own (NFS 3) or are not there at all on what a ReadWriteMany claim may be. Creating a file
 //! that must not be there yet is atomic on all of them (`open(2)`, `O_EXCL`). A holder that was killed renews it no longer, and whoever
-//! waits takes it when he has seen no change for [`STALE_AFTER`] by his own clock: no two clocks are compared, neither of nodes nor of a file
+//! waits takes it when he has seen no change for two minutes by his own clock: no two clocks are compared, neither of nodes nor of a file
 //! server.
 
 use std::io;
@@ -18,11 +18,20 @@ use tokio::time::{Instant, sleep};
 
 use super::error::FillError;
 
-/// A holder writes it this often, and whoever waits looks this often.
-pub(super) const BEAT: Duration = Duration::from_secs(10);
-/// A lock that has not changed for this long is nobody's. An NFS client may show a file as it was a minute ago (nfs(5), `acregmax` and
-/// `acdirmax`).
-pub(super) const STALE_AFTER: Duration = Duration::from_secs(120);
+/// How often what is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rhythm {
+    /// A holder writes the lock this often, and whoever waits looks this often.
+    pub(super) beat: Duration,
+    /// A lock that has not changed for this long is nobody's.
+    pub(super) stale_after: Duration,
+}
+
+/// An NFS client may show a file as it was a minute ago (nfs(5), `acregmax` and `acdirmax`).
+pub(super) const RHYTHM: Rhythm = Rhythm {
+    beat: Duration::from_secs(10),
+    stale_after: Duration::from_mins(2),
+};
 
 /// A lock as one start of one job has it.
 #[derive(Debug)]
@@ -31,6 +40,7 @@ pub(super) struct Lock {
     job: String,
     uid: String,
     start: String,
+    rhythm: Rhythm,
 }
 
 /// What is in the file: always as many bytes for one holder, as it is written in place. Renaming another file to it would leave those who
@@ -48,12 +58,13 @@ struct Content {
 
 impl Lock {
     /// The lock at this path for a job.
-    pub(super) fn new(path: PathBuf, job: &str, uid: &str) -> Self {
+    pub(super) fn new(path: PathBuf, job: &str, uid: &str, rhythm: Rhythm) -> Self {
         Self {
             path,
             job: job.to_owned(),
             uid: uid.to_owned(),
             start: format!("{:016x}", rand::random::<u64>()),
+            rhythm,
         }
     }
 
@@ -82,21 +93,21 @@ impl Lock {
                 Some((before, since)) if *before == found => *since,
                 _ => Instant::now(),
             };
-            if since.elapsed() >= STALE_AFTER {
+            if since.elapsed() >= self.rhythm.stale_after {
                 self.take_away(&found).await?;
                 seen = None;
                 continue;
             }
             seen = Some((found, since));
             tell(holder.as_ref().map_or("another job", |holder| holder.job.as_str()));
-            sleep(BEAT).await;
+            sleep(self.rhythm.beat).await;
         }
     }
 
     /// Renews it for as long as it is held.
     pub(super) async fn hold(&self) -> FillError {
         for beat in 1_u64.. {
-            sleep(BEAT).await;
+            sleep(self.rhythm.beat).await;
             match self.is_ours().await {
                 Ok(true) => {
                     if let Err(error) = self.beat(beat).await {
@@ -192,7 +203,6 @@ impl Lock {
 fn read_content(content: &[u8]) -> Option<Content> {
     serde_json::from_slice(content).ok()
 }
-
 
 #[cfg(test)]
 #[path = "lock_tests.rs"]

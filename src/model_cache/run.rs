@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Meaning;
 use super::fill::{Filler, Holder, Wanted};
+use super::lock::RHYTHM;
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
 use crate::api::BatchInferenceJob;
@@ -49,7 +50,7 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
         namespace, name, uid, ..
     } = &arguments;
     let job = JobApi::new(client, namespace, name, uid);
-    let done = shutdown.run_until_cancelled(work(&arguments, &job)).await;
+    let done = shutdown.run_until_cancelled(Box::pin(work(&arguments, &job))).await;
     done.unwrap_or(INTERRUPTED)
 }
 
@@ -90,6 +91,7 @@ async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
             job: format!("{namespace}/{name}"),
             uid: uid.clone(),
         },
+        rhythm: RHYTHM,
         meter,
         told: telling,
     };
@@ -114,7 +116,10 @@ async fn until_filled(filler: &Filler<Telling>, claim: &str) {
             tracing::info!(bytes = filler.meter.there(), "the model is in the cache");
             return filler.told.is_ready();
         };
-        tracing::warn!(error = &error as &dyn std::error::Error, "the model cache is not filled");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the model cache is not filled"
+        );
         match error.meaning(&filler.wanted.repository, claim) {
             Meaning::Final(why) => return filler.told.fails(why),
             Meaning::Passing(wait) => filler.told.waits(wait),

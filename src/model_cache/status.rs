@@ -146,7 +146,10 @@ impl Telling {
                     Ok(()) => accepted = Some(status.clone()),
                     Err(ApiError::JobGone) => return,
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "the status could not be written and is tried again");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the status could not be written and is tried again"
+                        );
                     }
                 }
             }
