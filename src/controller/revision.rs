@@ -4,15 +4,17 @@
 //! The feeder reports it before, or together with, its need of servers, and never reports another one. So servers of one job have one
 //! commit, however late they start.
 
+use super::model_cache;
 use crate::api::BatchInferenceJob;
 use crate::api::status::Resolved;
 use crate::engine::launch::REVISION;
 use crate::engine::revision::pin;
 
-/// What the feeder has found.
+/// What the feeder has found; else what was found when the model cache was filled.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&str> {
-    let model = job.status.as_ref()?.reported.model.as_ref()?;
-    model.revision.as_deref()
+    let model = job.status.as_ref()?.reported.model.as_ref();
+    let by_feeder = model.and_then(|model| model.revision.as_deref());
+    by_feeder.or_else(|| model_cache::commit(job))
 }
 
 /// What was resolved, with the commit in the place of the revision.

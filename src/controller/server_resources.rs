@@ -158,7 +158,10 @@ fn counted(resources: &Resources) -> u32 {
 fn estimated(asked: &Asked<'_>, size: Size, devices: Devices) -> Resources {
     let engine = asked.server.engine;
     let memory = size.memory(devices);
-    let disk = size.disk().filter(|_| !keeps_weights_elsewhere(engine, asked.template));
+    let is_cached = asked.server.model_cache.is_some();
+    let disk = size
+        .disk()
+        .filter(|_| !is_cached && !keeps_weights_elsewhere(engine, asked.template));
     let disk = disk.map(|bytes| ("ephemeral-storage", gibibytes(bytes)));
     let requests = [
         ("cpu", processors(engine, devices)),
