@@ -10,11 +10,10 @@ use crate::api::status::Resolved;
 use crate::engine::launch::REVISION;
 use crate::engine::revision::pin;
 
-/// What the feeder has found; else what was found when the model cache was filled.
+/// The commit that is in the job's model cache, which is the feeder's where it found one; else what the feeder has found.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&str> {
-    let model = job.status.as_ref()?.reported.model.as_ref();
-    let by_feeder = model.and_then(|model| model.revision.as_deref());
-    by_feeder.or_else(|| model_cache::commit(job))
+    let by_feeder = || job.status.as_ref()?.reported.model.as_ref()?.revision.as_deref();
+    model_cache::commit(job).or_else(by_feeder)
 }
 
 /// What was resolved, with the commit in the place of the revision.

@@ -5,6 +5,8 @@ use super::repository_file::RepositoryFile;
 
 /// Types that are looked for where none is asked for, in this order; else it is the first file.
 const PREFERRED: [&str; 2] = ["Q4_K_M", "Q8_0"];
+/// How the files end.
+const GGUF: &str = ".gguf";
 /// In the names of files that belong to a model, and are none.
 const COMPANIONS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
 /// In the name of the file that lets a model see.
@@ -98,7 +100,7 @@ impl Choice {
 }
 
 fn is_gguf(path: &str) -> bool {
-    path.ends_with(".gguf")
+    path.ends_with(GGUF)
 }
 
 fn name(path: &str) -> &str {
@@ -126,7 +128,7 @@ fn first_of_type<'a>(models: &[&'a RepositoryFile], tag: &str) -> Option<&'a Rep
 
 /// What stands before `-00001-of-00003.gguf`, and which of how many parts it is.
 fn part(path: &str) -> Option<(&str, u32, u32)> {
-    let (rest, count) = path.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (rest, count) = path.strip_suffix(GGUF)?.rsplit_once("-of-")?;
     let (prefix, number) = rest.rsplit_once('-')?;
     Some((prefix, number.parse().ok()?, count.parse().ok()?))
 }
@@ -167,7 +169,7 @@ fn projector<'a>(files: &'a [RepositoryFile], model: &str) -> Option<&'a Reposit
 fn bits(path: &str) -> u32 {
     let stem = match part(path) {
         Some((prefix, _, _)) => prefix,
-        None => path.strip_suffix(".gguf").unwrap_or(path),
+        None => path.strip_suffix(GGUF).unwrap_or(path),
     };
     let kind = stem.rsplit(['-', '.', '/']).next().unwrap_or_default();
     let digits = kind.trim_start_matches(|c: char| !c.is_ascii_digit());

@@ -67,7 +67,7 @@ fn checksum(name: &str, content: &[u8]) -> String {
 }
 
 fn is_large(name: &str) -> bool {
-    name.ends_with(".safetensors") || name.ends_with(".gguf")
+    name == WEIGHTS
 }
 
 fn described(files: &Files) -> Value {

@@ -13,6 +13,7 @@ use super::fill::Told;
 use super::meter::Meter;
 use crate::api::BatchInferenceJob;
 use crate::api::model_cache::{MODEL_CACHE_FIELD_MANAGER, ModelCacheState, ModelCacheStatus};
+use crate::api::reason::Reason;
 use crate::api::status::{CacheStatus, patch};
 use crate::api::wait::Wait;
 use crate::engine::model_files::Selection;
@@ -181,7 +182,7 @@ impl Told for Telling {
 
     fn waits_for(&self, job: &str) {
         self.waits(Wait::new(
-            crate::api::reason::Reason::ModelCaching,
+            Reason::ModelCaching,
             format!("job {job} downloads the same model to the same claim"),
         ));
     }
