@@ -88,7 +88,9 @@ impl Writer<'_> {
             .feeder
             .as_ref()
             .filter(|_| decision.feeder == FeederWanted::Remove);
-        let model_cache = found.model_cache.as_ref().filter(|_| !decision.fills_model_cache);
+        // What has ended without having said how is made anew.
+        let is_over = |job: &&Job| !decision.fills_model_cache || has_ended(job);
+        let model_cache = found.model_cache.as_ref().filter(is_over);
         self.remove_all(servers, model_cache, feeder).await?;
         match self.make(wanted, found).await {
             Ok(()) => Ok(None),
@@ -154,7 +156,8 @@ impl Writer<'_> {
         if let Some(feeder) = wanted.workloads.feeder.as_ref().filter(may_run) {
             self.make_one(feeder, found.feeder.as_ref()).await?;
         }
-        if let Some(model_cache) = &wanted.workloads.model_cache {
+        let may_fill = |_: &&_| !found.model_cache.as_ref().is_some_and(has_ended);
+        if let Some(model_cache) = wanted.workloads.model_cache.as_ref().filter(may_fill) {
             self.make_one(model_cache, found.model_cache.as_ref()).await?;
         }
         if let Some(servers) = &wanted.workloads.servers {
