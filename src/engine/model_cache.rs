@@ -64,8 +64,8 @@ pub fn env(engine: Engine) -> Vec<(&'static str, String)> {
     let offline = (OFFLINE, "1".to_owned());
     match engine {
         Engine::VLLM | Engine::SGLang => vec![offline, (HUB_CACHE, hub())],
-        // Its shards and its router read the old name (`server/lorax_server/utils/hub.py`, `router/src/main.rs`), its launcher the home
-        // (`launcher/src/main.rs`, through the crate hf-hub).
+        // Its shards read the old name (`server/lorax_server/utils/sources/hub.py`), its launcher and, offline, its router the home
+        // (`launcher/src/main.rs`, `router/src/main.rs`, through the crate hf-hub).
         Engine::LoRAX => vec![
             offline,
             (HUB_CACHE, hub()),

@@ -60,6 +60,16 @@ fn older_formats_are_read_where_there_is_no_newer_one() {
 }
 
 #[test]
+fn weights_that_lorax_would_convert_are_refused() {
+    let pickled = files(&["config.json", "pytorch_model.bin"]);
+    let refused = select(Engine::LoRAX, "org/model", &pickled, &Choice::default()).expect_err("a refusal");
+    assert!(
+        refused.to_string().contains("leave spec.server.modelCache out"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn weights_that_a_repository_has_twice_are_read_once_unless_the_engine_may_want_either() {
     let there = [
         "config.json",

@@ -59,6 +59,15 @@ pub enum ModelRefusal {
         /// Those that there are.
         there: Vec<String>,
     },
+    /// Files that LoRAX would write anew as safetensors, beside them.
+    #[error(
+        "engine LoRAX converts the weights of {model}, which are no safetensors, and cannot in a model cache: leave spec.server.modelCache \
+         out, or choose engine VLLM"
+    )]
+    NotConverted {
+        /// The model.
+        model: String,
+    },
     /// A LoRA adapter in the place of a model.
     #[error(
         "{model} is a LoRA adapter (it has adapter_config.json and no config.json): write the model that it was trained on in baseModel"
@@ -76,9 +85,11 @@ impl ModelRefusal {
         match self {
             Self::TooLarge { .. } => Reason::ModelTooLarge,
             Self::Architecture { .. } => Reason::UnsupportedArchitecture,
-            Self::GgufOnly { .. } | Self::NoGguf { .. } | Self::NoSuchGguf { .. } | Self::Adapter { .. } => {
-                Reason::EngineModelMismatch
-            }
+            Self::GgufOnly { .. }
+            | Self::NoGguf { .. }
+            | Self::NoSuchGguf { .. }
+            | Self::NotConverted { .. }
+            | Self::Adapter { .. } => Reason::EngineModelMismatch,
         }
     }
 }
