@@ -155,6 +155,10 @@ pub(super) async fn write_whole(path: &Path, content: &[u8]) -> Result<(), FillE
         file.flush().await?;
         file.sync_all().await
     };
-    written.await.map_err(failed)?;
+    let written: io::Result<()> = written.await;
+    if written.is_err() {
+        let _ = fs::remove_file(&new).await;
+    }
+    written.map_err(failed)?;
     fs::rename(&new, path).await.map_err(FillError::at(path))
 }

@@ -140,10 +140,17 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             created => created?,
         };
-        file.write_all(&self.content(0)).await?;
-        file.flush().await?;
-        file.sync_all().await?;
-        Ok(true)
+        let written = async {
+            file.write_all(&self.content(0)).await?;
+            file.flush().await?;
+            file.sync_all().await
+        };
+        let written: io::Result<()> = written.await;
+        if written.is_err() {
+            // Nobody could tell whose it is, and all would wait.
+            let _ = fs::remove_file(&self.path).await;
+        }
+        written.map(|()| true)
     }
 
     async fn is_ours(&self) -> Result<bool, FillError> {
