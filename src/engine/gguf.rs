@@ -1,4 +1,4 @@
-//! Which GGUF files of a repository `llama-server -hf` loads: as it chooses itself (llama.cpp, `common/download.cpp` of 2026-11).
+//! Which GGUF files of a repository `llama-server -hf` loads: as it chooses itself (llama.cpp, `common/download.cpp` at 0216dab).
 
 use super::ModelRefusal;
 use super::repository_file::RepositoryFile;
