@@ -1,7 +1,7 @@
 //! The batch inference operator: a Kubernetes controller, and the feeder that it starts for each job.
 //!
 //! The folders are floors, and imports only go down (`tests/architecture.rs` keeps it so):
-//! `controller`, `feeder`, `verify` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
+//! `controller`, `feeder`, `model_cache`, `verify` → `dataset`, `results` → `storage` → `engine` → `api` → `openai`.
 //! `docs/architecture.md` has the picture.
 
 pub mod api;
@@ -10,6 +10,7 @@ pub mod controller;
 pub mod dataset;
 pub mod engine;
 pub mod feeder;
+pub mod model_cache;
 pub mod openai;
 pub mod results;
 pub mod storage;

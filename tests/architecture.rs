@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["engine"],
     &["storage"],
     &["dataset", "results"],
-    &["controller", "feeder", "verify"],
+    &["controller", "feeder", "model_cache", "verify"],
     &["cli"],
 ];
 

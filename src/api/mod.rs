@@ -15,6 +15,7 @@ pub mod default_store;
 pub mod endpoint;
 pub mod feeder;
 pub mod job;
+pub mod model_cache;
 pub mod names;
 pub mod output;
 pub mod phase;

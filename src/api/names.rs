@@ -11,7 +11,7 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const LABEL_NAME: &str = "app.kubernetes.io/name";
 /// The job, cut to a label's 63 characters; for people. Programs use [`LABEL_JOB_UID`].
 pub const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
-/// `feeder` or `server`.
+/// `feeder`, `server` or `model-cache`.
 pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 /// The job's uid: selects exactly one job's pods, also when a job of the same name existed before.
 pub const LABEL_JOB_UID: &str = "batchinference.dev/job-uid";
@@ -49,6 +49,8 @@ pub const ENDPOINT_API_KEY_ENV: &str = "ENDPOINT_API_KEY";
 pub const DATASET_MOUNT_PATH: &str = "/dataset";
 /// Where the feeder finds the claim of its output.
 pub const OUTPUT_MOUNT_PATH: &str = "/output";
+/// Where servers, and the pod that fills it, have the claim of the model cache.
+pub const MODEL_CACHE_MOUNT_PATH: &str = "/model-cache";
 /// The feeder's scratch directory.
 pub const SCRATCH_MOUNT_PATH: &str = "/scratch";
 
@@ -59,6 +61,8 @@ pub enum Component {
     Feeder,
     /// The model servers.
     Server,
+    /// The CPU pod that fills the model cache.
+    ModelCache,
 }
 
 impl Component {
@@ -68,6 +72,7 @@ impl Component {
         match self {
             Self::Feeder => "feeder",
             Self::Server => "server",
+            Self::ModelCache => "model-cache",
         }
     }
 }
@@ -170,7 +175,7 @@ mod tests {
             &"x-".repeat(40),
             "ends.-",
         ] {
-            for component in [Component::Feeder, Component::Server] {
+            for component in [Component::Feeder, Component::Server, Component::ModelCache] {
                 let name = child_name(job, component);
                 assert!(is_dns_label(&name), "{job} gives {name}");
             }

@@ -131,6 +131,16 @@ reasons! {
     ModelTooLarge => "Choose a smaller model, or have the chart's value maxBaseModelParameters raised, and create the job again.",
     /// The engine does not load the files that the model has.
     EngineModelMismatch => "Choose the engine for what the model has (LlamaCpp for GGUF files, VLLM, LoRAX or SGLang for safetensors), or a model that has what the engine loads, and create the job again.",
+    /// The model is brought into the model cache, on a CPU.
+    ModelCaching => "Nothing to do; servers start when the model is there.",
+    /// The hub does not answer, and the model cache cannot be filled without it.
+    ModelHubUnreachable => "See the message, and the chart's values hub.endpoint, hub.httpsProxy and hub.caConfigMap; the job goes on by itself when the hub answers.",
+    /// The claim of the model cache has no room left.
+    ModelCacheFull => "Enlarge the claim that the message names, or remove models from it that nobody needs; the job goes on by itself.",
+    /// The claim of the model cache cannot be used as the job needs it.
+    ModelCacheUnsuitable => "See the message; name a claim with access mode ReadWriteMany in spec.server.modelCache, or spec.server.replicas: 1, and create the job again.",
+    /// The container keeps ending that fills the model cache.
+    ModelCacheCrashLooping => "Read its log (kubectl logs job/NAME-model-cache); it goes on by itself when the cause is gone.",
     /// The model does not fit the GPU.
     OutOfGPUMemory => "Use a GPU with more memory, more GPUs for one server, a smaller model, quantization, or a shorter context (--max-model-len or -c in spec.server.args), and create the job again.",
     /// The engine does not know this kind of model.

@@ -6,6 +6,7 @@ use kube::core::Rule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::model_cache::ModelCache;
 use super::reference::{LocalKeyReference, LocalReference};
 use super::resources::{PodTemplate, Resources};
 
@@ -64,6 +65,7 @@ impl std::fmt::Display for Engine {
 #[x_kube(validation = immutable("env"))]
 #[x_kube(validation = immutable("resources"))]
 #[x_kube(validation = immutable("resourceProfile"))]
+#[x_kube(validation = immutable("modelCache"))]
 #[x_kube(validation = immutable("podTemplate"))]
 #[x_kube(validation = immutable("startupTimeoutSeconds"))]
 pub struct ServerSpec {
@@ -83,7 +85,7 @@ pub struct ServerSpec {
     pub base_model: String,
 
     /// The revision of the repository: a branch, a tag or a commit. The hub is asked once which commit it stands for, and all servers load
-    /// that one. Default: what the engine takes, the newest of `main`. Not for paths, LlamaCpp and Custom.
+    /// that one. Default: `main`, of which that is asked, too. Not for paths, LlamaCpp and Custom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"))]
     pub revision: Option<String>,
@@ -146,6 +148,10 @@ pub struct ServerSpec {
         regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(:[1-9][0-9]{0,2})?$")
     )]
     pub resource_profile: Option<String>,
+
+    /// Where the model is kept for other jobs, too, so that no device waits for a download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_cache: Option<ModelCache>,
 
     /// Anything that a pod can have, merged over the operator's own template. The container is named `server`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

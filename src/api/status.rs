@@ -1,7 +1,7 @@
-//! `status`: what is reported, by two writers.
+//! `status`: what is reported, and by whom.
 //!
 //! The controller owns [`ControllerStatus`], the feeder [`FeederStatus`]: two structs without a shared field, applied with
-//! two field managers, so that neither can overwrite the other.
+//! two field managers, so that neither can overwrite the other. The pod that fills a model cache has one field, and a third manager.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amount::Amount;
 use super::job::BatchInferenceJob;
+use super::model_cache::ModelCacheStatus;
 use super::phase::Phase;
 use super::prices::Prices;
 use super::resources::Resources;
@@ -33,6 +34,9 @@ pub struct BatchInferenceJobStatus {
     /// What the feeder reports.
     #[serde(flatten)]
     pub reported: FeederStatus,
+    /// What the pod reports that fills the model cache.
+    #[serde(flatten)]
+    pub cached: CacheStatus,
 }
 
 /// The part of the status that the controller writes.
@@ -97,7 +101,7 @@ pub struct Resolved {
     pub image: String,
     /// The model as the engine is told: a repository, a path, or the name that an endpoint knows.
     pub model: String,
-    /// The revision of the model: as `spec.server.revision` has it, and the commit that it stands for once that is known.
+    /// The revision of the model: as `spec.server.revision` has it, and the commit that it (or else `main`) stands for once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// The name under which rows ask for the base model.
@@ -112,6 +116,9 @@ pub struct Resolved {
     /// What else the resource profile of `spec.server.resourceProfile` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_profile: Option<ResolvedProfile>,
+    /// The most servers that the claim of `spec.server.modelCache` can be mounted by, where that is a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_replicas: Option<i32>,
     /// `spec.server` with what its `from` said when the job was taken up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<FilledServer>,
@@ -213,6 +220,15 @@ pub struct Timeline {
     pub gpus_released_at: Option<Time>,
 }
 
+/// The part of the status that the pod writes which fills the model cache.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheStatus {
+    /// How far the filling of the model cache has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_cache: Option<ModelCacheStatus>,
+}
+
 /// The part of the status that the feeder writes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -296,7 +312,8 @@ pub struct FeederState {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
-    /// The commit that `spec.server.revision` stands for; the revision as it was given, when the hub did not say. Not set where none is given.
+    /// The commit that `spec.server.revision` stands for, or `main` where none is given; the revision as it was given, when the hub did not
+    /// say. Not set for an engine that takes no revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// How many parameters it has, as far as the hub says.

@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 use super::output::OutputArguments;
 use crate::api::Engine;
 use crate::api::amount::Amount;
-use crate::api::names::{DATASET_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
+use crate::api::names::{DATASET_MOUNT_PATH, MODEL_CACHE_MOUNT_PATH, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH};
 use crate::api::prices::Prices;
 use crate::controller::resource_profile::ResourceProfile;
 use crate::controller::settings::{DEFAULT_MAX_PARAMETERS, EngineSettings, FEEDER_LOST_TIMEOUT_SECONDS, HubSettings};
@@ -32,6 +32,8 @@ pub enum Command {
     Controller(ControllerArguments),
     /// Run the feeder of one job. The controller starts it in a pod; there is no need to start it by hand.
     Feed(FeedArguments),
+    /// Fill the model cache of one job. The controller starts it in a pod; there is no need to start it by hand.
+    FillModelCache(FillModelCacheArguments),
     /// Prove a finished output against its data set, and say what differs. Exit code 0: proven; 1: not proven; 2: could not
     /// be checked.
     Verify(VerifyArguments),
@@ -124,6 +126,23 @@ pub struct FeedArguments {
     /// The most parameters that the base model may have.
     #[arg(long, default_value_t = DEFAULT_MAX_PARAMETERS, value_name = "NUMBER")]
     pub max_base_model_parameters: u64,
+}
+
+/// Arguments of the filling of a model cache.
+#[derive(Debug, clap::Args)]
+pub struct FillModelCacheArguments {
+    /// Namespace of the job.
+    #[arg(long)]
+    pub namespace: String,
+    /// Name of the job.
+    #[arg(long)]
+    pub name: String,
+    /// Uid of the job: a later job of the same name is another job.
+    #[arg(long)]
+    pub uid: String,
+    /// Where the claim is mounted.
+    #[arg(long, default_value = MODEL_CACHE_MOUNT_PATH)]
+    pub directory: PathBuf,
 }
 
 /// Rules of one argument.

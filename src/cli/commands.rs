@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments};
+use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments, FillModelCacheArguments};
 use super::output::output;
 use super::runtime;
 use super::verify::{not_started, verify};
@@ -15,7 +15,7 @@ use crate::api::crd;
 use crate::api::prices::Prices;
 use crate::controller::run::run;
 use crate::controller::settings::{ModelSettings, Settings};
-use crate::feeder;
+use crate::{feeder, model_cache};
 
 /// Runs what the arguments name. Logs go to standard error, data to standard output.
 #[must_use]
@@ -25,6 +25,7 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Controller(arguments) => with_runtime(controller(arguments)),
         Command::Feed(arguments) => with_runtime(feed(arguments)),
+        Command::FillModelCache(arguments) => with_runtime(fill_model_cache(arguments)),
         Command::Output(arguments) => with_runtime(async { Ok(output(&arguments, shutdown_signal()).await) }),
         Command::Verify(arguments) => {
             let checked = with_runtime(async { Ok(verify(&arguments).await) });
@@ -91,6 +92,18 @@ async fn feed(arguments: FeedArguments) -> anyhow::Result<ExitCode> {
     };
     let exit = Box::pin(feeder::run(arguments, client, shutdown_signal())).await;
     Ok(ExitCode::from(exit.code()))
+}
+
+async fn fill_model_cache(arguments: FillModelCacheArguments) -> anyhow::Result<ExitCode> {
+    let client = api_client().await?;
+    let arguments = model_cache::Arguments {
+        namespace: arguments.namespace,
+        name: arguments.name,
+        uid: arguments.uid,
+        directory: arguments.directory,
+    };
+    let exit = Box::pin(model_cache::run(arguments, client, shutdown_signal())).await;
+    Ok(ExitCode::from(exit))
 }
 
 async fn api_client() -> anyhow::Result<kube::Client> {

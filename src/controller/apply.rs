@@ -88,7 +88,10 @@ impl Writer<'_> {
             .feeder
             .as_ref()
             .filter(|_| decision.feeder == FeederWanted::Remove);
-        self.remove_all(servers, feeder).await?;
+        // What has ended without having said how is made anew.
+        let is_over = |job: &&Job| !decision.fills_model_cache || has_ended(job);
+        let model_cache = found.model_cache.as_ref().filter(is_over);
+        self.remove_all(servers, model_cache, feeder).await?;
         match self.make(wanted, found).await {
             Ok(()) => Ok(None),
             Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
@@ -96,12 +99,18 @@ impl Writer<'_> {
         }
     }
 
-    /// Removes servers and feeder, where they are given.
+    /// Removes servers, what fills their model cache, and feeder, where they are given.
     ///
     /// # Errors
     /// When the API server does not do it.
-    pub async fn remove_all(self, servers: Option<&Deployment>, feeder: Option<&Job>) -> Result<(), ApplyError> {
+    pub async fn remove_all(
+        self,
+        servers: Option<&Deployment>,
+        model_cache: Option<&Job>,
+        feeder: Option<&Job>,
+    ) -> Result<(), ApplyError> {
         self.remove(servers, DeleteParams::foreground()).await?;
+        self.remove(model_cache, DeleteParams::background()).await?;
         self.remove(feeder, DeleteParams::background()).await
     }
 
@@ -146,6 +155,10 @@ impl Writer<'_> {
         let may_run = |_: &&_| !found.feeder.as_ref().is_some_and(has_ended);
         if let Some(feeder) = wanted.workloads.feeder.as_ref().filter(may_run) {
             self.make_one(feeder, found.feeder.as_ref()).await?;
+        }
+        let may_fill = |_: &&_| !found.model_cache.as_ref().is_some_and(has_ended);
+        if let Some(model_cache) = wanted.workloads.model_cache.as_ref().filter(may_fill) {
+            self.make_one(model_cache, found.model_cache.as_ref()).await?;
         }
         if let Some(servers) = &wanted.workloads.servers {
             self.make_one(servers, found.servers.as_ref()).await?;

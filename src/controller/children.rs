@@ -59,17 +59,16 @@ pub struct Children {
 pub struct Workloads {
     /// The feeder.
     pub feeder: Option<Job>,
+    /// What fills the model cache; absent when it is filled or nothing needs it.
+    pub model_cache: Option<Job>,
     /// The model servers; absent when none is needed.
     pub servers: Option<Deployment>,
 }
 
-/// Whether a feeder's Job has ended: its spec is not looked at any more.
+/// Whether a Job has ended: its spec is not looked at any more.
 #[must_use]
-pub fn has_ended(feeder: &Job) -> bool {
-    let conditions = feeder
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
+pub fn has_ended(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let mut ends = conditions.filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
     ends.any(|condition| condition.status == "True")
 }

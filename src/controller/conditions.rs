@@ -207,6 +207,10 @@ impl View<'_> {
             let wait = Wait::new(Reason::FeederLost, message);
             return update(false, wait.reason, wait.explain());
         }
+        if plan.fills_model_cache {
+            let wait = self.model_cache_wait();
+            return update(false, wait.reason, wait.explain());
+        }
         let Some(wanted) = plan.servers else {
             if let Some(wait) = self.wait_without_servers().filter(|_| plan.stopping.is_none()) {
                 return update(false, wait.reason, wait.explain());
@@ -230,7 +234,12 @@ impl View<'_> {
             let others = others.map_or_else(String::new, |wait| {
                 format!("; of the others: {}, {}", wait.reason, wait.message)
             });
-            return update(true, Reason::ServersReady, format!("{ready} of {wanted} ready{others}"));
+            let fewer = self.fewer_replicas().map_or_else(String::new, |why| format!("; {why}"));
+            return update(
+                true,
+                Reason::ServersReady,
+                format!("{ready} of {wanted} ready{others}{fewer}"),
+            );
         }
         let wait = waits.unwrap_or_else(|| Wait::new(Reason::ServersStarting, format!("0 of {wanted} ready")));
         update(false, wait.reason, wait.explain())

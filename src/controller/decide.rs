@@ -49,6 +49,8 @@ pub struct Decision {
     pub stopping: Option<Stopping>,
     /// Since when no feeder runs, while one should.
     pub feeder_gone_since: Option<Timestamp>,
+    /// Whether the model cache is to be filled now, before servers.
+    pub fills_model_cache: bool,
     /// How many servers should exist; none means that nothing of them should be left.
     pub servers: Option<i32>,
     /// Which of their pods go first, and which are replaced.
@@ -97,10 +99,13 @@ pub fn decide(
     let feeder_gone_since = view.feeder_gone_since().filter(|_| end.is_none() && !is_suspended);
     let lost_at = feeder_gone_since.map(|since| since + settings.feeder_lost_timeout);
     let is_feeder_lost = lost_at.is_some_and(|lost_at| now >= lost_at);
+    let servers = view
+        .servers(stopping.as_ref())
+        .filter(|_| end.is_none() && !is_suspended && !is_feeder_lost);
+    let fills_model_cache = servers.is_some() && view.waits_for_model_cache();
     let plan = Plan {
-        servers: view
-            .servers(stopping.as_ref())
-            .filter(|_| end.is_none() && !is_suspended && !is_feeder_lost),
+        servers: servers.filter(|_| !fills_model_cache),
+        fills_model_cache,
         is_feeder_lost,
         is_suspended: is_suspended && end.is_none(),
         stopping,
@@ -127,6 +132,7 @@ pub fn decide(
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
         conditions: view.conditions(&plan, end.as_ref()),
+        fills_model_cache: plan.fills_model_cache,
         servers: plan.servers,
         pod_changes: pod_changes(view.feeder(), &observed.server_pods),
         stopping: plan.stopping,
@@ -141,6 +147,8 @@ pub fn decide(
 /// What a job that has not ended is to have.
 pub(super) struct Plan {
     pub(super) servers: Option<i32>,
+    /// The servers that rows need wait for their model.
+    pub(super) fills_model_cache: bool,
     pub(super) is_feeder_lost: bool,
     pub(super) is_suspended: bool,
     pub(super) stopping: Option<Stopping>,
@@ -149,6 +157,11 @@ pub(super) struct Plan {
 /// How long it is until a deadline has passed for certain.
 pub(super) fn until(deadline: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(deadline.duration_since(now)).unwrap_or_default() + Duration::from_secs(1)
+}
+
+/// Whether a job that is refused waits for something that may come by itself.
+pub(super) fn may_pass(refusal: &Wait) -> bool {
+    matches!(refusal.reason, Reason::DeploymentMissing | Reason::ClaimMissing)
 }
 
 /// How a job ended.
@@ -200,6 +213,7 @@ impl View<'_> {
             Some(Shutdown::Terminate) => false,
         };
         let replicas = server.replicas.unwrap_or(1);
+        let replicas = self.most_replicas().map_or(replicas, |most| replicas.min(most));
         let wanted = self
             .feeder()
             .and_then(|feeder| feeder.servers_wanted)
@@ -273,7 +287,7 @@ impl View<'_> {
 
     /// An end that the controller comes to itself.
     fn new_end(&self, refusal: Option<&Wait>, stopping: Option<&Stopping>, starting: &Starting) -> Option<End> {
-        let is_final = |refusal: &&Wait| refusal.reason != Reason::DeploymentMissing && !self.has_what_it_needs();
+        let is_final = |refusal: &&Wait| !may_pass(refusal) && !self.has_what_it_needs();
         if let Some(refusal) = refusal.filter(is_final) {
             return Some(End::by_controller(refusal));
         }
@@ -282,6 +296,9 @@ impl View<'_> {
         }
         if !self.servers_needed() {
             return None;
+        }
+        if let Some(failure) = self.model_cache_failure() {
+            return Some(End::by_controller(&failure));
         }
         if let Some(failure) = starting.failure.as_ref().filter(|failure| self.now >= failure.due) {
             return Some(End::by_controller(&failure.wait));

@@ -566,6 +566,7 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
         workloads: crate::controller::children::Workloads {
             feeder: Some(k8s_openapi::api::batch::v1::Job::default()),
             servers,
+            ..Default::default()
         },
         ..Observed::default()
     };

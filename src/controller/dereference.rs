@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
 use super::cache::Cache;
 use super::children::{Kind, Workloads};
 use super::from_deployment::source_to_read;
+use super::model_cache::{claim_name, claim_to_read};
 use super::pod_state::has_component;
 use super::settings::HubSettings;
 use crate::api::BatchInferenceJob;
@@ -23,6 +24,8 @@ pub struct Observed {
     pub workloads: Workloads,
     /// The feeder's pods.
     pub feeder_pods: Vec<Pod>,
+    /// The pods that fill the model cache.
+    pub model_cache_pods: Vec<Pod>,
     /// The servers' pods, also those that are ending.
     pub server_pods: Vec<Pod>,
     /// Whether the API server tells of a ReplicaSet or pod of servers that is not above.
@@ -31,6 +34,8 @@ pub struct Observed {
     pub missing_config_map: Option<NamedConfigMap>,
     /// The Deployment that the job takes its server from, as long as it has not.
     pub source: Option<Deployment>,
+    /// The claim that the job's model is to be kept on, as long as it was not looked at.
+    pub model_cache_claim: Option<PersistentVolumeClaim>,
 }
 
 impl Observed {
@@ -87,17 +92,32 @@ pub async fn dereference(
             None => reader.get::<Deployment>("the servers", &servers_name).await,
         }
     };
-    let (feeder, servers, missing_config_map, source) =
-        tokio::try_join!(feeder, servers, reader.missing_config_map(hub), reader.source())?;
+    let (feeder, servers, model_cache, missing_config_map, source, model_cache_claim) = tokio::try_join!(
+        feeder,
+        servers,
+        reader.model_cache(cache, &uid),
+        reader.missing_config_map(hub),
+        reader.source(),
+        reader.model_cache_claim(),
+    )?;
     let pods = cache.pods(&uid).into_iter().map(Arc::unwrap_or_clone);
-    let (server_pods, feeder_pods) = pods.partition(|pod| has_component(pod, Component::Server));
+    let (server_pods, others): (Vec<Pod>, Vec<Pod>) = pods.partition(|pod| has_component(pod, Component::Server));
+    let (model_cache_pods, feeder_pods) = others
+        .into_iter()
+        .partition(|pod| has_component(pod, Component::ModelCache));
     Ok(Observed {
-        workloads: Workloads { feeder, servers },
+        workloads: Workloads {
+            feeder,
+            model_cache,
+            servers,
+        },
         feeder_pods,
+        model_cache_pods,
         server_pods,
         is_left_behind: false,
         missing_config_map,
         source,
+        model_cache_claim,
     })
 }
 
@@ -146,6 +166,32 @@ impl Reader<'_> {
         };
         self.get("the Deployment of spec.server.from", &source.deployment.name)
             .await
+    }
+
+    /// What fills the model cache. Nothing of the name is asked for where a job has none.
+    async fn model_cache(&self, cache: &Cache, uid: &str) -> Result<Option<Job>, DereferenceError> {
+        if let Some(found) = cache.model_cache(uid) {
+            return Ok(Some(Arc::unwrap_or_clone(found)));
+        }
+        let fills = claim_name(self.job).is_some() && self.servers_needed();
+        if !fills {
+            return Ok(None);
+        }
+        let name = child_name(&self.job.name_any(), Component::ModelCache);
+        self.get("what fills the model cache", &name).await
+    }
+
+    fn servers_needed(&self) -> bool {
+        let status = self.job.status.as_ref();
+        let feeder = status.and_then(|status| status.reported.feeder.as_ref());
+        feeder.is_some_and(|feeder| feeder.servers_needed)
+    }
+
+    async fn model_cache_claim(&self) -> Result<Option<PersistentVolumeClaim>, DereferenceError> {
+        match claim_to_read(self.job) {
+            Some(name) => self.get("the claim of spec.server.modelCache", name).await,
+            None => Ok(None),
+        }
     }
 
     /// Kubelet tells of a missing ConfigMap volume only in events, so it is asked for by name; only its metadata is read.

@@ -187,7 +187,7 @@ fn a_running_job_goes_on_though_it_would_be_refused_today() {
     let observed = Observed {
         workloads: crate::controller::children::Workloads {
             feeder: Some(k8s_openapi::api::batch::v1::Job::default()),
-            servers: None,
+            ..Default::default()
         },
         ..Observed::default()
     };

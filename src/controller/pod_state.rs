@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
 use crate::api::names::{Component, LABEL_COMPONENT};
 
@@ -21,8 +21,9 @@ pub(super) fn condition_time(pod: &Pod, kind: &str, status: &str) -> Option<Time
 }
 
 /// Whether it is of this part of its job.
-pub(super) fn has_component(pod: &Pod, component: Component) -> bool {
-    pod.labels()
+pub(super) fn has_component<K: Resource>(object: &K, component: Component) -> bool {
+    object
+        .labels()
         .get(LABEL_COMPONENT)
         .is_some_and(|value| value == component.as_str())
 }

@@ -16,12 +16,13 @@ use super::build::{build, servers};
 use super::busy::busy_time;
 use super::cache::Cache;
 use super::children::{Children, has_ended};
-use super::decide::{Decision, FeederWanted, decide, until};
+use super::decide::{Decision, FeederWanted, decide, may_pass, until};
 use super::dereference::{Observed, dereference, is_left_behind};
 use super::events;
 use super::expiry::{self, expires_at};
 use super::from_deployment;
 use super::lost::node_lost;
+use super::model_cache;
 use super::serve::Metrics;
 use super::server_pods::change_pods;
 use super::settings::Settings;
@@ -129,7 +130,9 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
     }
     let mut observed = dereference(client, &context.cache, job, &context.settings.hub).await?;
     let filled = from_deployment::filled(job, observed.source.as_ref());
-    let validated = filled.and_then(|job| validate(&job, &context.settings));
+    let validated = filled
+        .and_then(|job| validate(&job, &context.settings))
+        .and_then(|validated| model_cache::accepted(validated, observed.model_cache_claim.as_ref()));
     let mut decision = decide(job, validated.as_ref(), &observed, &context.settings, now);
     if claims_release(job, &decision) && is_left_behind(client, job).await? {
         observed.is_left_behind = true;
@@ -155,9 +158,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             }
             obstacle
         }
-        Err(wait) if wait.reason == Reason::DeploymentMissing && decision.feeder == FeederWanted::Run => {
-            Some(Obstacle::Waits(wait.clone()))
-        }
+        Err(wait) if may_pass(wait) && decision.feeder == FeederWanted::Run => Some(Obstacle::Waits(wait.clone())),
         Err(_) => {
             writer
                 .apply(&Children::default(), &decision, &observed.workloads)
@@ -203,8 +204,11 @@ async fn give_up(job: &BatchInferenceJob, context: &Context) -> Result<(), Recon
         job,
     };
     let servers = context.cache.servers(&uid);
+    let model_cache = context.cache.model_cache(&uid);
     let feeder = context.cache.feeder(&uid);
-    writer.remove_all(servers.as_deref(), feeder.as_deref()).await?;
+    writer
+        .remove_all(servers.as_deref(), model_cache.as_deref(), feeder.as_deref())
+        .await?;
     Ok(())
 }
 

@@ -1,31 +1,35 @@
-//! The commit that `spec.server.revision` stands for, once the feeder has asked the hub: servers are started with that. Pure, a part of
-//! [`super::validate`].
+//! The commit that `spec.server.revision` stands for, or `main` where that is not given, once the hub was asked: servers are started
+//! with that. Pure, a part of [`super::validate`].
 //!
 //! The feeder reports it before, or together with, its need of servers, and never reports another one. So servers of one job have one
 //! commit, however late they start.
 
+use super::model_cache;
 use crate::api::BatchInferenceJob;
 use crate::api::status::Resolved;
 use crate::engine::launch::REVISION;
+use crate::engine::revision::pin;
 
-/// What the feeder has found.
+/// The commit that is in the job's model cache, which is the feeder's where it found one; else what the feeder has found.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&str> {
-    let model = job.status.as_ref()?.reported.model.as_ref()?;
-    model.revision.as_deref()
+    let by_feeder = || job.status.as_ref()?.reported.model.as_ref()?.revision.as_deref();
+    model_cache::commit(job).or_else(by_feeder)
 }
 
-/// What was resolved, with the commit in the place of the revision. There is an option to put it in exactly where the spec has a revision: it is
-/// refused among a person's arguments.
+/// What was resolved, with the commit in the place of the revision.
 pub(super) fn pinned(mut resolved: Resolved, told: Option<&str>) -> Resolved {
-    let (Some(revision), Some(told)) = (&mut resolved.revision, told) else {
+    let Some(told) = told.filter(|_| !names_another(&resolved)) else {
         return resolved;
     };
-    told.clone_into(revision);
-    let option = resolved.args.iter().position(|arg| arg == REVISION);
-    if let Some(value) = option.and_then(|at| resolved.args.get_mut(at + 1)) {
-        told.clone_into(value);
-    }
+    resolved.revision = Some(told.to_owned());
+    pin(resolved.engine, &mut resolved.args, told);
     resolved
+}
+
+/// Whether a person's arguments name a revision, which older operators took.
+fn names_another(resolved: &Resolved) -> bool {
+    let is_option = |arg: &String| arg.split('=').next() == Some(REVISION);
+    resolved.revision.is_none() && resolved.args.iter().any(is_option)
 }
 
 #[cfg(test)]
@@ -56,8 +60,22 @@ mod tests {
                 resolved(Some("b968826"), &after),
             ),
             (resolved(Some("main"), &before), None, resolved(Some("main"), &before)),
+            // The commit of `main`, where the spec has no revision.
+            (
+                resolved(None, &["Qwen/Qwen3-8B", "--port", "8000"]),
+                Some("b968826"),
+                resolved(
+                    Some("b968826"),
+                    &["Qwen/Qwen3-8B", "--revision", "b968826", "--port", "8000"],
+                ),
+            ),
             // A job of an older operator, which took the option among a person's arguments.
             (resolved(None, &before), Some("b968826"), resolved(None, &before)),
+            (
+                resolved(None, &["Qwen/Qwen3-8B", "--revision=main"]),
+                Some("b968826"),
+                resolved(None, &["Qwen/Qwen3-8B", "--revision=main"]),
+            ),
         ] {
             assert_eq!(pinned(resolved_before, told), resolved_after);
         }

@@ -200,9 +200,10 @@ fn counted(resources: &Resources) -> u32 {
 fn estimated(asked: &Asked<'_>, size: Size, devices: Devices) -> Resources {
     let engine = asked.server.engine;
     let memory = size.memory(devices);
+    let is_cached = asked.server.model_cache.is_some();
     let disk = size
         .disk()
-        .filter(|_| !weights_volume::has_weights(asked.server, asked.template));
+        .filter(|_| !is_cached && !weights_volume::has_weights(asked.server, asked.template));
     let disk = disk.map(|bytes| ("ephemeral-storage", gibibytes(bytes)));
     let requests = [
         ("cpu", processors(engine, devices)),

@@ -197,6 +197,7 @@ mod tests {
             stopping: None,
             feeder_gone_since: None,
             pod_changes: Vec::new(),
+            fills_model_cache: false,
             servers: None,
             conditions: vec![condition],
             servers_status: ServersStatus::default(),

@@ -6,7 +6,7 @@ use super::cost::refuse_unpriced;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{base_model, endpoint, pod_template, revision, server_container, spread};
+use super::{base_model, endpoint, model_cache, pod_template, revision, server_container, spread};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
@@ -63,7 +63,9 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         .and_then(|status| status.controller.resolved.clone());
     let (resolved, servers) = match (&job.spec.server, &job.spec.endpoint) {
         (Some(server), None) => {
-            let decided = decided.map(|resolved| revision::pinned(resolved, revision::told(job)));
+            let decided = decided
+                .map(|resolved| revision::pinned(resolved, revision::told(job)))
+                .map(|resolved| model_cache::pinned(resolved, job));
             let (resolved, servers) = validate_servers(server, decided, settings)?;
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
@@ -136,9 +138,11 @@ fn validate_servers(
             resources,
             prices: Some(settings.prices.clone()),
             resource_profile: profile.map(|chosen| chosen.resolved()),
+            most_replicas: None,
             server: server.from.is_some().then(|| FilledServer(Box::new(server.clone()))),
         },
     };
+    model_cache::refuse(server, &model)?;
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     let servers = ValidatedServers {
         spec: server.clone(),

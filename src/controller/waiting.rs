@@ -18,6 +18,8 @@ use crate::engine::{Engine, LastWords, Mistake, last_words};
 pub enum Program {
     /// The feeder.
     Feeder,
+    /// What fills the model cache.
+    ModelCache,
     /// A model server.
     Server(Engine),
 }
@@ -26,7 +28,7 @@ impl Program {
     fn last_words(self, words: &str) -> LastWords<'_> {
         match self {
             Self::Server(engine) => last_words(engine, words),
-            Self::Feeder => LastWords {
+            Self::Feeder | Self::ModelCache => LastWords {
                 mistake: None,
                 line: telling_line(words),
             },
@@ -36,6 +38,7 @@ impl Program {
     fn crash_loop(self) -> Reason {
         match self {
             Self::Feeder => Reason::FeederCrashLooping,
+            Self::ModelCache => Reason::ModelCacheCrashLooping,
             Self::Server(_) => Reason::ServerCrashLooping,
         }
     }
@@ -145,7 +148,8 @@ const DEFAULT_STORE_NEEDED: &str = "it is the namespace's default store, which a
 fn pull_reason(program: Program, meaning: Pull) -> Reason {
     match (meaning, program) {
         (Pull::NoAnswer, _) => Reason::RegistryUnavailable,
-        (_, Program::Feeder) => Reason::FeederImagePullFailed,
+        // Both have the operator's image.
+        (_, Program::Feeder | Program::ModelCache) => Reason::FeederImagePullFailed,
         (_, Program::Server(_)) => Reason::ImagePullFailed,
     }
 }
@@ -155,8 +159,9 @@ fn pull_reason(program: Program, meaning: Pull) -> Reason {
 fn why_container_ended(program: Program, container: &ContainerStatus) -> Option<Wait> {
     let state = container.state.as_ref()?;
     let waits = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref()) == Some("CrashLoopBackOff");
-    // The feeder ends for reasons of its own, and says them itself.
-    let has_failed = |ended: &&ContainerStateTerminated| program != Program::Feeder && ended.exit_code != 0;
+    // The operator's own programs end for reasons of their own, and say them themselves.
+    let is_server = matches!(program, Program::Server(_));
+    let has_failed = |ended: &&ContainerStateTerminated| is_server && ended.exit_code != 0;
     let ended_now = state.terminated.as_ref().filter(has_failed);
     let last = container
         .last_state

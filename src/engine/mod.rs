@@ -3,8 +3,8 @@
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON). Start with [`launch`], which turns a job's
 //! wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold what is peculiar to one program; [`conflicts`] refuses
 //! arguments that fight a field, [`found`] reads how somebody else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`;
-//! [`devices`] spreads a model over several devices; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and [`architecture`]
-//! which of them an engine loads; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
+//! [`devices`] spreads a model over several devices; [`revision`] puts a commit among arguments; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and [`architecture`]
+//! which of them an engine loads, [`model_files`] and [`gguf`] which files of one, [`model_cache`] how it reads them from a volume; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
 //! do with a row after an answer or a fault; [`metrics`] reads how much an engine has to do; [`last_words`] says why a server ended.
 //!
 //! Facts were read in vLLM 0.32.0, predibase/lorax a7394ba, sglang 0.5.23 and llama.cpp 0.7.0 (build 11669); "llama-server run" means observed on that build.
@@ -17,6 +17,7 @@ pub mod custom;
 pub mod devices;
 pub mod endpoint;
 pub mod found;
+pub mod gguf;
 pub mod image;
 pub mod last_words;
 pub mod launch;
@@ -25,11 +26,15 @@ pub mod lorax;
 pub mod lorax_bodies;
 pub mod metrics;
 pub mod model;
+pub mod model_cache;
+pub mod model_files;
 pub mod model_refusal;
 pub mod names;
 mod parameters;
 pub mod quantization;
 pub mod repository;
+pub mod repository_file;
+pub mod revision;
 pub mod sglang;
 pub mod sizing;
 mod spelling;

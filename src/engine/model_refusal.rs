@@ -49,6 +49,25 @@ pub enum ModelRefusal {
         /// The model.
         model: String,
     },
+    /// None of the GGUF files is the one that is asked for.
+    #[error("{model} has no GGUF file {wanted:?}: write one of {} in spec.server.quantization", there.join(", "))]
+    NoSuchGguf {
+        /// The model.
+        model: String,
+        /// The file's name, or its type.
+        wanted: String,
+        /// Those that there are.
+        there: Vec<String>,
+    },
+    /// Files that LoRAX would write anew as safetensors, beside them.
+    #[error(
+        "engine LoRAX converts the weights of {model}, which are no safetensors, and cannot in a model cache: leave spec.server.modelCache \
+         out, or choose engine VLLM"
+    )]
+    NotConverted {
+        /// The model.
+        model: String,
+    },
     /// A LoRA adapter in the place of a model.
     #[error(
         "{model} is a LoRA adapter (it has adapter_config.json and no config.json): write the model that it was trained on in baseModel"
@@ -66,7 +85,11 @@ impl ModelRefusal {
         match self {
             Self::TooLarge { .. } => Reason::ModelTooLarge,
             Self::Architecture { .. } => Reason::UnsupportedArchitecture,
-            Self::GgufOnly { .. } | Self::NoGguf { .. } | Self::Adapter { .. } => Reason::EngineModelMismatch,
+            Self::GgufOnly { .. }
+            | Self::NoGguf { .. }
+            | Self::NoSuchGguf { .. }
+            | Self::NotConverted { .. }
+            | Self::Adapter { .. } => Reason::EngineModelMismatch,
         }
     }
 }

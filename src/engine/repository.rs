@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::architecture::Architecture;
+use super::repository_file::{Checksum, RepositoryFile};
 use super::{Engine, ModelRefusal};
 
 /// The file that says what kind of model it is.
@@ -34,8 +35,21 @@ pub struct Repository {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Sibling {
     rfilename: String,
+    /// This and what follows only where the hub was asked for `blobs`.
+    size: Option<u64>,
+    /// Of a small file: git's own name of its content.
+    blob_id: Option<String>,
+    lfs: Option<LargeFile>,
+}
+
+/// Of a file that git has a pointer to only.
+#[derive(Clone, Debug, Deserialize)]
+struct LargeFile {
+    sha256: String,
+    size: u64,
 }
 
 /// Weights by type, as the hub has counted them.
@@ -88,6 +102,15 @@ impl Repository {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.files().any(|file| file == name)
+    }
+
+    /// The files with their sizes and checksums, as the hub tells them that is asked for `blobs`.
+    ///
+    /// # Errors
+    /// The name of the first of which it does not, or that no file can have.
+    pub fn described_files(&self) -> Result<Vec<RepositoryFile>, String> {
+        let described = |sibling: &Sibling| RepositoryFile::read(sibling).ok_or_else(|| sibling.rfilename.clone());
+        self.siblings.iter().map(described).collect()
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {
@@ -157,6 +180,18 @@ impl Repository {
         match by_type.filter(|by_type| !by_type.is_empty()) {
             Some(by_type) => Some(by_type.values().copied().fold(0, u64::saturating_add)),
             None => self.gguf.as_ref()?.total,
+        }
+    }
+}
+
+impl RepositoryFile {
+    fn read(sibling: &Sibling) -> Option<Self> {
+        match &sibling.lfs {
+            Some(large) => Self::new(&sibling.rfilename, large.size, Checksum::sha256(&large.sha256)?),
+            None => {
+                let checksum = Checksum::git_blob(sibling.blob_id.as_deref()?)?;
+                Self::new(&sibling.rfilename, sibling.size?, checksum)
+            }
         }
     }
 }

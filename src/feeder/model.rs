@@ -10,6 +10,7 @@ use crate::api::reason::Reason;
 use crate::api::status::{ModelStatus, Resolved};
 use crate::engine::architecture::{is_default_version, unsupported};
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
+use crate::engine::revision::takes_revision;
 use crate::engine::{Engine, ModelRefusal, lorax, refuse_size};
 use crate::storage::{Credentials, HubError, ModelHub, Side};
 
@@ -40,7 +41,7 @@ pub struct ModelCheck {
     hub: ModelHub,
     engine: Engine,
     repository: String,
-    /// `spec.server.revision`.
+    /// The revision that servers are told so far.
     revision: Option<String>,
     /// Whether servers may have a token that is not known here.
     is_token_unknown: bool,
@@ -110,7 +111,8 @@ impl ModelCheck {
         }))
     }
 
-    /// Asks. `told` is what an earlier start of the job said: a revision's commit stays what it was.
+    /// Asks. `told` is what an earlier start of the job said: a revision's commit stays what it was. Where the job has no revision, it is
+    /// `main`: of that, too, all servers have one commit.
     pub async fn ask(&self, told: Option<&ModelStatus>) -> Asked {
         let told = told.and_then(|told| told.revision.clone());
         let revision = told.as_ref().or(self.revision.as_ref());
@@ -122,7 +124,7 @@ impl ModelCheck {
             Ok((commit, parameters)) => {
                 let pinned = told.or(commit).or_else(|| self.revision.clone());
                 Asked::Good(ModelStatus {
-                    revision: pinned.filter(|_| self.revision.is_some()),
+                    revision: pinned.filter(|_| takes_revision(self.engine)),
                     parameters: parameters.map(number),
                 })
             }

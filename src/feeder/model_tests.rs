@@ -129,8 +129,9 @@ async fn a_good_model_is_asked_for_with_the_token_of_its_servers() {
     let hub = Hub::with(&model(8_000_000_000), &qwen3()).await;
     let environment = [("MODEL_HF_TOKEN", "hf_visible\n"), ("DATASET_HF_TOKEN", "hf_other")];
     let check = hub.check(&resolved(Engine::VLLM), &environment).expect("a hub");
+    // The commit of `main`, though no revision is given: servers that start at different times load the same.
     let good = ModelStatus {
-        revision: None,
+        revision: Some(COMMIT.into()),
         parameters: Some(8_000_000_000),
     };
     assert_eq!(check.ask(None).await, Asked::Good(good));
@@ -212,7 +213,7 @@ async fn a_gated_model_is_refused_by_the_file_that_servers_would_read() {
         );
         hub.put(&path, &qwen3());
         let parameters = Some(7);
-        let revision = None;
+        let revision = (engine == Engine::VLLM).then(|| COMMIT.to_owned());
         assert_eq!(
             hub.ask(&resolved(engine)).await,
             Asked::Good(ModelStatus { revision, parameters })

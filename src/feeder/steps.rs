@@ -143,10 +143,12 @@ impl Feeder {
                 let revision = self.revision();
                 reporter.update(|report| {
                     report.warnings.push(warning);
-                    report.model = revision.map(|revision| ModelStatus {
+                    let given = revision.map(|revision| ModelStatus {
                         revision: Some(revision),
                         parameters: None,
                     });
+                    // What an earlier start was told stays.
+                    report.model = told.or(given);
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! A Hugging Face hub, asked what it says of a model. Nothing is downloaded but small files.
+//! A Hugging Face hub, asked what it says of a model, and for its files.
 //!
 //! The answers' meaning is that of huggingface_hub (`utils/_http.py`, `hf_raise_for_status`).
 
@@ -11,7 +11,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::credentials::{self, Credentials, CredentialsError};
 use super::open::HUB;
-use super::web::{Authorization, LONGEST_ANSWER, Request};
+use super::web::{Authorization, LONGEST_ANSWER, Request, begins_at};
 
 /// More than any answer needs that is waited for here, in bytes: an index of weights has some megabytes.
 const LARGEST: usize = 32 << 20;
@@ -76,6 +76,40 @@ impl ModelHub {
         body(judged(request.any().await)?).await
     }
 
+    /// The same, with size and checksum of each file (`blobs`; `files_metadata` of huggingface_hub's `model_info`).
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`].
+    pub async fn model_with_files(&self, repository: &str, revision: &str) -> Result<Bytes, HubError> {
+        let path = ["api", "models"].into_iter().chain(repository.split('/'));
+        let mut url = self.url(path.chain(["revision", revision]))?;
+        url.query_pairs_mut().append_pair("blobs", "true");
+        body(judged(self.ask(url)?.any().await)?).await
+    }
+
+    /// A file of a repository, from a byte on or, where the hub gives no parts, as a whole. What is still to come breaks off after half a minute
+    /// of silence.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`].
+    pub async fn download(
+        &self,
+        repository: &str,
+        revision: &str,
+        file: &str,
+        start: u64,
+    ) -> Result<Download, HubError> {
+        let request = self.request(resolve(repository, revision, file))?;
+        let response = judged(request.from_byte(start).await)?;
+        let unknown = || HubError::Unreachable("it does not say which part of a file it gives".to_owned());
+        Ok(Download {
+            start: begins_at(&response).ok_or_else(unknown)?,
+            response,
+        })
+    }
+
     /// A small file of a repository: `GET /REPOSITORY/resolve/REVISION/FILE`.
     ///
     /// # Errors
@@ -98,16 +132,49 @@ impl ModelHub {
     }
 
     fn request<'a>(&self, path: impl Iterator<Item = &'a str>) -> Result<Request, HubError> {
+        self.ask(self.url(path)?)
+    }
+
+    fn url<'a>(&self, path: impl Iterator<Item = &'a str>) -> Result<Url, HubError> {
         let mut url = self.endpoint.clone();
         url.path_segments_mut()
             .map_err(|()| HubError::Unreachable("HF_ENDPOINT has no room for a path".to_owned()))?
             .pop_if_empty()
             .extend(path);
+        Ok(url)
+    }
+
+    fn ask(&self, url: Url) -> Result<Request, HubError> {
         let authorization = match &self.token {
             Some(token) => Authorization::Bearer(token.clone()),
             None => Authorization::None,
         };
         Request::new(url, authorization).map_err(|error| unreachable(&error))
+    }
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub struct Download {
+    start: u64,
+    response: Response,
+}
+
+impl Download {
+    /// Where in the file its bytes begin.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The next bytes; none when there are no more, which does not mean that all have come.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`]: the hub broke off.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HubError> {
+        let chunk = self.response.chunk().await;
+        chunk.map_err(|error| unreachable(&error.without_url()))
     }
 }
 

@@ -37,6 +37,7 @@ mod invalid_rows;
 mod killed;
 mod large_rows;
 mod model;
+mod model_cache;
 mod ordinary;
 mod other_engines;
 mod other_jobs;

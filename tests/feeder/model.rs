@@ -36,6 +36,17 @@ async fn world(folder: &str, dataset: &str, hub: &str) -> World {
     world
 }
 
+#[tokio::test]
+async fn without_a_revision_the_commit_of_main_is_told_and_is_no_part_of_the_work() {
+    let dataset = lines(3);
+    let mut world = World::with_server("no-revision", &dataset).await;
+    world.ask_hub(&hub(StatusCode::OK, json!({"sha": COMMIT})).await);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded");
+    assert_eq!(status["model"], json!({"revision": COMMIT}));
+    assert_eq!(claimed_revision(&world).await, Value::Null);
+}
+
 async fn claimed_revision(world: &World) -> Value {
     let claim = world.output_store().read("job.json").await.unwrap().expect("a claim");
     let claim: Value = serde_json::from_slice(&claim).unwrap();

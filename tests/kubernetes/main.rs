@@ -22,6 +22,7 @@ mod lifecycle;
 mod llama_server_help;
 mod messages;
 mod missing;
+mod model_cache;
 mod names;
 mod neighbours;
 mod operator;

@@ -27,7 +27,7 @@ use super::output::Output;
 use super::until::{PAUSE, until};
 
 /// The machine, as pods see it: the recorder listens there, on the cluster's own network.
-const MACHINE: [u8; 4] = [10, 95, 0, 1];
+pub const MACHINE: [u8; 4] = [10, 95, 0, 1];
 const BUCKET: &str = "tests";
 const STORE_PORT: u16 = 8333;
 /// What a job of a few rows may take on a busy machine, images and restarts included.

@@ -1,11 +1,12 @@
 //! Builds every child object of a job: pure and total, no client, no clock, nothing that can fail.
 //!
 //! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`feeder`] the CPU
-//! pod, [`servers`] the GPU pods. Whatever could be wrong was refused in `validate`.
+//! pod, [`servers`] the GPU pods, `model_cache` the pod that brings their model beforehand. Whatever could be wrong was refused in `validate`.
 
 pub mod access;
 pub mod feeder;
 mod hub;
+mod model_cache;
 pub mod servers;
 
 use k8s_openapi::api::core::v1::{
@@ -57,6 +58,10 @@ pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings,
                 decision.feeder,
                 found.feeder.as_ref().and_then(decided_template),
             )),
+            model_cache: servers.filter(|_| decision.fills_model_cache).map(|servers| {
+                let decided = found.model_cache.as_ref().and_then(decided_template);
+                model_cache::job(validated, servers, settings, decided)
+            }),
             servers: servers.zip(decision.servers).map(|(servers, replicas)| {
                 let decided = found.servers.as_ref().and_then(decided_template);
                 servers::deployment(validated, servers, replicas, decided)

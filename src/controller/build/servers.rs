@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{empty_dir, hub, metadata, mount, quantity, restricted, server_pod_metadata, workload_metadata};
+use super::{
+    empty_dir, hub, metadata, model_cache, mount, quantity, restricted, server_pod_metadata, workload_metadata,
+};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
 use crate::api::resources::Resources;
@@ -95,6 +97,10 @@ fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
         volumes.push(volume);
         mounts.push(mount);
     }
+    if let Some((volume, mount)) = model_cache::of_servers(&servers.spec) {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
     let profile = validated.resolved.resource_profile.clone().unwrap_or_default();
     PodSpec {
         containers: vec![container(validated, servers, mounts)],
@@ -132,7 +138,7 @@ fn container(validated: &ValidatedJob, servers: &ValidatedServers, mounts: Vec<V
         image: Some(resolved.image.clone()),
         command: launch.command.clone(),
         args: Some(resolved.args.clone()),
-        env: Some(env(validated, servers)),
+        env: Some(model_cache::with_env(env(validated, servers), &servers.spec)),
         resources: Some(resolved.resources.clone().into()),
         security_context: Some(security_context(launch)),
         // So that the reason for which a model did not load stands in the pod's status.

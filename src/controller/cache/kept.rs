@@ -10,14 +10,14 @@ use crate::controller::children::has_ended;
 use crate::controller::pod_state::{has_component, has_succeeded};
 use crate::controller::server_pods::DELETION_COST;
 
-/// A feeder whole, while it may still be changed; of one that has ended, only that.
-pub(super) fn feeder(mut feeder: Job) -> Job {
-    feeder.metadata.managed_fields = None;
-    if has_ended(&feeder) {
-        feeder.metadata.annotations = None;
-        feeder.spec = None;
+/// A feeder, or what fills a model cache, whole while it may still be changed; of one that has ended, only that.
+pub(super) fn job(mut job: Job) -> Job {
+    job.metadata.managed_fields = None;
+    if has_ended(&job) {
+        job.metadata.annotations = None;
+        job.spec = None;
     }
-    feeder
+    job
 }
 
 /// The servers whole: they do not outlive their rows.
@@ -26,10 +26,10 @@ pub(super) fn servers(mut servers: Deployment) -> Deployment {
     servers
 }
 
-/// A pod's status, its node, and what its containers are limited to. A feeder's pod that has succeeded says nothing that its Job and
-/// its report do not.
+/// A pod's status, its node, and what its containers are limited to. A pod of the operator's own programs that has succeeded says nothing
+/// that its Job and its report do not.
 pub(super) fn pod(mut pod: Pod) -> Option<Pod> {
-    if has_component(&pod, Component::Feeder) && has_succeeded(&pod) {
+    if !has_component(&pod, Component::Server) && has_succeeded(&pod) {
         return None;
     }
     pod.metadata = pod_metadata(pod.metadata);
@@ -107,7 +107,7 @@ mod tests {
         let job = |conditions: Value| -> Job {
             let job = json!({"metadata": {"name": "f", "annotations": {"a": ""}}, "spec": {"template": {}},
                              "status": {"conditions": conditions}});
-            feeder(serde_json::from_value(job).expect("a Job"))
+            super::job(serde_json::from_value(job).expect("a Job"))
         };
         assert!(job(json!([])).spec.is_some());
         assert!(job(json!([{"type": "Suspended", "status": "True"}])).spec.is_some());

@@ -30,8 +30,9 @@ use tokio::task::JoinSet;
 use by_job::ByJob;
 
 use super::children::Kind;
+use super::pod_state::has_component;
 use crate::api::BatchInferenceJob;
-use crate::api::names::{LABEL_MANAGED_BY, MANAGED_BY};
+use crate::api::names::{Component, LABEL_MANAGED_BY, MANAGED_BY};
 
 /// A job that is to be looked at.
 pub type JobRef = ObjectRef<DeserializeGuard<BatchInferenceJob>>;
@@ -39,7 +40,8 @@ pub type JobRef = ObjectRef<DeserializeGuard<BatchInferenceJob>>;
 /// The children of all jobs.
 #[derive(Default)]
 pub struct Cache {
-    feeders: Arc<ByJob<Arc<Job>>>,
+    /// Feeders, and what fills model caches.
+    jobs: Arc<ByJob<Arc<Job>>>,
     servers: Arc<ByJob<Arc<Deployment>>>,
     pods: Arc<ByJob<Arc<Pod>>>,
     versions: BTreeMap<String, Arc<ByJob<Box<str>>>>,
@@ -80,9 +82,7 @@ impl Cache {
             changed,
             tasks: JoinSet::new(),
         };
-        watches.add(client, &self.feeders, &tell, |feeder| {
-            Some(Arc::new(kept::feeder(feeder)))
-        });
+        watches.add(client, &self.jobs, &tell, |job| Some(Arc::new(kept::job(job))));
         watches.add(client, &self.servers, &tell, |servers| {
             Some(Arc::new(kept::servers(servers)))
         });
@@ -104,7 +104,7 @@ impl Cache {
 
     /// Waits until everything that there was at the start is known.
     pub async fn synced(&self) {
-        self.feeders.synced().await;
+        self.jobs.synced().await;
         self.servers.synced().await;
         self.pods.synced().await;
         for versions in self.versions.values() {
@@ -115,7 +115,18 @@ impl Cache {
     /// The feeder of the job with this uid. Of one that has ended, only that it is there and how it ended.
     #[must_use]
     pub fn feeder(&self, job: &str) -> Option<Arc<Job>> {
-        self.feeders.of(job).pop()
+        self.job(job, Component::Feeder)
+    }
+
+    /// What fills the model cache of the job with this uid.
+    #[must_use]
+    pub fn model_cache(&self, job: &str) -> Option<Arc<Job>> {
+        self.job(job, Component::ModelCache)
+    }
+
+    fn job(&self, job: &str, component: Component) -> Option<Arc<Job>> {
+        let mut found = self.jobs.of(job).into_iter();
+        found.rfind(|found| has_component(&**found, component))
     }
 
     /// The servers of the job with this uid.

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 
 use copy::Copy;
 use request::{Answer, Part};
-pub(super) use request::{Authorization, LONGEST_ANSWER, Request};
+pub(super) use request::{Authorization, LONGEST_ANSWER, Request, begins_at};
 
 /// One file of a server.
 pub(super) struct WebFile {

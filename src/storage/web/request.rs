@@ -173,6 +173,19 @@ impl Request {
         self.any_with(&headers).await
     }
 
+    /// The same for all from a byte on; where the server gives no parts, or gives another one, everything.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, or cannot now.
+    pub async fn from_byte(&self, start: u64) -> Result<Response> {
+        let mut headers = HeaderMap::new();
+        if start > 0 {
+            insert(&mut headers, RANGE, &format!("bytes={start}-"))?;
+        }
+        self.any_with(&headers).await
+    }
+
     async fn any_with(&self, headers: &HeaderMap) -> Result<Response> {
         let once = async || {
             let response = self.ask(headers.clone()).await?;
@@ -213,6 +226,15 @@ pub fn facts(headers: &HeaderMap, size: u64) -> Facts {
         etag: text(ETAG).map(str::to_owned),
         last_modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
     }
+}
+
+/// Where the bytes of an answer begin: at the first, unless it says that they are a part.
+pub fn begins_at(response: &Response) -> Option<u64> {
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return Some(0);
+    }
+    let range = response.headers().get(CONTENT_RANGE)?;
+    ContentRange::parse(range.to_str().ok()?)?.start
 }
 
 /// `bytes 0-0/10`, or `bytes */10` (RFC 9110, section 14.4).

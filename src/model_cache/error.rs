@@ -1,0 +1,140 @@
+//! Why the model cache is not filled, and whether that may pass.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::api::reason::Reason;
+use crate::api::wait::Wait;
+use crate::engine::ModelRefusal;
+use crate::storage::HubError;
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FillError {
+    /// The hub does not give it.
+    #[error("{0}")]
+    Hub(#[from] HubError),
+    /// The hub's answer is not understood.
+    #[error("the hub's answer is not understood: {0}")]
+    Unclear(String),
+    /// The engine does not read what there is.
+    #[error(transparent)]
+    Refused(#[from] ModelRefusal),
+    /// A file came otherwise than the hub describes it.
+    #[error("{file} came with the checksum {found}, and the hub says that it has {expected}: it is downloaded again")]
+    Damaged {
+        file: String,
+        expected: String,
+        found: String,
+    },
+    /// A file came in part.
+    #[error("{file} broke off after {bytes} of {size} bytes")]
+    CutShort { file: String, bytes: u64, size: u64 },
+    /// The volume does not do it.
+    #[error("{}: {source}", path.display())]
+    Volume { path: PathBuf, source: io::Error },
+    /// Another job took the lock, as this one had not renewed it.
+    #[error("another job fills the cache now")]
+    LockLost,
+}
+
+impl FillError {
+    /// What an operation on a path of the volume failed with.
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::Volume { path, source }
+    }
+
+    /// What this means for a job: what it waits for, or why it ends.
+    pub(super) fn meaning(&self, model: &str, claim: &str) -> Meaning {
+        use io::ErrorKind as Kind;
+        let said = self.to_string();
+        let wait = |reason, message: String| Meaning::Passing(Wait::new(reason, message));
+        let end = |reason, message: String| Meaning::Final(Wait::new(reason, message));
+        match self {
+            Self::Hub(HubError::Denied(_)) => end(
+                Reason::ModelAccessDenied,
+                format!("the hub does not give the model {model} to this job ({said})"),
+            ),
+            Self::Hub(HubError::NotFound(_)) => {
+                end(Reason::ModelNotFound, format!("the hub has no model {model} ({said})"))
+            }
+            Self::Hub(HubError::Unreachable(_)) | Self::Unclear(_) => wait(
+                Reason::ModelHubUnreachable,
+                format!("the model {model} cannot be downloaded: {said}"),
+            ),
+            Self::Refused(refusal) => end(refusal.reason(), said),
+            Self::Volume { source, .. } => match source.kind() {
+                Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => wait(
+                    Reason::ModelCacheFull,
+                    format!("the claim {claim} has no room left for the model {model} ({said})"),
+                ),
+                Kind::PermissionDenied | Kind::ReadOnlyFilesystem => end(
+                    Reason::ModelCacheUnsuitable,
+                    format!(
+                        "the claim {claim} cannot be written by user 65532 and group 65532 ({said}): let them write to it, or name another"
+                    ),
+                ),
+                _ => wait(Reason::ModelCaching, format!("the claim {claim} fails: {said}")),
+            },
+            Self::Damaged { .. } | Self::CutShort { .. } | Self::LockLost => wait(Reason::ModelCaching, said),
+        }
+    }
+}
+
+/// What a failure means for a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Trying again may help.
+    Passing(Wait),
+    /// It will not.
+    Final(Wait),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_waited_for_and_all_else_ends_the_job_by_name() {
+        let volume = |kind: io::ErrorKind| FillError::at(Path::new("/model-cache/hub"))(kind.into());
+        let said = || "403".to_owned();
+        for (error, is_final, reason) in [
+            (HubError::Denied(said()).into(), true, Reason::ModelAccessDenied),
+            (HubError::NotFound(said()).into(), true, Reason::ModelNotFound),
+            (HubError::Unreachable(said()).into(), false, Reason::ModelHubUnreachable),
+            (volume(io::ErrorKind::StorageFull), false, Reason::ModelCacheFull),
+            (volume(io::ErrorKind::QuotaExceeded), false, Reason::ModelCacheFull),
+            (
+                volume(io::ErrorKind::PermissionDenied),
+                true,
+                Reason::ModelCacheUnsuitable,
+            ),
+            (
+                volume(io::ErrorKind::StaleNetworkFileHandle),
+                false,
+                Reason::ModelCaching,
+            ),
+            (FillError::LockLost, false, Reason::ModelCaching),
+        ] {
+            match error.meaning("org/model", "models") {
+                Meaning::Passing(wait) => assert_eq!((is_final, wait.reason), (false, reason), "{}", wait.message),
+                Meaning::Final(wait) => assert_eq!((is_final, wait.reason), (true, reason), "{}", wait.message),
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_claim_is_told_by_name() {
+        let full = FillError::at(Path::new("/model-cache/hub/x"))(io::ErrorKind::StorageFull.into());
+        let Meaning::Passing(wait) = full.meaning("org/model", "models") else {
+            panic!("it may pass")
+        };
+        assert!(
+            wait.message
+                .starts_with("the claim models has no room left for the model org/model (/model-cache/hub/x"),
+            "{}",
+            wait.message
+        );
+    }
+}

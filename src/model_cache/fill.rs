@@ -1,0 +1,242 @@
+//! The order of the work: what the model's repository has, which of it the engine reads, what of that is there, and the rest from the
+//! hub.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::download::Source;
+use super::error::FillError;
+use super::folder::Folder;
+use super::lock::{Lock, Rhythm};
+use super::marker::Marker;
+use super::meter::Meter;
+use crate::engine::Engine;
+use crate::engine::gguf::Choice;
+use crate::engine::model_files::{Selection, select};
+use crate::engine::repository::Repository;
+use crate::engine::repository_file::{RepositoryFile, is_commit};
+use crate::storage::{HubError, ModelHub};
+
+/// Files that are downloaded at a time: one connection rarely has all that the network gives.
+const AT_A_TIME: usize = 4;
+
+/// What one job's servers need.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) engine: Engine,
+    pub(super) repository: String,
+    /// A commit where it is known, else a branch or tag.
+    pub(super) revision: String,
+    /// For llama-server.
+    pub(super) choice: Choice,
+}
+
+/// Who fills it.
+#[derive(Clone, Debug)]
+pub(super) struct Holder {
+    /// Namespace and name of the job, for people.
+    pub(super) job: String,
+    pub(super) uid: String,
+}
+
+/// What is known so far, for whoever reports.
+pub(super) trait Told {
+    /// What is to be there.
+    fn expects(&self, commit: &str, selection: &Selection);
+    /// This job fills the cache from now on.
+    fn fills(&self);
+    /// Another job fills the same model.
+    fn waits_for(&self, job: &str);
+}
+
+/// Fills a model cache for one job.
+#[derive(Debug)]
+pub(super) struct Filler<T> {
+    pub(super) hub: ModelHub,
+    /// Where the claim is mounted.
+    pub(super) volume: PathBuf,
+    pub(super) wanted: Wanted,
+    pub(super) holder: Holder,
+    pub(super) rhythm: Rhythm,
+    pub(super) meter: Arc<Meter>,
+    pub(super) told: T,
+}
+
+/// A commit of a repository.
+struct Listing {
+    commit: String,
+    marker: Marker,
+    selection: Selection,
+}
+
+impl<T: Told> Filler<T> {
+    /// Sees that everything is there that servers read. May be stopped anywhere and run again.
+    ///
+    /// # Errors
+    ///
+    /// [`FillError`].
+    pub(super) async fn fill(&self) -> Result<(), FillError> {
+        self.meter.begin();
+        let folder = Folder::new(&self.volume, &self.wanted.repository);
+        let listing = self.listing(&folder).await?;
+        self.told.expects(&listing.commit, &listing.selection);
+        if self.is_there(&folder, &listing).await {
+            self.note_revision(&folder, &listing.commit).await;
+            self.meter.begin();
+            self.meter.add(listing.selection.bytes());
+            return Ok(());
+        }
+        folder.make(&listing.commit).await?;
+        let lock = Lock::new(folder.lock(), &self.holder.job, &self.holder.uid, self.rhythm);
+        lock.acquire(|job| self.told.waits_for(job)).await?;
+        self.told.fills();
+        let filled = tokio::select! {
+            filled = self.fill_alone(&folder, listing) => filled,
+            lost = lock.hold() => return Err(lost),
+        };
+        lock.release().await;
+        filled
+    }
+
+    /// What is on the volume is asked before the hub: of a commit, that is enough.
+    async fn listing(&self, folder: &Folder) -> Result<Listing, FillError> {
+        let revision = &self.wanted.revision;
+        if is_commit(revision)
+            && let Some(marker) = Marker::read(folder, revision).await
+        {
+            return self.select(revision, marker);
+        }
+        match self.ask().await {
+            // A cache that was filled before needs no hub.
+            Err(FillError::Hub(HubError::Unreachable(why))) => match self.known(folder).await {
+                Some((commit, marker)) => {
+                    tracing::warn!(%why, %commit, "the hub does not answer, and the model is taken as it was last");
+                    self.select(&commit, marker)
+                }
+                None => Err(HubError::Unreachable(why).into()),
+            },
+            Err(error) => Err(error),
+            Ok((commit, marker)) => {
+                // Files that were found to be good before stay so.
+                let marker = Marker::read(folder, &commit).await.unwrap_or(marker);
+                self.select(&commit, marker)
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<(String, Marker), FillError> {
+        let Wanted {
+            repository, revision, ..
+        } = &self.wanted;
+        let answer = self.hub.model_with_files(repository, revision).await?;
+        let unclear = |error: serde_json::Error| FillError::Unclear(error.to_string());
+        let commit = Repository::read(&answer).map_err(unclear)?.sha;
+        let commit = commit.filter(|commit| is_commit(commit));
+        let commit = commit.ok_or_else(|| FillError::Unclear("it names no commit".to_owned()))?;
+        Ok((commit, Marker::new(&answer).map_err(unclear)?))
+    }
+
+    /// The commit that the revision stood for when it was last asked for.
+    async fn known(&self, folder: &Folder) -> Option<(String, Marker)> {
+        let commit = folder.read_reference(&self.wanted.revision).await;
+        let commit = commit.filter(|commit| is_commit(commit))?;
+        let marker = Marker::read(folder, &commit).await?;
+        Some((commit, marker))
+    }
+
+    fn select(&self, commit: &str, marker: Marker) -> Result<Listing, FillError> {
+        let Wanted {
+            engine,
+            repository,
+            choice,
+            ..
+        } = &self.wanted;
+        let read = Repository::read(marker.answer());
+        let read = read.map_err(|error| FillError::Unclear(error.to_string()))?;
+        let files = read.described_files();
+        let files = files
+            .map_err(|file| FillError::Unclear(format!("it does not say size and checksum of the file {file}")))?;
+        Ok(Listing {
+            commit: commit.to_owned(),
+            selection: select(*engine, repository, &files, choice)?,
+            marker,
+        })
+    }
+
+    async fn is_there(&self, folder: &Folder, listing: &Listing) -> bool {
+        for file in &listing.selection.files {
+            if !listing.marker.holds(folder, &listing.commit, file).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Notes which commit the revision stands for, for a time without a hub. Servers are told the commit.
+    async fn note_revision(&self, folder: &Folder, commit: &str) {
+        let revision = &self.wanted.revision;
+        if folder.read_reference(revision).await.as_deref() == Some(commit) {
+            return;
+        }
+        if let Err(error) = folder.write_reference(revision, commit).await {
+            tracing::warn!(%error, "the commit of the revision could not be noted in the model cache");
+        }
+    }
+
+    /// What is left, when no other job does it.
+    async fn fill_alone(&self, folder: &Folder, mut listing: Listing) -> Result<(), FillError> {
+        // Another job may have gone on until now.
+        if let Some(marker) = Marker::read(folder, &listing.commit).await {
+            listing.marker = marker;
+        }
+        let Listing {
+            commit,
+            mut marker,
+            selection,
+        } = listing;
+        let mut missing = Vec::new();
+        for file in &selection.files {
+            if marker.holds(folder, &commit, file).await {
+                self.meter.add(file.size());
+            } else {
+                missing.push(file);
+            }
+        }
+        self.bring(folder, &commit, &missing).await?;
+        for file in missing {
+            folder.link(&commit, file).await?;
+            marker.note(file);
+        }
+        folder.write_reference(&commit, &commit).await?;
+        marker.write(folder, &commit).await?;
+        self.note_revision(folder, &commit).await;
+        self.meter.begin();
+        self.meter.add(selection.bytes());
+        Ok(())
+    }
+
+    /// Files of the same content are one.
+    async fn bring(&self, folder: &Folder, commit: &str, missing: &[&RepositoryFile]) -> Result<(), FillError> {
+        let contents: BTreeMap<_, _> = missing.iter().map(|file| (file.checksum(), *file)).collect();
+        let source = Source {
+            hub: &self.hub,
+            repository: &self.wanted.repository,
+            commit,
+            folder,
+            meter: &self.meter,
+        };
+        let downloads = contents
+            .into_values()
+            .map(move |file| async move { source.bring(file).await });
+        let mut downloads = stream::iter(downloads).buffer_unordered(AT_A_TIME);
+        while downloads.try_next().await?.is_some() {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "fill_tests.rs"]
+mod tests;

@@ -1,0 +1,408 @@
+//! A small hub with files, and what comes of it on a volume.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_RANGE, RANGE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::super::hasher::Hasher;
+use super::*;
+use crate::engine::repository_file::Checksum;
+use crate::storage::{Credentials, Side};
+
+const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
+const WEIGHTS: &str = "model.safetensors";
+const QUICK: Rhythm = Rhythm {
+    beat: Duration::from_millis(5),
+    stale_after: Duration::from_secs(30),
+};
+
+#[derive(Default)]
+struct Files {
+    files: BTreeMap<String, Vec<u8>>,
+    /// Which file was asked for from which byte on.
+    asked: Vec<(String, usize)>,
+    /// Files that end after so many bytes, once.
+    breaks: BTreeMap<String, usize>,
+    /// Files that come wrong, once.
+    wrong: BTreeSet<String>,
+    gives_no_ranges: bool,
+    is_away: bool,
+    tells_no_checksums: bool,
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    files: Arc<Mutex<Files>>,
+    /// While it is set, weights are given only when it is notified.
+    gate: Arc<Mutex<Option<Arc<Notify>>>>,
+}
+
+struct Hub {
+    address: String,
+    shared: Shared,
+}
+
+/// The checksum that a hub tells of a file: of weights their SHA-256, of all else git's.
+fn checksum(name: &str, content: &[u8]) -> String {
+    let none = if is_large(name) {
+        Checksum::sha256(&"0".repeat(64))
+    } else {
+        Checksum::git_blob(&"0".repeat(40))
+    };
+    let file = RepositoryFile::new(name, content.len() as u64, none.expect("a checksum")).expect("a file");
+    let mut hasher = Hasher::for_file(&file);
+    hasher.update(content);
+    hasher.finish()
+}
+
+fn is_large(name: &str) -> bool {
+    name == WEIGHTS
+}
+
+fn described(files: &Files) -> Value {
+    let sibling = |(name, content): (&String, &Vec<u8>)| {
+        let (size, checksum) = (content.len(), checksum(name, content));
+        match (files.tells_no_checksums, is_large(name)) {
+            (true, _) => json!({"rfilename": name}),
+            (false, true) => {
+                json!({"rfilename": name, "size": size, "blobId": "1".repeat(40), "lfs": {"sha256": checksum, "size": size, "pointerSize": 134}})
+            }
+            (false, false) => json!({"rfilename": name, "size": size, "blobId": checksum}),
+        }
+    };
+    let siblings: Vec<_> = files.files.iter().map(sibling).collect();
+    json!({"id": "org/model", "sha": COMMIT, "siblings": siblings})
+}
+
+async fn answer(State(shared): State<Shared>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if shared.files.lock().unwrap().is_away {
+        return StatusCode::PROXY_AUTHENTICATION_REQUIRED.into_response();
+    }
+    let Some((_, name)) = path.split_once(&format!("/resolve/{COMMIT}/")) else {
+        assert_eq!(request.uri().query(), Some("blobs=true"), "{path}");
+        return described(&shared.files.lock().unwrap()).to_string().into_response();
+    };
+    let gate = shared.gate.lock().unwrap().clone();
+    if let Some(gate) = gate.filter(|_| name == WEIGHTS) {
+        gate.notified().await;
+    }
+    let start = request.headers().get(RANGE).map_or(0, |range| {
+        let start = range.to_str().unwrap().strip_prefix("bytes=").unwrap();
+        start.strip_suffix('-').unwrap().parse().unwrap()
+    });
+    let mut files = shared.files.lock().unwrap();
+    files.asked.push((name.to_owned(), start));
+    let start = if files.gives_no_ranges { 0 } else { start };
+    let mut content = files.files[name].clone();
+    if files.wrong.remove(name) {
+        content[0] ^= 1;
+    }
+    let size = content.len();
+    let end = files.breaks.remove(name).unwrap_or(size);
+    content.truncate(end);
+    let piece: std::io::Result<Bytes> = Ok(content.split_off(start).into());
+    // As a stream, so that nobody is told beforehand how long it is.
+    let body = Body::from_stream(stream::iter([piece]));
+    if start == 0 {
+        return body.into_response();
+    }
+    let range = format!("bytes {start}-{}/{size}", size - 1);
+    (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, range)], body).into_response()
+}
+
+impl Hub {
+    /// One whose model has these weights.
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Shared::default();
+        let router = axum::Router::new().fallback(answer).with_state(shared.clone());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let hub = Self { address, shared };
+        hub.change(|hub| {
+            let weights: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+            for (name, content) in [
+                (WEIGHTS, weights),
+                ("config.json", b"{}".to_vec()),
+                ("tokenizer/vocab.json", b"{}".to_vec()),
+                ("added_tokens.json", Vec::new()),
+                ("README.md", b"for people".to_vec()),
+            ] {
+                hub.files.insert(name.to_owned(), content);
+            }
+        });
+        hub
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Files)) {
+        change(&mut self.shared.files.lock().unwrap());
+    }
+
+    /// What was asked for since the last look.
+    fn asked(&self) -> Vec<(String, usize)> {
+        let mut asked = std::mem::take(&mut self.shared.files.lock().unwrap().asked);
+        asked.sort();
+        asked
+    }
+
+    /// Holds the weights back until it is notified.
+    fn hold_weights(&self) -> Arc<Notify> {
+        let gate = Arc::new(Notify::new());
+        *self.shared.gate.lock().unwrap() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    fn filler(&self, volume: &TempDir, uid: &str) -> Filler<Heard> {
+        let endpoint = [("MODEL_HF_ENDPOINT".to_owned(), self.address.clone())];
+        Filler {
+            hub: ModelHub::open(&Credentials::from_env(Side::Model, endpoint)).unwrap(),
+            volume: volume.path().to_owned(),
+            wanted: Wanted {
+                engine: Engine::VLLM,
+                repository: "org/model".into(),
+                revision: "main".into(),
+                choice: Choice::default(),
+            },
+            holder: Holder {
+                job: format!("ns/{uid}"),
+                uid: uid.to_owned(),
+            },
+            rhythm: QUICK,
+            meter: Arc::default(),
+            told: Heard::default(),
+        }
+    }
+}
+
+/// What a filler told.
+#[derive(Debug, Default)]
+struct Heard {
+    commit: Mutex<Option<String>>,
+    /// Notified when it waits for another job.
+    waits: Notify,
+}
+
+impl Told for Heard {
+    fn expects(&self, commit: &str, _: &Selection) {
+        *self.commit.lock().unwrap() = Some(commit.to_owned());
+    }
+
+    fn fills(&self) {}
+
+    fn waits_for(&self, job: &str) {
+        assert_eq!(job, "ns/first");
+        self.waits.notify_one();
+    }
+}
+
+fn volume() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn hub_folder(volume: &TempDir) -> std::path::PathBuf {
+    volume.path().join("hub/models--org--model")
+}
+
+/// What servers find.
+fn snapshot(volume: &TempDir, name: &str) -> Vec<u8> {
+    let path = hub_folder(volume).join("snapshots").join(COMMIT).join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn weights_blob(hub: &Hub) -> (String, Vec<u8>) {
+    let content = hub.shared.files.lock().unwrap().files[WEIGHTS].clone();
+    (checksum(WEIGHTS, &content), content)
+}
+
+#[tokio::test]
+async fn files_lie_as_the_hub_s_own_clients_keep_them_and_the_second_job_downloads_nothing() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let first = hub.filler(&volume, "first");
+    first.fill().await.unwrap();
+    let fetched = hub.asked();
+    assert_eq!(fetched.len(), 2, "{fetched:?}");
+    assert!(fetched.contains(&(WEIGHTS.to_owned(), 0)));
+    let (blob, content) = weights_blob(&hub);
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+    assert_eq!(snapshot(&volume, "tokenizer/vocab.json"), b"{}");
+    assert_eq!(snapshot(&volume, "added_tokens.json"), b"");
+    let folder = hub_folder(&volume);
+    assert!(!folder.join("snapshots").join(COMMIT).join("README.md").exists());
+    let mode = std::fs::metadata(folder.join("blobs").join(blob))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o644, "servers have other users");
+    for revision in ["main", COMMIT] {
+        assert_eq!(
+            std::fs::read_to_string(folder.join("refs").join(revision)).unwrap(),
+            COMMIT
+        );
+    }
+    assert_eq!((first.meter.there(), first.meter.downloaded()), (300_004, 300_002));
+
+    let second = hub.filler(&volume, "second");
+    second.fill().await.unwrap();
+    assert!(hub.asked().is_empty());
+    assert_eq!((second.meter.there(), second.meter.downloaded()), (300_004, 0));
+    assert_eq!(second.told.commit.lock().unwrap().as_deref(), Some(COMMIT));
+}
+
+#[tokio::test]
+async fn a_download_that_broke_off_goes_on_where_it_did() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| _ = hub.breaks.insert(WEIGHTS.into(), 100_000));
+    let filler = hub.filler(&volume, "first");
+    let broken = filler.fill().await.unwrap_err();
+    assert!(
+        matches!(&broken, FillError::CutShort { bytes: 100_000, .. }),
+        "{broken}"
+    );
+    hub.asked();
+    filler.fill().await.unwrap();
+    assert!(hub.asked().contains(&(WEIGHTS.to_owned(), 100_000)));
+    assert_eq!(snapshot(&volume, WEIGHTS), weights_blob(&hub).1);
+}
+
+#[tokio::test]
+async fn a_hub_without_ranges_is_asked_for_all_of_it_again() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| {
+        hub.gives_no_ranges = true;
+        hub.breaks.insert(WEIGHTS.into(), 100_000);
+    });
+    let filler = hub.filler(&volume, "first");
+    filler.fill().await.unwrap_err();
+    filler.fill().await.unwrap();
+    assert_eq!(snapshot(&volume, WEIGHTS), weights_blob(&hub).1);
+    assert_eq!(filler.meter.there(), 300_004);
+}
+
+#[tokio::test]
+async fn a_file_with_a_wrong_checksum_is_never_kept() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| _ = hub.wrong.insert(WEIGHTS.into()));
+    let filler = hub.filler(&volume, "first");
+    match filler.fill().await.unwrap_err() {
+        FillError::Damaged { file, .. } => assert_eq!(file, WEIGHTS),
+        other => panic!("{other}"),
+    }
+    let blobs = hub_folder(&volume).join("blobs");
+    let (blob, content) = weights_blob(&hub);
+    assert!(!blobs.join(&blob).exists() && !blobs.join(format!("{blob}.incomplete")).exists());
+    filler.fill().await.unwrap();
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+}
+
+#[tokio::test]
+async fn two_jobs_that_need_the_same_model_at_once_download_it_once() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let gate = hub.hold_weights();
+    let (first, second) = (hub.filler(&volume, "first"), hub.filler(&volume, "second"));
+    let after_first = async {
+        // The first has the lock when the second begins.
+        while !volume.path().join("batch-inference/models--org--model/lock").exists() {
+            tokio::task::yield_now().await;
+        }
+        tokio::join!(second.fill(), async {
+            second.told.waits.notified().await;
+            gate.notify_one();
+        })
+    };
+    let (filled, (filled_too, ())) = tokio::join!(first.fill(), after_first);
+    filled.unwrap();
+    filled_too.unwrap();
+    let weights = hub.asked().into_iter().filter(|(name, _)| name == WEIGHTS);
+    assert_eq!(weights.count(), 1);
+    assert_eq!(second.meter.downloaded(), 0);
+}
+
+#[tokio::test]
+async fn what_a_job_left_that_was_killed_is_taken_up() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let folder = Folder::new(volume.path(), "org/model");
+    folder.make(COMMIT).await.unwrap();
+    let killed = Lock::new(folder.lock(), "ns/first", "first", QUICK);
+    killed.acquire(|_| ()).await.unwrap();
+    let (blob, content) = weights_blob(&hub);
+    let incomplete = hub_folder(&volume).join("blobs").join(format!("{blob}.incomplete"));
+    std::fs::write(incomplete, &content[..200_000]).unwrap();
+    let mut filler = hub.filler(&volume, "second");
+    filler.rhythm.stale_after = Duration::ZERO;
+    filler.fill().await.unwrap();
+    assert!(hub.asked().contains(&(WEIGHTS.to_owned(), 200_000)));
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+    assert!(!folder.lock().exists());
+}
+
+#[tokio::test]
+async fn what_somebody_s_own_client_brought_is_checked_and_used() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let (blob, content) = weights_blob(&hub);
+    let blobs = hub_folder(&volume).join("blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(blobs.join(&blob), &content).unwrap();
+    hub.filler(&volume, "first").fill().await.unwrap();
+    assert!(hub.asked().iter().all(|(name, _)| name != WEIGHTS));
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+    // One that is not what its name says is not.
+    std::fs::remove_dir_all(volume.path()).unwrap();
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(blobs.join(&blob), vec![0; content.len()]).unwrap();
+    hub.filler(&volume, "first").fill().await.unwrap();
+    assert!(hub.asked().contains(&(WEIGHTS.to_owned(), 0)));
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+}
+
+#[tokio::test]
+async fn a_cache_that_was_filled_once_needs_no_hub() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.filler(&volume, "first").fill().await.unwrap();
+    hub.change(|hub| hub.is_away = true);
+    for revision in ["main", COMMIT] {
+        let mut filler = hub.filler(&volume, "second");
+        filler.wanted.revision = revision.into();
+        filler.fill().await.unwrap();
+        assert_eq!(filler.told.commit.lock().unwrap().as_deref(), Some(COMMIT));
+    }
+    let mut other = hub.filler(&volume, "second");
+    other.wanted.repository = "org/other".into();
+    let away = other.fill().await.unwrap_err();
+    assert!(matches!(away, FillError::Hub(HubError::Unreachable(_))), "{away}");
+}
+
+#[tokio::test]
+async fn files_that_were_removed_are_brought_again() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.filler(&volume, "first").fill().await.unwrap();
+    let (blob, content) = weights_blob(&hub);
+    std::fs::remove_file(hub_folder(&volume).join("blobs").join(blob)).unwrap();
+    hub.asked();
+    hub.filler(&volume, "second").fill().await.unwrap();
+    assert_eq!(hub.asked(), [(WEIGHTS.to_owned(), 0)]);
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+}
+
+#[tokio::test]
+async fn a_hub_that_tells_no_checksums_fills_nothing() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| hub.tells_no_checksums = true);
+    let unclear = hub.filler(&volume, "first").fill().await.unwrap_err();
+    assert!(
+        unclear.to_string().contains("does not say size and checksum"),
+        "{unclear}"
+    );
+    assert!(!hub_folder(&volume).exists());
+}

@@ -1,0 +1,62 @@
+//! What is known of a commit on the volume: what its repository has, and which files were found to be as they should be. Written last,
+//! so that what it names needs neither the hub nor a look at every byte.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::error::FillError;
+use super::folder::{Folder, size_of, write_whole};
+use crate::engine::repository_file::RepositoryFile;
+
+const FORMAT: &str = "batchinference.dev/model-cache/v1";
+
+/// The marker of a commit.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Marker {
+    format: String,
+    /// The hub's answer of then: of a commit it stays what it was.
+    repository: Box<RawValue>,
+    /// Files whose content was checked, with their sizes in bytes.
+    checked: BTreeMap<String, u64>,
+}
+
+impl Marker {
+    /// One of a repository of which no file is known to be good. `answer` is the hub's.
+    pub(super) fn new(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            format: FORMAT.to_owned(),
+            repository: serde_json::from_slice(answer)?,
+            checked: BTreeMap::new(),
+        })
+    }
+
+    /// The one on the volume; none where there is none that can be read.
+    pub(super) async fn read(folder: &Folder, commit: &str) -> Option<Self> {
+        let content = tokio::fs::read(folder.marker(commit)).await.ok()?;
+        let marker: Self = serde_json::from_slice(&content).ok()?;
+        (marker.format == FORMAT).then_some(marker)
+    }
+
+    pub(super) async fn write(&self, folder: &Folder, commit: &str) -> Result<(), FillError> {
+        let content = serde_json::to_vec(self).map_err(|error| FillError::Unclear(error.to_string()))?;
+        write_whole(&folder.marker(commit), &content).await
+    }
+
+    /// The hub's answer.
+    pub(super) fn answer(&self) -> &[u8] {
+        self.repository.get().as_bytes()
+    }
+
+    /// Notes that a file is as it should be.
+    pub(super) fn note(&mut self, file: &RepositoryFile) {
+        self.checked.insert(file.path().to_owned(), file.size());
+    }
+
+    /// Whether a file was checked, and is still there.
+    pub(super) async fn holds(&self, folder: &Folder, commit: &str, file: &RepositoryFile) -> bool {
+        let is_checked = self.checked.get(file.path()) == Some(&file.size());
+        is_checked && size_of(&folder.in_snapshot(commit, file)).await == Some(file.size())
+    }
+}

@@ -1,0 +1,211 @@
+//! The filling of one job's model cache as a process: what it needs of Kubernetes, around `fill`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::error::Meaning;
+use super::fill::{Filler, Holder, Wanted};
+use super::lock::RHYTHM;
+use super::meter::Meter;
+use super::status::{ApiError, JobApi, Telling};
+use crate::api::BatchInferenceJob;
+use crate::api::reason::Reason;
+use crate::api::wait::Wait;
+use crate::engine::gguf::Choice;
+use crate::storage::{Credentials, ModelHub, Side};
+
+/// The branch of a repository where none is named.
+const NEWEST: &str = "main";
+/// The first pause after a failure; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Exit codes. 143 is what a shell reports of a process that SIGTERM ended.
+const DONE: u8 = 0;
+const RESTART: u8 = 1;
+const INTERRUPTED: u8 = 143;
+
+/// Which job, and where its pod has the claim.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    /// The job's namespace.
+    pub namespace: String,
+    /// The job's name.
+    pub name: String,
+    /// The job's uid: a later job of the same name is another job.
+    pub uid: String,
+    /// Where the claim is mounted.
+    pub directory: PathBuf,
+}
+
+/// Fills the model cache of one job, until everything is there, or never will be: which of the two is in the job's status then. The hub
+/// and its token are taken from the process's environment. The exit code.
+pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationToken) -> u8 {
+    let Arguments {
+        namespace, name, uid, ..
+    } = &arguments;
+    let job = JobApi::new(client, namespace, name, uid);
+    let done = shutdown.run_until_cancelled(Box::pin(work(&arguments, &job))).await;
+    done.unwrap_or(INTERRUPTED)
+}
+
+async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
+    let job = match api.read().await {
+        Ok(job) => job,
+        Err(ApiError::JobGone) => return DONE,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the job cannot be read");
+            return RESTART;
+        }
+    };
+    let Some((wanted, claim)) = wanted(&job) else {
+        tracing::error!("the job has no model cache, or was not taken up yet");
+        return RESTART;
+    };
+    let meter = Arc::new(Meter::default());
+    let telling = Telling::new(Arc::clone(&meter));
+    let hub = match ModelHub::open(&Credentials::from_env(Side::Model, environment())) {
+        Ok(hub) => hub,
+        Err(error) => {
+            telling.fails(Wait::new(Reason::SpecInvalid, error.to_string()));
+            telling.publish(api).await;
+            return DONE;
+        }
+    };
+    let Arguments {
+        namespace,
+        name,
+        uid,
+        directory,
+    } = arguments;
+    let filler = Filler {
+        hub,
+        volume: directory.clone(),
+        wanted,
+        holder: Holder {
+            job: format!("{namespace}/{name}"),
+            uid: uid.clone(),
+        },
+        rhythm: RHYTHM,
+        meter,
+        told: telling,
+    };
+    let filling = async {
+        until_filled(&filler, &claim).await;
+        // What came of it is still to be said.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = filling => {}
+        () = filler.told.publish(api) => {}
+    }
+    DONE
+}
+
+/// Tries again whatever may pass.
+async fn until_filled(filler: &Filler<Telling>, claim: &str) {
+    let mut failures = 0;
+    loop {
+        let before = filler.meter.downloaded();
+        let Err(error) = filler.fill().await else {
+            tracing::info!(bytes = filler.meter.there(), "the model is in the cache");
+            return filler.told.is_ready();
+        };
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the model cache is not filled"
+        );
+        match error.meaning(&filler.wanted.repository, claim) {
+            Meaning::Final(why) => return filler.told.fails(why),
+            Meaning::Passing(wait) => filler.told.waits(wait),
+        }
+        let came_further = filler.meter.downloaded() > before;
+        failures = if came_further { 1 } else { failures + 1 };
+        sleep(pause(failures, rand::random())).await;
+    }
+}
+
+/// The pause after so many failures, counted from 1; `jitter` is between 0 and 1.
+fn pause(failures: u32, jitter: f64) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10));
+    doubled.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * jitter)
+}
+
+/// What a job's servers read, and the name of the claim. None of a job that the controller has not taken up.
+fn wanted(job: &BatchInferenceJob) -> Option<(Wanted, String)> {
+    let cache = job.spec.server.as_ref()?.model_cache.as_ref()?;
+    let status = job.status.as_ref()?;
+    let resolved = status.controller.resolved.as_ref()?;
+    let told = status.reported.model.as_ref();
+    let revision = told.and_then(|model| model.revision.clone());
+    let wanted = Wanted {
+        engine: resolved.engine,
+        repository: resolved.model.clone(),
+        revision: revision
+            .or(resolved.revision.clone())
+            .unwrap_or_else(|| NEWEST.to_owned()),
+        choice: Choice::of(&resolved.args),
+    };
+    Some((wanted, cache.persistent_volume_claim.claim_name.clone()))
+}
+
+/// Variables that are not UTF-8 are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(status: serde_json::Value) -> BatchInferenceJob {
+        serde_json::from_value(json!({
+            "apiVersion": "batchinference.dev/v1alpha1", "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles", "namespace": "geometry"},
+            "spec": {
+                "dataset": {"inline": ""},
+                "server": {"baseModel": "m", "modelCache": {"persistentVolumeClaim": {"claimName": "models"}}},
+            },
+            "status": status,
+        }))
+        .expect("a job")
+    }
+
+    #[test]
+    fn the_commit_that_the_feeder_found_goes_before_the_revision() {
+        let resolved = |revision: serde_json::Value| {
+            json!({
+                "engine": "LlamaCpp", "image": "i", "model": "org/m", "revision": revision, "servedModelName": "m",
+                "args": ["-hf", "org/m:Q8_0"], "resources": {},
+            })
+        };
+        for (status, revision) in [
+            (json!({"resolved": resolved(json!(null))}), "main"),
+            (json!({"resolved": resolved(json!("v1"))}), "v1"),
+            (
+                json!({"resolved": resolved(json!("v1")), "model": {"revision": "c0ffee"}}),
+                "c0ffee",
+            ),
+        ] {
+            let (wanted, claim) = wanted(&job(status)).expect("a job that is taken up");
+            assert_eq!((wanted.revision.as_str(), claim.as_str()), (revision, "models"));
+            assert_eq!(wanted.choice.tag.as_deref(), Some("Q8_0"));
+        }
+        assert!(wanted(&job(json!({}))).is_none());
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute() {
+        assert_eq!(pause(1, 1.0), Duration::from_secs(1));
+        assert_eq!(pause(4, 1.0), Duration::from_secs(8));
+        assert_eq!(pause(100, 1.0), Duration::from_mins(1));
+        assert_eq!(pause(100, 0.0), Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,205 @@
+//! A claim with a model: filled before there is a server, once for all jobs, and refused where it cannot serve.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::RANGE;
+use axum::response::{IntoResponse, Response};
+use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::condition::ConditionType;
+use batch_inference_operator::api::model_cache::{ModelCacheState, ModelCacheStatus};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::commands::cluster_state;
+use super::job::Job;
+use super::rows::chats;
+use super::tenant::{MACHINE, Tenant, end_of};
+use super::until::until;
+
+const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
+const WEIGHTS: &[u8] = b"GGUF, or nearly so";
+
+#[tokio::test]
+async fn a_model_is_downloaded_once_for_all_jobs_and_before_there_is_a_server() {
+    let tenant = Tenant::start("model-cache").await;
+    let rows = chats(3, &json!({}));
+    tenant.put("rows.jsonl", &rows).await;
+    let hub = Hub::start().await;
+    let volume = Volume::new(&tenant).await;
+    for (name, downloaded) in [("first", WEIGHTS.len()), ("second", 0)] {
+        tenant.submit(&job(&tenant, name, &hub)).await;
+        tenant.complete(name, &rows).await;
+        let cache = cache(&tenant.job(name).await);
+        let bytes = |bytes: i64| usize::try_from(bytes).expect("a size");
+        assert_eq!(cache.state, ModelCacheState::Ready);
+        assert_eq!(
+            (bytes(cache.bytes), bytes(cache.downloaded_bytes)),
+            (WEIGHTS.len(), downloaded),
+            "{name}"
+        );
+        assert_eq!(cache.revision.as_deref(), Some(COMMIT));
+    }
+    assert_eq!(
+        hub.downloads(),
+        ["/org/tiny-GGUF/resolve/b968826d9c46dd6066d109eabc6255188de91218/tiny-Q4_K_M.gguf"]
+    );
+    let file = volume
+        .folder
+        .join("hub/models--org--tiny-GGUF/snapshots")
+        .join(COMMIT)
+        .join("tiny-Q4_K_M.gguf");
+    assert_eq!(std::fs::read(file).expect("the file that servers read"), WEIGHTS);
+    volume.remove(&tenant).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_cannot_serve_is_waited_for_or_refused_before_anything_is_made() {
+    let tenant = Tenant::start("model-cache-claims").await;
+    tenant.put("rows.jsonl", &chats(2, &json!({}))).await;
+    let hub = Hub::start().await;
+    tenant.submit(&job(&tenant, "job", &hub).replicas(2)).await;
+    let waits = tenant
+        .until_reason("job", ConditionType::Reconciling, "ClaimMissing")
+        .await;
+    assert!(
+        waits.message.contains("persistentvolumeclaim \"models\""),
+        "{}",
+        waits.message
+    );
+    tenant.apply(&claim("ReadWriteOnce", "")).await;
+    let ended = tenant.end("job").await;
+    assert_eq!(end_of(&ended), "Failed: ModelCacheUnsuitable");
+    let jobs = tenant
+        .kubectl(&["get", "jobs", "--output", "name"])
+        .await
+        .expect("a list");
+    assert_eq!(jobs, "", "a feeder was started");
+    assert!(!tenant.had_servers().await, "servers were started");
+}
+
+fn job(tenant: &Tenant, name: &str, hub: &Hub) -> Job {
+    Job::new(tenant, name)
+        .set("/server/baseModel", json!("org/tiny-GGUF"))
+        .set(
+            "/server/modelCache",
+            json!({"persistentVolumeClaim": {"claimName": "models"}}),
+        )
+        .set(
+            "/server/env",
+            json!([
+                {"name": "FAKE_RECORDER", "value": tenant.recorder_url()},
+                {"name": "FAKE_SLOTS", "value": "64"},
+                {"name": "HF_ENDPOINT", "value": hub.url},
+            ]),
+        )
+}
+
+fn cache(job: &BatchInferenceJob) -> ModelCacheStatus {
+    let cache = job.status.as_ref().and_then(|status| status.cached.model_cache.clone());
+    cache.expect("what was told of the cache")
+}
+
+/// A hub with one model.
+struct Hub {
+    url: String,
+    downloads: Downloads,
+}
+
+/// The paths of files that were asked for as a whole.
+type Downloads = Arc<Mutex<Vec<String>>>;
+
+impl Hub {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from((MACHINE, 0))).await;
+        let listener = listener.expect("the machine's end of the cluster's network");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let downloads = Downloads::default();
+        let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&downloads));
+        tokio::spawn(async { axum::serve(listener, router).await });
+        Self { url, downloads }
+    }
+
+    fn downloads(&self) -> Vec<String> {
+        self.downloads.lock().expect("a list").clone()
+    }
+}
+
+async fn answer(State(downloads): State<Downloads>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if path.starts_with("/api/models/") {
+        return described().to_string().into_response();
+    }
+    // The feeder only asks whether the file is given.
+    if !request.headers().contains_key(RANGE) {
+        downloads.lock().expect("a list").push(path);
+    }
+    WEIGHTS.into_response()
+}
+
+fn described() -> Value {
+    let sha256 = Sha256::digest(WEIGHTS)
+        .iter()
+        .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+    let lfs = json!({"sha256": sha256, "size": WEIGHTS.len(), "pointerSize": 131});
+    let file = json!({"rfilename": "tiny-Q4_K_M.gguf", "size": WEIGHTS.len(), "blobId": "0".repeat(40), "lfs": lfs});
+    json!({"id": "org/tiny-GGUF", "sha": COMMIT, "siblings": [file]})
+}
+
+fn claim(access_mode: &str, volume: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"},
+        "spec": {
+            "accessModes": [access_mode], "storageClassName": "", "volumeName": volume,
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    })
+}
+
+/// A folder of the node that every node's pods could have, and the claim `models` for it.
+struct Volume {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Volume {
+    async fn new(tenant: &Tenant) -> Self {
+        let name = tenant.namespace.clone();
+        let folder = cluster_state().join("volumes").join(&name);
+        std::fs::create_dir_all(&folder).expect("a new folder");
+        // What fsGroup would do, which a hostPath does not know.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+        tenant
+            .apply(&json!({
+                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+                "spec": {
+                    "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteMany"], "storageClassName": "",
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "hostPath": {"path": folder, "type": "Directory"},
+                    "claimRef": {"namespace": name, "name": "models"},
+                },
+            }))
+            .await;
+        tenant.apply(&claim("ReadWriteMany", &name)).await;
+        Self { name, folder }
+    }
+
+    async fn remove(self, tenant: &Tenant) {
+        let removed = tenant
+            .kubectl(&["delete", "persistentvolume", &self.name, "--wait=false"])
+            .await;
+        removed.expect("a volume");
+        tenant
+            .kubectl(&["delete", "pods,jobs", "--all"])
+            .await
+            .expect("no pods");
+        until("the folder is free", Duration::from_secs(30), async || {
+            std::fs::remove_dir_all(&self.folder).ok()
+        })
+        .await;
+    }
+}
