@@ -169,6 +169,11 @@ const LORAX_ABOUT_ADAPTER: [&str; 7] = [
     "Cannot access gated repo for url",
 ];
 
+/// Whether LoRAX says of an adapter that it will not have it.
+pub(super) fn lorax_refuses_adapter(body: &str) -> bool {
+    LORAX_ABOUT_ADAPTER.iter().any(|words| body.contains(words))
+}
+
 fn after_answer(answer: &Answer<'_>) -> Verdict {
     match answer.status {
         200..=299 if answer.body.is_json() => Verdict::Done,

@@ -8,6 +8,7 @@ struct Case {
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
     revision: Option<&'static str>,
+    adapters: Option<AdaptersSpec>,
     devices: Devices,
     args: &'static [&'static str],
     container: GivenContainer,
@@ -21,6 +22,7 @@ impl Case {
             served_model_names: &[],
             quantization: None,
             revision: None,
+            adapters: None,
             devices: Devices::Counted(u32::from(matches!(
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
@@ -40,6 +42,7 @@ impl Case {
             names: &names,
             quantization: self.quantization,
             revision: self.revision,
+            adapters: self.adapters.as_ref(),
             devices: self.devices,
             extra_args: &owned(self.args),
             container: self.container,
