@@ -6,7 +6,7 @@ use super::cost::refuse_unpriced;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{base_model, endpoint, pod_template, revision, server_container};
+use super::{adapters, base_model, endpoint, pod_template, revision, server_container};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
@@ -62,7 +62,10 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         .and_then(|status| status.controller.resolved.clone());
     let (resolved, servers) = match (&job.spec.server, &job.spec.endpoint) {
         (Some(server), None) => {
-            let decided = decided.map(|resolved| revision::pinned(resolved, revision::told(job)));
+            let decided = decided.map(|resolved| {
+                let resolved = revision::pinned(resolved, revision::told(job));
+                adapters::equipped(resolved, server, adapters::told(job))
+            });
             let (resolved, servers) = validate_servers(server, decided, settings)?;
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
@@ -118,6 +121,7 @@ fn validate_servers(
             revision: server.revision.clone(),
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
+            adapter_args: Vec::new(),
             resources,
             prices: Some(settings.prices.clone()),
             resource_profile: profile.map(|chosen| chosen.resolved()),
@@ -159,6 +163,7 @@ fn launch(
         names: &names,
         quantization: server.quantization.as_deref(),
         revision: server.revision.as_deref(),
+        adapters: server.adapters.as_ref(),
         devices,
         extra_args: &server.args,
         container: server_container::given(container),
@@ -171,11 +176,13 @@ fn launch(
         LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => {
             Wait::new(Reason::EngineModelMismatch, format!("spec.server.baseModel: {error}"))
         }
+        LaunchError::Adapters(_) => Wait::new(Reason::AdaptersUnsupported, format!("spec.server.adapters: {error}")),
         LaunchError::RevisionOnEngine { .. } | LaunchError::RevisionOfPath { .. } => refuse("revision", &error),
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
     refuse_conflict(server, &launch, devices)?;
+    adapters::refuse_conflict(server)?;
     Ok(launch)
 }
 

@@ -17,9 +17,9 @@ use crate::api::names::{
 };
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::controller::decide::FeederWanted;
-use crate::controller::pod_template;
 use crate::controller::settings::Settings;
 use crate::controller::validate::ValidatedJob;
+use crate::controller::{adapters, pod_template};
 
 /// The feeder never gives up by a count: a crash costs seconds of work, and what it waits for may take days. Its end is
 /// decided by what it reports, not by how often it was restarted.
@@ -107,6 +107,7 @@ fn container(validated: &ValidatedJob, settings: &Settings, mounts: Vec<VolumeMo
         .into_iter()
         .chain(hub::of_model(server_env(validated)))
         .chain(endpoint_key(job))
+        .chain(adapters::feeder_env(job))
         .collect();
     let arguments = [
         "feed",

@@ -16,7 +16,7 @@ use crate::api::resources::Resources;
 use crate::api::server::ServerSpec;
 use crate::controller::server_resources::is_device;
 use crate::controller::validate::{ValidatedJob, ValidatedServers};
-use crate::controller::{pod_template, server_container};
+use crate::controller::{adapters, pod_template, server_container};
 use crate::engine::launch::Purpose;
 use crate::engine::{Launch, Readiness};
 
@@ -164,6 +164,7 @@ pub(super) fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<E
         .chain(servers.engine.env.iter().cloned());
     for variable in ours
         .chain(token_env(&servers.launch, &servers.spec))
+        .chain(adapters::server_env(&servers.spec))
         .chain(servers.spec.env.iter().cloned())
     {
         env.retain(|earlier| earlier.name != variable.name);

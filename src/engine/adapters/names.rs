@@ -27,7 +27,9 @@ pub enum AdaptersError {
         problem: &'static str,
     },
     /// A name of the base that would be read as one of an adapter.
-    #[error("engine SGLang tells adapters from the base by a colon, and the base is called {name:?}: write a baseModel without one")]
+    #[error(
+        "engine SGLang tells adapters from the base by a colon, and the base is called {name:?}: write a baseModel without one"
+    )]
     ServedName {
         /// The name.
         name: String,
