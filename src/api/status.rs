@@ -363,7 +363,7 @@ pub struct AdapterStatus {
     pub completed: i64,
     /// Those with an error.
     pub failed: i64,
-    /// Tokens of the prompts of its finished rows.
+    /// Tokens of the prompts of its rows with a result.
     pub prompt_tokens: i64,
     /// Tokens of their answers.
     pub completion_tokens: i64,
