@@ -117,6 +117,12 @@ impl Index {
         self.rows - self.skipped.rows.len()
     }
 
+    /// How many rows are good requests by themselves, also where their `custom_id` is an earlier row's: those are counted by adapter.
+    #[must_use]
+    pub fn good_rows(&self) -> u64 {
+        self.rows_to_send() + self.skipped.repeated.len()
+    }
+
     fn check(&self) -> Result<(), IndexError> {
         let (mut row, mut line, mut offset) = (0, LineNumber::FIRST, 0);
         let mut too_long = self.skipped.too_long.iter().map(|row| row.row.0).peekable();

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::AdapterRows;
 use crate::engine::AdapterNames;
 use crate::engine::adapters::MOST_ADAPTERS;
 
@@ -64,6 +65,14 @@ impl ModelNames {
     #[must_use]
     pub fn include(&self, others: &Self) -> bool {
         others.base.iter().all(|name| self.mean_base(Some(name)))
+    }
+
+    /// Whether all of these are adapters here.
+    #[must_use]
+    pub fn have(&self, adapters: &[AdapterRows]) -> bool {
+        adapters
+            .iter()
+            .all(|adapter| matches!(self.meaning(Some(&adapter.name)), Meaning::Adapter(_)))
     }
 
     /// What to write as `body.model`, for a message.

@@ -12,7 +12,7 @@ use super::report::{End, number};
 use super::trouble::chain;
 
 /// The hub's name for the newest commit.
-const NEWEST: &str = "main";
+pub(super) const NEWEST: &str = "main";
 /// With any of these, servers do not ask the hub, but take what is in their volumes
 /// (<https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>).
 const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
@@ -209,7 +209,7 @@ impl ModelCheck {
     }
 }
 
-fn is_offline(environment: &[(String, String)]) -> bool {
+pub(super) fn is_offline(environment: &[(String, String)]) -> bool {
     environment.iter().any(|(name, value)| {
         let name = name.strip_prefix(Side::Model.env_prefix());
         name.is_some_and(|name| OFFLINE.contains(&name)) && YES.contains(&value.to_ascii_uppercase().as_str())

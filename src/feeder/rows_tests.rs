@@ -41,6 +41,7 @@ async fn read(ids: impl Iterator<Item = String>, memory: &Memory) -> Rows {
         index: Arc::new(inspected.unwrap().index),
         durable: Durable::default(),
         model: "base".into(),
+        adapters: RowAdapters::Known(Arc::default()),
         lines: Lines::new(identity, "base", Duration::from_secs(1)),
         memory: memory.clone(),
         patience: Patience {

@@ -195,7 +195,7 @@ impl Work {
             let reply = sent.await.in_openai_form(self.requests.engine, || Told {
                 endpoint: assignment.row.endpoint,
                 id: &request_id,
-                model: &self.requests.model,
+                model: assignment.row.adapter.as_deref().unwrap_or(&self.requests.model),
                 created: Timestamp::now().as_second(),
             });
             let next = match self.settle(assignment, &request_id, reply) {

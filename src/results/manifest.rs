@@ -155,6 +155,20 @@ impl From<&ModelRows> for ModelUsage {
     }
 }
 
+impl From<&ModelUsage> for ModelRows {
+    fn from(said: &ModelUsage) -> Self {
+        Self {
+            name: said.name.clone(),
+            rows: said.rows,
+            failed: said.failed,
+            usage: Tokens {
+                prompt_tokens: said.usage.prompt_tokens,
+                completion_tokens: said.usage.completion_tokens,
+            },
+        }
+    }
+}
+
 /// Why the files are complete: one walk over all segments met every row number from 0 to `rows_in` - 1 in
 /// ascending order, and wrote each to one of the two files. Nothing is written unless that holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

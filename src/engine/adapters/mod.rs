@@ -13,9 +13,10 @@
 //! (`sglang/srt/lora/mem_pool.py`, and `lora_ref_cache` of `managers/tokenizer_manager.py`) and LoRAX (`router/src/queue.rs`) put the
 //! adapter that was used least recently out of a slot, and fetch one that is asked for again.
 //!
-//! [`names`] says which names are adapters, [`calls`] how an engine that runs is asked for one; here is what it is told at its start.
+//! [`names`] says which names are adapters, [`calls`] how an engine that runs is asked for one, [`config`] what an adapter says of itself; here is what it is told at its start.
 
 mod calls;
+mod config;
 mod names;
 
 use super::Engine;
@@ -23,6 +24,7 @@ use super::spelling::{Reader, option_name};
 use crate::api::adapters::AdapterSource;
 
 pub use calls::{AdapterCall, Asked, LLAMA_CPP_LIST, LoadRequest, Loaded, call, llama_cpp_ids, load_request, loaded};
+pub use config::AdapterConfig;
 pub use names::{AdapterNames, AdaptersError, refuse, refuse_path};
 
 /// The most different adapters that one data set may name: as much as inspection and ledger remember.
