@@ -14,9 +14,7 @@ use crate::engine::AdapterNames;
 use crate::openai::RowSet;
 use crate::results::{Durable, Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
-use super::adapters::{
-    AdapterTable, Asking, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows,
-};
+use super::adapters::{AdapterTable, Asking, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows};
 use super::budget::Spending;
 use super::endpoint::follow_endpoint;
 use super::failures::{Failures, Halt};

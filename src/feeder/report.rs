@@ -7,7 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::reason::Reason;
 use crate::api::status::{
-    AdaptersStatus, DatasetStatus, FeederStage, FeederState, FeederStatus, ModelStatus, Progress, ResultsStatus, UsageStatus,
+    AdaptersStatus, DatasetStatus, FeederStage, FeederState, FeederStatus, ModelStatus, Progress, ResultsStatus,
+    UsageStatus,
 };
 use crate::api::wait::Wait;
 use crate::results::{LedgerStatus, ModelRows};

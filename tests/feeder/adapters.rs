@@ -122,11 +122,9 @@ async fn rows_of_adapters_are_answered_by_them_and_those_of_a_missing_one_fail()
         assert_eq!(told(models, "org/sql")["rows"], 10);
         assert_eq!(told(models, "org/missing")["failed"], 10);
         assert_eq!(told(models, MODEL)["rows"], 10);
-        assert_eq!(
-            world.server("server").requests().len(),
-            31,
-            "{engine}: 30 rows, and probes"
-        );
+        let received = world.counts();
+        let was_sent = |row: &Value| received.contains_key(row["custom_id"].as_str().unwrap());
+        assert!(!failed.iter().any(was_sent), "{engine}: {received:?}");
     }
 }
 
@@ -184,7 +182,7 @@ async fn every_server_loads_every_adapter_before_its_first_row() {
             continue;
         }
         let loaded: BTreeSet<_> = server.adapters_asked_for().into_iter().collect();
-        assert_eq!(loaded, names.iter().cloned().collect(), "{pod}");
+        assert_eq!(loaded, names.iter().cloned().collect::<BTreeSet<_>>(), "{pod}");
     }
     assert_eq!(status["adapters"]["count"], 20);
 }

@@ -40,11 +40,15 @@ impl AdapterConfig {
         let only_lora = matches!(engine, Engine::VLLM | Engine::SGLang);
         let kind = self.peft_type.as_deref().filter(|kind| only_lora && *kind != LORA);
         if let Some(kind) = kind {
-            return Some(format!("it is an adapter of the kind {kind}, and engine {engine} loads {LORA} only"));
+            return Some(format!(
+                "it is an adapter of the kind {kind}, and engine {engine} loads {LORA} only"
+            ));
         }
         let most = largest_rank(engine)?;
         let rank = self.rank().filter(|rank| *rank > most)?;
-        Some(format!("its rank is {rank}, and engine {engine} loads ranks up to {most}"))
+        Some(format!(
+            "its rank is {rank}, and engine {engine} loads ranks up to {most}"
+        ))
     }
 }
 
@@ -55,14 +59,24 @@ mod tests {
     #[test]
     fn kind_and_rank_say_whether_an_engine_loads_it() {
         for (file, rank, on_vllm, on_lorax) in [
-            (r#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32}"#, Some(16), None, None),
+            (
+                r#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32}"#,
+                Some(16),
+                None,
+                None,
+            ),
             (
                 r#"{"peft_type": "LORA", "r": 8, "rank_pattern": {"q_proj": 32}}"#,
                 Some(32),
                 None,
                 None,
             ),
-            (r#"{"peft_type": "LORA", "r": 1024}"#, Some(1024), Some("its rank is 1024"), None),
+            (
+                r#"{"peft_type": "LORA", "r": 1024}"#,
+                Some(1024),
+                Some("its rank is 1024"),
+                None,
+            ),
             (r#"{"peft_type": "MEDUSA"}"#, None, Some("of the kind MEDUSA"), None),
             ("{}", None, None, None),
             ("<html>", None, None, None),

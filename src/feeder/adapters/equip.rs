@@ -165,7 +165,10 @@ impl Work {
             let address = replica.address.to_string();
             let tell = |problem: String| {
                 tracing::warn!(pod = %replica.pod, %problem, "a server has not all adapters yet");
-                let message = format!("server {} is loading the adapters that rows name: {problem}", replica.pod);
+                let message = format!(
+                    "server {} is loading the adapters that rows name: {problem}",
+                    replica.pod
+                );
                 say(&equipment.reporter, message);
             };
             let Equipment {

@@ -51,7 +51,11 @@ pub async fn load(
     if asking.engine == Engine::LlamaCpp {
         return server.look_up(adapters).await;
     }
-    let usable: Vec<_> = adapters.iter().enumerate().filter(|(_, adapter)| adapter.bad.is_none()).collect();
+    let usable: Vec<_> = adapters
+        .iter()
+        .enumerate()
+        .filter(|(_, adapter)| adapter.bad.is_none())
+        .collect();
     let mut left = usable.into_iter();
     let mut loads = FuturesUnordered::new();
     let mut report = Report::default();
@@ -121,12 +125,18 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
                 Ok(answer) => break llama_cpp_ids(&answer).into_iter().collect(),
                 Err(error) => {
                     failures += 1;
-                    (self.tell)(format!("the list of adapters is not there yet: {}", chain(&error.without_url())));
+                    (self.tell)(format!(
+                        "the list of adapters is not there yet: {}",
+                        chain(&error.without_url())
+                    ));
                     sleep(backoff(failures, rand::random())).await;
                 }
             }
         };
-        let missing = adapters.iter().enumerate().filter(|(_, adapter)| !ids.contains_key(&adapter.path));
+        let missing = adapters
+            .iter()
+            .enumerate()
+            .filter(|(_, adapter)| !ids.contains_key(&adapter.path));
         let missing = missing.filter(|(_, adapter)| adapter.bad.is_none());
         let refused = missing.map(|(place, adapter)| {
             let message = format!("a server has no file {} among its adapters", adapter.path);

@@ -108,7 +108,11 @@ impl RowAdapters {
             Self::WhenLoaded(tables) => {
                 let mut tables = tables.clone();
                 // What `wait_for` gives is a lock, and must be gone before anything else is waited for.
-                let known = tables.wait_for(Option::is_some).await.ok().and_then(|known| (*known).clone());
+                let known = tables
+                    .wait_for(Option::is_some)
+                    .await
+                    .ok()
+                    .and_then(|known| (*known).clone());
                 match known {
                     Some(table) => table,
                     // Whoever loads has ended, and with it the work on rows.
