@@ -164,14 +164,20 @@ impl Feeding<'_> {
         }
         self.report_feeding(has_rows_to_send);
         let shutdown = self.feeder.patience.shutdown.clone();
-        let fed = on_own_thread(self.plan(limits), shutdown).await;
+        // Where no row is left for a server, none has to load anything.
+        let adapters = if has_rows_to_send {
+            self.row_adapters()
+        } else {
+            self.unsent()
+        };
+        let fed = on_own_thread(self.plan(limits, adapters), shutdown).await;
         match self.settle(fed).await? {
             Some(halt) => self.stop(halt).await.map(Some),
             None => Ok(None),
         }
     }
 
-    fn plan(&self, limits: Limits) -> Plan {
+    fn plan(&self, limits: Limits, adapters: RowAdapters) -> Plan {
         let job = &self.feeder.job;
         Plan {
             requests: Requests {
@@ -182,7 +188,7 @@ impl Feeding<'_> {
                 attempt_timeout: job.row_policy.attempt_timeout(),
                 memory: self.memory.clone(),
             },
-            rows: self.rows_left(self.row_adapters()),
+            rows: self.rows_left(adapters),
             replicas: match &self.equipped {
                 Some(equipped) => equipped.replicas.clone(),
                 None => self.feeder.replicas.clone(),
