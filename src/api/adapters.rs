@@ -82,6 +82,11 @@ pub enum AdapterSource {
     PBase,
 }
 
+impl AdapterSource {
+    /// Every source.
+    pub const ALL: [Self; 4] = [Self::Hub, Self::S3, Self::Local, Self::PBase];
+}
+
 impl std::fmt::Display for AdapterSource {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {

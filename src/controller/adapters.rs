@@ -66,7 +66,7 @@ pub(super) fn server_env(server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
     });
     secret.into_iter().flat_map(|(source, secret)| {
         let keys = keys(source).iter();
-        keys.map(|variable| {
+        keys.map(move |variable| {
             from_secret(
                 variable.name,
                 secret,

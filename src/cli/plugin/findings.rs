@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::api::adapters::{AdapterSource, AdaptersSpec};
 use crate::dataset::{Inspection, ModelNames, Refusal, UnknownField, UnknownModel};
+use crate::engine::AdapterNames;
 
-/// The names that mean the base model.
+/// The names that mean the base model, and its adapters.
 #[derive(Clone, Debug)]
 pub enum Names {
     /// These, and an empty one: a row with another name is refused.
@@ -18,6 +20,22 @@ impl Names {
     #[must_use]
     pub fn known(names: &[String]) -> Self {
         Self::Known(ModelNames::new(names.iter().cloned()))
+    }
+
+    /// The same, and rows may name adapters besides, if there is a source of them.
+    #[must_use]
+    pub fn with_adapters(self, source: Option<AdapterSource>, location: Option<&str>) -> Self {
+        let adapters = source.map(|source| {
+            AdapterNames::new(AdaptersSpec {
+                source,
+                location: location.map(str::to_owned),
+                ..AdaptersSpec::default()
+            })
+        });
+        match self {
+            Self::Known(models) => Self::Known(models.with_adapters(adapters)),
+            Self::Any => Self::Any,
+        }
     }
 
     /// As inspection takes them.

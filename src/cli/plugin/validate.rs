@@ -22,7 +22,8 @@ use crate::storage::open_named_dataset;
 pub async fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
     let names = match &arguments.model {
         None => Names::Any,
-        Some(model) => names_of(arguments.engine, model, &arguments.served_model_names)?,
+        Some(model) => names_of(arguments.engine, model, &arguments.served_model_names)?
+            .with_adapters(arguments.adapters, arguments.adapters_location.as_deref()),
     };
     let findings = find(&arguments.file, &names).await?;
     standard_output::write(&findings.report)?;

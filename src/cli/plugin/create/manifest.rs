@@ -124,6 +124,7 @@ fn given(flags: &JobFlags, dataset: &str, output: &str) -> Vec<Field> {
             "quantization",
             flags.quantization.as_ref().map(|word| json!(word)),
         ),
+        ("server", "adapters", adapters(flags)),
         ("server", "replicas", flags.replicas.map(|count| json!(count))),
         ("server", "args", list(&flags.args)),
         (
@@ -148,6 +149,15 @@ fn given(flags: &JobFlags, dataset: &str, output: &str) -> Vec<Field> {
         ),
         ("", "suspend", flags.suspend.then_some(Value::Bool(true))),
     ]
+}
+
+fn adapters(flags: &JobFlags) -> Option<Value> {
+    let source = flags.adapters?;
+    let mut adapters = json!({"source": source});
+    if let Some(location) = &flags.adapters_location {
+        adapters["location"] = json!(location);
+    }
+    Some(adapters)
 }
 
 fn number_or_share(text: &str) -> Value {

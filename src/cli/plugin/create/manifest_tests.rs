@@ -42,7 +42,7 @@ fn the_smallest_job_has_what_it_needs() {
 fn every_flag_becomes_its_field() {
     let job = made(
         "--dataset s3://b/rows.jsonl --secret keys --engine sglang --served-model-name gpt-4o-mini --image-tag v1 \
-         --hf-token-secret hf:token --quantization fp8 --replicas 2 --arg --max-model-len=8192 --invalid-rows Skip \
+         --hf-token-secret hf:token --quantization fp8 --adapters local --adapters-location /adapters --replicas 2 --arg --max-model-len=8192 --invalid-rows Skip \
          --max-failed-rows 10% --max-total-tokens 5000 --active-deadline-seconds 60 --ttl-seconds-after-finished 0 --suspend",
     );
     let expected = json!({
@@ -54,6 +54,7 @@ fn every_flag_becomes_its_field() {
             "imageTag": "v1",
             "hfTokenSecretRef": {"name": "hf", "key": "token"},
             "quantization": "fp8",
+            "adapters": {"source": "Local", "location": "/adapters"},
             "replicas": 2,
             "args": ["--max-model-len=8192"],
         },

@@ -84,7 +84,8 @@ async fn make(jobs: &Jobs, new: &Value, dataset: &Dataset, arguments: &CreateArg
 /// The catalog of the operator may have models that this program does not know: then no name is refused here.
 fn names(flags: &JobFlags) -> Names {
     let model = flags.model.as_deref().unwrap_or_default();
-    names_of(flags.engine.unwrap_or_default(), model, &flags.served_model_names).unwrap_or(Names::Any)
+    let names = names_of(flags.engine.unwrap_or_default(), model, &flags.served_model_names).unwrap_or(Names::Any);
+    names.with_adapters(flags.adapters, flags.adapters_location.as_deref())
 }
 
 fn existing(arguments: &CreateArguments) -> Existing {
