@@ -74,7 +74,7 @@ pub enum AdapterSource {
     /// Repositories of a Hugging Face hub, with the servers' token. For VLLM, LoRAX and SGLang.
     #[default]
     Hub,
-    /// Objects of an S3 store. For LoRAX.
+    /// Objects of an S3 store. For every engine but Custom; GGUF files for LlamaCpp.
     S3,
     /// Files in the server's container. For every engine; GGUF files for LlamaCpp; for Custom, what its server serves by that name.
     Local,

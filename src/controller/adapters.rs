@@ -12,7 +12,10 @@ use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
 use crate::api::status::{AdaptersStatus, Resolved};
 use crate::api::wait::Wait;
-use crate::engine::adapters::{AdapterNames, FoundAdapters, PREDIBASE_TOKEN, fighting, keys, options};
+use crate::engine::Engine;
+use crate::engine::adapters::{
+    AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, fighting, keys, options, place,
+};
 
 /// What the feeder has found.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&AdaptersStatus> {
@@ -27,21 +30,37 @@ pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option
     if told.count < 1 || !resolved.adapter_args.is_empty() {
         return resolved;
     }
-    resolved.adapter_args = options(resolved.engine, &found(adapters, told));
+    resolved.adapter_args = options(resolved.engine, &found(resolved.engine, adapters, told));
     let at = resolved.args.len().saturating_sub(server.args.len());
     resolved.args.splice(at..at, resolved.adapter_args.iter().cloned());
     resolved
 }
 
-fn found(adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
+fn found(engine: Engine, adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
     let names = AdapterNames::new(adapters.clone());
     let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
     let rank = adapters.max_rank.map(i64::from).or(told.max_rank);
     FoundAdapters {
         count: u32::try_from(told.count).unwrap_or(u32::MAX),
         max_rank: rank.and_then(|rank| u32::try_from(rank).ok()),
-        paths: there.filter_map(|adapter| names.path(&adapter.name)).collect(),
+        paths: there
+            .filter_map(|adapter| names.path(&adapter.name))
+            .map(|path| place(engine, adapters.source, &path))
+            .collect(),
     }
+}
+
+/// The addresses of adapters that are fetched before a server starts, as its engine cannot fetch them.
+pub(super) fn fetched(server: &ServerSpec, told: Option<&AdaptersStatus>) -> Vec<String> {
+    let (Some(adapters), Some(told)) = (&server.adapters, told) else {
+        return Vec::new();
+    };
+    if !are_fetched(server.engine, adapters.source) {
+        return Vec::new();
+    }
+    let names = AdapterNames::new(adapters.clone());
+    let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
+    there.filter_map(|adapter| names.path(&adapter.name)).collect()
 }
 
 /// Refuses arguments and variables that say which adapters servers have, beside the field that does.
@@ -62,7 +81,8 @@ pub(super) fn refuse_conflict(server: &ServerSpec) -> Result<(), Wait> {
 pub(super) fn server_env(server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
     let secret = server.adapters.as_ref().and_then(|adapters| {
         let reference = adapters.credentials_secret_ref.as_ref()?;
-        Some((adapters.source, &reference.name))
+        let is_read_by_engine = !are_fetched(server.engine, adapters.source);
+        is_read_by_engine.then_some((adapters.source, &reference.name))
     });
     secret.into_iter().flat_map(|(source, secret)| {
         let keys = keys(source).iter();
@@ -75,6 +95,13 @@ pub(super) fn server_env(server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
             )
         })
     })
+}
+
+/// The Secret with the keys of a store that adapters are in, by which the feeder looks whether they are there.
+pub(super) fn feeder_keys(job: &BatchInferenceJob) -> Option<&str> {
+    let adapters = job.spec.server.as_ref()?.adapters.as_ref()?;
+    let secret = adapters.credentials_secret_ref.as_ref()?;
+    (adapters.source == AdapterSource::S3).then_some(secret.name.as_str())
 }
 
 /// The token that requests for adapters carry: LoRAX loads one of Predibase with the token of the request alone
@@ -106,7 +133,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::Engine;
     use crate::api::status::AdapterStatus;
 
     fn server(adapters: serde_json::Value, args: &[&str]) -> ServerSpec {

@@ -160,6 +160,42 @@ fn servers_are_told_of_adapters_and_who_may_fetch_them() {
 }
 
 #[test]
+fn adapters_in_s3_are_fetched_before_a_server_starts_whose_engine_cannot() {
+    let mut spec = smallest();
+    spec["server"]["adapters"] =
+        json!({"source": "S3", "location": "s3://loras/v1", "credentialsSecretRef": {"name": "lora-keys"}});
+    let mut job = job(spec);
+    let adapter = |name: &str, error: Option<&str>| json!({"name": name, "rows": 1, "completed": 0, "failed": 0, "promptTokens": 0, "completionTokens": 0, "error": error});
+    let adapters = json!({"count": 1, "mostUsed": [adapter("sql", None), adapter("missing", Some("no"))]});
+    let reported = &mut job.status.as_mut().expect("a status").reported;
+    reported.adapters = serde_json::from_value(adapters).expect("adapters");
+    let children = built(&job, &settings("1"), &Observed::default());
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    let pod = &servers["spec"]["template"]["spec"];
+    let fetcher = &pod["initContainers"][0];
+    assert_eq!(
+        fetcher["args"],
+        json!(["fetch-adapters", "--into", "/var/lib/adapters", "s3://loras/v1/sql"])
+    );
+    assert_eq!(
+        fetcher["envFrom"],
+        json!([{"prefix": "ADAPTERS_", "secretRef": {"name": "lora-keys"}}])
+    );
+    let mounts = |container: &serde_json::Value| {
+        let mounts = container["volumeMounts"].as_array().expect("mounts");
+        mounts.iter().any(|mount| mount["mountPath"] == "/var/lib/adapters")
+    };
+    assert!(mounts(fetcher) && mounts(&pod["containers"][0]), "{pod}");
+    assert!(!env_of(&servers).contains_key("AWS_ACCESS_KEY_ID"), "{pod}");
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    let keys = &feeder["spec"]["template"]["spec"]["containers"][0]["envFrom"];
+    assert_eq!(
+        keys[0]["prefix"], "ADAPTERS_",
+        "the feeder looks whether they are there"
+    );
+}
+
+#[test]
 fn servers_have_slots_for_the_adapters_that_the_feeder_has_found() {
     let mut spec = smallest();
     spec["server"]["adapters"] = json!({});

@@ -49,6 +49,10 @@ pub struct ValidatedServers {
     pub engine: EngineSettings,
     /// The person's template for them.
     pub template: Option<PodTemplateSpec>,
+    /// The addresses of adapters that are fetched before they start.
+    pub fetched_adapters: Vec<String>,
+    /// The operator's own image, which fetches them.
+    pub operator_image: String,
 }
 
 /// Validates a job. Of one that takes its server from a Deployment, what [`super::from_deployment`] has filled in.
@@ -66,7 +70,8 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
                 let resolved = revision::pinned(resolved, revision::told(job));
                 adapters::equipped(resolved, server, adapters::told(job))
             });
-            let (resolved, servers) = validate_servers(server, decided, settings)?;
+            let (resolved, mut servers) = validate_servers(server, decided, settings)?;
+            servers.fetched_adapters = adapters::fetched(server, adapters::told(job));
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
         }
@@ -134,6 +139,8 @@ fn validate_servers(
         launch,
         engine: settings.engine(server.engine),
         template,
+        fetched_adapters: Vec::new(),
+        operator_image: settings.feeder_image.clone(),
     };
     Ok((resolved, servers))
 }

@@ -53,7 +53,7 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
         (
             json!({"engine": "LlamaCpp", "baseModel": "/models/model.gguf", "adapters": {}}),
             Reason::AdaptersUnsupported,
-            "spec.server.adapters: engine LlamaCpp takes no adapters from source Hub: choose Local",
+            "spec.server.adapters: engine LlamaCpp takes no adapters from source Hub: choose S3, or Local",
         ),
         (
             json!({"baseModel": "qwen3-8b", "adapters": {"named": [{"name": "sql"}]}}),

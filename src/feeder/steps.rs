@@ -180,7 +180,7 @@ impl Feeder {
         let Some(wanted) = self.job.adapters.as_ref().filter(|_| !known.is_empty()) else {
             return Ok(known);
         };
-        if let Some(end) = adapters::too_many(self.job.engine, &known) {
+        if let Some(end) = adapters::too_many(self.job.engine, wanted.names.source(), &known) {
             return Err(Stop::Ended(end));
         }
         if told_before.is_none() {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
-    Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER,
+    ADAPTERS_ENV_PREFIX, Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER,
     FEEDER_PREREQUISITES_CONTAINER, OUTPUT_ENV_PREFIX, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH,
 };
 use crate::api::resources::{ComputeDefaults, Resources};
@@ -151,7 +151,8 @@ fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
     };
     let dataset = from(DATASET_ENV_PREFIX, job.spec.dataset.secret());
     let output = from(OUTPUT_ENV_PREFIX, job.spec.output.secret());
-    dataset.into_iter().chain(output).collect()
+    let adapters = from(ADAPTERS_ENV_PREFIX, adapters::feeder_keys(job));
+    dataset.into_iter().chain(output).chain(adapters).collect()
 }
 
 /// The servers' environment, of a job that has any.

@@ -1,9 +1,10 @@
 //! Builds every child object of a job: pure and total, no client, no clock, nothing that can fail.
 //!
-//! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`feeder`] the CPU
+//! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`adapters`] what fetches adapters for them, [`feeder`] the CPU
 //! pod, [`servers`] the GPU pods. Whatever could be wrong was refused in `validate`.
 
 pub mod access;
+mod adapters;
 pub mod feeder;
 mod hub;
 pub mod servers;

@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{empty_dir, hub, metadata, mount, quantity, restricted, server_pod_metadata, workload_metadata};
+use super::{
+    adapters as fetched, empty_dir, hub, metadata, mount, quantity, restricted, server_pod_metadata, workload_metadata,
+};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
 use crate::api::resources::Resources;
@@ -85,13 +87,16 @@ fn template(validated: &ValidatedJob, servers: &ValidatedServers) -> PodTemplate
 fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
     let launch = &servers.launch;
     let (mut volumes, mut mounts) = volumes(launch);
-    if let Some((volume, mount)) = hub::certificates(&validated.hub) {
+    let certificates = hub::certificates(&validated.hub);
+    let fetcher = fetched::fetcher(validated, servers, certificates.clone().map(|(_, mount)| mount));
+    for (volume, mount) in certificates.into_iter().chain(fetched::volume(servers)) {
         volumes.push(volume);
         mounts.push(mount);
     }
     let profile = validated.resolved.resource_profile.clone().unwrap_or_default();
     PodSpec {
         containers: vec![container(validated, servers, mounts)],
+        init_containers: fetcher.map(|fetcher| vec![fetcher]),
         image_pull_secrets: pull_secrets(servers),
         automount_service_account_token: Some(false),
         // A Service named like an engine would set variables that the engine reads: vLLM refuses to start over VLLM_PORT.

@@ -13,10 +13,11 @@
 //! (`sglang/srt/lora/mem_pool.py`, and `lora_ref_cache` of `managers/tokenizer_manager.py`) and LoRAX (`router/src/queue.rs`) put the
 //! adapter that was used least recently out of a slot, and fetch one that is asked for again.
 //!
-//! [`names`] says which names are adapters, [`calls`] how an engine that runs is asked for one, [`config`] what an adapter says of itself; here is what it is told at its start.
+//! [`names`] says which names are adapters, [`calls`] how an engine that runs is asked for one, [`config`] what an adapter says of itself, [`fetched`] which are put into a pod first; here is what it is told at its start.
 
 mod calls;
 mod config;
+mod fetched;
 mod names;
 
 use super::Engine;
@@ -25,6 +26,7 @@ use crate::api::adapters::AdapterSource;
 
 pub use calls::{AdapterCall, Asked, LLAMA_CPP_LIST, LoadRequest, Loaded, call, llama_cpp_ids, load_request, loaded};
 pub use config::AdapterConfig;
+pub use fetched::{FETCHED, are_fetched, below_fetched, place};
 pub use names::{AdapterNames, AdaptersError, refuse, refuse_path};
 
 /// The most different adapters that one data set may name: as much as inspection and ledger remember.
@@ -35,7 +37,7 @@ const MOST_SLOTS: u32 = 8;
 const MOST_IN_MEMORY: u32 = 64;
 /// Where nothing is known of ranks: common ones are up to this.
 const COMMON_RANK: u32 = 64;
-/// llama-server has all of its adapters from its start on, and the controller learns their names from the status, which has so many.
+/// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
 pub const MOST_AT_START: usize = 100;
 /// The ranks that `--max-lora-rank` takes (`vllm/config/lora.py`, vLLM 0.32.0).
 const VLLM_RANKS: [u32; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];

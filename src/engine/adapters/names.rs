@@ -1,5 +1,6 @@
 //! The names by which rows may call adapters, where each adapter is, and which of them an engine cannot have.
 
+use super::fetched::{S3, below_fetched, place};
 use crate::api::adapters::{AdapterSource, AdaptersSpec};
 use crate::engine::Engine;
 use crate::engine::model::is_repository;
@@ -44,9 +45,9 @@ pub enum AdaptersError {
 
 fn instead(engine: Engine) -> &'static str {
     match engine {
-        Engine::VLLM | Engine::SGLang => "choose Hub or Local, or engine LoRAX",
+        Engine::VLLM | Engine::SGLang => "choose Hub, S3 or Local, or engine LoRAX",
         Engine::LoRAX => "choose another",
-        Engine::LlamaCpp => "choose Local, with GGUF files in a volume of spec.server.podTemplate",
+        Engine::LlamaCpp => "choose S3, or Local with a volume of spec.server.podTemplate, for GGUF files",
         Engine::Custom => "choose Local, and have the server load them itself",
     }
 }
@@ -100,23 +101,34 @@ impl AdapterNames {
     fn located(&self, path: &str) -> Option<String> {
         let below = || {
             let location = self.0.location.as_deref()?;
-            let is_below = !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-            is_below.then(|| format!("{}/{path}", location.trim_end_matches('/')))
+            has_plain_parts(path).then(|| format!("{}/{path}", location.trim_end_matches('/')))
         };
         match self.0.source {
             AdapterSource::Hub => is_repository(path).then(|| path.to_owned()),
             AdapterSource::PBase => (!path.contains("://")).then(|| path.to_owned()),
-            AdapterSource::S3 if path.starts_with("s3://") => Some(path.to_owned()),
+            AdapterSource::S3 if path.starts_with(S3) => self.absolute_in_s3(path),
             // Absolute ones are for whoever wrote the job: rows could name any file otherwise.
             AdapterSource::Local if path.starts_with('/') => self.is_named(path).then(|| path.to_owned()),
             AdapterSource::S3 | AdapterSource::Local => below(),
         }
     }
 
+    /// Where the job says below what names stand, others are for whoever wrote it.
+    fn absolute_in_s3(&self, address: &str) -> Option<String> {
+        let is_allowed = self.0.location.is_none() || self.is_named(address);
+        let is_whole = below_fetched(address).split('/').count() > 1;
+        (is_allowed && is_whole && has_plain_parts(below_fetched(address))).then(|| address.to_owned())
+    }
+
     fn is_named(&self, path: &str) -> bool {
         let mut named = self.0.named.iter();
         named.any(|named| named.path.as_deref().unwrap_or(&named.name) == path)
     }
+}
+
+/// Whether a path leads nowhere but down.
+fn has_plain_parts(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// Whether a name can be passed on: no option, nothing that is not shown.
@@ -131,9 +143,10 @@ fn is_plain(name: &str) -> bool {
 pub fn refuse(engine: Engine, served_name: &str, adapters: &AdaptersSpec) -> Result<(), AdaptersError> {
     let source = adapters.source;
     let is_taken = match engine {
-        Engine::VLLM | Engine::SGLang => matches!(source, AdapterSource::Hub | AdapterSource::Local),
+        Engine::VLLM | Engine::SGLang => source != AdapterSource::PBase,
         Engine::LoRAX => true,
-        Engine::LlamaCpp | Engine::Custom => source == AdapterSource::Local,
+        Engine::LlamaCpp => matches!(source, AdapterSource::Local | AdapterSource::S3),
+        Engine::Custom => source == AdapterSource::Local,
     };
     if !is_taken {
         return Err(AdaptersError::Source {
@@ -155,7 +168,7 @@ pub fn refuse(engine: Engine, served_name: &str, adapters: &AdaptersSpec) -> Res
             path: named.path.clone().unwrap_or_else(|| named.name.clone()),
             problem: problem(source),
         })?;
-        refuse_path(engine, &path)?;
+        refuse_path(engine, &place(engine, source, &path))?;
     }
     Ok(())
 }

@@ -31,7 +31,10 @@ fn a_name_says_where_the_adapter_is() {
         (Local, below, "a//b", None),
         (Local, below, "/models/other", None),
         (S3, bucket, "sql", Some("s3://bucket/loras/sql")),
-        (S3, bucket, "s3://other/sql", Some("s3://other/sql")),
+        (S3, bucket, "s3://other/sql", None),
+        (S3, None, "s3://other/sql", Some("s3://other/sql")),
+        (S3, None, "s3://other/../sql", None),
+        (S3, None, "s3://other", None),
         (S3, None, "sql", None),
         (PBase, None, "sql/3", Some("sql/3")),
         (PBase, None, "https://host/sql", None),
@@ -61,9 +64,10 @@ fn sources_that_an_engine_has_not_are_refused() {
     for engine in Engine::ALL {
         let taken = [Hub, S3, Local, PBase].map(|source| refuse(engine, "m", &spec(source, Some("/a"), &[])).is_ok());
         let expected = match engine {
-            Engine::VLLM | Engine::SGLang => [true, false, true, false],
+            Engine::VLLM | Engine::SGLang => [true, true, true, false],
             Engine::LoRAX => [true; 4],
-            Engine::LlamaCpp | Engine::Custom => [false, false, true, false],
+            Engine::LlamaCpp => [false, true, true, false],
+            Engine::Custom => [false, false, true, false],
         };
         assert_eq!(taken, expected, "{engine}");
     }

@@ -1,29 +1,41 @@
-//! What the hub says of adapters, before any server is there.
+//! What the hub, or the store that they are in, says of adapters, before any server is there.
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 
 use crate::api::Engine;
 use crate::api::adapters::AdapterSource;
 use crate::api::reason::Reason;
+use crate::engine::AdapterNames;
 use crate::engine::adapters::AdapterConfig;
 use crate::engine::repository::{ADAPTER_CONFIG, Repository};
 use crate::feeder::job::Job;
 use crate::feeder::model::{NEWEST, is_offline};
 use crate::feeder::report::End;
 use crate::feeder::trouble::chain;
-use crate::storage::{Credentials, HubError, ModelHub, Side};
+use crate::storage::{self, Credentials, HubError, ModelHub, Side, StoreUri, open_output};
 
 use super::{Bad, Known};
 
 /// Asked for at a time.
 const AT_ONCE: usize = 8;
 
-/// How the hub is asked of a job's adapters.
+/// How it is asked of a job's adapters.
 #[derive(Clone, Debug)]
 pub struct AdapterCheck {
-    hub: ModelHub,
+    origin: Origin,
     engine: Engine,
+}
+
+/// Who is asked.
+#[derive(Clone, Debug)]
+enum Origin {
+    Hub(ModelHub),
+    Store {
+        credentials: Credentials,
+        names: AdapterNames,
+    },
 }
 
 /// What it says of one.
@@ -47,15 +59,25 @@ impl AdapterCheck {
     ///
     /// [`End`]: the address of the hub is none.
     pub fn new(job: &Job, environment: impl IntoIterator<Item = (String, String)>) -> Result<Option<Self>, End> {
-        let environment: Vec<_> = environment.into_iter().collect();
-        let source = job.adapters.as_ref().map(|adapters| adapters.names.source());
-        if source != Some(AdapterSource::Hub) || is_offline(&environment) {
+        let Some(adapters) = &job.adapters else {
             return Ok(None);
-        }
-        let credentials = Credentials::from_env(Side::Model, environment);
-        let hub = ModelHub::open(&credentials).map_err(|error| End::new(Reason::SpecInvalid, chain(&error)))?;
+        };
+        let environment: Vec<_> = environment.into_iter().collect();
+        let origin = match adapters.names.source() {
+            AdapterSource::Hub if !is_offline(&environment) => {
+                let credentials = Credentials::from_env(Side::Model, environment);
+                let hub = ModelHub::open(&credentials).map_err(|error| End::new(Reason::SpecInvalid, chain(&error)))?;
+                Origin::Hub(hub)
+            }
+            // Without keys of theirs, it is the servers that the store knows, and not this pod.
+            AdapterSource::S3 if has_keys(&environment) => Origin::Store {
+                credentials: Credentials::from_env(Side::Adapters, environment),
+                names: adapters.names.clone(),
+            },
+            _ => return Ok(None),
+        };
         Ok(Some(Self {
-            hub,
+            origin,
             engine: job.engine,
         }))
     }
@@ -108,40 +130,84 @@ impl AdapterCheck {
     }
 
     async fn look(&self, adapter: &Known) -> Result<Facts, Halt> {
-        let path = &adapter.path;
-        let answer = self.hub.model(path, NEWEST).await.map_err(|error| self.halt(error))?;
-        let repository = Repository::read(&answer)
-            .map_err(|error| Halt::Silent(format!("its answer is not understood ({error})")))?;
-        if !repository.may_be_adapter() {
-            let message = format!("{path} has no {ADAPTER_CONFIG}, so it is no adapter");
-            return Err(Halt::Bad(Bad::not_found(message)));
-        }
-        let revision = repository.sha;
-        let commit = revision.as_deref().unwrap_or(NEWEST);
-        let file = self.hub.file(path, commit, ADAPTER_CONFIG).await;
-        let file = file.map_err(|error| self.halt(error))?;
-        Ok(Facts {
-            config: AdapterConfig::read(&file),
-            revision,
-        })
-    }
-
-    fn halt(&self, error: HubError) -> Halt {
-        let hub = &self.hub;
-        match error {
-            HubError::NotFound(said) => Halt::Bad(Bad::not_found(format!("{hub} has none ({said})"))),
-            HubError::Denied(said) => Halt::Bad(Bad::not_found(format!(
-                "{hub} does not give it to this job ({said}): name a token that may read it by spec.server.hfTokenSecretRef"
-            ))),
-            HubError::Unreachable(said) => Halt::Silent(said),
+        match &self.origin {
+            Origin::Hub(hub) => look_at_hub(hub, &adapter.path).await,
+            Origin::Store { credentials, names } => {
+                let address = names.path(&adapter.name).unwrap_or_default();
+                look_in_store(self.engine, credentials, &address).await
+            }
         }
     }
 
     fn unknown(&self, said: &str) -> String {
-        format!(
-            "{} could not be asked of the adapters, which are left to the servers: {said}",
-            self.hub
-        )
+        let who = match &self.origin {
+            Origin::Hub(hub) => hub.to_string(),
+            Origin::Store { .. } => "the store".to_owned(),
+        };
+        format!("{who} could not be asked of the adapters, which are left to the servers: {said}")
+    }
+}
+
+fn has_keys(environment: &[(String, String)]) -> bool {
+    let prefix = Side::Adapters.env_prefix();
+    environment.iter().any(|(name, _)| name.starts_with(prefix))
+}
+
+async fn look_at_hub(hub: &ModelHub, path: &str) -> Result<Facts, Halt> {
+    let halt = |error| halt_of_hub(hub, error);
+    let answer = hub.model(path, NEWEST).await.map_err(halt)?;
+    let repository =
+        Repository::read(&answer).map_err(|error| Halt::Silent(format!("its answer is not understood ({error})")))?;
+    if !repository.may_be_adapter() {
+        let message = format!("{path} has no {ADAPTER_CONFIG}, so it is no adapter");
+        return Err(Halt::Bad(Bad::not_found(message)));
+    }
+    let revision = repository.sha;
+    let commit = revision.as_deref().unwrap_or(NEWEST);
+    let file = hub.file(path, commit, ADAPTER_CONFIG).await.map_err(halt)?;
+    Ok(Facts {
+        config: AdapterConfig::read(&file),
+        revision,
+    })
+}
+
+fn halt_of_hub(hub: &ModelHub, error: HubError) -> Halt {
+    match error {
+        HubError::NotFound(said) => Halt::Bad(Bad::not_found(format!("{hub} has none ({said})"))),
+        HubError::Denied(said) => Halt::Bad(Bad::not_found(format!(
+            "{hub} does not give it to this job ({said}): name a token that may read it by spec.server.hfTokenSecretRef"
+        ))),
+        HubError::Unreachable(said) => Halt::Silent(said),
+    }
+}
+
+/// Of a folder, `adapter_config.json` tells; llama-server has a single file.
+async fn look_in_store(engine: Engine, credentials: &Credentials, address: &str) -> Result<Facts, Halt> {
+    let (folder, file) = match address.rsplit_once('/') {
+        Some(parts) if engine == Engine::LlamaCpp => parts,
+        _ => (address, ADAPTER_CONFIG),
+    };
+    let silent = |error: &dyn std::error::Error| Halt::Silent(chain(error));
+    let uri = StoreUri::parse_prefix(folder).map_err(|error| silent(&error))?;
+    let store = open_output(&uri, credentials, None).map_err(|error| silent(&error))?;
+    let found = if engine == Engine::LlamaCpp {
+        store.size(file).await.map(|size| size.map(|_| Bytes::new()))
+    } else {
+        store.read(file).await
+    };
+    match found {
+        Ok(Some(config)) => Ok(Facts {
+            config: AdapterConfig::read(&config),
+            revision: None,
+        }),
+        Ok(None) => Err(Halt::Bad(Bad::not_found(format!(
+            "`{}` is not there",
+            store.uri_of(file)
+        )))),
+        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) => {
+            Err(Halt::Bad(Bad::not_found(chain(&error))))
+        }
+        Err(error) => Err(silent(&error)),
     }
 }
 

@@ -34,7 +34,7 @@ async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
     tokio::spawn(async { axum::serve(listener, router).await });
     let environment = [("MODEL_HF_ENDPOINT".to_owned(), address)];
     AdapterCheck {
-        hub: ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap(),
+        origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),
         engine: Engine::VLLM,
     }
 }

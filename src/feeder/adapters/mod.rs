@@ -13,12 +13,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::api::Engine;
-use crate::api::adapters::OnAdapterError;
+use crate::api::adapters::{AdapterSource, OnAdapterError};
 use crate::api::names::ADAPTER_API_TOKEN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::AdaptersStatus;
 use crate::dataset::Index;
-use crate::engine::adapters::{MOST_AT_START, refuse_path};
+use crate::engine::adapters::{MOST_AT_START, are_fetched, place, refuse_path};
 
 use super::job::Job;
 use super::report::End;
@@ -122,6 +122,7 @@ pub fn known(job: &Job, index: &Index, told: Option<&AdaptersStatus>) -> Vec<Kno
     let known = index.adapters.iter().filter_map(|found| {
         let path = adapters.names.path(&found.name)?;
         let told = told.and_then(|told| told.most_used.iter().find(|told| told.name == found.name));
+        let path = place(job.engine, adapters.names.source(), &path);
         let refused = refuse_path(job.engine, &path).err();
         let error = refused.map(|error| error.to_string());
         let error = error.or_else(|| told.and_then(|told| told.error.clone()));
@@ -139,14 +140,15 @@ pub fn known(job: &Job, index: &Index, told: Option<&AdaptersStatus>) -> Vec<Kno
 
 /// The end of a job with more adapters than its engine can have.
 #[must_use]
-pub fn too_many(engine: Engine, adapters: &[Known]) -> Option<End> {
+pub fn too_many(engine: Engine, source: AdapterSource, adapters: &[Known]) -> Option<End> {
     let count = adapters.len();
-    if engine != Engine::LlamaCpp || count <= MOST_AT_START {
+    let are_at_start = engine == Engine::LlamaCpp || are_fetched(engine, source);
+    if !are_at_start || count <= MOST_AT_START {
         return None;
     }
     let message = format!(
-        "the rows name {count} adapters, and engine LlamaCpp has all of them from its start on, at most {MOST_AT_START}: split the data set, \
-         or choose engine VLLM, LoRAX or SGLang"
+        "the rows name {count} adapters, and engine {engine} with source {source} has all of them from its start on, at most \
+         {MOST_AT_START}: split the data set, or choose engine LoRAX, or VLLM or SGLang with another source"
     );
     Some(End::new(Reason::AdaptersUnsupported, message))
 }

@@ -66,11 +66,19 @@ fn a_job_ends_by_an_adapter_where_its_spec_says_so_or_no_other_row_is_left() {
 }
 
 #[test]
-fn llama_server_has_only_so_many() {
+fn a_server_has_only_so_many_from_its_start_on() {
     let many: Vec<_> = (0..=MOST_AT_START).map(|number| good(&number.to_string(), 1)).collect();
-    assert!(too_many(Engine::LlamaCpp, &many).is_some());
-    assert!(too_many(Engine::LlamaCpp, &many[1..]).is_none());
-    assert!(too_many(Engine::VLLM, &many).is_none());
+    use AdapterSource::{Hub, Local, S3};
+    for (engine, source, adapters, is_refused) in [
+        (Engine::LlamaCpp, Local, &many[..], true),
+        (Engine::LlamaCpp, Local, &many[1..], false),
+        (Engine::VLLM, S3, &many[..], true),
+        (Engine::VLLM, Hub, &many[..], false),
+        (Engine::LoRAX, S3, &many[..], false),
+    ] {
+        let end = too_many(engine, source, adapters);
+        assert_eq!(end.is_some(), is_refused, "{engine} {source}");
+    }
 }
 
 #[test]
