@@ -159,12 +159,11 @@ pub fn loaded(engine: Engine, name: &str, status: u16, body: &str) -> Loaded {
         // After a feeder that started anew: `vllm/entrypoints/openai/models/serving.py`, `sglang/srt/lora/lora_registry.py`.
         (Engine::VLLM | Engine::SGLang, 400) if body.contains("already") => Loaded::Yes,
         (Engine::VLLM | Engine::SGLang, 400 | 404 | 422) => Loaded::No,
-        // Whatever goes wrong in a shard.
+        // Whatever goes wrong in a shard has this status.
         (Engine::LoRAX, 424) if classify::lorax_refuses_adapter(body) => Loaded::No,
-        (Engine::LoRAX, 424) => Loaded::NotYet,
         (Engine::Custom, 404) if body.contains(name) => Loaded::No,
         // Not about the adapter: the server is there, and thinks something else of this request.
-        (Engine::LoRAX | Engine::Custom, 400..=499) if status != 429 && status != 408 => Loaded::Yes,
+        (Engine::LoRAX | Engine::Custom, 400..=499) if !matches!(status, 408 | 424 | 429) => Loaded::Yes,
         _ => Loaded::NotYet,
     }
 }
