@@ -45,7 +45,7 @@ mod weights;
 pub use crate::api::Engine;
 pub use adapters::AdapterNames;
 pub use catalog::{Catalog, CatalogEntry, CatalogError};
-pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
+pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify, lacks_adapter};
 pub use conflicts::{Conflict, conflict};
 pub use devices::Devices;
 pub use endpoint::{EndpointUrl, EndpointUrlError};

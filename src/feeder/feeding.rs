@@ -187,6 +187,7 @@ impl Feeding<'_> {
                 attempt: self.attempt,
                 attempt_timeout: job.row_policy.attempt_timeout(),
                 memory: self.memory.clone(),
+                lost_adapters: self.equipped.as_ref().map(|equipped| equipped.lost.clone()),
             },
             rows: self.rows_left(adapters),
             replicas: match &self.equipped {

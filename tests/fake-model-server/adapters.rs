@@ -39,6 +39,11 @@ impl Adapters {
         names.insert(name.to_owned())
     }
 
+    /// As a server does that starts anew.
+    pub fn forget(&self) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn asked(&self, name: &str) {
         let mut asked_for = self.asked_for.lock().unwrap_or_else(PoisonError::into_inner);
         asked_for.push(name.to_owned());

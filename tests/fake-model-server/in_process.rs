@@ -72,6 +72,11 @@ impl FakeModelServer {
         self.shared.adapters.asked_for()
     }
 
+    /// Has no adapter from now on, as if it had been started anew.
+    pub fn forget_adapters(&self) {
+        self.shared.adapters.forget();
+    }
+
     /// How many answers were given.
     pub fn answers_given(&self) -> usize {
         self.shared.requests.answers_given()

@@ -204,6 +204,35 @@ async fn a_feeder_that_starts_anew_finds_adapters_loaded_and_goes_on() {
     assert_answered_by_its_own(&dataset, &output, str::to_owned);
 }
 
+/// As if its container had been started anew between two looks at its pod.
+#[tokio::test]
+async fn a_server_that_lacks_its_adapters_loads_them_again_and_no_row_fails() {
+    for (engine, args) in [
+        ("VLLM", [MODEL, "--enable-lora"].as_slice()),
+        ("SGLang", &["--model-path", MODEL, "--enable-metrics", "--enable-lora"]),
+    ] {
+        let dataset = dataset_of(&["org/sql", "org/chat"]);
+        let mut world = world_on(&format!("adapters-lost-{engine}"), engine, json!({}), &dataset).await;
+        let server = world.add_server_with("server", |settings| {
+            *settings = Settings::local(args);
+            settings.loads_lora_at_run_time = true;
+            settings.adapters = ["org/sql", "org/chat"].map(str::to_owned).into();
+            settings.slots = 2;
+        });
+        server.hang();
+        let feeder = world.start();
+        until("rows are sent", async || world.server("server").in_flight() > 4).await;
+        world.server("server").forget_adapters();
+        world.server("server").recover();
+        assert_eq!(feeder.exit_code().await, 0);
+        assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded", "{engine}");
+        let output = world.output().await;
+        output.prove(&dataset);
+        assert_answered_by_its_own(&dataset, &output, str::to_owned);
+        assert!(world.server("server").adapters_asked_for().len() >= 4, "{engine}");
+    }
+}
+
 #[tokio::test]
 async fn other_adapters_are_other_work() {
     let dataset = dataset_of(&["sql"]);

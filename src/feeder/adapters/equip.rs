@@ -1,14 +1,15 @@
 //! Lets rows go to a server only once it has the adapters that they name.
 //!
 //! Stands between the servers that are ready and those that rows may be sent to: a server that is ready is given on as such when it has
-//! loaded all adapters. One that was unready meanwhile may have been started anew, without any, and loads them again.
+//! loaded all adapters. One that was unready meanwhile, or that says at a row that it lacks its adapter, may have been started anew, without
+//! any, and loads them again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::api::adapters::OnAdapterError;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
-use crate::feeder::replicas::{Readiness, Replica, Replicas};
+use crate::feeder::replicas::{Address, Readiness, Replica, Replicas};
 use crate::feeder::report::Place;
 use crate::feeder::reporter::Reporter;
 use crate::feeder::trouble::Stop;
@@ -52,6 +53,8 @@ pub struct Equipped {
     pub replicas: watch::Receiver<Replicas>,
     /// How rows of each adapter are sent, once the first server has loaded them.
     pub table: watch::Receiver<Option<Arc<AdapterTable>>>,
+    /// Takes servers that lack what they had loaded.
+    pub lost: mpsc::UnboundedSender<Address>,
 }
 
 /// Equipping under way, until it is dropped.
@@ -82,11 +85,13 @@ impl Equipping {
 pub fn equip(equipment: Equipment, there: watch::Receiver<Replicas>) -> Equipping {
     let (equipped, replicas) = watch::channel(Replicas::new());
     let (table, tables) = watch::channel(None);
+    let (lost, lost_at) = mpsc::unbounded_channel();
     let work = Work {
         equipment,
         there,
         equipped,
         table,
+        lost_at,
         done: BTreeSet::new(),
         loading: BTreeMap::new(),
         loads: JoinSet::new(),
@@ -95,6 +100,7 @@ pub fn equip(equipment: Equipment, there: watch::Receiver<Replicas>) -> Equippin
         found: Equipped {
             replicas,
             table: tables,
+            lost,
         },
         work: AbortOnDropHandle::new(tokio::spawn(work.run())),
     }
@@ -105,6 +111,7 @@ struct Work {
     there: watch::Receiver<Replicas>,
     equipped: watch::Sender<Replicas>,
     table: watch::Sender<Option<Arc<AdapterTable>>>,
+    lost_at: mpsc::UnboundedReceiver<Address>,
     done: BTreeSet<Replica>,
     /// The task of each server that is loading.
     loading: BTreeMap<Replica, task::AbortHandle>,
@@ -134,6 +141,7 @@ impl Work {
                         self.loaded(id, replica, report)?;
                     }
                 }
+                Some(address) = self.lost_at.recv() => self.load_again(&address),
             }
         }
     }
@@ -152,6 +160,19 @@ impl Work {
                 self.begin(replica.clone(), Duration::ZERO);
             }
         }
+        self.publish(&there);
+        self.tell_waiting();
+    }
+
+    /// Has a server load all again. That it lacks them, each of its rows says, and the first one counts.
+    fn load_again(&mut self, address: &Address) {
+        let Some(replica) = self.done.iter().find(|replica| replica.address == *address).cloned() else {
+            return;
+        };
+        tracing::warn!(pod = %replica.pod, "a server has lost its adapters");
+        self.done.remove(&replica);
+        self.begin(replica, Duration::ZERO);
+        let there = self.there.borrow().clone();
         self.publish(&there);
         self.tell_waiting();
     }

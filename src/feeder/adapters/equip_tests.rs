@@ -119,6 +119,24 @@ async fn a_server_gets_rows_when_it_has_the_adapters_and_again_when_it_was_start
 }
 
 #[tokio::test]
+async fn a_server_that_lacks_what_it_had_loads_it_again() {
+    let (loads, address) = server().await;
+    let replica = replica(address);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipping = equip(equipment(&["org/sql"], OnAdapterError::FailRows), there);
+    let mut found = equipping.found();
+    tell.send_replace([(replica.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &replica).await;
+    let elsewhere = Address::Pod(([127, 0, 0, 2], 80).into());
+    for address in [elsewhere, replica.address.clone()] {
+        found.lost.send(address).unwrap();
+    }
+    found.replicas.changed().await.unwrap();
+    until_ready(&mut found, &replica).await;
+    assert_eq!(loads.lock().unwrap().asked, 2);
+}
+
+#[tokio::test]
 async fn rows_of_an_adapter_that_the_first_server_refuses_are_refused() {
     let (loads, address) = server().await;
     let replica = replica(address);
