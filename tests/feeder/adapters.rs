@@ -115,7 +115,7 @@ async fn rows_of_adapters_are_answered_by_them_and_those_of_a_missing_one_fail()
         assert!(missing["error"].is_string(), "{engine}: {missing}");
         let warning = status["feeder"]["warnings"][0].as_str().expect("a warning");
         assert!(
-            warning.starts_with("1 of 3 adapters cannot be used, which 10 rows name: `org/missing` (10 rows): "),
+            warning.starts_with("1 of 3 adapters cannot be used, in 10 rows: `org/missing` (10 rows): "),
             "{engine}: {warning}"
         );
         let models = &output.manifest["models"];

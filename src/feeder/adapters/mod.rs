@@ -164,7 +164,7 @@ pub fn in_words(adapters: &[Known]) -> Option<String> {
     let rows: u64 = bad.iter().map(|(adapter, _)| adapter.rows).sum();
     let named = bad.iter().take(NAMED).map(|(adapter, bad)| {
         let Known { name, rows, .. } = adapter;
-        format!("`{name}` ({rows} rows): {}", bad.message)
+        format!("`{name}` ({}): {}", rows_in_words(*rows), bad.message)
     });
     let named: Vec<_> = named.collect();
     if named.is_empty() {
@@ -175,11 +175,19 @@ pub fn in_words(adapters: &[Known]) -> Option<String> {
         more => format!("; and {more} more"),
     };
     Some(format!(
-        "{} of {} adapters cannot be used, which {rows} rows name: {}{more}",
+        "{} of {} adapters cannot be used, in {}: {}{more}",
         bad.len(),
         adapters.len(),
+        rows_in_words(rows),
         named.join("; ")
     ))
+}
+
+fn rows_in_words(rows: u64) -> String {
+    match rows {
+        1 => "1 row".to_owned(),
+        rows => format!("{rows} rows"),
+    }
 }
 
 /// The end of a job whose adapters cannot be used, if it is to end by them: because its spec says so, or as no other of its good `rows` is left.

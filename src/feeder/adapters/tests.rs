@@ -26,6 +26,10 @@ fn missing(name: &str, rows: u64) -> Known {
 #[test]
 fn those_that_cannot_be_used_are_named_with_their_rows() {
     assert_eq!(in_words(&[good("a", 1)]), None);
+    assert_eq!(
+        in_words(&[missing("a", 1)]).as_deref(),
+        Some("1 of 1 adapters cannot be used, in 1 row: `a` (1 row): no")
+    );
     let adapters = [
         missing("b", 2),
         good("a", 1),
@@ -36,7 +40,7 @@ fn those_that_cannot_be_used_are_named_with_their_rows() {
     assert_eq!(
         in_words(&adapters).as_deref(),
         Some(
-            "4 of 5 adapters cannot be used, which 37 rows name: `c` (30 rows): no; `d` (4 rows): no; `b` (2 rows): no; and 1 more"
+            "4 of 5 adapters cannot be used, in 37 rows: `c` (30 rows): no; `d` (4 rows): no; `b` (2 rows): no; and 1 more"
         )
     );
 }
@@ -67,8 +71,8 @@ fn a_job_ends_by_an_adapter_where_its_spec_says_so_or_no_other_row_is_left() {
 
 #[test]
 fn a_server_has_only_so_many_from_its_start_on() {
-    let many: Vec<_> = (0..=MOST_AT_START).map(|number| good(&number.to_string(), 1)).collect();
     use AdapterSource::{Hub, Local, S3};
+    let many: Vec<_> = (0..=MOST_AT_START).map(|number| good(&number.to_string(), 1)).collect();
     for (engine, source, adapters, is_refused) in [
         (Engine::LlamaCpp, Local, &many[..], true),
         (Engine::LlamaCpp, Local, &many[1..], false),
