@@ -1,8 +1,9 @@
 //! LoRA adapters, as each program has them. Bodies and statuses: vLLM 0.32.0 (`vllm/entrypoints/openai/models/serving.py`), sglang 0.5.23
 //! (`sglang/srt/entrypoints/http_server.py`, `openai/serving_base.py`), predibase/lorax a7394ba (`router/src/server.rs`), and llama.cpp 0.7.0
-//! as it ran. An adapter is there when [`Settings::adapters`] has its path.
+//! as it ran. An adapter is there when [`Settings::adapters`] has its path, or it is a directory with an adapter's file.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
@@ -58,7 +59,7 @@ pub async fn load_vllm(State(shared): State<Arc<Shared>>, Json(request): Json<Va
     }
     let (name, path) = named(&request);
     shared.adapters.asked(name);
-    if !settings.adapters.contains(path) {
+    if !is_there(settings, path) {
         let message = format!("Loading lora {name} failed: No adapter found for {path}");
         return answers::error(Program::Vllm, StatusCode::NOT_FOUND, &message);
     }
@@ -81,7 +82,7 @@ pub async fn load_sglang(State(shared): State<Arc<Shared>>, Json(request): Json<
     shared.adapters.asked(name);
     let problem = if !settings.has_lora {
         "LoRA is not enabled. Please set `--enable-lora` to enable LoRA.".to_owned()
-    } else if !settings.adapters.contains(path) {
+    } else if !is_there(settings, path) {
         format!("Failed to load LoRA adapter {name}: 404 Client Error. Repository Not Found for url: {path}")
     } else if !shared.adapters.add(name) {
         format!("LoRA with name {name} already exists.")
@@ -91,6 +92,10 @@ pub async fn load_sglang(State(shared): State<Arc<Shared>>, Json(request): Json<
     };
     let body = json!({"success": false, "error_message": problem, "loaded_adapters": null});
     answers::json(StatusCode::BAD_REQUEST, body.to_string())
+}
+
+fn is_there(settings: &Settings, path: &str) -> bool {
+    settings.adapters.contains(path) || Path::new(path).join("adapter_config.json").is_file()
 }
 
 fn named(request: &Value) -> (&str, &str) {
