@@ -1,5 +1,7 @@
 //! The fake model server: it takes what the real servers take, and does what a row asks of it.
 
+#[path = "fake-model-server/tests/adapters.rs"]
+mod adapters;
 #[path = "fake-model-server/mod.rs"]
 mod fake_model_server;
 #[path = "fake-model-server/tests/faults.rs"]
@@ -88,6 +90,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
             .repository()
             .filter(|_| engine != Engine::LlamaCpp)
             .map(|_| "main"),
+        adapters: None,
         devices: Devices::Counted(1),
         has_newest_options: true,
         extra_args: &[],

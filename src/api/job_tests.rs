@@ -129,6 +129,39 @@ fn a_server_has_a_model_or_is_taken_from_a_deployment_with_its_engine() {
 }
 
 #[test]
+fn adapters_have_what_their_source_needs_and_nothing_else() {
+    let with = |adapters: &str| {
+        job(&format!(
+            "{{dataset: {{inline: x}}, server: {{baseModel: m, adapters: {adapters}}}, output: {{uri: 's3://b/o/'}}}}"
+        ))
+    };
+    for accepted in [
+        "{}",
+        "{source: Local, location: /adapters}",
+        "{source: Local, named: [{name: a, path: /adapters/a}]}",
+        "{source: S3, location: 's3://b/p', credentialsSecretRef: {name: keys}}",
+        "{source: S3}",
+        "{source: PBase, credentialsSecretRef: {name: keys}}",
+    ] {
+        with(accepted).validate_cel().expect(accepted);
+    }
+    for (refused, words) in [
+        ("{source: PBase}", "source PBase needs credentialsSecretRef"),
+        ("{credentialsSecretRef: {name: keys}}", "goes with source S3 or PBase"),
+        ("{source: Local}", "source Local needs location"),
+        (
+            "{source: Local, location: adapters}",
+            "an absolute directory for source Local",
+        ),
+        ("{source: S3, location: /adapters}", "s3://BUCKET/PREFIX for source S3"),
+        ("{location: /adapters}", "goes with no other source"),
+    ] {
+        let error = with(refused).validate_cel().expect_err(refused).to_string();
+        assert!(error.contains(words), "{refused}: {error}");
+    }
+}
+
+#[test]
 fn a_claim_takes_no_credentials() {
     let with = |uri: &str| {
         let output = format!("{{uri: '{uri}', credentialsSecretRef: {{name: keys}}}}");
@@ -183,6 +216,7 @@ fn the_spec_is_immutable_field_by_field() {
             json!({"name": "b", "key": "k"}),
         ),
         ("server", "quantization", json!("fp8"), json!("awq")),
+        ("server", "adapters", json!({}), json!({"maxRank": 8})),
         ("server", "args", json!(["a"]), json!(["b"])),
         ("server", "env", json!([{"name": "A"}]), json!([{"name": "B"}])),
         (

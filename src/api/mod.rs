@@ -6,6 +6,7 @@
 //! every wait and every end; [`phase`] sums them up; [`names`] names child objects; [`crd`] makes the
 //! manifest that is committed under `crds/`.
 
+pub mod adapters;
 pub mod amount;
 pub mod budget;
 pub mod condition;

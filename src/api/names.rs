@@ -45,6 +45,12 @@ pub const MODEL_TOKEN_UNKNOWN_ENV: &str = "MODEL_TOKEN_UNKNOWN";
 pub const CERTIFICATES_MOUNT_PATH: &str = "/etc/batch-inference/certificates";
 /// The environment variable with the key of `spec.endpoint`.
 pub const ENDPOINT_API_KEY_ENV: &str = "ENDPOINT_API_KEY";
+/// Prefix of the environment variables made from the Secret of adapters.
+pub const ADAPTERS_ENV_PREFIX: &str = "ADAPTERS_";
+/// Name of the init container that fetches adapters for a server.
+pub const ADAPTERS_CONTAINER: &str = "adapters";
+/// The environment variable of the feeder with the token that requests for adapters carry.
+pub const ADAPTER_API_TOKEN_ENV: &str = "ADAPTER_API_TOKEN";
 /// Where the feeder finds a claim's or a ConfigMap's files.
 pub const DATASET_MOUNT_PATH: &str = "/dataset";
 /// Where the feeder finds the claim of its output.

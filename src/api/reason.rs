@@ -141,6 +141,14 @@ reasons! {
     ModelCacheUnsuitable => "See the message; name a claim with access mode ReadWriteMany in spec.server.modelCache, or spec.server.replicas: 1, and create the job again.",
     /// The container keeps ending that fills the model cache.
     ModelCacheCrashLooping => "Read its log (kubectl logs job/NAME-model-cache); it goes on by itself when the cause is gone.",
+    /// The engine does not take adapters from there.
+    AdaptersUnsupported => "Choose the engine or the source that the message names, or remove spec.server.adapters, and create the job again.",
+    /// An adapter that rows name is not where the job says.
+    AdapterNotFound => "Correct the names in body.model of the rows, or spec.server.adapters, and create the job again; with adapters.onError: FailRows the rows of other adapters run.",
+    /// An adapter that rows name cannot be loaded by the servers.
+    AdapterNotLoaded => "See the server's words in the message: the adapter must be one of this base model, and of a kind and rank that the engine loads; with adapters.onError: FailRows the rows of other adapters run.",
+    /// Servers are loading the adapters that rows name.
+    AdaptersLoading => "Nothing to do; rows are sent to a server when it has the adapters.",
     /// The model does not fit the GPU.
     OutOfGPUMemory => "Use a GPU with more memory, more GPUs for one server, a smaller model, quantization, or a shorter context (--max-model-len or -c in spec.server.args), and create the job again.",
     /// The engine does not know this kind of model.

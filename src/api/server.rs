@@ -6,6 +6,7 @@ use kube::core::Rule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::adapters::AdaptersSpec;
 use super::model_cache::ModelCache;
 use super::reference::{LocalKeyReference, LocalReference};
 use super::resources::{PodTemplate, Resources};
@@ -61,6 +62,7 @@ impl std::fmt::Display for Engine {
 #[x_kube(validation = immutable("imageTag"))]
 #[x_kube(validation = immutable("hfTokenSecretRef"))]
 #[x_kube(validation = immutable("quantization"))]
+#[x_kube(validation = immutable("adapters"))]
 #[x_kube(validation = immutable("args"))]
 #[x_kube(validation = immutable("env"))]
 #[x_kube(validation = immutable("resources"))]
@@ -116,6 +118,10 @@ pub struct ServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub quantization: Option<String>,
+
+    /// LoRA adapters that rows may name beside the base model. Default: none, and a row that names one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<AdaptersSpec>,
 
     /// How many servers run at a time. Default: 1. May be changed while the job runs, also by `kubectl scale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

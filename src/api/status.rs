@@ -108,6 +108,9 @@ pub struct Resolved {
     pub served_model_name: String,
     /// The engine's arguments.
     pub args: Vec<String>,
+    /// Those among them that are for the adapters which rows name: known once the data set was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapter_args: Vec<String>,
     /// Requests and limits of one server.
     pub resources: Resources,
     /// What tokens and devices cost. Not set for a job that a version of the operator took up which knew no prices.
@@ -245,6 +248,10 @@ pub struct FeederStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<DatasetStatus>,
 
+    /// The adapters that rows name, where the job takes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<AdaptersStatus>,
+
     /// Rows finished. Only rows whose result is durable count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -344,6 +351,57 @@ pub struct DatasetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub unknown_fields: Vec<UnknownField>,
+}
+
+/// The adapters that rows name, and how their rows do.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdaptersStatus {
+    /// How many different ones servers are to have: those that are known not to be there are not among them.
+    pub count: i64,
+    /// The largest rank of them, as far as the hub tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rank: Option<i64>,
+    /// The hundred that most rows name, by their rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub most_used: Vec<AdapterStatus>,
+}
+
+/// An adapter that rows name.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdapterStatus {
+    /// As rows name it.
+    pub name: String,
+    /// Rows that name it.
+    pub rows: i64,
+    /// Those with a result.
+    pub completed: i64,
+    /// Those with an error.
+    pub failed: i64,
+    /// Tokens of the prompts of its rows with a result.
+    pub prompt_tokens: i64,
+    /// Tokens of their answers.
+    pub completion_tokens: i64,
+    /// Its commit, where the hub told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Why it cannot be used: its rows have this error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl AdaptersStatus {
+    /// The same without what changes with each row.
+    #[must_use]
+    pub fn without_progress(mut self) -> Self {
+        for adapter in &mut self.most_used {
+            (adapter.completed, adapter.failed) = (0, 0);
+            (adapter.prompt_tokens, adapter.completion_tokens) = (0, 0);
+        }
+        self
+    }
 }
 
 /// A field of rows that is not sent.

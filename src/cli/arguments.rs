@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use k8s_openapi::api::networking::v1::NetworkPolicyIngressRule;
 
+use super::fetch_adapters::FetchAdaptersArguments;
 use super::output::OutputArguments;
 use crate::api::Engine;
 use crate::api::amount::Amount;
@@ -40,6 +41,9 @@ pub enum Command {
     /// Give and take the objects of a store for `kubectl bij`, which runs this in a pod of its own.
     #[command(hide = true)]
     Output(OutputArguments),
+    /// Put adapters of a store into a directory. An init container of servers runs it.
+    #[command(hide = true)]
+    FetchAdapters(FetchAdaptersArguments),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
 }

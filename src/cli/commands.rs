@@ -8,6 +8,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Arguments, Command, ControllerArguments, FeedArguments, FillModelCacheArguments};
+use super::fetch_adapters::fetch_adapters;
 use super::output::output;
 use super::runtime;
 use super::verify::{not_started, verify};
@@ -26,6 +27,7 @@ pub fn main() -> ExitCode {
         Command::Controller(arguments) => with_runtime(controller(arguments)),
         Command::Feed(arguments) => with_runtime(feed(arguments)),
         Command::FillModelCache(arguments) => with_runtime(fill_model_cache(arguments)),
+        Command::FetchAdapters(arguments) => with_runtime(async { fetch_adapters(&arguments).await }),
         Command::Output(arguments) => with_runtime(async { Ok(output(&arguments, shutdown_signal()).await) }),
         Command::Verify(arguments) => {
             let checked = with_runtime(async { Ok(verify(&arguments).await) });

@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod environment;
+mod fetch_adapters;
 mod output;
 pub mod plugin;
 mod runtime;

@@ -130,6 +130,103 @@ fn a_job_that_names_its_data_set_only_gets_the_keys_of_the_default_store_for_bot
     );
 }
 
+/// The environment of a container, by name: a value, or the Secret's key.
+fn env_of(workload: &serde_json::Value) -> std::collections::BTreeMap<String, String> {
+    let env = workload["spec"]["template"]["spec"]["containers"][0]["env"].as_array();
+    let variables = env.into_iter().flatten().map(|variable| {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let key = &variable["valueFrom"]["secretKeyRef"]["key"];
+        let value = if key.is_null() { &variable["value"] } else { key };
+        (text(&variable["name"]), text(value))
+    });
+    variables.collect()
+}
+
+#[test]
+fn servers_are_told_of_adapters_and_who_may_fetch_them() {
+    let mut spec = smallest();
+    spec["server"] = json!({
+        "engine": "LoRAX", "baseModel": "llama-3-1-8b",
+        "adapters": {"source": "PBase", "credentialsSecretRef": {"name": "predibase"}},
+    });
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    assert_eq!(env_of(&feeder)["ADAPTER_API_TOKEN"], "PREDIBASE_API_TOKEN");
+    assert_eq!(env_of(&servers)["PREDIBASE_API_TOKEN"], "PREDIBASE_API_TOKEN");
+    assert_eq!(env_of(&servers)["LORAX_USE_GLOBAL_HF_TOKEN"], "1");
+    let waits_for = &feeder["spec"]["template"]["spec"]["initContainers"][0]["env"][0]["name"];
+    assert_eq!(waits_for, "PREDIBASE_API_TOKEN", "a missing Secret costs no GPU");
+}
+
+#[test]
+fn adapters_in_s3_are_fetched_before_a_server_starts_whose_engine_cannot() {
+    let mut spec = smallest();
+    spec["server"]["adapters"] =
+        json!({"source": "S3", "location": "s3://loras/v1", "credentialsSecretRef": {"name": "lora-keys"}});
+    let mut job = job(spec);
+    let adapter = |name: &str, error: Option<&str>| json!({"name": name, "rows": 1, "completed": 0, "failed": 0, "promptTokens": 0, "completionTokens": 0, "error": error});
+    let adapters = json!({"count": 1, "mostUsed": [adapter("sql", None), adapter("missing", Some("no"))]});
+    let reported = &mut job.status.as_mut().expect("a status").reported;
+    reported.adapters = serde_json::from_value(adapters).expect("adapters");
+    let children = built(&job, &settings("1"), &Observed::default());
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    let pod = &servers["spec"]["template"]["spec"];
+    let fetcher = &pod["initContainers"][0];
+    assert_eq!(
+        fetcher["args"],
+        json!(["fetch-adapters", "--into", "/var/lib/adapters", "s3://loras/v1/sql"])
+    );
+    assert_eq!(
+        fetcher["envFrom"],
+        json!([{"prefix": "ADAPTERS_", "secretRef": {"name": "lora-keys"}}])
+    );
+    let mounts = |container: &serde_json::Value| {
+        let mounts = container["volumeMounts"].as_array().expect("mounts");
+        mounts.iter().any(|mount| mount["mountPath"] == "/var/lib/adapters")
+    };
+    assert!(mounts(fetcher) && mounts(&pod["containers"][0]), "{pod}");
+    assert!(!env_of(&servers).contains_key("AWS_ACCESS_KEY_ID"), "{pod}");
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    let keys = &feeder["spec"]["template"]["spec"]["containers"][0]["envFrom"];
+    assert_eq!(
+        keys[0]["prefix"], "ADAPTERS_",
+        "the feeder looks whether they are there"
+    );
+}
+
+#[test]
+fn servers_have_slots_for_the_adapters_that_the_feeder_has_found() {
+    let mut spec = smallest();
+    spec["server"]["adapters"] = json!({});
+    spec["server"]["args"] = json!(["--max-num-seqs", "64"]);
+    let mut job = job(spec);
+    let resolved = validate(&job, &settings("1")).expect("a valid job").resolved;
+    assert!(
+        !resolved.args.contains(&"--enable-lora".to_owned()),
+        "{:?}",
+        resolved.args
+    );
+    let status = job.status.as_mut().expect("a status");
+    status.controller.resolved = Some(resolved);
+    status.reported.adapters = serde_json::from_value(json!({
+        "count": 2, "maxRank": 16, "mostUsed": [{"name": "org/a", "rows": 1, "completed": 0, "failed": 0,
+        "promptTokens": 0, "completionTokens": 0}],
+    }))
+    .expect("adapters");
+    let children = built(&job, &settings("1"), &Observed::default());
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    let args = &servers["spec"]["template"]["spec"]["containers"][0]["args"];
+    let args: Vec<_> = args
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .filter_map(|arg| arg.as_str())
+        .collect();
+    let expected = "--enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16 --max-num-seqs 64";
+    assert!(args.join(" ").ends_with(expected), "{args:?}");
+}
+
 #[test]
 fn the_feeder_may_write_the_config_map_of_its_output_and_no_other() {
     let mut spec = smallest();

@@ -1,7 +1,7 @@
 //! The controller: makes the cluster match each `BatchInferenceJob`, and says in its status how far that is.
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own. [`dereference`] reads the cluster
-//! ([`cache`] has what watches have brought), [`validate`] makes sense of the spec (`base_model` and `revision` of the model, `model_cache` of the claim that it is kept on, `server_resources` of what a server
+//! ([`cache`] has what watches have brought), [`validate`] makes sense of the spec (`base_model`, `revision` and `adapters` of the model, `model_cache` of the claim that it is kept on, `server_resources` of what a server
 //! asks for, `weights_volume` of where it keeps the model, `spread` of how it uses several devices, [`resource_profile`] of where it may run), [`decide`] decides
 //! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `endpoint`
 //! what is other where rows go to a server of somebody else, `lost` and `evicted` which pods do not count, `cost` what was used up) and [`build`] builds (all
@@ -10,6 +10,7 @@
 //! them share `pod_state`, what a pod's status says, `server_container`, what a person's template says of the server, and `exactly`, writes to an object just as
 //! it is known. Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
+mod adapters;
 pub mod apply;
 pub mod as_wanted;
 pub mod audit;

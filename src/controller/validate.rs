@@ -6,7 +6,7 @@ use super::cost::refuse_unpriced;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{base_model, endpoint, model_cache, pod_template, revision, server_container, spread};
+use super::{adapters, base_model, endpoint, model_cache, pod_template, revision, server_container, spread};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
@@ -50,6 +50,10 @@ pub struct ValidatedServers {
     pub engine: EngineSettings,
     /// The person's template for them.
     pub template: Option<PodTemplateSpec>,
+    /// The addresses of adapters that are fetched before they start.
+    pub fetched_adapters: Vec<String>,
+    /// The operator's own image, which fetches them.
+    pub operator_image: String,
 }
 
 /// Validates a job. Of one that takes its server from a Deployment, what [`super::from_deployment`] has filled in.
@@ -63,10 +67,13 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         .and_then(|status| status.controller.resolved.clone());
     let (resolved, servers) = match (&job.spec.server, &job.spec.endpoint) {
         (Some(server), None) => {
-            let decided = decided
-                .map(|resolved| revision::pinned(resolved, revision::told(job)))
-                .map(|resolved| model_cache::pinned(resolved, job));
-            let (resolved, servers) = validate_servers(server, decided, settings)?;
+            let decided = decided.map(|resolved| {
+                let resolved = revision::pinned(resolved, revision::told(job));
+                let resolved = model_cache::pinned(resolved, job);
+                adapters::equipped(resolved, server, adapters::told(job))
+            });
+            let (resolved, mut servers) = validate_servers(server, decided, settings)?;
+            servers.fetched_adapters = adapters::fetched(server, adapters::told(job));
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
         }
@@ -135,6 +142,7 @@ fn validate_servers(
             revision: server.revision.clone(),
             served_model_name: launch.served_name.clone(),
             args: launch.args.clone(),
+            adapter_args: Vec::new(),
             resources,
             prices: Some(settings.prices.clone()),
             resource_profile: profile.map(|chosen| chosen.resolved()),
@@ -149,6 +157,8 @@ fn validate_servers(
         launch,
         engine: settings.engine(server.engine),
         template,
+        fetched_adapters: Vec::new(),
+        operator_image: settings.feeder_image.clone(),
     };
     Ok((resolved, servers))
 }
@@ -179,6 +189,7 @@ fn launch(
         names: &names,
         quantization: server.quantization.as_deref(),
         revision: server.revision.as_deref(),
+        adapters: server.adapters.as_ref(),
         devices,
         has_newest_options: server.from.is_none() || is_default_version(server.engine, image),
         extra_args: &server.args,
@@ -192,11 +203,13 @@ fn launch(
         LaunchError::Gguf { .. } | LaunchError::CatalogOnLlamaCpp { .. } => {
             Wait::new(Reason::EngineModelMismatch, format!("spec.server.baseModel: {error}"))
         }
+        LaunchError::Adapters(_) => Wait::new(Reason::AdaptersUnsupported, format!("spec.server.adapters: {error}")),
         LaunchError::RevisionOnEngine { .. } | LaunchError::RevisionOfPath { .. } => refuse("revision", &error),
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
     refuse_conflict(server, &launch, devices)?;
+    adapters::refuse_conflict(server)?;
     Ok(launch)
 }
 

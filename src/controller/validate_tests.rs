@@ -51,6 +51,21 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
     let token = json!({"name": "hugging-face", "key": "token"});
     for (server, reason, message) in [
         (
+            json!({"engine": "LlamaCpp", "baseModel": "/models/model.gguf", "adapters": {}}),
+            Reason::AdaptersUnsupported,
+            "spec.server.adapters: engine LlamaCpp takes no adapters from source Hub: choose S3, or Local",
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "adapters": {"named": [{"name": "sql"}]}}),
+            Reason::AdaptersUnsupported,
+            "spec.server.adapters: the adapter path \"sql\" is no repository: write ORG/NAME",
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "adapters": {}, "args": ["--lora-modules", "a=b"]}),
+            Reason::EngineFieldConflict,
+            "spec.server.args or env has --lora-modules: write adapters in spec.server.adapters",
+        ),
+        (
             json!({"engine": "LoRAX", "baseModel": "llama-3-1-8b", "quantization": "mxfp8"}),
             Reason::QuantizationUnsupported,
             "spec.server.quantization: engine LoRAX does not take quantization \"mxfp8\"",

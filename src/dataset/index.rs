@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Block, ModelNames, Sha256Digest, SkippedRows, UnknownField};
+use super::{AdapterRows, Block, ModelNames, Sha256Digest, SkippedRows, UnknownField};
 use crate::openai::{LineNumber, RowNumber};
 
 /// What inspection leaves behind, so that a restart neither inspects nor plans again: what the data set was, and where its
@@ -22,6 +22,9 @@ pub struct Index {
     pub model_names: ModelNames,
     /// The first ten fields that rows have and that are not sent.
     pub unknown_fields: Vec<UnknownField>,
+    /// The adapters that rows name, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<AdapterRows>,
     /// Rows that are not sent.
     pub skipped: SkippedRows,
     /// All rows in order, but for those that are too long.
@@ -114,6 +117,12 @@ impl Index {
         self.rows - self.skipped.rows.len()
     }
 
+    /// How many rows are good requests by themselves, also where their `custom_id` is an earlier row's: those are counted by adapter.
+    #[must_use]
+    pub fn good_rows(&self) -> u64 {
+        self.rows_to_send() + self.skipped.repeated.len()
+    }
+
     fn check(&self) -> Result<(), IndexError> {
         let (mut row, mut line, mut offset) = (0, LineNumber::FIRST, 0);
         let mut too_long = self.skipped.too_long.iter().map(|row| row.row.0).peekable();
@@ -170,6 +179,7 @@ mod tests {
                 name: "tag".to_owned(),
                 rows: 4,
             }],
+            adapters: Vec::new(),
             skipped: SkippedRows {
                 rows: [1, 4].map(RowNumber).into_iter().collect(),
                 repeated: [RowNumber(1)].into_iter().collect(),
@@ -206,6 +216,23 @@ mod tests {
     fn the_written_form_stays_the_same() {
         assert_eq!(String::from_utf8(index().encode()).unwrap(), GOLDEN);
         assert_eq!(Index::decode(GOLDEN.as_bytes()).unwrap(), index());
+    }
+
+    #[test]
+    fn adapters_are_written_where_rows_name_any() {
+        let with = Index {
+            adapters: vec![AdapterRows {
+                name: "org/sql".to_owned(),
+                rows: 3,
+            }],
+            ..index()
+        };
+        let written = String::from_utf8(with.encode()).unwrap();
+        assert!(
+            written.contains(r#""adapters":[{"name":"org/sql","rows":3}],"skipped""#),
+            "{written}"
+        );
+        assert_eq!(Index::decode(written.as_bytes()).unwrap(), with);
     }
 
     #[test]

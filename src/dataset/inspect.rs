@@ -7,8 +7,9 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use super::{
-    BlockLimits, Decoder, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES, ModelNames, Refusal,
-    ScratchError, Sha256Digest, SkippedRows, Source, SourceError, TooLongRow,
+    BlockLimits, Decoder, Index, InvalidRowReason, Line, LineSplitter, LineTooLong, MAX_ROW_BYTES, Meaning, ModelNames,
+    Refusal, ScratchError, Sha256Digest, SkippedRows, Source, SourceError, TooLongRow,
+    adapter_rows::AdapterCounts,
     block::BlockBuilder,
     custom_ids::CustomIds,
     findings::{DESCRIBED_ROWS, Findings},
@@ -16,7 +17,7 @@ use super::{
     source::SourceVersion,
     unknown_fields::UnknownFields,
 };
-use crate::openai::{RequestRow, RowNumber};
+use crate::openai::{LineNumber, RequestRow, RowNumber};
 
 /// Room on disk for comparing ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +62,7 @@ pub enum InspectError {
     Scratch(#[from] ScratchError),
 }
 
-/// Reads a whole data set once and checks every row; `models` are the names that mean the base model. A bad row does not
+/// Reads a whole data set once and checks every row; `models` are the names that mean the base model and its adapters. A bad row does not
 /// end it: its owner should see everything at once. A job may go on without bad rows, but not without those that name a model
 /// that nothing serves, as it is mostly the job that is wrong then.
 ///
@@ -139,6 +140,7 @@ struct Inspector<'a> {
     findings: Findings,
     skipped: SkippedRows,
     unknown_fields: UnknownFields,
+    adapters: AdapterCounts,
 }
 
 impl<'a> Inspector<'a> {
@@ -151,6 +153,7 @@ impl<'a> Inspector<'a> {
             findings,
             skipped: SkippedRows::default(),
             unknown_fields: UnknownFields::default(),
+            adapters: AdapterCounts::default(),
         }
     }
 
@@ -196,14 +199,21 @@ impl<'a> Inspector<'a> {
             }
         };
         self.unknown_fields.add(row.unknown_fields);
-        if let Some(name) = row.body.model().filter(|name| !self.models.mean_base(Some(name))) {
-            self.findings.unknown_model(line.number, name);
-        }
+        self.model(line.number, row.body.model());
         if !self.custom_ids.insert(&row.custom_id, number) {
             self.custom_ids.spill().await?;
             let _ = self.custom_ids.insert(&row.custom_id, number);
         }
         Ok(())
+    }
+
+    fn model(&mut self, line: LineNumber, name: Option<&str>) {
+        let name = match self.models.meaning(name) {
+            Meaning::Base => return,
+            Meaning::Adapter(name) if self.adapters.add(name) => return,
+            Meaning::Adapter(name) | Meaning::Unknown(name) => name,
+        };
+        self.findings.unknown_model(line, name);
     }
 
     async fn conclude(self, source: &Source, file: FileRead) -> Result<Inspection, InspectError> {
@@ -215,6 +225,7 @@ impl<'a> Inspector<'a> {
             mut findings,
             mut skipped,
             unknown_fields,
+            adapters,
         } = self;
         let blocks = blocks.finish();
         let duplicates = custom_ids.duplicates(findings.described()).await?;
@@ -233,6 +244,7 @@ impl<'a> Inspector<'a> {
             sha256: file.sha256,
             model_names: models.clone(),
             unknown_fields: unknown_fields.into_vec(),
+            adapters: adapters.into_vec(),
             skipped,
             blocks,
         };

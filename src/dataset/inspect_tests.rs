@@ -5,6 +5,8 @@ use super::{
     testing::{StoredFile, gzip, models, row, row_with_body, source_of, zstd},
     *,
 };
+use crate::api::adapters::AdaptersSpec;
+use crate::engine::AdapterNames;
 use crate::openai::LineNumber;
 
 const SMALL: BlockLimits = BlockLimits { rows: 3, bytes: 400 };
@@ -210,6 +212,35 @@ async fn a_model_that_nothing_serves_is_refused_with_what_to_write() {
         "nothing here serves the model `gpt-4` of 2 rows (first in line 2), \
          the model `my-adapter` of 1 row (first in line 4); \
          write `qwen3-8b` or `gpt-4o-mini`, leave body.model empty, or add the name to servedModelNames of spec.server, where the job has one"
+    );
+}
+
+#[tokio::test]
+async fn adapters_are_counted_and_other_names_are_refused_still() {
+    let named = |id: usize, model: &str| row_with_body(&id.to_string(), &format!("{{\"model\":\"{model}\"}}")) + "\n";
+    let names = ["qwen3-8b", "org/sql", "", "org/sql", "org/other"];
+    let content: String = names.iter().enumerate().map(|(id, model)| named(id, model)).collect();
+    let models = models().with_adapters(Some(AdapterNames::new(AdaptersSpec::default())));
+    let directory = tempfile::tempdir().unwrap();
+    let inspect = async |content: String| {
+        let scratch = Scratch::new(directory.path());
+        inspect_in_blocks(&source_of(content).await, &models, &scratch, SMALL).await
+    };
+    let index = inspect(content.clone()).await.unwrap().index;
+    let counted: Vec<_> = index
+        .adapters
+        .iter()
+        .map(|adapter| (adapter.name.as_str(), adapter.rows))
+        .collect();
+    assert_eq!(counted, [("org/other", 1), ("org/sql", 2)]);
+    let Err(InspectError::Refused(refusal)) = inspect(content + &named(9, "sql")).await else {
+        panic!("not refused");
+    };
+    assert!(
+        refusal
+            .to_string()
+            .contains("the model `sql` of 1 row (first in line 6); write the repository of an adapter"),
+        "{refusal}"
     );
 }
 

@@ -169,6 +169,23 @@ const LORAX_ABOUT_ADAPTER: [&str; 7] = [
     "Cannot access gated repo for url",
 ];
 
+/// Whether LoRAX says of an adapter that it will not have it.
+pub(super) fn lorax_refuses_adapter(body: &str) -> bool {
+    LORAX_ABOUT_ADAPTER.iter().any(|words| body.contains(words))
+}
+
+/// Whether a server says that it does not have the adapter that a row names. One that had it was started anew, as no engine forgets those
+/// that it was told to load: `vllm/entrypoints/openai/models/serving.py`, `sglang/srt/lora/lora_registry.py`.
+#[must_use]
+pub fn lacks_adapter(engine: Engine, answer: &Answer<'_>) -> bool {
+    match engine {
+        Engine::VLLM => answer.status == 404 && says(answer, "does not exist"),
+        Engine::SGLang => answer.status == 400 && says(answer, "LoRA adapters are not loaded"),
+        // Loads what each request names, or has had all since its start.
+        Engine::LoRAX | Engine::LlamaCpp | Engine::Custom => false,
+    }
+}
+
 fn after_answer(answer: &Answer<'_>) -> Verdict {
     match answer.status {
         200..=299 if answer.body.is_json() => Verdict::Done,

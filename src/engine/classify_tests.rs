@@ -281,6 +281,32 @@ fn success_needs_one_json_value() {
 }
 
 #[test]
+fn servers_that_were_started_anew_lack_adapters() {
+    let lacks = |engine, status, body: &str| {
+        let answer = Answer {
+            status,
+            body: &ResponseBody::new(body.to_owned().into()),
+            retry_after: None,
+        };
+        lacks_adapter(engine, &answer)
+    };
+    let of_vllm = r#"{"error":{"message":"The model `org/sql` does not exist.","type":"NotFoundError","param":"model","code":404}}"#;
+    let of_sglang =
+        r#"{"object":"error","message":"The following requested LoRA adapters are not loaded: {'sql'}","code":400}"#;
+    assert!(lacks(Engine::VLLM, 404, of_vllm));
+    assert!(lacks(Engine::SGLang, 400, of_sglang));
+    for (engine, status, body) in [
+        (Engine::VLLM, 400, of_vllm),
+        (Engine::VLLM, 404, r#"{"detail":"Not Found"}"#),
+        (Engine::SGLang, 400, r#"{"message":"max_tokens is too large"}"#),
+        (Engine::LlamaCpp, 404, of_vllm),
+        (Engine::Custom, 404, of_vllm),
+    ] {
+        assert!(!lacks(engine, status, body), "{engine}: {body}");
+    }
+}
+
+#[test]
 fn deep_json_is_json() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(answered(Engine::VLLM, 200, &deep), DONE);

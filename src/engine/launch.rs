@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::adapters::{self, AdaptersError};
 use super::quantization::QuantizationError;
 use super::spelling::Reader;
 use super::{AcceptedNames, BaseModel, Devices, Engine, Location, custom, llama_cpp, lorax, sglang, vllm};
+use crate::api::adapters::AdaptersSpec;
 
 /// The option that names the revision of a repository; its value follows as an argument of its own.
 pub const REVISION: &str = "--revision";
@@ -22,6 +24,8 @@ pub struct LaunchInput<'a> {
     pub quantization: Option<&'a str>,
     /// `spec.server.revision`.
     pub revision: Option<&'a str>,
+    /// `spec.server.adapters`.
+    pub adapters: Option<&'a AdaptersSpec>,
     /// The devices that one server is given.
     pub devices: Devices,
     /// Whether the image is taken for one that has all that the operator's own has: options that came late, and a user beside root. An image
@@ -180,6 +184,9 @@ pub enum LaunchError {
     /// The quantization does not fit the engine or the model.
     #[error(transparent)]
     Quantization(#[from] QuantizationError),
+    /// The engine cannot have the adapters.
+    #[error(transparent)]
+    Adapters(#[from] AdaptersError),
     /// A GGUF model for an engine that is not llama.cpp.
     #[error(
         "engine {engine} does not load the GGUF model {model:?}: choose engine LlamaCpp, or the repository of the original weights"
@@ -239,19 +246,24 @@ pub enum LaunchError {
     CustomArgsTwice,
 }
 
-/// Describes how to start a server.
+/// Describes how to start a server. What it is told of the adapters that rows name, which is known later, is [`adapters::options`].
 ///
 /// # Errors
 /// When the engine cannot load the model, or not with that quantization; of engine Custom, when the template does not say enough.
 pub fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
     input.refuse_revision()?;
-    match input.engine {
+    let mut launch = match input.engine {
         Engine::VLLM => vllm::launch(input),
         Engine::LoRAX => lorax::launch(input),
         Engine::SGLang => sglang::launch(input),
         Engine::LlamaCpp => llama_cpp::launch(input),
         Engine::Custom => custom::launch(input),
+    }?;
+    if let Some(wanted) = input.adapters {
+        adapters::refuse(input.engine, &launch.served_name, wanted)?;
+        launch.env.extend(adapters::env(input.engine));
     }
+    Ok(launch)
 }
 
 /// Where the servers of an engine keep the weights that they download; none where only the person knows.

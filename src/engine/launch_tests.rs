@@ -9,6 +9,7 @@ struct Case {
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
     revision: Option<&'static str>,
+    adapters: Option<AdaptersSpec>,
     devices: Devices,
     has_newest_options: bool,
     args: &'static [&'static str],
@@ -23,6 +24,7 @@ impl Case {
             served_model_names: &[],
             quantization: None,
             revision: None,
+            adapters: None,
             devices: Devices::Counted(u32::from(matches!(
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
@@ -43,6 +45,7 @@ impl Case {
             names: &names,
             quantization: self.quantization,
             revision: self.revision,
+            adapters: self.adapters.as_ref(),
             devices: self.devices,
             has_newest_options: self.has_newest_options,
             extra_args: &owned(self.args),
@@ -450,6 +453,36 @@ fn a_revision_that_nobody_would_heed_is_refused() {
         words.ends_with("put the file of that revision into a volume and write its path in baseModel"),
         "{words}"
     );
+}
+
+#[test]
+fn a_server_that_is_to_have_adapters_has_variables_for_them_and_no_other_has() {
+    let hub = AdaptersSpec::default();
+    for (engine, variable) in [
+        (Engine::VLLM, Some("VLLM_ALLOW_RUNTIME_LORA_UPDATING")),
+        (Engine::LoRAX, Some("LORAX_USE_GLOBAL_HF_TOKEN")),
+        (Engine::SGLang, None),
+    ] {
+        let without = Case::new(engine, "org/model");
+        let with = Case {
+            adapters: Some(hub.clone()),
+            ..Case::new(engine, "org/model")
+        };
+        let (without, with) = (without.launch().expect("a launch"), with.launch().expect("a launch"));
+        let more = with.env.iter().filter(|variable| !without.env.contains(variable));
+        let more: Vec<_> = more.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let expected: Vec<_> = variable.map(|name| (name, "1")).into_iter().collect();
+        assert_eq!(more, expected, "{engine}");
+        assert_eq!(
+            with.args, without.args,
+            "{engine}: what it is told of them is known later"
+        );
+    }
+    let case = Case {
+        adapters: Some(hub),
+        ..Case::new(Engine::LlamaCpp, "/models/model.gguf")
+    };
+    assert!(matches!(case.launch(), Err(LaunchError::Adapters(_))));
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! What each model server program needs and how its answers are read: image, arguments, environment, quantization, verdicts; and the catalog of base models.
 //!
-//! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`]) and `openai` (for what is JSON). Start with [`launch`], which turns a job's
+//! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`] and the fields of adapters) and `openai` (for what is JSON). Start with [`launch`], which turns a job's
 //! wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold what is peculiar to one program; [`conflicts`] refuses
 //! arguments that fight a field, [`found`] reads how somebody else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`;
 //! [`devices`] spreads a model over several devices; [`revision`] puts a commit among arguments; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and [`architecture`]
-//! which of them an engine loads, [`model_files`] and [`gguf`] which files of one, [`model_cache`] how it reads them from a volume; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
+//! which of them an engine loads, [`model_files`] and [`gguf`] which files of one, [`model_cache`] how it reads them from a volume; [`adapters`] has all that is about LoRA; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
 //! do with a row after an answer or a fault; [`metrics`] reads how much an engine has to do; [`last_words`] says why a server ended.
 //!
 //! Facts were read in vLLM 0.32.0, predibase/lorax a7394ba, sglang 0.5.23 and llama.cpp 0.7.0 (build 11669); "llama-server run" means observed on that build.
 
+pub mod adapters;
 pub mod architecture;
 pub mod catalog;
 pub mod classify;
@@ -43,8 +44,9 @@ mod vocabulary;
 mod weights;
 
 pub use crate::api::Engine;
+pub use adapters::AdapterNames;
 pub use catalog::{Catalog, CatalogEntry, CatalogError};
-pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify};
+pub use classify::{Answer, Fault, Outcome, RetryReason, StopReason, Verdict, classify, lacks_adapter};
 pub use conflicts::{Conflict, conflict};
 pub use devices::Devices;
 pub use endpoint::{EndpointUrl, EndpointUrlError};

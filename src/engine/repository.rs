@@ -15,7 +15,7 @@ use super::{Engine, ModelRefusal};
 /// The file that says what kind of model it is.
 pub const CONFIG: &str = "config.json";
 /// In its place, a LoRA adapter has this.
-const ADAPTER_CONFIG: &str = "adapter_config.json";
+pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// Files that say how large all files with weights are together.
 const INDEXES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 /// How files of weights end that are no GGUF.
@@ -111,6 +111,12 @@ impl Repository {
     pub fn described_files(&self) -> Result<Vec<RepositoryFile>, String> {
         let described = |sibling: &Sibling| RepositoryFile::read(sibling).ok_or_else(|| sibling.rfilename.clone());
         self.siblings.iter().map(described).collect()
+    }
+
+    /// Whether what is there can be an adapter. A hub that lists no file says nothing.
+    #[must_use]
+    pub fn may_be_adapter(&self) -> bool {
+        self.siblings.is_empty() || self.has(ADAPTER_CONFIG)
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {

@@ -1,6 +1,7 @@
 //! From a data set that was inspected to rows that are all finished and durable: answered, or errors as they cannot be sent or
 //! the job was stopped.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::status::FeederStage;
 use crate::dataset::Index;
+use crate::engine::AdapterNames;
 use crate::openai::RowSet;
-use crate::results::{Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
+use crate::results::{Durable, Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
+use super::adapters::{AdapterTable, Asking, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows};
 use super::budget::Spending;
 use super::endpoint::follow_endpoint;
 use super::failures::{Failures, Halt};
@@ -37,13 +40,17 @@ impl Feeder {
     pub(super) async fn finish_rows(
         &self,
         index: &Arc<Index>,
+        adapters: &[Known],
         identity: Identity,
         attempt: u32,
         ledger: Ledger,
     ) -> Result<(), Stop> {
         tracing::info!(rows = index.rows, durable = ledger.durable().rows(), "rows are sent");
+        let mut equipping = self.equip(index, adapters);
         let feeding = Feeding {
             feeder: self,
+            adapters,
+            equipped: equipping.as_ref().map(Equipping::found),
             index: Arc::clone(index),
             lines: Lines::new(
                 identity,
@@ -58,17 +65,57 @@ impl Feeder {
         let finished = tokio::select! {
             finished = feeding.run() => finished,
             stop = follow_ledger(reporter, status, index.rows) => Err(stop),
+            stop = ended(equipping.as_mut()) => Err(stop),
             never = follow_endpoint(&self.client, self.job.endpoint.as_ref(), reporter) => match never {},
         };
-        reporter.update(|report| _ = report.waits.remove(&Place::Endpoint));
+        reporter.update(|report| {
+            report.waits.remove(&Place::Endpoint);
+            report.waits.remove(&Place::Adapters);
+        });
         feeding.report_progress();
         finished
+    }
+
+    /// Has servers load the adapters that rows name, if they name any that can be used.
+    fn equip(&self, index: &Index, adapters: &[Known]) -> Option<Equipping> {
+        let wanted = self.job.adapters.as_ref()?;
+        let are_usable = adapters.iter().any(|adapter| adapter.bad.is_none());
+        let equipment = Equipment {
+            asking: self.asking(&wanted.names),
+            adapters: adapters.to_vec(),
+            on_error: wanted.on_error,
+            rows: index.good_rows(),
+            client: self.client.clone(),
+            reporter: self.patience.reporter.clone(),
+        };
+        are_usable.then(|| equip(equipment, self.replicas.clone()))
+    }
+
+    fn asking(&self, names: &AdapterNames) -> Asking {
+        Asking {
+            engine: self.job.engine,
+            served_name: self.job.served_model_name.clone(),
+            names: names.clone(),
+            token: self.adapter_token.clone(),
+        }
+    }
+}
+
+/// Why no rows are to be sent, where servers have to load adapters first.
+async fn ended(equipping: Option<&mut Equipping>) -> Stop {
+    match equipping {
+        Some(equipping) => equipping.ended().await,
+        None => std::future::pending().await,
     }
 }
 
 /// The rows of one start of the feeder.
 struct Feeding<'a> {
     feeder: &'a Feeder,
+    /// The adapters that rows name.
+    adapters: &'a [Known],
+    /// What comes of having servers load them.
+    equipped: Option<Equipped>,
     index: Arc<Index>,
     lines: Lines,
     attempt: u32,
@@ -95,10 +142,13 @@ impl Feeding<'_> {
         // Rows that are skipped were never tried, and are known and agreed to.
         let sent = |rows: &RowSet| rows.len() - rows.len_shared(&self.index.skipped.rows);
         let (succeeded, failed) = (sent(&durable.results), sent(&durable.errors));
-        let most = self.feeder.job.row_policy.failed_rows(self.index.rows_to_send());
+        // So are those whose adapter cannot be used.
+        let refused = self.refused(&durable);
+        let may_fail = self.index.rows_to_send().saturating_sub(refused_rows(self.adapters));
+        let most = self.feeder.job.row_policy.failed_rows(may_fail);
         let limits = Limits {
             max_attempts: self.feeder.job.row_policy.attempts(),
-            failures: Failures::new(most, succeeded, failed),
+            failures: Failures::new(most, succeeded, failed.saturating_sub(refused)),
             refusals: Refusals::new(succeeded),
             spending: Spending::new(self.feeder.job.token_budget.clone(), durable.usage.total()),
         };
@@ -116,14 +166,20 @@ impl Feeding<'_> {
         }
         self.report_feeding(has_rows_to_send);
         let shutdown = self.feeder.patience.shutdown.clone();
-        let fed = on_own_thread(self.plan(limits), shutdown).await;
+        // Where no row is left for a server, none has to load anything.
+        let adapters = if has_rows_to_send {
+            self.row_adapters()
+        } else {
+            self.unsent()
+        };
+        let fed = on_own_thread(self.plan(limits, adapters), shutdown).await;
         match self.settle(fed).await? {
             Some(halt) => self.stop(halt).await.map(Some),
             None => Ok(None),
         }
     }
 
-    fn plan(&self, limits: Limits) -> Plan {
+    fn plan(&self, limits: Limits, adapters: RowAdapters) -> Plan {
         let job = &self.feeder.job;
         Plan {
             requests: Requests {
@@ -133,9 +189,13 @@ impl Feeding<'_> {
                 attempt: self.attempt,
                 attempt_timeout: job.row_policy.attempt_timeout(),
                 memory: self.memory.clone(),
+                lost_adapters: self.equipped.as_ref().map(|equipped| equipped.lost.clone()),
             },
-            rows: self.rows_left(),
-            replicas: self.feeder.replicas.clone(),
+            rows: self.rows_left(adapters),
+            replicas: match &self.equipped {
+                Some(equipped) => equipped.replicas.clone(),
+                None => self.feeder.replicas.clone(),
+            },
             client: self.feeder.client.clone(),
             ledger: Arc::clone(&self.ledger),
             stopping: self.feeder.stopping.clone(),
@@ -144,12 +204,38 @@ impl Feeding<'_> {
         }
     }
 
-    fn rows_left(&self) -> Rows {
+    /// Durable rows that were never sent, as their adapter cannot be used.
+    fn refused(&self, durable: &Durable) -> u64 {
+        let bad = self.adapters.iter().filter(|adapter| adapter.bad.is_some());
+        let counted = bad.filter_map(|adapter| durable.models.get(&*adapter.name));
+        counted.map(|model| model.failed).sum()
+    }
+
+    /// How rows of adapters are sent; known at once where no server has to load any.
+    fn row_adapters(&self) -> RowAdapters {
+        match &self.equipped {
+            Some(equipped) => RowAdapters::WhenLoaded(equipped.table.clone()),
+            None => self.unsent(),
+        }
+    }
+
+    /// The same, for rows that are not sent any more.
+    fn unsent(&self) -> RowAdapters {
+        let wanted = self.feeder.job.adapters.as_ref();
+        let table = wanted.map(|wanted| {
+            let asking = self.feeder.asking(&wanted.names);
+            AdapterTable::new(&asking, self.adapters, &HashMap::new())
+        });
+        RowAdapters::Known(Arc::new(table.unwrap_or_default()))
+    }
+
+    fn rows_left(&self, adapters: RowAdapters) -> Rows {
         let reader = RowReader {
             source: self.feeder.source.clone(),
             index: Arc::clone(&self.index),
             durable: self.ledger.durable(),
             model: self.feeder.job.served_model_name.clone(),
+            adapters,
             lines: self.lines.clone(),
             memory: self.memory.clone(),
             patience: self.feeder.patience.clone(),
@@ -201,7 +287,7 @@ impl Feeding<'_> {
     /// Rows that are not finished are error rows now.
     async fn fail_the_rest(&self, stopped: &Stopped) -> Result<(), Stop> {
         self.free_servers();
-        let mut rows = self.rows_left();
+        let mut rows = self.rows_left(self.unsent());
         let mut status = self.ledger.status();
         while let Some(rows) = rows.recv().await {
             for row in rows? {

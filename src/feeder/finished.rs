@@ -8,6 +8,7 @@ use crate::engine::{Fault, Verdict};
 use crate::openai::{CustomId, Outcome, ResultRow, RowNumber, Usage};
 use crate::results::{FinishedRow, Identity, Kind};
 
+use super::adapters::Bad;
 use super::rows::Row;
 use super::send::{Answered, LARGEST_ANSWER, Reply};
 
@@ -68,10 +69,27 @@ impl Lines {
             row: row.number,
             kind: Kind::Error,
             usage: Usage::default(),
-            model: None,
+            model: row.adapter.clone(),
             line: self
                 .line(row.number, Some(&row.custom_id), Outcome::Unanswered { code, message })
                 .into(),
+        }
+    }
+
+    /// The end of a row whose adapter cannot be used.
+    #[must_use]
+    pub fn refused(&self, number: RowNumber, custom_id: &CustomId, adapter: &Arc<str>, bad: &Bad) -> FinishedRow {
+        let message = format!("adapter `{adapter}`: {}", bad.message);
+        let outcome = Outcome::Unanswered {
+            code: bad.code,
+            message: &message,
+        };
+        FinishedRow {
+            row: number,
+            kind: Kind::Error,
+            usage: Usage::default(),
+            model: Some(Arc::clone(adapter)),
+            line: self.line(number, Some(custom_id), outcome).into(),
         }
     }
 
@@ -107,7 +125,12 @@ impl Lines {
             row: row.number,
             kind,
             usage: body.usage(),
-            model: (kind == Kind::Result).then(|| Arc::clone(&self.model)),
+            // Failed rows are counted of adapters only.
+            model: match (&row.adapter, kind) {
+                (Some(adapter), _) => Some(Arc::clone(adapter)),
+                (None, Kind::Result) => Some(Arc::clone(&self.model)),
+                (None, Kind::Error) => None,
+            },
             line: answered.held.with(line),
         }
     }

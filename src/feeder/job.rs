@@ -4,6 +4,7 @@ use kube::ResourceExt;
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::api::adapters::OnAdapterError;
 use crate::api::dataset::InvalidRows;
 use crate::api::output::{IfExists, MOST_ROWS_IN_CONFIG_MAP, OutputPlace};
 use crate::api::prices::Prices;
@@ -11,9 +12,9 @@ use crate::api::reason::Reason;
 use crate::api::row_policy::RowPolicy;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
-use crate::dataset::{ModelNames, Sha256Digest};
-use crate::engine::{AcceptedNames, BaseModel, EndpointUrl};
-use crate::results::{JobReference, Work};
+use crate::dataset::{Index, ModelNames};
+use crate::engine::{AcceptedNames, AdapterNames, BaseModel, EndpointUrl};
+use crate::results::{Adapter, JobReference, Work};
 
 use super::budget::TokenBudget;
 use super::report::End;
@@ -38,6 +39,8 @@ pub struct Job {
     pub accepted_names: Vec<String>,
     /// `spec.server.quantization`.
     pub quantization: Option<String>,
+    /// The adapters that rows may name, if they may name any.
+    pub adapters: Option<JobAdapters>,
     /// Where rows go that do not go to servers of the job's own.
     pub endpoint: Option<EndpointUrl>,
     /// When a row is given up, and when the job is.
@@ -54,6 +57,15 @@ pub struct Job {
     pub most_rows: Option<u64>,
     /// When the operator took it up.
     pub started_at: Timestamp,
+}
+
+/// The adapters that rows of a job may name.
+#[derive(Clone, Debug)]
+pub struct JobAdapters {
+    /// By which names, and where each is.
+    pub names: AdapterNames,
+    /// What becomes of rows whose adapter cannot be used.
+    pub on_error: OnAdapterError,
 }
 
 impl Job {
@@ -95,6 +107,12 @@ impl Job {
             served_model_name: resolved.served_model_name.clone(),
             accepted_names,
             quantization: server.and_then(|server| server.quantization.clone()),
+            adapters: server
+                .and_then(|server| server.adapters.clone())
+                .map(|adapters| JobAdapters {
+                    on_error: adapters.on_error,
+                    names: AdapterNames::new(adapters),
+                }),
             endpoint: endpoint(job)?,
             row_policy: job.spec.row_policy.clone().unwrap_or_default(),
             token_budget: token_budget(job, resolved.prices.as_ref()),
@@ -109,7 +127,8 @@ impl Job {
     /// The names as inspection takes them.
     #[must_use]
     pub fn model_names(&self) -> ModelNames {
-        ModelNames::new(self.accepted_names.iter().cloned())
+        let adapters = self.adapters.as_ref().map(|adapters| adapters.names.clone());
+        ModelNames::new(self.accepted_names.iter().cloned()).with_adapters(adapters)
     }
 
     /// The end of the job, if the results of so many rows cannot fit where they go: that is known before anything costs.
@@ -125,14 +144,30 @@ impl Job {
 
     /// What shapes this job's rows; of the model it is the revision that servers are told.
     #[must_use]
-    pub fn work(&self, dataset: Sha256Digest, revision: Option<String>) -> Work {
+    pub fn work(&self, index: &Index, revision: Option<String>) -> Work {
         Work {
-            dataset_sha256: <[u8; 32]>::from(dataset).into(),
+            dataset_sha256: <[u8; 32]>::from(index.sha256).into(),
             model: self.model.clone(),
             revision,
             quantization: self.quantization.clone(),
-            adapters: Vec::new(),
+            adapters: self.adapters_of(index),
         }
+    }
+
+    /// The adapters that rows name, by name, each with where it is.
+    fn adapters_of(&self, index: &Index) -> Vec<Adapter> {
+        let Some(adapters) = &self.adapters else {
+            return Vec::new();
+        };
+        let named = index.adapters.iter().map(|adapter| Adapter {
+            name: adapter.name.clone(),
+            revision: None,
+            location: adapters
+                .names
+                .path(&adapter.name)
+                .map(|path| format!("{}:{path}", adapters.names.source())),
+        });
+        named.collect()
     }
 }
 

@@ -4,9 +4,10 @@
 //! May use everything below `controller`. Decisions are pure (`dispatch`, `report`, `rate`, `backoff`), I/O is around them.
 //! Start with [`run`](run()), which talks to Kubernetes, then `steps`, which has the order of the work and runs in tests without a
 //! cluster; `feed` is the loop that sends rows by its `workers`, `dispatch` what it decides by, `concurrency` how many rows a server
-//! has at once; `route` the way to a server, be it a pod or an `endpoint`, and `refusals` what the latter means by refusing; `reporter` says
-//! in the status what happens.
+//! has at once; `route` the way to a server, be it a pod or an `endpoint`, and `refusals` what the latter means by refusing; `adapters`
+//! has what is other where rows name any; `reporter` says in the status what happens.
 
+mod adapters;
 mod backoff;
 mod budget;
 pub mod concurrency;

@@ -18,7 +18,7 @@ use super::report::{End, number};
 use super::trouble::chain;
 
 /// The hub's name for the newest commit.
-const NEWEST: &str = "main";
+pub(super) const NEWEST: &str = "main";
 /// With any of these, servers do not ask the hub, but take what is in their volumes
 /// (<https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>), or ask ModelScope (`vllm/envs.py`; sglang, `environ.py`).
 const ELSEWHERE: [&str; 4] = [
@@ -238,14 +238,23 @@ impl ModelCheck {
 
 /// Whether servers have the model from elsewhere.
 fn is_elsewhere(resolved: &Resolved, environment: &[(String, String)]) -> bool {
-    let value_of = |name: &str| {
-        let name = format!("{}{name}", Side::Model.env_prefix());
-        let variable = environment.iter().find(|(variable, _)| *variable == name);
-        variable.map(|(_, value)| value.as_str())
-    };
+    let source = value_of(environment, SOURCE);
+    let is_other_source = resolved.engine == Engine::LoRAX && !lorax::asks_hub(&resolved.args, source);
+    is_other_source || is_offline(environment)
+}
+
+/// Whether servers do not ask the hub.
+pub(super) fn is_offline(environment: &[(String, String)]) -> bool {
     let is_yes = |value: &str| YES.contains(&value.to_ascii_uppercase().as_str());
-    let is_other_source = resolved.engine == Engine::LoRAX && !lorax::asks_hub(&resolved.args, value_of(SOURCE));
-    is_other_source || ELSEWHERE.iter().any(|name| value_of(name).is_some_and(is_yes))
+    ELSEWHERE
+        .iter()
+        .any(|name| value_of(environment, name).is_some_and(is_yes))
+}
+
+fn value_of<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let name = format!("{}{name}", Side::Model.env_prefix());
+    let variable = environment.iter().find(|(variable, _)| *variable == name);
+    variable.map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]

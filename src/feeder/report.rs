@@ -7,15 +7,20 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::reason::Reason;
 use crate::api::status::{
-    DatasetStatus, FeederStage, FeederState, FeederStatus, ModelStatus, Progress, ResultsStatus, UsageStatus,
+    AdaptersStatus, DatasetStatus, FeederStage, FeederState, FeederStatus, ModelStatus, Progress, ResultsStatus,
+    UsageStatus,
 };
 use crate::api::wait::Wait;
-use crate::results::LedgerStatus;
+use crate::results::{LedgerStatus, ModelRows};
+
+use super::adapters;
 
 /// As many hung servers are named, by the schema.
 const MOST_HUNG_SERVERS: usize = 100;
 /// As many idle servers are named, by the schema.
 const MOST_IDLE_SERVERS: usize = 1000;
+/// As many warnings are said, by the schema.
+const MOST_WARNINGS: usize = 10;
 
 /// Something that the feeder waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +33,8 @@ pub enum Place {
     Turn,
     /// Where the rows go, when somebody else runs it.
     Endpoint,
+    /// The servers, which have to have adapters first.
+    Adapters,
 }
 
 /// How fast rows are finished; nothing while that is not known, or none are.
@@ -84,6 +91,8 @@ pub struct Report {
     pub model: Option<ModelStatus>,
     /// What inspection found.
     pub dataset: Option<DatasetStatus>,
+    /// The adapters that rows name.
+    pub adapters: Option<AdaptersStatus>,
     /// Rows finished.
     pub progress: Option<Progress>,
     /// Tokens of the finished rows.
@@ -115,6 +124,7 @@ impl Report {
             hung_servers: Vec::new(),
             model: previous.model,
             dataset: previous.dataset,
+            adapters: previous.adapters,
             progress: previous.progress,
             usage: previous.usage,
         }
@@ -124,6 +134,21 @@ impl Report {
     pub fn set_progress(&mut self, total: u64, ledger: &LedgerStatus, pace: Pace) {
         self.progress = Some(progress(total, ledger.results, ledger.errors, pace));
         self.usage = Some(usage(ledger.usage.prompt_tokens, ledger.usage.completion_tokens));
+        self.count_adapters(&ledger.models);
+    }
+
+    /// Takes what the rows of each model have come to.
+    pub fn count_adapters(&mut self, models: &BTreeMap<String, ModelRows>) {
+        if let Some(adapters) = &mut self.adapters {
+            adapters::count(adapters, models);
+        }
+    }
+
+    /// Takes something that is not as it should be, though the work goes on.
+    pub fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) && self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(warning);
+        }
     }
 
     /// The end: nothing is needed any more.
@@ -165,6 +190,7 @@ impl Report {
             }),
             model: self.model.clone(),
             dataset: self.dataset.clone(),
+            adapters: self.adapters.clone(),
             progress: self.progress.clone(),
             usage: self.usage,
             results: end.and_then(|end| end.results.clone()),
@@ -189,6 +215,7 @@ fn without_progress(status: &FeederStatus) -> FeederStatus {
         usage: None,
         model: status.model.clone(),
         dataset: status.dataset.clone(),
+        adapters: status.adapters.clone().map(AdaptersStatus::without_progress),
         results: status.results.clone(),
     }
 }

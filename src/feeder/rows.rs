@@ -10,6 +10,7 @@ use crate::dataset::{Block, BlockReader, DatasetRow, Index, RequestRead, Skipped
 use crate::openai::{CustomId, Endpoint, RequestBody, RowNumber};
 use crate::results::{Durable, FinishedRow};
 
+use super::adapters::{AdapterTable, OfRow, RowAdapters};
 use super::dispatch::Affine;
 use super::finished::Lines;
 use super::memory::{Held, Memory};
@@ -23,6 +24,10 @@ const ROW_BYTES: usize = 512;
 const ROWS_TOGETHER: usize = 128;
 /// And not more than this at a time, so that large rows are not held back for company.
 const BYTES_TOGETHER: usize = 256 << 10;
+/// The same where rows are put in the order of their adapters first.
+const ROWS_SORTED: usize = 1024;
+/// And of those.
+const BYTES_SORTED: usize = 2 << 20;
 /// Handed over before they are asked for.
 const AHEAD: usize = 2;
 
@@ -37,6 +42,8 @@ pub struct Row {
     pub endpoint: Endpoint,
     /// What is sent.
     pub body: Bytes,
+    /// The adapter that it is for; none for the base.
+    pub adapter: Option<Arc<str>>,
     affinity: u64,
     _memory: Held,
 }
@@ -56,6 +63,15 @@ pub enum ReadRow {
     Invalid(FinishedRow),
 }
 
+impl ReadRow {
+    fn adapter(&self) -> Option<&str> {
+        match self {
+            Self::ToSend(row) => row.adapter.as_deref(),
+            Self::Invalid(_) => None,
+        }
+    }
+}
+
 /// What is read.
 #[derive(Debug)]
 pub struct RowReader {
@@ -65,8 +81,10 @@ pub struct RowReader {
     pub index: Arc<Index>,
     /// Rows that are done.
     pub durable: Durable,
-    /// The name that rows are sent with.
+    /// The name that rows of the base are sent with.
     pub model: String,
+    /// How rows of adapters are sent.
+    pub adapters: RowAdapters,
     /// Writes down rows that cannot be sent.
     pub lines: Lines,
     /// What rows may take.
@@ -100,7 +118,8 @@ impl RowReader {
     }
 
     async fn read(&self, sender: &mpsc::Sender<Batch>) -> Result<(), Stop> {
-        let mut together = Together::new(sender);
+        let adapters = self.adapters.known().await;
+        let mut together = Together::new(sender, Window::of(&self.index));
         let too_long = self.index.skipped.too_long.iter();
         for row in too_long.filter(|row| !self.durable.contains(row.row)) {
             together.add(self.invalid(&SkippedRow::from(*row))).await;
@@ -112,7 +131,7 @@ impl RowReader {
             let rows = self.patience.until_done(Place::Dataset, read).await?;
             for row in rows.into_iter().filter(|row| !self.durable.contains(row.number())) {
                 let row = match row {
-                    DatasetRow::Request(row) => ReadRow::ToSend(Arc::new(self.prepare(row, &mut together).await)),
+                    DatasetRow::Request(row) => self.prepare(row, &adapters, &mut together).await,
                     DatasetRow::Skipped(row) => self.invalid(&row),
                 };
                 together.add(row).await;
@@ -131,8 +150,19 @@ impl RowReader {
         ReadRow::Invalid(self.lines.invalid(row))
     }
 
-    async fn prepare(&self, row: RequestRead, together: &mut Together<'_>) -> Row {
-        let body = row.request.body.with_model(&self.model);
+    async fn prepare(&self, row: RequestRead, adapters: &AdapterTable, together: &mut Together<'_>) -> ReadRow {
+        let request = &row.request;
+        let (body, adapter) = match adapters.of_row(request.body.model()) {
+            OfRow::Base => (request.body.with_model(&self.model), None),
+            OfRow::Sent(name, call) => {
+                let body = request.body.with_model_and(&call.model, call.members());
+                (body, Some(Arc::clone(name)))
+            }
+            OfRow::Refused(name, bad) => {
+                let finished = self.lines.refused(row.number, &request.custom_id, name, bad);
+                return ReadRow::Invalid(finished);
+            }
+        };
         let bytes = body.len() + row.request.custom_id.as_str().len() + ROW_BYTES;
         let memory = if let Some(memory) = self.memory.try_for_request(bytes) {
             memory
@@ -141,13 +171,37 @@ impl RowReader {
             together.hand_over().await;
             self.memory.for_request(bytes).await
         };
-        Row {
+        ReadRow::ToSend(Arc::new(Row {
             number: row.number,
+            affinity: affinity(&row.request.body),
             custom_id: row.request.custom_id,
             endpoint: row.request.endpoint,
-            affinity: affinity(&row.request.body),
             body,
+            adapter,
             _memory: memory,
+        }))
+    }
+}
+
+/// How much is handed over together.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Window {
+    /// Where rows name adapters, those of one adapter stand together in it, so that servers change adapters seldom.
+    fn of(index: &Index) -> Self {
+        if index.adapters.is_empty() {
+            return Self {
+                rows: ROWS_TOGETHER,
+                bytes: BYTES_TOGETHER,
+            };
+        }
+        Self {
+            rows: ROWS_SORTED,
+            bytes: BYTES_SORTED,
         }
     }
 }
@@ -156,14 +210,19 @@ impl RowReader {
 struct Together<'a> {
     rows: Vec<ReadRow>,
     bytes: usize,
+    window: Window,
+    /// The adapter of the last row that was handed over.
+    last: Option<Arc<str>>,
     to: &'a mpsc::Sender<Batch>,
 }
 
 impl<'a> Together<'a> {
-    fn new(to: &'a mpsc::Sender<Batch>) -> Self {
+    fn new(to: &'a mpsc::Sender<Batch>, window: Window) -> Self {
         Self {
             rows: Vec::new(),
             bytes: 0,
+            window,
+            last: None,
             to,
         }
     }
@@ -174,18 +233,30 @@ impl<'a> Together<'a> {
             ReadRow::Invalid(row) => row.line.len(),
         };
         self.rows.push(row);
-        if self.rows.len() >= ROWS_TOGETHER || self.bytes >= BYTES_TOGETHER {
+        if self.rows.len() >= self.window.rows || self.bytes >= self.window.bytes {
             self.hand_over().await;
         }
     }
 
     async fn hand_over(&mut self) {
         self.bytes = 0;
-        let rows = std::mem::take(&mut self.rows);
+        let mut rows = std::mem::take(&mut self.rows);
+        group(&mut rows, &mut self.last);
         if !rows.is_empty() {
             // Without a receiver the reading is ended from outside.
             let _ = self.to.send(Ok(rows)).await;
         }
+    }
+}
+
+/// Puts rows of one adapter together, those of the `last` one first, and leaves their order among themselves.
+fn group(rows: &mut [ReadRow], last: &mut Option<Arc<str>>) {
+    rows.sort_by(|one, other| {
+        let is_another = |row: &ReadRow| row.adapter() != last.as_deref();
+        (is_another(one), one.adapter()).cmp(&(is_another(other), other.adapter()))
+    });
+    if let Some(row) = rows.last() {
+        *last = row.adapter().map(Arc::from);
     }
 }
 

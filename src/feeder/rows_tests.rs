@@ -41,6 +41,7 @@ async fn read(ids: impl Iterator<Item = String>, memory: &Memory) -> Rows {
         index: Arc::new(inspected.unwrap().index),
         durable: Durable::default(),
         model: "base".into(),
+        adapters: RowAdapters::Known(Arc::default()),
         lines: Lines::new(identity, "base", Duration::from_secs(1)),
         memory: memory.clone(),
         patience: Patience {
@@ -49,6 +50,38 @@ async fn read(ids: impl Iterator<Item = String>, memory: &Memory) -> Rows {
         },
     };
     reader.start()
+}
+
+#[test]
+fn rows_of_one_adapter_stand_together_beginning_with_the_last_one() {
+    let row = |number: u64, adapter: Option<&str>| {
+        ReadRow::ToSend(Arc::new(Row {
+            number: RowNumber(number),
+            custom_id: CustomId::try_from(number.to_string()).unwrap(),
+            endpoint: Endpoint::Completions,
+            body: Bytes::new(),
+            adapter: adapter.map(Arc::from),
+            affinity: 0,
+            _memory: Held::default(),
+        }))
+    };
+    let numbers = |rows: &[ReadRow]| -> Vec<u64> {
+        let number = |row: &ReadRow| match row {
+            ReadRow::ToSend(row) => row.number.0,
+            ReadRow::Invalid(row) => row.row.0,
+        };
+        rows.iter().map(number).collect()
+    };
+    let names = [None, Some("b"), Some("a"), None, Some("b"), Some("a")];
+    let window = |from: u64| -> Vec<ReadRow> { (from..).zip(names).map(|(number, name)| row(number, name)).collect() };
+    let mut last = None;
+    let mut first = window(0);
+    group(&mut first, &mut last);
+    assert_eq!(numbers(&first), [0, 3, 2, 5, 1, 4]);
+    assert_eq!(last.as_deref(), Some("b"));
+    let mut second = window(6);
+    group(&mut second, &mut last);
+    assert_eq!(numbers(&second), [7, 10, 6, 9, 8, 11]);
 }
 
 #[tokio::test(start_paused = true)]

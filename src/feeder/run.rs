@@ -18,6 +18,7 @@ use crate::api::condition::{ConditionType, is_true};
 use crate::api::status::{FeederStage, Resolved};
 use crate::results::Lease;
 
+use super::adapters::{AdapterCheck, ApiToken};
 use super::backoff::backoff;
 use super::endpoint::server_client;
 use super::job::Job;
@@ -210,8 +211,10 @@ async fn work(
         .and_then(|status| status.controller.stopping.clone());
     let (tell, stopping) = watch::channel(decided);
     let feeder = Feeder {
-        job: wanted,
         model: ModelCheck::new(&resolved, *max_base_model_parameters, environment()).map_err(Stop::Ended)?,
+        adapter_check: AdapterCheck::new(&wanted, environment()).map_err(Stop::Ended)?,
+        adapter_token: ApiToken::find(environment()),
+        job: wanted,
         source,
         store,
         scratch: scratch.clone(),

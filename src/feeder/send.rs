@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::engine::lorax_bodies::{Told, in_openai_form};
-use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify};
+use crate::engine::{Answer, Engine, Fault, Outcome, Verdict, classify, lacks_adapter};
 use crate::openai::{Endpoint, ResponseBody};
 
 use super::backoff::read_retry_after;
@@ -299,6 +299,16 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+impl Answered {
+    fn answer(&self) -> Answer<'_> {
+        Answer {
+            status: self.status,
+            body: &self.body,
+            retry_after: self.retry_after,
+        }
+    }
+}
+
 impl Reply {
     /// How much work the answer was; at least 1.
     #[must_use]
@@ -335,13 +345,15 @@ impl Reply {
         let outcome = match self {
             Self::TooLarge => return Verdict::RowFailed,
             Self::Fault(fault) => Outcome::Fault(*fault),
-            Self::Answered(answered) => Outcome::Answer(Answer {
-                status: answered.status,
-                body: &answered.body,
-                retry_after: answered.retry_after,
-            }),
+            Self::Answered(answered) => Outcome::Answer(answered.answer()),
         };
         classify(engine, outcome)
+    }
+
+    /// Whether the server says that it does not have the adapter that the row names.
+    #[must_use]
+    pub fn lacks_adapter(&self, engine: Engine) -> bool {
+        matches!(self, Self::Answered(answered) if lacks_adapter(engine, &answered.answer()))
     }
 }
 

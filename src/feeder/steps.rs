@@ -20,6 +20,7 @@ use crate::results::{
 };
 use crate::storage::Store;
 
+use super::adapters::{self, AdapterCheck, ApiToken, Known};
 use super::inspected;
 use super::job::Job;
 use super::model::{Asked, ModelCheck};
@@ -40,6 +41,10 @@ pub struct Feeder {
     pub job: Job,
     /// How the hub is asked of the model; not where servers have it from elsewhere.
     pub model: Option<ModelCheck>,
+    /// How the hub is asked of adapters; not where servers have them from elsewhere.
+    pub adapter_check: Option<AdapterCheck>,
+    /// What requests for adapters carry.
+    pub adapter_token: Option<ApiToken>,
     /// The data set.
     pub source: Source,
     /// The output.
@@ -67,6 +72,7 @@ enum Taken<T> {
 /// What the work on rows begins with.
 struct Begun {
     index: Arc<Index>,
+    adapters: Vec<Known>,
     identity: Identity,
     lease: Lease,
 }
@@ -85,14 +91,19 @@ impl Feeder {
             }
             begun => begun?,
         };
-        let Begun { index, identity, lease } = match begun {
+        let Begun {
+            index,
+            adapters,
+            identity,
+            lease,
+        } = match begun {
             Taken::Ours(begun) => begun,
             Taken::Finished(end) => return Ok(end),
         };
         let lease = self.lease.get_or_init(|| lease);
         let durable_before = OnceLock::new();
         let ended = tokio::select! {
-            ended = self.work(&index, identity, &durable_before) => ended,
+            ended = self.work(&index, &adapters, identity, &durable_before) => ended,
             stop = keep(lease) => Err(stop),
         };
         let made_progress = durable_before.get().is_some_and(|rows| self.durable_rows() > *rows);
@@ -117,10 +128,17 @@ impl Feeder {
         if let Some(end) = refused {
             self.refuse_unless_done(&index, end).await?;
         }
+        // Boxed, as it would make every future around it large.
+        let adapters = Box::pin(self.check_adapters(&index)).await?;
         let identity = self.claim(&index).await?;
         let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);
         Ok(match self.take_turn(turn, identity).await? {
-            Taken::Ours(lease) => Taken::Ours(Begun { index, identity, lease }),
+            Taken::Ours(lease) => Taken::Ours(Begun {
+                index,
+                adapters,
+                identity,
+                lease,
+            }),
             Taken::Finished(end) => Taken::Finished(end),
         })
     }
@@ -171,12 +189,57 @@ impl Feeder {
 
     /// Rows that are done need no model, whatever became of it or of its token.
     async fn refuse_unless_done(&self, index: &Index, end: End) -> Result<(), Stop> {
-        let ours = self.own_claim(index).identity();
-        let manifest = self.manifest().await?;
-        match manifest.filter(|manifest| manifest.identity == ours) {
-            Some(_) => Ok(()),
-            None => Err(Stop::Ended(end)),
+        if self.is_done(index).await? {
+            return Ok(());
         }
+        Err(Stop::Ended(end))
+    }
+
+    /// Whether the output has the results of this work.
+    async fn is_done(&self, index: &Index) -> Result<bool, Stop> {
+        let ours = self.own_claim(index).identity();
+        Ok(self.manifest().await?.is_some_and(|manifest| manifest.identity == ours))
+    }
+
+    /// The adapters that rows name, with what the hub says of them. A start in the middle of rows does not ask again: servers may have
+    /// them already.
+    async fn check_adapters(&self, index: &Index) -> Result<Vec<Known>, Stop> {
+        let reporter = &self.patience.reporter;
+        let told_before = reporter.latest().adapters.filter(|_| self.is_under_way());
+        let mut known = adapters::known(&self.job, index, told_before.as_ref());
+        let Some(wanted) = self.job.adapters.as_ref().filter(|_| !known.is_empty()) else {
+            return Ok(known);
+        };
+        if self.is_done(index).await? {
+            return Ok(known);
+        }
+        if let Some(end) = adapters::too_many(self.job.engine, wanted.names.source(), &known) {
+            return Err(Stop::Ended(end));
+        }
+        if told_before.is_none() {
+            known = self.ask_of_adapters(known).await?;
+        }
+        match adapters::end(&known, wanted.on_error, index.good_rows()) {
+            Some(end) => Err(Stop::Ended(end)),
+            None => Ok(known),
+        }
+    }
+
+    async fn ask_of_adapters(&self, known: Vec<Known>) -> Result<Vec<Known>, Stop> {
+        let (known, silence) = match &self.adapter_check {
+            Some(check) => self.patience.unless_stopped(check.ask(known)).await?,
+            None => (known, None),
+        };
+        let warnings: Vec<_> = silence.into_iter().chain(adapters::in_words(&known)).collect();
+        let told = adapters::told(&known);
+        self.patience.reporter.update(|report| {
+            report.adapters = Some(told);
+            for warning in warnings {
+                tracing::warn!("{warning}");
+                report.warn(warning);
+            }
+        });
+        Ok(known)
     }
 
     /// The revision that servers are told: its commit, where the hub said it.
@@ -221,14 +284,20 @@ impl Feeder {
     }
 
     /// What is left, when no other job does it.
-    async fn work(&self, index: &Arc<Index>, identity: Identity, durable_before: &OnceLock<u64>) -> Result<End, Stop> {
+    async fn work(
+        &self,
+        index: &Arc<Index>,
+        adapters: &[Known],
+        identity: Identity,
+        durable_before: &OnceLock<u64>,
+    ) -> Result<End, Stop> {
         // Not before, as another job may have gone on until now.
         let attempt = self.raise_attempt().await?;
         remove_leftovers(&self.store).await;
         let ledger = self.resume(attempt).await?;
         durable_before.get_or_init(|| ledger.durable().rows());
         if ledger.durable().rows() < index.rows {
-            self.finish_rows(index, identity, attempt, ledger).await?;
+            self.finish_rows(index, adapters, identity, attempt, ledger).await?;
         }
         self.finalise(index, identity).await
     }
@@ -260,7 +329,7 @@ impl Feeder {
         // A name that was good then may be none now: names do not make other work. Nor does what becomes of invalid rows.
         let is_good = |index: &Index| {
             let may_skip = self.job.invalid_rows == InvalidRows::Skip || index.skipped.rows.is_empty();
-            may_skip && index.version == version && names.include(&index.model_names)
+            may_skip && index.version == version && names.include(&index.model_names) && names.have(&index.adapters)
         };
         let index = match earlier.filter(is_good) {
             Some(index) => index,
@@ -330,7 +399,7 @@ impl Feeder {
         let Job {
             reference, dataset_uri, ..
         } = &self.job;
-        let work = self.job.work(index.sha256, self.revision());
+        let work = self.job.work(index, self.revision());
         Claim::new(reference.clone(), dataset_uri, index.rows, work)
     }
 
@@ -388,6 +457,8 @@ impl Feeder {
         self.patience.reporter.update(|report| {
             report.progress = Some(progress(manifest.dataset.rows, results, errors, Pace::default()));
             report.usage = Some(usage(manifest.usage.prompt_tokens, manifest.usage.completion_tokens));
+            let models = manifest.models.iter();
+            report.count_adapters(&models.map(|model| (model.name.clone(), model.into())).collect());
         });
         end_of(manifest, &self.job.reference, &self.store)
     }

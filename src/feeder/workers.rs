@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::api::reason::Reason;
 use crate::engine::lorax_bodies::Told;
 use crate::engine::metrics::METRICS_PATH;
-use crate::engine::{Engine, StopReason, Verdict};
+use crate::engine::{Engine, RetryReason, StopReason, Verdict};
 use crate::openai::{Endpoint, Usage};
 use crate::results::LedgerWriter;
 
@@ -61,6 +61,8 @@ pub struct Requests {
     pub attempt_timeout: Duration,
     /// What answers may take.
     pub memory: Memory,
+    /// Is told of a server that has lost the adapters that it had loaded.
+    pub lost_adapters: Option<mpsc::UnboundedSender<Address>>,
 }
 
 /// Beyond what a row, or the job, has failed.
@@ -117,6 +119,22 @@ struct Crew {
     tasks: JoinSet<()>,
     /// Who waits for a row, with a connection that was used last at the end.
     idle: Vec<oneshot::Sender<Assignment<Arc<Row>>>>,
+}
+
+impl Requests {
+    fn verdict(&self, assignment: &Assignment<Arc<Row>>, reply: &Reply) -> Verdict {
+        let lost_adapters = self.lost_adapters.as_ref();
+        let is_lost = || assignment.row.adapter.is_some() && reply.lacks_adapter(self.engine);
+        match lost_adapters.filter(|_| is_lost()) {
+            // The row is not to blame, but each try counts: a server may go on saying so.
+            Some(lost) => {
+                // Where nobody hears it, no more rows are sent.
+                let _ = lost.send(assignment.address.clone());
+                Verdict::Retry(RetryReason::ServerError)
+            }
+            None => reply.verdict(self.engine),
+        }
+    }
 }
 
 impl Work {
@@ -200,7 +218,7 @@ impl Work {
             let reply = sent.await.in_openai_form(self.requests.engine, || Told {
                 endpoint: assignment.row.endpoint,
                 id: &request_id,
-                model: &self.requests.model,
+                model: assignment.row.adapter.as_deref().unwrap_or(&self.requests.model),
                 created: Timestamp::now().as_second(),
             });
             let next = match self.settle(assignment, &request_id, reply) {
@@ -223,7 +241,7 @@ impl Work {
     }
 
     fn settle(self: &Arc<Self>, assignment: Assignment<Arc<Row>>, request_id: &str, reply: Reply) -> Next {
-        let verdict = reply.verdict(self.requests.engine);
+        let verdict = self.requests.verdict(&assignment, &reply);
         let Assignment {
             request,
             replica,

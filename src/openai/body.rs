@@ -138,6 +138,17 @@ impl RequestBody {
         self.splice(value.clone(), &quoted)
     }
 
+    /// The same, with more members in front of all others: `members` is JSON without the braces, and may be empty.
+    #[must_use]
+    pub fn with_model_and(&self, name: &str, members: &str) -> Bytes {
+        let body = self.with_model(name);
+        if members.is_empty() {
+            return body;
+        }
+        // Behind the brace stands the model, at least.
+        [b"{".as_slice(), members.as_bytes(), b",", &body[1..]].concat().into()
+    }
+
     fn splice(&self, range: Range<usize>, replacement: &str) -> Bytes {
         [
             &self.json[..range.start],
@@ -200,6 +211,17 @@ mod tests {
         for (given, expected) in cases {
             assert_eq!(body(given).with_model("b"), expected, "{given}");
         }
+    }
+
+    #[test]
+    fn more_members_stand_in_front_and_change_nothing_else() {
+        let given = r#"{ "model":"a", "x" : 1.0 }"#;
+        assert_eq!(body(given).with_model_and("b", ""), body(given).with_model("b"));
+        assert_eq!(
+            body(given).with_model_and("b", r#""k":[1],"l":2"#),
+            r#"{"k":[1],"l":2, "model":"b", "x" : 1.0 }"#
+        );
+        assert_eq!(body("{}").with_model_and("b", r#""k":1"#), r#"{"k":1,"model":"b"}"#);
     }
 
     #[test]

@@ -38,9 +38,12 @@ pub struct Work {
 pub struct Adapter {
     /// As rows name it.
     pub name: String,
-    /// Its commit or checksum, where the source has one.
+    /// Its commit or checksum, where servers can be told one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// Where it is, as `SOURCE:PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
 }
 
 /// The name of some [`Work`]: the SHA-256 of its JSON as `job.json` has it, without spaces. Fields that are
@@ -345,6 +348,7 @@ mod tests {
         let adapter = |revision: Option<&str>| Adapter {
             name: "a".into(),
             revision: revision.map(Into::into),
+            location: None,
         };
         let with = |change: fn(&mut Work)| {
             let mut work = work();
@@ -362,6 +366,13 @@ mod tests {
             }),
             Identity::of(&Work {
                 adapters: vec![adapter(Some("1"))],
+                ..work()
+            }),
+            Identity::of(&Work {
+                adapters: vec![Adapter {
+                    location: Some("Hub:org/a".into()),
+                    ..adapter(None)
+                }],
                 ..work()
             }),
         ];

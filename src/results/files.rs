@@ -7,7 +7,7 @@ use crate::openai::{RowNumber, RowSet};
 use crate::storage::Store;
 
 use super::error::Error;
-use super::header::Tokens;
+use super::header::{ModelRows, Tokens};
 use super::manifest::SegmentUsed;
 use super::merge::{Merge, MergedRow};
 use super::merge_plan::MergePlan;
@@ -31,7 +31,7 @@ pub(super) struct Files {
 pub(super) struct Counts {
     pub error_rows: RowSet,
     pub usage: Tokens,
-    pub models: BTreeMap<Arc<str>, (u64, Tokens)>,
+    pub models: BTreeMap<Arc<str>, ModelRows>,
 }
 
 impl Files {
@@ -100,9 +100,9 @@ impl Writing {
         let (record, counts) = (&merged.record, &mut self.counts);
         counts.usage.add(record.usage);
         if let Some(model) = &merged.model {
-            let (rows, usage) = counts.models.entry(Arc::clone(model)).or_default();
-            *rows += 1;
-            usage.add(record.usage);
+            let counted = counts.models.entry(Arc::clone(model));
+            let counted = counted.or_insert_with(|| ModelRows::new(&**model));
+            counted.add(record.kind, record.usage);
         }
         match record.kind {
             Kind::Result => self.results.write(&record.line).await,

@@ -113,7 +113,7 @@ impl Merged {
             used,
         } = &self.files;
         let (results, errors) = (results.described.clone(), errors.described.clone());
-        let models = counts.models.iter();
+        let models = counts.models.values();
         Manifest {
             format: manifest::FORMAT.to_owned(),
             ended: Ended::of(self.stopped.clone(), results.rows, errors.rows),
@@ -125,13 +125,7 @@ impl Merged {
                 .prices
                 .clone()
                 .map(|prices| Cost::new(counts.usage.into(), prices)),
-            models: models
-                .map(|(name, (rows, usage))| ModelUsage {
-                    name: name.to_string(),
-                    rows: *rows,
-                    usage: (*usage).into(),
-                })
-                .collect(),
+            models: models.map(ModelUsage::from).collect(),
             proof: Proof::new(
                 results.rows,
                 counts.error_rows.clone(),

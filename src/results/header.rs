@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::openai::{RowSet, Usage};
 
 use super::checksum::Checksum;
+use super::record::Kind;
 use super::segment_id::SegmentId;
 
 const FORMAT: &str = "batchinference.dev/segment/v1";
@@ -85,9 +86,45 @@ pub struct ModelRows {
     pub name: String,
     /// How many rows it answered.
     pub rows: u64,
-    /// Their tokens.
+    /// How many rows that name it failed; counted of adapters only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u64,
+    /// The tokens of those that it answered.
     #[serde(flatten)]
     pub usage: Tokens,
+}
+
+impl ModelRows {
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            rows: 0,
+            failed: 0,
+            usage: Tokens::default(),
+        }
+    }
+
+    /// Adds one row.
+    pub(super) fn add(&mut self, kind: Kind, usage: Usage) {
+        match kind {
+            Kind::Result => {
+                self.rows += 1;
+                self.usage.add(usage);
+            }
+            Kind::Error => self.failed += 1,
+        }
+    }
+
+    pub(super) fn add_all(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.failed += other.failed;
+        self.usage.add_all(other.usage);
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The bytes after the header.

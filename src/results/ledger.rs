@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::openai::{RowNumber, RowSet};
 
-use super::header::{Header, Tokens};
+use super::header::{Header, ModelRows, Tokens};
 use super::record::{FinishedRow, Kind};
 use super::segment_id::SegmentId;
 
@@ -33,6 +33,8 @@ pub struct Durable {
     pub errors: RowSet,
     /// Tokens of both.
     pub usage: Tokens,
+    /// What each model came to, by name.
+    pub models: BTreeMap<String, ModelRows>,
 }
 
 impl Durable {
@@ -66,6 +68,9 @@ impl Durable {
         self.results.extend(&header.results.bitmap);
         self.errors.extend(&header.errors.bitmap);
         self.usage.add_all(header.usage);
+        for model in &header.models {
+            self.model(&model.name).add_all(model);
+        }
     }
 
     /// Adds one row, unless it is there.
@@ -78,6 +83,14 @@ impl Durable {
             Kind::Error => self.errors.insert(row.row),
         };
         self.usage.add(row.usage);
+        if let Some(name) = &row.model {
+            self.model(name).add(row.kind, row.usage);
+        }
+    }
+
+    fn model(&mut self, name: &str) -> &mut ModelRows {
+        let model = self.models.entry(name.to_owned());
+        model.or_insert_with(|| ModelRows::new(name))
     }
 }
 

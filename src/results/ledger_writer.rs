@@ -1,5 +1,6 @@
 //! Stores a [`Ledger`]'s segments while rows keep coming.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::storage::{self, Put, Store};
 
 use super::compaction::Piece;
 use super::compactor::Compactor;
-use super::header::Tokens;
+use super::header::{ModelRows, Tokens};
 use super::ledger::{Due, Durable, Ledger};
 use super::record::FinishedRow;
 use super::segment::Segment;
@@ -43,6 +44,8 @@ pub struct LedgerStatus {
     pub errors: u64,
     /// Tokens of both.
     pub usage: Tokens,
+    /// What each model came to, by name.
+    pub models: BTreeMap<String, ModelRows>,
     /// Set while the store does not take segments. The writer keeps trying; whoever sends rows should hold
     /// back before [`LedgerWriter::bytes_in_memory`] is too much.
     pub trouble: Option<Trouble>,
@@ -152,6 +155,7 @@ impl Shared {
             status.results = ledger.durable().results.len();
             status.errors = ledger.durable().errors.len();
             status.usage = ledger.durable().usage;
+            status.models.clone_from(&ledger.durable().models);
             change(status);
         });
     }

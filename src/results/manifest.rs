@@ -13,7 +13,7 @@ use super::claim::{Identity, JobReference};
 use super::ended::Ended;
 use super::error::Error;
 use super::format;
-use super::header::Tokens;
+use super::header::{ModelRows, Tokens, is_zero};
 use super::segment_id::SegmentId;
 
 pub(super) const FORMAT: &str = "batchinference.dev/manifest/v1";
@@ -137,8 +137,36 @@ pub struct ModelUsage {
     pub name: String,
     /// Rows that it answered.
     pub rows: u64,
-    /// Their tokens.
+    /// Rows that name it and failed; counted of adapters only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u64,
+    /// The tokens of those that it answered.
     pub usage: Usage,
+}
+
+impl From<&ModelRows> for ModelUsage {
+    fn from(counted: &ModelRows) -> Self {
+        Self {
+            name: counted.name.clone(),
+            rows: counted.rows,
+            failed: counted.failed,
+            usage: counted.usage.into(),
+        }
+    }
+}
+
+impl From<&ModelUsage> for ModelRows {
+    fn from(said: &ModelUsage) -> Self {
+        Self {
+            name: said.name.clone(),
+            rows: said.rows,
+            failed: said.failed,
+            usage: Tokens {
+                prompt_tokens: said.usage.prompt_tokens,
+                completion_tokens: said.usage.completion_tokens,
+            },
+        }
+    }
 }
 
 /// Why the files are complete: one walk over all segments met every row number from 0 to `rows_in` - 1 in

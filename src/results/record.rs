@@ -35,7 +35,7 @@ pub struct FinishedRow {
     pub kind: Kind,
     /// What it cost, as the server said.
     pub usage: Usage,
-    /// The model or adapter that answered, by the name that usage is summed under.
+    /// The model or adapter that answered, or the adapter that would have, by the name that usage is summed under.
     pub model: Option<Arc<str>>,
     /// The line for the user: JSON without a line break.
     pub line: Bytes,

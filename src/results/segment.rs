@@ -138,9 +138,7 @@ impl Contents {
 
     fn count_model(&mut self, name: &Arc<str>, row: &FinishedRow) -> usize {
         let index = self.index_of(name);
-        let model = &mut self.models[index];
-        model.rows += 1;
-        model.usage.add(row.usage);
+        self.models[index].add(row.kind, row.usage);
         index
     }
 
@@ -154,11 +152,7 @@ impl Contents {
         let next = self.models.len();
         let index = *self.index_of_model.entry(Arc::clone(name)).or_insert(next);
         if index == next {
-            self.models.push(ModelRows {
-                name: name.to_string(),
-                rows: 0,
-                usage: Tokens::default(),
-            });
+            self.models.push(ModelRows::new(&**name));
         }
         self.last_model = Some((Arc::clone(name), index));
         index
@@ -242,6 +236,32 @@ mod tests {
         assert_eq!(rows[0].row, RowNumber(3));
         assert_eq!(rows[1].model.as_deref(), Some("smollm2-135m"));
         assert!(rows[1].line.ends_with(br#"{"n": 1.0}},"error":null}"#));
+    }
+
+    #[test]
+    fn failed_rows_of_an_adapter_are_counted_apart_and_without_tokens() {
+        let failed = FinishedRow {
+            kind: Kind::Error,
+            model: Some("sql".into()),
+            ..row(1, "failed")
+        };
+        let answered = FinishedRow {
+            model: Some("sql".into()),
+            ..row(0, "answered")
+        };
+        let segment = Segment::new(id(1, 0), vec![answered, failed.clone()]);
+        let expected = ModelRows {
+            name: "sql".into(),
+            rows: 1,
+            failed: 1,
+            usage: Tokens {
+                prompt_tokens: 10,
+                completion_tokens: 1,
+            },
+        };
+        assert_eq!(segment.header().models, [expected]);
+        let read = Segment::decode(&encoded(&segment)).unwrap();
+        assert_eq!(read.rows().unwrap()[1], failed);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn check(manifest: &Manifest, counted: &Counted, differences: &mut Differenc
     fields.usage("usage", manifest.usage, all_tokens(counted));
     fields.cost(manifest, all_tokens(counted));
     fields.models(&manifest.models, &counted.results);
+    fields.failed_rows_of_models(&manifest.models, &counted.errors);
     fields.proof(manifest, counted);
 }
 
@@ -90,7 +91,7 @@ impl Fields<'_> {
     }
 
     /// A row does not name the model as the manifest does, since its server may call it otherwise. Every result has one, so
-    /// their sums are what the results say; with one model, as all jobs of this version have, that is all there is to prove.
+    /// their sums are what the results say; with one model, as jobs without adapters have, that is all there is to prove.
     fn models(&mut self, said: &[ModelUsage], results: &FileCount) {
         let name = match said {
             [only] => format!("models[{}]", only.name),
@@ -110,6 +111,16 @@ impl Fields<'_> {
                 model.usage.total_tokens,
                 total,
             );
+        }
+    }
+
+    /// Of the rows that failed, those of adapters are some.
+    fn failed_rows_of_models(&mut self, said: &[ModelUsage], errors: &FileCount) {
+        let failed = said
+            .iter()
+            .fold(0_u64, |failed, model| failed.saturating_add(model.failed));
+        if failed > errors.rows {
+            self.compare("models[*].failed in sum", failed, errors.rows);
         }
     }
 

@@ -274,6 +274,7 @@ pub fn index_of(dataset: &str, rows: u64) -> String {
         version: String::new(),
         sha256: Sha256Digest::of(dataset.as_bytes()),
         model_names: crate::dataset::ModelNames::new([""; 0]),
+        adapters: Vec::new(),
         unknown_fields: Vec::new(),
         skipped: SkippedRows::default(),
         blocks: blocks.collect(),

@@ -176,16 +176,21 @@ pub struct Success {
     pub completion_tokens: u64,
 }
 
-/// The answer to a good request; the error is the message of a 400.
-pub fn success(settings: &Settings, endpoint: Endpoint, request: &Value) -> Result<Success, String> {
+/// The answer to a good request, which an adapter gives or the base; the error is the message of a 400.
+pub fn success(
+    settings: &Settings,
+    endpoint: Endpoint,
+    request: &Value,
+    adapter: Option<&str>,
+) -> Result<Success, String> {
     if settings.program == Program::Lorax {
         lorax_reads(request)?;
     }
-    let model = &settings.names[0];
+    let model = called(settings, request, adapter);
     let mut body = match endpoint {
         Endpoint::Chat => {
             let messages = request["messages"].as_array().ok_or("'messages' is required")?;
-            let text = echo(&last_user_message(messages));
+            let text = echo(&last_user_message(messages), adapter);
             let prompt: usize = messages.iter().map(|message| words(&content(message))).sum();
             json!({
                 "id": "chatcmpl-fake", "object": "chat.completion", "created": CREATED, "model": model,
@@ -195,7 +200,7 @@ pub fn success(settings: &Settings, endpoint: Endpoint, request: &Value) -> Resu
         }
         Endpoint::Completions => {
             let prompt = request["prompt"].as_str().ok_or("'prompt' is required")?;
-            let text = echo(prompt);
+            let text = echo(prompt, adapter);
             json!({
                 "id": "cmpl-fake", "object": "text_completion", "created": CREATED, "model": model,
                 "choices": [{"index": 0, "text": text, "logprobs": null, "finish_reason": "stop"}],
@@ -252,9 +257,22 @@ fn as_lorax_says(body: &mut Value, endpoint: Endpoint, request: &Value) {
     }
 }
 
-/// The text of every answer.
-fn echo(prompt: &str) -> String {
-    format!("You said: {prompt}")
+/// What the model is called: vLLM tells adapters, SGLang what it was asked for.
+fn called(settings: &Settings, request: &Value, adapter: Option<&str>) -> String {
+    let base = &settings.names[0];
+    match (settings.program, adapter) {
+        (Program::Vllm, Some(adapter)) => adapter.to_owned(),
+        (Program::Sglang, Some(_)) => request["model"].as_str().unwrap_or(base).to_owned(),
+        _ => base.clone(),
+    }
+}
+
+/// The text of every answer; one by an adapter says so.
+fn echo(prompt: &str, adapter: Option<&str>) -> String {
+    match adapter {
+        Some(adapter) => format!("{adapter}: You said: {prompt}"),
+        None => format!("You said: {prompt}"),
+    }
 }
 
 fn last_user_message(messages: &[Value]) -> String {

@@ -67,6 +67,16 @@ impl FakeModelServer {
         self.shared.requests.last_received()
     }
 
+    /// Every adapter that it was asked to load, in that order.
+    pub fn adapters_asked_for(&self) -> Vec<String> {
+        self.shared.adapters.asked_for()
+    }
+
+    /// Has no adapter from now on, as if it had been started anew.
+    pub fn forget_adapters(&self) {
+        self.shared.adapters.forget();
+    }
+
     /// How many answers were given.
     pub fn answers_given(&self) -> usize {
         self.shared.requests.answers_given()

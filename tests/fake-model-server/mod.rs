@@ -11,6 +11,7 @@
     reason = "each program that includes this folder uses a part of it"
 )]
 
+pub mod adapters;
 pub mod answers;
 pub mod bodies;
 pub mod connections;

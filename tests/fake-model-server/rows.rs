@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::adapters::{self, By};
 use super::answers::{self, Endpoint, Success};
 use super::bodies;
 use super::connections::ConnectionEnd;
@@ -54,7 +55,8 @@ async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, bo
         Ok(script) => script,
         Err(message) => return answers::error(program, StatusCode::BAD_REQUEST, &message),
     };
-    let success = answers::success(&shared.settings, endpoint, &request);
+    let by = adapters::of_request(shared, &request);
+    let success = answers::success(&shared.settings, endpoint, &request, by.adapter());
     work(shared, &script, success.as_ref().ok()).await;
     let applies = script.applies(received);
     if script.crash && applies {
@@ -64,7 +66,7 @@ async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, bo
     if script.close && applies {
         return bodies::broken_off();
     }
-    let response = answer(shared, endpoint, &request, success, &script, received);
+    let response = answer(shared, endpoint, by, success, &script, received);
     if let Some(how) = script.cut.filter(|_| applies) {
         return bodies::cut(response, how, connection).await;
     }
@@ -111,7 +113,7 @@ async fn record(shared: &Shared, event: EventKind, id: &str) -> Result<(), Respo
 fn answer(
     shared: &Shared,
     endpoint: Endpoint,
-    request: &Value,
+    by: By,
     success: Result<Success, String>,
     script: &Script,
     received: u64,
@@ -120,9 +122,8 @@ fn answer(
         return response;
     }
     let settings = &shared.settings;
-    let model = request["model"].as_str().unwrap_or_default();
-    if let Some(unknown) = answers::unknown_model(settings, model) {
-        return unknown;
+    if let By::Nobody(unknown_model) = by {
+        return unknown_model;
     }
     if endpoint == Endpoint::Embeddings && !settings.embeddings {
         let message = "This server does not support embeddings. Start it with `--embeddings`";

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
+use super::adapters::{self, Adapters};
 use super::connections::{ConnectionEnd, Crashes, Listener, listen, take_port};
 use super::control::{self, Holds};
 use super::metrics::{self, Generations};
@@ -36,6 +37,7 @@ pub struct Shared {
     pub crashes: Arc<Crashes>,
     pub slots: Semaphore,
     pub generations: Generations,
+    pub adapters: Adapters,
     pub recorder: Option<RecorderClient>,
 }
 
@@ -80,6 +82,7 @@ impl Server {
             crashes: Arc::default(),
             slots: Semaphore::new(settings.slots),
             generations: Generations::default(),
+            adapters: Adapters::default(),
             recorder: settings
                 .recorder
                 .clone()
@@ -131,6 +134,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/chat/completions", post(rows::chat))
         .route("/v1/completions", post(rows::completions))
         .route("/v1/embeddings", post(rows::embeddings))
+        .route("/v1/load_lora_adapter", post(adapters::load_vllm))
+        .route("/load_lora_adapter", post(adapters::load_sglang))
+        .route("/lora-adapters", get(adapters::list))
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), refuse_strangers))
         .layer(middleware::from_fn_with_state(

@@ -1,5 +1,6 @@
 //! What a fake server is told at its start: arguments as the real server's, and `FAKE_...` variables for the rest.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -29,6 +30,14 @@ pub struct Settings {
     pub metrics: bool,
     /// Whether `/v1/embeddings` answers.
     pub embeddings: bool,
+    /// Whether it takes adapters.
+    pub has_lora: bool,
+    /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING`: whether vLLM takes them while it runs.
+    pub loads_lora_at_run_time: bool,
+    /// The files that llama-server has from its start on.
+    pub lora_files: Vec<String>,
+    /// `FAKE_ADAPTERS`: where there are adapters, with commas between. Default: nowhere.
+    pub adapters: BTreeSet<String>,
     /// `FAKE_LATENCY_MS`: how long each answer takes. Default: 0.
     pub latency: Duration,
     /// `FAKE_LOADING_SECONDS`: how long the model is loaded. Default: 0.
@@ -83,6 +92,13 @@ impl Settings {
             .map(|value| parse("FAKE_STATUS", &value))
             .transpose()?;
         settings.recorder = env("FAKE_RECORDER");
+        settings.loads_lora_at_run_time = env("VLLM_ALLOW_RUNTIME_LORA_UPDATING").is_some_and(|value| value == "1");
+        let adapters = env("FAKE_ADAPTERS").unwrap_or_default();
+        settings.adapters = adapters
+            .split(',')
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
+            .collect();
         settings.pod = env("POD_NAME").or_else(|| env("HOSTNAME")).unwrap_or_default();
         Ok(settings)
     }
@@ -102,6 +118,10 @@ impl Settings {
             names,
             metrics: true,
             embeddings: true,
+            has_lora: false,
+            loads_lora_at_run_time: false,
+            lora_files: Vec::new(),
+            adapters: BTreeSet::new(),
             latency: Duration::ZERO,
             loading: Duration::ZERO,
             slots: Semaphore::MAX_PERMITS,
@@ -134,6 +154,7 @@ fn vllm(given: &Given) -> Result<Settings, Refusal> {
     let listen = address(given, "--host", "0.0.0.0", 8000)?;
     let mut settings = Settings::new(Program::Vllm, listen, names);
     settings.api_keys = given.options.get("--api-key").cloned().unwrap_or_default();
+    settings.has_lora = given.has("--enable-lora");
     Ok(settings)
 }
 
@@ -155,6 +176,7 @@ fn sglang(given: &Given) -> Result<Settings, Refusal> {
     let listen = address(given, "--host", "127.0.0.1", 30000)?;
     let mut settings = Settings::new(Program::Sglang, listen, vec![name.to_owned()]);
     settings.metrics = given.has("--enable-metrics");
+    settings.has_lora = given.has("--enable-lora");
     Ok(settings)
 }
 
@@ -178,6 +200,11 @@ fn llama_server(given: &Given) -> Result<Settings, Refusal> {
     );
     settings.metrics = given.has("--metrics");
     settings.embeddings = given.has("--embeddings");
+    let files = given
+        .value("--lora-scaled")
+        .into_iter()
+        .flat_map(|files| files.split(','));
+    settings.lora_files = files.map(|file| file.trim_end_matches(":0").to_owned()).collect();
     Ok(settings)
 }
 

@@ -23,6 +23,7 @@ mod rows;
 mod until;
 mod world;
 
+mod adapters;
 mod bad_data;
 mod bytes_kept;
 mod compressed;

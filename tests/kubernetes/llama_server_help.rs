@@ -60,6 +60,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         names: &names,
         quantization,
         revision: None,
+        adapters: None,
         devices: Devices::Counted(1),
         has_newest_options: true,
         extra_args: &[],

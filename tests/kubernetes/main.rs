@@ -4,6 +4,7 @@
 //! keys, data sets, jobs and results. Tests in `operator` stop or change the operator itself and run one at a time,
 //! `permissions` reads in the audit log what all the others did.
 
+mod adapters;
 mod answers;
 mod audit;
 mod bad_data;

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::create::CreateArguments;
 use super::duration::duration;
 use crate::api::Engine;
+use crate::api::adapters::AdapterSource;
 
 /// Batch inference jobs on Kubernetes, without writing YAML.
 ///
@@ -209,6 +210,22 @@ pub struct ValidateArguments {
     /// Another name by which rows call the base model. May be given more than once.
     #[arg(long = "served-model-name", value_name = "NAME", requires = "model")]
     pub served_model_names: Vec<String>,
+    /// Rows may name adapters: where they are. Hub, S3, Local or PBase.
+    #[arg(long, value_name = "SOURCE", value_parser = adapter_source, requires = "model")]
+    pub adapters: Option<AdapterSource>,
+    /// What their names stand below: a directory in the server's container, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "DIRECTORY|URI", requires = "adapters")]
+    pub adapters_location: Option<String>,
+}
+
+/// Reads where adapters are.
+pub(super) fn adapter_source(text: &str) -> Result<AdapterSource, String> {
+    let mut all = AdapterSource::ALL.into_iter();
+    all.find(|source| source.to_string().eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            let names = AdapterSource::ALL.map(|source| source.to_string()).join(", ");
+            format!("write one of {names}")
+        })
 }
 
 /// Reads the name of an engine.
@@ -274,6 +291,8 @@ mod tests {
             (Ok(Engine::LlamaCpp), Ok(Engine::VLLM))
         );
         assert!(engine("x").unwrap_err().contains("LoRAX"));
+        assert_eq!(adapter_source("hub"), Ok(AdapterSource::Hub));
+        assert!(adapter_source("x").unwrap_err().contains("PBase"));
     }
 
     #[test]
@@ -292,6 +311,8 @@ mod tests {
             "results x --from folder",
             "results x --split",
             "validate a --served-model-name n",
+            "validate a --adapters hub",
+            "validate a --model m --adapters-location /adapters",
             "create x --dataset a --model m --output-uri s3://b/ --hf-token-secret name",
         ] {
             assert!(parse(words).is_err(), "{words}");

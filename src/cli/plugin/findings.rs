@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use crate::api::adapters::AdaptersSpec;
 use crate::dataset::{Inspection, ModelNames, Refusal, UnknownField, UnknownModel};
+use crate::engine::AdapterNames;
 
-/// The names that mean the base model.
+/// The names that mean the base model, and its adapters.
 #[derive(Clone, Debug)]
 pub enum Names {
     /// These, and an empty one: a row with another name is refused.
@@ -18,6 +20,15 @@ impl Names {
     #[must_use]
     pub fn known(names: &[String]) -> Self {
         Self::Known(ModelNames::new(names.iter().cloned()))
+    }
+
+    /// The same, and rows may name adapters besides, if the job has any.
+    #[must_use]
+    pub fn with_adapters(self, adapters: Option<AdaptersSpec>) -> Self {
+        match self {
+            Self::Known(models) => Self::Known(models.with_adapters(adapters.map(AdapterNames::new))),
+            Self::Any => Self::Any,
+        }
     }
 
     /// As inspection takes them.

@@ -89,6 +89,18 @@ async fn rows_beyond_the_bound_are_counted() {
 }
 
 #[tokio::test]
+async fn where_a_job_takes_adapters_their_names_are_good() {
+    let rows = [r#","model": "qwen3-8b""#, r#","model": "org/sql""#];
+    let content: String = rows.iter().enumerate().map(|(id, more)| row(id, more) + "\n").collect();
+    assert_eq!(findings(&content, &qwen()).await.runs, Runs::None);
+    let with_adapters = qwen().with_adapters(Some(AdaptersSpec::default()));
+    assert_eq!(findings(&content, &with_adapters).await.runs, Runs::Every);
+    let content = format!("{}\n", row(0, r#","model": "sql""#));
+    let refused = findings(&content, &with_adapters).await;
+    assert!(refused.report.contains("ORG/NAME"), "{}", refused.report);
+}
+
+#[tokio::test]
 async fn a_model_that_the_job_does_not_serve_is_refused() {
     let rows = [
         r#","model": "qwen3-8b""#,

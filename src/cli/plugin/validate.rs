@@ -9,6 +9,7 @@ use super::exit;
 use super::findings::{Findings, Names, Runs};
 use super::standard_output;
 use crate::api::Engine;
+use crate::api::adapters::AdaptersSpec;
 use crate::cli::environment::environment;
 use crate::dataset::{InspectError, Scratch, Source, inspect_describing};
 use crate::engine::{AcceptedNames, BaseModel, Catalog};
@@ -25,13 +26,22 @@ const DESCRIBED: usize = 1_000_000;
 pub async fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
     let names = match &arguments.model {
         None => Names::Any,
-        Some(model) => names_of(arguments.engine, model, &arguments.served_model_names)?,
+        Some(model) => names_of(arguments.engine, model, &arguments.served_model_names)?
+            .with_adapters(adapters(arguments)),
     };
     let findings = find(&arguments.file, &names).await?;
     standard_output::write_with(|out| findings.write(out))?;
     Ok(match findings.runs() {
         Runs::Every => ExitCode::SUCCESS,
         Runs::Some | Runs::None => ExitCode::from(exit::BAD),
+    })
+}
+
+fn adapters(arguments: &ValidateArguments) -> Option<AdaptersSpec> {
+    Some(AdaptersSpec {
+        source: arguments.adapters?,
+        location: arguments.adapters_location.clone(),
+        ..AdaptersSpec::default()
     })
 }
 

@@ -12,14 +12,14 @@ use super::{
 };
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
-    Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER,
+    ADAPTERS_ENV_PREFIX, Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER,
     FEEDER_PREREQUISITES_CONTAINER, OUTPUT_ENV_PREFIX, OUTPUT_MOUNT_PATH, SCRATCH_MOUNT_PATH,
 };
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::controller::decide::FeederWanted;
-use crate::controller::pod_template;
 use crate::controller::settings::Settings;
 use crate::controller::validate::ValidatedJob;
+use crate::controller::{adapters, pod_template};
 
 /// The feeder never gives up by a count: a crash costs seconds of work, and what it waits for may take days. Its end is
 /// decided by what it reports, not by how often it was restarted.
@@ -107,6 +107,7 @@ fn container(validated: &ValidatedJob, settings: &Settings, mounts: Vec<VolumeMo
         .into_iter()
         .chain(hub::of_model(&server(validated)))
         .chain(endpoint_key(job))
+        .chain(adapters::feeder_env(job))
         .collect();
     let arguments = [
         "feed",
@@ -150,7 +151,8 @@ fn store_keys(job: &BatchInferenceJob) -> Vec<EnvFromSource> {
     };
     let dataset = from(DATASET_ENV_PREFIX, job.spec.dataset.secret());
     let output = from(OUTPUT_ENV_PREFIX, job.spec.output.secret());
-    dataset.into_iter().chain(output).collect()
+    let adapters = from(ADAPTERS_ENV_PREFIX, adapters::feeder_keys(job));
+    dataset.into_iter().chain(output).chain(adapters).collect()
 }
 
 /// The container of a server, of a job that has any.

@@ -1,9 +1,11 @@
 //! Builds every child object of a job: pure and total, no client, no clock, nothing that can fail.
 //!
-//! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`feeder`] the CPU
-//! pod, [`servers`] the GPU pods, `model_cache` the pod that brings their model beforehand. Whatever could be wrong was refused in `validate`.
+//! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`feeder`] the CPU pod,
+//! [`servers`] the GPU pods, `adapters` what fetches adapters for them, `model_cache` the pod that brings their model beforehand. Whatever
+//! could be wrong was refused in `validate`.
 
 pub mod access;
+mod adapters;
 pub mod feeder;
 mod hub;
 mod model_cache;

@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    empty_dir, hub, metadata, model_cache, mount, quantity, restricted, server_pod_metadata, workload_metadata,
+    adapters as fetched, empty_dir, hub, metadata, model_cache, mount, quantity, restricted, server_pod_metadata,
+    workload_metadata,
 };
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
@@ -18,7 +19,7 @@ use crate::api::resources::Resources;
 use crate::api::server::ServerSpec;
 use crate::controller::server_resources::is_device;
 use crate::controller::validate::{ValidatedJob, ValidatedServers};
-use crate::controller::{pod_template, server_container};
+use crate::controller::{adapters, pod_template, server_container};
 use crate::engine::launch::Purpose;
 use crate::engine::{Launch, Readiness};
 
@@ -93,7 +94,9 @@ pub(super) fn merged(validated: &ValidatedJob, servers: &ValidatedServers) -> Co
 fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
     let launch = &servers.launch;
     let (mut volumes, mut mounts) = volumes(launch);
-    if let Some((volume, mount)) = hub::certificates(&validated.hub) {
+    let certificates = hub::certificates(&validated.hub);
+    let fetcher = fetched::fetcher(validated, servers, certificates.clone().map(|(_, mount)| mount));
+    for (volume, mount) in certificates.into_iter().chain(fetched::volume(servers)) {
         volumes.push(volume);
         mounts.push(mount);
     }
@@ -104,6 +107,7 @@ fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
     let profile = validated.resolved.resource_profile.clone().unwrap_or_default();
     PodSpec {
         containers: vec![container(validated, servers, mounts)],
+        init_containers: fetcher.map(|fetcher| vec![fetcher]),
         image_pull_secrets: pull_secrets(servers),
         automount_service_account_token: Some(false),
         // A Service named like an engine would set variables that the engine reads: vLLM refuses to start over VLLM_PORT.
@@ -176,6 +180,7 @@ fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<EnvVar> {
         .chain(servers.engine.env.iter().cloned());
     for variable in ours
         .chain(token_env(&servers.launch, &servers.spec))
+        .chain(adapters::server_env(&servers.spec))
         .chain(servers.spec.env.iter().cloned())
     {
         env.retain(|earlier| earlier.name != variable.name);

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::uri::StoreUri;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI};
-use crate::api::names::MODEL_ENV_PREFIX;
+use crate::api::names::{ADAPTERS_ENV_PREFIX, MODEL_ENV_PREFIX};
 
 pub(super) use keys::Keys;
 pub(super) use kind::{AZURE, GOOGLE, HUB, Kind, S3, WEB};
@@ -23,6 +23,8 @@ pub enum Side {
     Output,
     /// `spec.server`: the hub that its model is from.
     Model,
+    /// `spec.server.adapters`.
+    Adapters,
 }
 
 impl Side {
@@ -33,6 +35,7 @@ impl Side {
             Self::Dataset => "DATASET_",
             Self::Output => "OUTPUT_",
             Self::Model => MODEL_ENV_PREFIX,
+            Self::Adapters => ADAPTERS_ENV_PREFIX,
         }
     }
 
@@ -43,6 +46,7 @@ impl Side {
             Self::Dataset => "spec.dataset.credentialsSecretRef",
             Self::Output => "spec.output.credentialsSecretRef",
             Self::Model => "spec.server.hfTokenSecretRef",
+            Self::Adapters => "spec.server.adapters.credentialsSecretRef",
         }
     }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::super::arguments::{Format, engine};
+use super::super::arguments::{Format, adapter_source, engine};
 use crate::api::Engine;
+use crate::api::adapters::AdapterSource;
 
 /// Whether anything is really done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -110,6 +111,12 @@ pub struct JobFlags {
     /// The kind of node for the servers, by its name in the operator's settings: NAME or NAME:COUNT.
     #[arg(long, value_name = "NAME")]
     pub resource_profile: Option<String>,
+    /// Rows may name LoRA adapters: where servers have them from. Hub, S3, Local or PBase.
+    #[arg(long, value_name = "SOURCE", value_parser = adapter_source)]
+    pub adapters: Option<AdapterSource>,
+    /// What their names stand below: a directory in the server's container, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "DIRECTORY|URI", requires = "adapters")]
+    pub adapters_location: Option<String>,
     /// How many servers run at a time.
     #[arg(long, value_name = "N")]
     pub replicas: Option<u32>,

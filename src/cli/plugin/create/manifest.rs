@@ -76,6 +76,7 @@ fn given(flags: &JobFlags, rows: Option<&Rows>) -> Vec<Field> {
         ("server", "imageTag", text(flags.image_tag.as_ref())),
         ("server", "hfTokenSecretRef", flags.hf_token_secret.as_ref().map(token)),
         ("server", "quantization", text(flags.quantization.as_ref())),
+        ("server", "adapters", adapters(flags)),
         ("server", "resourceProfile", text(flags.resource_profile.as_ref())),
         ("server", "replicas", flags.replicas.map(|count| json!(count))),
         ("server", "args", list(&flags.args)),
@@ -103,6 +104,15 @@ fn given(flags: &JobFlags, rows: Option<&Rows>) -> Vec<Field> {
         ),
         ("", "suspend", flags.suspend.then_some(Value::Bool(true))),
     ]
+}
+
+fn adapters(flags: &JobFlags) -> Option<Value> {
+    let source = flags.adapters?;
+    let mut adapters = json!({"source": source});
+    if let Some(location) = &flags.adapters_location {
+        adapters["location"] = json!(location);
+    }
+    Some(adapters)
 }
 
 fn number_or_share(text: &str) -> Value {

@@ -69,7 +69,8 @@ fn every_flag_becomes_its_field() {
     let job = made(
         "--model qwen3-8b --output-uri s3://b/out/ --dataset s3://b/rows.jsonl --secret keys --engine sglang \
          --served-model-name gpt-4o-mini --image-tag v1 --hf-token-secret hf:token --revision main \
-         --resource-profile l4:2 --service-account mine --max-token-cost 2.50 --max-gpu-cost 30.00 --quantization fp8 --replicas 2 --arg --max-model-len=8192 --invalid-rows Skip \
+         --resource-profile l4:2 --service-account mine --max-token-cost 2.50 --max-gpu-cost 30.00 --quantization fp8 \
+         --adapters local --adapters-location /adapters --replicas 2 --arg --max-model-len=8192 --invalid-rows Skip \
          --max-failed-rows 10% --max-total-tokens 5000 --active-deadline-seconds 60 --ttl-seconds-after-finished 0 --suspend",
     );
     let expected = json!({
@@ -83,6 +84,7 @@ fn every_flag_becomes_its_field() {
             "imageTag": "v1",
             "hfTokenSecretRef": {"name": "hf", "key": "token"},
             "quantization": "fp8",
+            "adapters": {"source": "Local", "location": "/adapters"},
             "replicas": 2,
             "args": ["--max-model-len=8192"],
         },

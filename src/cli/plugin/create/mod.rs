@@ -107,7 +107,10 @@ fn names(new: &Value) -> Names {
     let served: Vec<_> = served.map(str::to_owned).collect();
     let engine = text(new, "/spec/server/engine").and_then(|name| engine(name).ok());
     let model = text(new, "/spec/server/baseModel").unwrap_or_default();
-    names_of(engine.unwrap_or_default(), model, &served).unwrap_or(Names::Any)
+    let names = names_of(engine.unwrap_or_default(), model, &served).unwrap_or(Names::Any);
+    let adapters = new.pointer("/spec/server/adapters").cloned();
+    // Adapters that cannot be read are for the API server to refuse.
+    names.with_adapters(adapters.and_then(|adapters| serde_json::from_value(adapters).ok()))
 }
 
 fn text<'a>(new: &'a Value, pointer: &str) -> Option<&'a str> {

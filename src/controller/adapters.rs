@@ -1,0 +1,238 @@
+//! What servers are told of the adapters that rows name, once the feeder has read them: as with a revision, before any server exists. Pure,
+//! a part of [`super::validate`].
+//!
+//! The feeder reports the adapters before, or together with, its need of servers. What was made of that stays.
+
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
+
+use crate::api::BatchInferenceJob;
+use crate::api::adapters::{AdapterSource, AdaptersSpec};
+use crate::api::names::ADAPTER_API_TOKEN_ENV;
+use crate::api::reason::Reason;
+use crate::api::server::ServerSpec;
+use crate::api::status::{AdaptersStatus, Resolved};
+use crate::api::wait::Wait;
+use crate::engine::Engine;
+use crate::engine::adapters::{
+    AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, fighting, keys, options, place,
+};
+
+/// What the feeder has found.
+pub(super) fn told(job: &BatchInferenceJob) -> Option<&AdaptersStatus> {
+    job.status.as_ref()?.reported.adapters.as_ref()
+}
+
+/// What was resolved, with the engine's options for the adapters that rows name in front of a person's arguments.
+pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option<&AdaptersStatus>) -> Resolved {
+    let (Some(adapters), Some(told)) = (&server.adapters, told) else {
+        return resolved;
+    };
+    if told.count < 1 || !resolved.adapter_args.is_empty() {
+        return resolved;
+    }
+    resolved.adapter_args = options(resolved.engine, &found(resolved.engine, adapters, told));
+    let at = resolved.args.len().saturating_sub(server.args.len());
+    resolved.args.splice(at..at, resolved.adapter_args.iter().cloned());
+    resolved
+}
+
+fn found(engine: Engine, adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
+    let names = AdapterNames::new(adapters.clone());
+    let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
+    let rank = adapters.max_rank.map(i64::from).or(told.max_rank);
+    FoundAdapters {
+        count: u32::try_from(told.count).unwrap_or(u32::MAX),
+        max_rank: rank.and_then(|rank| u32::try_from(rank).ok()),
+        paths: there
+            .filter_map(|adapter| names.path(&adapter.name))
+            .map(|path| place(engine, adapters.source, &path))
+            .collect(),
+    }
+}
+
+/// The addresses of adapters that are fetched before a server starts, as its engine cannot fetch them.
+pub(super) fn fetched(server: &ServerSpec, told: Option<&AdaptersStatus>) -> Vec<String> {
+    let (Some(adapters), Some(told)) = (&server.adapters, told) else {
+        return Vec::new();
+    };
+    if !are_fetched(server.engine, adapters.source) {
+        return Vec::new();
+    }
+    let names = AdapterNames::new(adapters.clone());
+    let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
+    there.filter_map(|adapter| names.path(&adapter.name)).collect()
+}
+
+/// Refuses arguments and variables that say which adapters servers have, beside the field that does.
+pub(super) fn refuse_conflict(server: &ServerSpec) -> Result<(), Wait> {
+    if server.adapters.is_none() {
+        return Ok(());
+    }
+    let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
+    let Some(written) = fighting(server.engine, &server.args, &env) else {
+        return Ok(());
+    };
+    let message =
+        format!("spec.server.args or env has {written}: write adapters in spec.server.adapters, and nowhere else");
+    Err(Wait::new(Reason::EngineFieldConflict, message))
+}
+
+/// The keys that servers need for adapters.
+pub(super) fn server_env(server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
+    let secret = server.adapters.as_ref().and_then(|adapters| {
+        let reference = adapters.credentials_secret_ref.as_ref()?;
+        let is_read_by_engine = !are_fetched(server.engine, adapters.source);
+        is_read_by_engine.then_some((adapters.source, &reference.name))
+    });
+    secret.into_iter().flat_map(|(source, secret)| {
+        let keys = keys(source).iter();
+        keys.map(move |variable| {
+            from_secret(
+                variable.name,
+                secret,
+                variable.key,
+                variable.is_optional.then_some(true),
+            )
+        })
+    })
+}
+
+/// The Secret with the keys of a store that adapters are in, by which the feeder looks whether they are there.
+pub(super) fn feeder_keys(job: &BatchInferenceJob) -> Option<&str> {
+    let adapters = job.spec.server.as_ref()?.adapters.as_ref()?;
+    let secret = adapters.credentials_secret_ref.as_ref()?;
+    (adapters.source == AdapterSource::S3).then_some(secret.name.as_str())
+}
+
+/// The token that requests for adapters carry: LoRAX loads one of Predibase with the token of the request alone
+/// (predibase/lorax, `server/lorax_server/server.py`, `LoadAdapter`).
+pub(super) fn feeder_env(job: &BatchInferenceJob) -> Option<EnvVar> {
+    let adapters = job.spec.server.as_ref()?.adapters.as_ref()?;
+    let secret = adapters.credentials_secret_ref.as_ref()?;
+    (adapters.source == AdapterSource::PBase)
+        .then(|| from_secret(ADAPTER_API_TOKEN_ENV, &secret.name, PREDIBASE_TOKEN, None))
+}
+
+fn from_secret(name: &str, secret: &str, key: &str, optional: Option<bool>) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional,
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::status::AdapterStatus;
+
+    fn server(adapters: serde_json::Value, args: &[&str]) -> ServerSpec {
+        let server = json!({"baseModel": "org/model", "adapters": adapters, "args": args});
+        serde_json::from_value(server).expect("a server")
+    }
+
+    fn resolved(engine: Engine, args: &[&str]) -> Resolved {
+        Resolved {
+            engine,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            ..Resolved::default()
+        }
+    }
+
+    fn told(names: &[&str], max_rank: Option<i64>) -> AdaptersStatus {
+        let adapter = |name: &&str| AdapterStatus {
+            name: (*name).to_owned(),
+            rows: 1,
+            ..AdapterStatus::default()
+        };
+        AdaptersStatus {
+            count: i64::try_from(names.len()).expect("few"),
+            max_rank,
+            most_used: names.iter().map(adapter).collect(),
+        }
+    }
+
+    #[test]
+    fn options_for_adapters_stand_before_a_person_s_arguments_and_stay() {
+        let server = server(json!({}), &["--max-loras", "1"]);
+        let before = resolved(Engine::VLLM, &["org/model", "--max-loras", "1"]);
+        let after = equipped(before.clone(), &server, Some(&told(&["org/a", "org/b"], Some(16))));
+        assert_eq!(
+            after.args.join(" "),
+            "org/model --enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16 --max-loras 1"
+        );
+        let later = equipped(after.clone(), &server, Some(&told(&["org/a"], None)));
+        assert_eq!(later, after);
+        assert_eq!(equipped(before.clone(), &server, None), before);
+        assert_eq!(equipped(before.clone(), &server, Some(&told(&[], None))), before);
+    }
+
+    #[test]
+    fn a_job_without_adapters_is_told_of_none() {
+        let server: ServerSpec = serde_json::from_value(json!({"baseModel": "org/model"})).expect("a server");
+        let before = resolved(Engine::VLLM, &["org/model"]);
+        assert_eq!(equipped(before.clone(), &server, Some(&told(&["org/a"], None))), before);
+    }
+
+    #[test]
+    fn the_rank_of_the_spec_goes_before_what_the_hub_tells() {
+        let server = server(json!({"maxRank": 100}), &[]);
+        let equipped = equipped(resolved(Engine::VLLM, &[]), &server, Some(&told(&["org/a"], Some(8))));
+        assert!(equipped.args.ends_with(&["128".to_owned()]), "{:?}", equipped.args);
+    }
+
+    #[test]
+    fn llama_server_has_the_files_from_its_start_on_but_for_those_that_are_not_there() {
+        let server = server(json!({"source": "Local", "location": "/adapters"}), &[]);
+        let mut told = told(&["b.gguf", "a.gguf", "missing.gguf"], None);
+        told.most_used[2].error = Some("no".into());
+        let equipped = equipped(resolved(Engine::LlamaCpp, &[]), &server, Some(&told));
+        assert_eq!(
+            equipped.args,
+            ["--lora-scaled", "/adapters/b.gguf:0,/adapters/a.gguf:0"]
+        );
+    }
+
+    #[test]
+    fn adapters_are_said_once() {
+        for (args, env, is_refused) in [
+            (&["--lora-modules", "a=b"][..], &[][..], true),
+            (&["--enable-lora"], &[], false),
+            (&["--max-loras", "4"], &["VLLM_USE_V1"], false),
+        ] {
+            let mut server = server(json!({}), args);
+            server.env = env.iter().map(|name| from_secret(name, "s", "k", None)).collect();
+            assert_eq!(refuse_conflict(&server).is_err(), is_refused, "{args:?}");
+            server.adapters = None;
+            assert_eq!(refuse_conflict(&server), Ok(()));
+        }
+    }
+
+    #[test]
+    fn keys_are_those_of_the_source_and_rows_carry_the_token_of_predibase_alone() {
+        let names = |adapters: serde_json::Value| {
+            let server = server(adapters, &[]);
+            let of_servers: Vec<_> = server_env(&server).map(|variable| variable.name).collect();
+            let mut job = BatchInferenceJob::new("job", crate::api::BatchInferenceJobSpec::default());
+            job.spec.server = Some(server);
+            (of_servers, feeder_env(&job).map(|variable| variable.name))
+        };
+        let secret = json!({"name": "keys"});
+        let (servers, feeder) = names(json!({"source": "S3", "credentialsSecretRef": secret}));
+        assert!(servers.contains(&"AWS_ACCESS_KEY_ID".to_owned()), "{servers:?}");
+        assert_eq!(feeder, None);
+        let (servers, feeder) = names(json!({"source": "PBase", "credentialsSecretRef": secret}));
+        assert_eq!(servers[0], "PREDIBASE_API_TOKEN");
+        assert_eq!(feeder.as_deref(), Some(ADAPTER_API_TOKEN_ENV));
+        assert_eq!(names(json!({})), (Vec::new(), None));
+    }
+}

@@ -1,0 +1,115 @@
+use super::*;
+
+fn asked(engine: Engine, source: AdapterSource) -> Asked<'static> {
+    Asked {
+        engine,
+        served_name: "qwen3-8b",
+        source,
+        name: "sql",
+        path: "org/sql",
+        id: Some(3),
+    }
+}
+
+#[test]
+fn each_engine_is_asked_in_its_own_way() {
+    use AdapterSource::{Hub, Local, PBase};
+    for (engine, source, model, members) in [
+        (Engine::VLLM, Hub, "sql", ""),
+        (Engine::Custom, Local, "sql", ""),
+        (Engine::SGLang, Hub, "qwen3-8b:sql", ""),
+        (Engine::LoRAX, Hub, "org/sql", r#""adapter_source":"hub""#),
+        (
+            Engine::LoRAX,
+            PBase,
+            "org/sql",
+            r#""adapter_source":"pbase","api_token":"pb_\"visible""#,
+        ),
+        (Engine::LlamaCpp, Local, "qwen3-8b", r#""lora":[{"id":3,"scale":1.0}]"#),
+    ] {
+        let token = (source == PBase).then_some("pb_\"visible");
+        let call = call(&asked(engine, source), token);
+        assert_eq!((call.model.as_str(), call.members()), (model, members), "{engine}");
+        assert!(!format!("{call:?}").contains("visible"));
+    }
+}
+
+fn load(engine: Engine, source: AdapterSource) -> Option<LoadRequest> {
+    let asked = asked(engine, source);
+    load_request(&asked, &call(&asked, Some("token")))
+}
+
+#[test]
+fn before_rows_an_adapter_is_loaded_or_tried() {
+    let body = json!({"lora_name": "sql", "lora_path": "org/sql"});
+    for (engine, expected) in [
+        (Engine::VLLM, "/v1/load_lora_adapter"),
+        (Engine::SGLang, "/load_lora_adapter"),
+    ] {
+        let Some(LoadRequest::Load { path, body: asked }) = load(engine, AdapterSource::Hub) else {
+            panic!("{engine} loads");
+        };
+        assert_eq!((path, &asked), (expected, &body), "{engine}");
+    }
+    let Some(LoadRequest::OneToken { endpoint, body }) = load(Engine::LoRAX, AdapterSource::S3) else {
+        panic!("LoRAX is asked for a token");
+    };
+    let expected = json!({
+        "prompt": "a", "max_tokens": 1, "model": "org/sql", "adapter_source": "s3", "api_token": "token",
+    });
+    assert_eq!((endpoint, body), (Endpoint::Completions, expected));
+    assert!(matches!(
+        load(Engine::Custom, AdapterSource::Local),
+        Some(LoadRequest::OneToken { .. })
+    ));
+    assert!(load(Engine::LlamaCpp, AdapterSource::Local).is_none());
+}
+
+#[test]
+fn an_answer_says_whether_the_adapter_is_there() {
+    let unknown = "Repository Not Found for url: https://huggingface.co/api/models/org/sql.";
+    for (engine, status, body, expected) in [
+        (
+            Engine::VLLM,
+            200,
+            "Success: LoRA adapter 'sql' added successfully.",
+            Loaded::Yes,
+        ),
+        (
+            Engine::VLLM,
+            400,
+            "The lora adapter 'sql' has already been loaded.",
+            Loaded::Yes,
+        ),
+        (Engine::VLLM, 404, "No adapter found for sql", Loaded::No),
+        (Engine::VLLM, 500, "", Loaded::NotYet),
+        (
+            Engine::SGLang,
+            400,
+            r#"{"success":false,"error_message":"rank"}"#,
+            Loaded::No,
+        ),
+        (Engine::LoRAX, 200, "{}", Loaded::Yes),
+        (Engine::LoRAX, 424, unknown, Loaded::No),
+        (Engine::LoRAX, 424, "CUDA out of memory", Loaded::NotYet),
+        (Engine::LoRAX, 422, "no chat template", Loaded::Yes),
+        (Engine::LoRAX, 429, "", Loaded::NotYet),
+        (Engine::Custom, 404, "the model `sql` does not exist", Loaded::No),
+        (Engine::Custom, 404, "Not Found", Loaded::Yes),
+        (Engine::Custom, 503, "", Loaded::NotYet),
+    ] {
+        assert_eq!(
+            loaded(engine, "sql", status, body),
+            expected,
+            "{engine} {status} {body}"
+        );
+    }
+}
+
+#[test]
+fn llama_server_numbers_its_files() {
+    let answer = br#"[{"id":0,"path":"/a/x.gguf","scale":0.0},{"id":1,"path":"/a/y.gguf","scale":0.0}]"#;
+    let expected = [("/a/x.gguf".to_owned(), 0), ("/a/y.gguf".to_owned(), 1)];
+    assert_eq!(llama_cpp_ids(answer), expected);
+    assert_eq!(llama_cpp_ids(b"{}"), []);
+}

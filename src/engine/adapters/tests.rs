@@ -1,0 +1,85 @@
+use super::*;
+
+fn found(count: u32, max_rank: Option<u32>) -> FoundAdapters {
+    FoundAdapters {
+        count,
+        max_rank,
+        paths: vec!["/a/x.gguf".into(), "/a/y.gguf".into()],
+    }
+}
+
+#[test]
+fn each_engine_has_options_of_its_own() {
+    for (engine, found, expected) in [
+        (
+            Engine::VLLM,
+            found(2, Some(16)),
+            "--enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16",
+        ),
+        (
+            Engine::VLLM,
+            found(20, Some(33)),
+            "--enable-lora --max-loras 8 --max-cpu-loras 20 --max-lora-rank 64",
+        ),
+        (
+            Engine::VLLM,
+            found(4096, None),
+            "--enable-lora --max-loras 8 --max-cpu-loras 64 --max-lora-rank 64",
+        ),
+        (
+            Engine::SGLang,
+            found(1, Some(24)),
+            "--enable-lora --max-loras-per-batch 2 --max-loaded-loras 2 --max-lora-rank 24 --lora-target-modules all",
+        ),
+        (
+            Engine::SGLang,
+            found(100, None),
+            "--enable-lora --max-loras-per-batch 8 --max-loaded-loras 64 --max-lora-rank 64 --lora-target-modules all",
+        ),
+        (
+            Engine::LlamaCpp,
+            found(2, None),
+            "--lora-scaled /a/x.gguf:0,/a/y.gguf:0",
+        ),
+        (Engine::LoRAX, found(2, None), ""),
+        (Engine::Custom, found(2, None), ""),
+    ] {
+        assert_eq!(options(engine, &found).join(" "), expected, "{engine} {found:?}");
+    }
+}
+
+#[test]
+fn a_rank_is_one_that_vllm_takes() {
+    for (rank, expected) in [(0, 1), (1, 1), (9, 16), (256, 256), (257, 320), (512, 512), (1000, 512)] {
+        assert_eq!(vllm_rank(rank), expected, "{rank}");
+    }
+    assert_eq!(largest_rank(Engine::VLLM), Some(512));
+}
+
+#[test]
+fn arguments_and_variables_that_name_adapters_are_known() {
+    for (engine, args, env, expected) in [
+        (
+            Engine::VLLM,
+            &["--lora-modules", "a=b"][..],
+            &[][..],
+            Some("--lora-modules"),
+        ),
+        (Engine::VLLM, &["--lora_modules=a=b"], &[], Some("--lora_modules")),
+        (Engine::VLLM, &["--max-loras", "2"], &[], None),
+        (
+            Engine::LoRAX,
+            &["--preloaded-adapter-ids", "a"],
+            &[],
+            Some("--preloaded-adapter-ids"),
+        ),
+        (Engine::LoRAX, &[], &["A", "ADAPTER_ID"], Some("ADAPTER_ID")),
+        (Engine::LoRAX, &["--max-active-adapters", "2"], &[], None),
+        (Engine::SGLang, &["--lora-paths", "a"], &[], Some("--lora-paths")),
+        (Engine::LlamaCpp, &["--lora", "a.gguf"], &[], Some("--lora")),
+        (Engine::Custom, &["--lora", "a"], &[], None),
+    ] {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        assert_eq!(fighting(engine, &args, env), expected, "{engine} {args:?} {env:?}");
+    }
+}

@@ -1,0 +1,103 @@
+//! A small hub, and what is made of what it says of adapters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::*;
+
+const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
+
+type Answers = Arc<BTreeMap<String, (StatusCode, String)>>;
+
+async fn answer(State(answers): State<Answers>, request: Request) -> Response {
+    match answers.get(request.uri().path()) {
+        Some((status, body)) => (*status, body.clone()).into_response(),
+        None => (StatusCode::NOT_FOUND, [("X-Error-Code", "RepoNotFound")]).into_response(),
+    }
+}
+
+/// A hub with these answers, as one who asks it for vLLM.
+async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
+    let answers = answers
+        .iter()
+        .map(|(path, status, body)| ((*path).to_owned(), (*status, body.to_string())));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new()
+        .fallback(answer)
+        .with_state(Answers::new(answers.collect()));
+    tokio::spawn(async { axum::serve(listener, router).await });
+    let environment = [("MODEL_HF_ENDPOINT".to_owned(), address)];
+    AdapterCheck {
+        origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),
+        engine: Engine::VLLM,
+    }
+}
+
+fn adapters(names: &[&str]) -> Vec<Known> {
+    let adapter = |name: &&str| Known {
+        name: (*name).into(),
+        path: (*name).to_owned(),
+        rows: 1,
+        revision: None,
+        rank: None,
+        bad: None,
+    };
+    names.iter().map(adapter).collect()
+}
+
+fn repository(files: &[&str]) -> Value {
+    let files: Vec<_> = files.iter().map(|file| json!({"rfilename": file})).collect();
+    json!({"sha": COMMIT, "siblings": files})
+}
+
+#[tokio::test]
+async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
+    let of = |name: &str| format!("/api/models/org/{name}/revision/main");
+    let config = |name: &str| format!("/org/{name}/resolve/{COMMIT}/adapter_config.json");
+    let adapter = repository(&["adapter_config.json", "adapter_model.safetensors"]);
+    let ok = StatusCode::OK;
+    let check = hub(&[
+        (&of("sql"), ok, adapter.clone()),
+        (&config("sql"), ok, json!({"peft_type": "LORA", "r": 16})),
+        (&of("large"), ok, adapter.clone()),
+        (&config("large"), ok, json!({"peft_type": "LORA", "r": 1024})),
+        (&of("model"), ok, repository(&["config.json", "model.safetensors"])),
+        (&of("gated"), ok, adapter),
+        (&config("gated"), StatusCode::FORBIDDEN, json!({})),
+    ])
+    .await;
+    let names = ["org/sql", "org/large", "org/model", "org/gated", "org/missing"];
+    let (told, silence) = check.ask(adapters(&names)).await;
+    assert_eq!(silence, None);
+    assert_eq!((told[0].revision.as_deref(), told[0].rank), (Some(COMMIT), Some(16)));
+    assert_eq!(told[0].bad, None);
+    for (adapter, words) in told[1..].iter().zip([
+        "its rank is 1024",
+        "so it is no adapter",
+        "name a token that may read it",
+        "has none (404",
+    ]) {
+        let bad = adapter.bad.as_ref().expect("it cannot be used");
+        assert!(bad.message.contains(words), "{}: {}", adapter.name, bad.message);
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_does_not_say_leaves_adapters_to_the_servers() {
+    let path = "/api/models/org/sql/revision/main";
+    let check = hub(&[(path, StatusCode::PROXY_AUTHENTICATION_REQUIRED, json!(null))]).await;
+    let before = adapters(&["org/sql", "org/chat"]);
+    let (told, silence) = check.ask(before.clone()).await;
+    assert_eq!(told, before);
+    let words = silence.expect("a warning");
+    assert!(
+        words.contains("could not be asked of the adapters") && words.contains("407"),
+        "{words}"
+    );
+}

@@ -1,0 +1,317 @@
+//! Lets rows go to a server only once it has the adapters that they name.
+//!
+//! Stands between the servers that are ready and those that rows may be sent to: a server that is ready is given on as such when it has
+//! loaded all adapters. One that was unready meanwhile, or that says at a row that it lacks its adapter, may have been started anew, without
+//! any, and loads them again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinSet};
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::api::adapters::OnAdapterError;
+use crate::api::reason::Reason;
+use crate::api::wait::Wait;
+use crate::feeder::replicas::{Address, Readiness, Replica, Replicas};
+use crate::feeder::report::Place;
+use crate::feeder::reporter::Reporter;
+use crate::feeder::trouble::Stop;
+
+use super::load::{Report, load};
+use super::table::{AdapterTable, Asking};
+use super::{Known, end, in_words, told};
+
+/// A server that refuses what another one has loaded is asked again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// What equipping needs.
+#[derive(Clone, Debug)]
+pub struct Equipment {
+    /// How rows ask for adapters.
+    pub asking: Asking,
+    /// Those that rows name.
+    pub adapters: Vec<Known>,
+    /// What becomes of rows whose adapter cannot be used.
+    pub on_error: OnAdapterError,
+    /// Rows of the data set.
+    pub rows: u64,
+    /// Talks to servers.
+    pub client: reqwest::Client,
+    /// Is told what is loaded.
+    pub reporter: Reporter,
+}
+
+/// What comes of it.
+#[derive(Clone, Debug)]
+pub struct Equipped {
+    /// The servers that rows may be sent to.
+    pub replicas: watch::Receiver<Replicas>,
+    /// How rows of each adapter are sent, once the first server has loaded them.
+    pub table: watch::Receiver<Option<Arc<AdapterTable>>>,
+    /// Takes servers that lack what they had loaded.
+    pub lost: mpsc::UnboundedSender<Address>,
+}
+
+/// Equipping under way, until it is dropped.
+#[derive(Debug)]
+pub struct Equipping {
+    found: Equipped,
+    work: AbortOnDropHandle<Stop>,
+}
+
+impl Equipping {
+    /// What comes of it.
+    #[must_use]
+    pub fn found(&self) -> Equipped {
+        self.found.clone()
+    }
+
+    /// Why no rows are to be sent; else it never ends.
+    pub async fn ended(&mut self) -> Stop {
+        match (&mut self.work).await {
+            Ok(stop) => stop,
+            Err(_) => Stop::Restart("the loading of adapters ended without a word".to_owned()),
+        }
+    }
+}
+
+/// Starts to equip the servers of `there`, as they come and go.
+#[must_use]
+pub fn equip(equipment: Equipment, there: watch::Receiver<Replicas>) -> Equipping {
+    let (equipped, replicas) = watch::channel(Replicas::new());
+    let (table, tables) = watch::channel(None);
+    let (lost, lost_at) = mpsc::unbounded_channel();
+    let work = Work {
+        equipment,
+        there,
+        equipped,
+        table,
+        lost_at,
+        done: BTreeSet::new(),
+        loading: BTreeMap::new(),
+        loads: JoinSet::new(),
+    };
+    Equipping {
+        found: Equipped {
+            replicas,
+            table: tables,
+            lost,
+        },
+        work: AbortOnDropHandle::new(tokio::spawn(work.run())),
+    }
+}
+
+struct Work {
+    equipment: Equipment,
+    there: watch::Receiver<Replicas>,
+    equipped: watch::Sender<Replicas>,
+    table: watch::Sender<Option<Arc<AdapterTable>>>,
+    lost_at: mpsc::UnboundedReceiver<Address>,
+    done: BTreeSet<Replica>,
+    /// The task of each server that is loading.
+    loading: BTreeMap<Replica, task::AbortHandle>,
+    loads: JoinSet<(Replica, Report)>,
+}
+
+impl Work {
+    async fn run(mut self) -> Stop {
+        match self.equip_all().await {
+            Ok(never) => match never {},
+            Err(stop) => stop,
+        }
+    }
+
+    async fn equip_all(&mut self) -> Result<Infallible, Stop> {
+        self.there.mark_changed();
+        loop {
+            tokio::select! {
+                changed = self.there.changed() => match changed {
+                    Ok(()) => self.follow(),
+                    // Nobody watches servers any more, and the feeder ends.
+                    Err(_) => std::future::pending().await,
+                },
+                Some(joined) = self.loads.join_next_with_id() => {
+                    // One that was aborted has nothing to say.
+                    if let Ok((id, (replica, report))) = joined {
+                        self.loaded(id, replica, report)?;
+                    }
+                }
+                Some(address) = self.lost_at.recv() => self.load_again(&address),
+            }
+        }
+    }
+
+    /// Has new servers load, and forgets those that are gone or not ready.
+    fn follow(&mut self) {
+        let there = self.there.borrow_and_update().clone();
+        let is_ready = |replica: &Replica| there.get(replica) == Some(&Readiness::Ready);
+        self.done.retain(is_ready);
+        for (_, load) in self.loading.extract_if(.., |replica, _| !is_ready(replica)) {
+            load.abort();
+        }
+        let ready = there.iter().filter(|(_, readiness)| **readiness == Readiness::Ready);
+        for (replica, _) in ready {
+            if !self.done.contains(replica) && !self.loading.contains_key(replica) {
+                self.begin(replica.clone(), Duration::ZERO);
+            }
+        }
+        self.publish(&there);
+        self.tell_waiting();
+    }
+
+    /// Has a server load all again. That it lacks them, each of its rows says, and the first one counts.
+    fn load_again(&mut self, address: &Address) {
+        let Some(replica) = self.done.iter().find(|replica| replica.address == *address).cloned() else {
+            return;
+        };
+        tracing::warn!(pod = %replica.pod, "a server has lost its adapters");
+        self.done.remove(&replica);
+        self.begin(replica, Duration::ZERO);
+        let there = self.there.borrow().clone();
+        self.publish(&there);
+        self.tell_waiting();
+    }
+
+    fn begin(&mut self, replica: Replica, after: Duration) {
+        let equipment = self.equipment.clone();
+        let known = replica.clone();
+        tracing::info!(pod = %replica.pod, adapters = equipment.adapters.len(), "a server loads the adapters");
+        let load = self.loads.spawn(async move {
+            sleep(after).await;
+            let address = replica.address.to_string();
+            let tell = |problem: String| {
+                tracing::warn!(pod = %replica.pod, %problem, "a server has not all adapters yet");
+                let message = format!(
+                    "server {} is loading the adapters that rows name: {problem}",
+                    replica.pod
+                );
+                say(&equipment.reporter, message);
+            };
+            let Equipment {
+                asking,
+                client,
+                adapters,
+                ..
+            } = &equipment;
+            let report = load(asking, client, &address, adapters, tell).await;
+            (replica, report)
+        });
+        self.loading.insert(known, load);
+    }
+
+    fn loaded(&mut self, id: task::Id, replica: Replica, report: Report) -> Result<(), Stop> {
+        // Of a server that was not ready since, what it has is not known.
+        if self.loading.get(&replica).is_none_or(|load| load.id() != id) {
+            return Ok(());
+        }
+        self.loading.remove(&replica);
+        let is_first = self.table.borrow().is_none();
+        if !is_first && !report.refused.is_empty() {
+            self.not_as_the_others(replica, &report);
+            return Ok(());
+        }
+        tracing::info!(pod = %replica.pod, refused = report.refused.len(), "a server has the adapters");
+        self.done.insert(replica);
+        if is_first {
+            self.decide(report)?;
+        }
+        let there = self.there.borrow().clone();
+        self.publish(&there);
+        self.equipment
+            .reporter
+            .update(|report| _ = report.waits.remove(&Place::Adapters));
+        Ok(())
+    }
+
+    /// What the first server says counts for all rows.
+    fn decide(&mut self, report: Report) -> Result<(), Stop> {
+        let Report { refused, ids } = report;
+        for (place, bad) in refused {
+            self.equipment.adapters[place].bad = Some(bad);
+        }
+        let Equipment {
+            asking,
+            adapters,
+            on_error,
+            rows,
+            reporter,
+            ..
+        } = &self.equipment;
+        tell_refused(reporter, adapters);
+        if let Some(end) = end(adapters, *on_error, *rows) {
+            return Err(Stop::Ended(end));
+        }
+        self.table
+            .send_replace(Some(Arc::new(AdapterTable::new(asking, adapters, &ids))));
+        Ok(())
+    }
+
+    /// A server that refuses what another one has: rows do not go to it, until it has the same.
+    fn not_as_the_others(&mut self, replica: Replica, report: &Report) {
+        let problem = report.refused.first().map_or("", |(_, bad)| bad.message.as_str());
+        tracing::warn!(pod = %replica.pod, %problem, "a server refuses adapters that another one has");
+        let is_there = self.there.borrow().get(&replica) == Some(&Readiness::Ready);
+        if is_there {
+            self.begin(replica, ASK_AGAIN);
+        }
+    }
+
+    /// Servers that have not all adapters are there, and take no rows.
+    fn publish(&self, there: &Replicas) {
+        let readiness = |replica: &Replica| {
+            if self.done.contains(replica) {
+                Readiness::Ready
+            } else {
+                Readiness::Unready
+            }
+        };
+        let now: Replicas = there
+            .keys()
+            .map(|replica| (replica.clone(), readiness(replica)))
+            .collect();
+        self.equipped.send_if_modified(|equipped| {
+            let is_changed = *equipped != now;
+            *equipped = now;
+            is_changed
+        });
+    }
+
+    fn tell_waiting(&self) {
+        if !self.done.is_empty() || self.loading.is_empty() {
+            self.equipment
+                .reporter
+                .update(|report| _ = report.waits.remove(&Place::Adapters));
+            return;
+        }
+        let count = self.equipment.adapters.len();
+        let message = format!("servers are loading the {count} adapters that rows name");
+        say(&self.equipment.reporter, message);
+    }
+}
+
+fn say(reporter: &Reporter, message: String) {
+    let wait = Wait::new(Reason::AdaptersLoading, message);
+    reporter.update(|report| _ = report.waits.insert(Place::Adapters, wait));
+}
+
+/// Says which adapters no server has.
+fn tell_refused(reporter: &Reporter, adapters: &[Known]) {
+    let Some(warning) = in_words(adapters) else { return };
+    tracing::warn!("{warning}");
+    let told = told(adapters);
+    reporter.update(|report| {
+        report.warn(warning);
+        if let Some(before) = &mut report.adapters {
+            before.most_used = told.most_used;
+        }
+    });
+}
+
+#[cfg(test)]
+#[path = "equip_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde_json::Value;
+
+use super::*;
+use crate::api::Engine;
+use crate::api::adapters::AdaptersSpec;
+use crate::api::status::FeederStatus;
+use crate::engine::AdapterNames;
+use crate::feeder::adapters::OfRow;
+use crate::feeder::replicas::Address;
+use crate::feeder::report;
+use crate::feeder::reporter::{StatusWriter, WriteError};
+
+struct Unheard;
+
+impl StatusWriter for Unheard {
+    async fn write(&self, _: &FeederStatus) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+/// The adapters that a server has, and how often it was asked for any.
+#[derive(Default)]
+struct Loads {
+    has: BTreeSet<String>,
+    asked: usize,
+}
+
+type Shared = Arc<Mutex<Loads>>;
+
+/// A vLLM that has every adapter but `org/missing`.
+async fn server() -> (Shared, SocketAddr) {
+    async fn load(State(loads): State<Shared>, Json(request): Json<Value>) -> StatusCode {
+        let mut loads = loads.lock().unwrap();
+        let name = request["lora_name"].as_str().unwrap().to_owned();
+        loads.asked += 1;
+        if name == "org/missing" {
+            return StatusCode::NOT_FOUND;
+        }
+        loads.has.insert(name);
+        StatusCode::OK
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let loads = Shared::default();
+    let router = axum::Router::new()
+        .route("/v1/load_lora_adapter", post(load))
+        .with_state(loads.clone());
+    tokio::spawn(async { axum::serve(listener, router).await });
+    (loads, address)
+}
+
+fn replica(address: SocketAddr) -> Replica {
+    Replica {
+        address: Address::Pod(address),
+        pod: "server-a".to_owned(),
+    }
+}
+
+fn equipment(names: &[&str], on_error: OnAdapterError) -> Equipment {
+    let (reporter, _) = Reporter::new(report::Report::first(None), Unheard);
+    let adapter = |name: &&str| Known {
+        name: (*name).into(),
+        path: (*name).to_owned(),
+        rows: 2,
+        revision: None,
+        rank: None,
+        bad: None,
+    };
+    Equipment {
+        asking: Asking {
+            engine: Engine::VLLM,
+            served_name: "base".to_owned(),
+            names: AdapterNames::new(AdaptersSpec::default()),
+            token: None,
+        },
+        adapters: names.iter().map(adapter).collect(),
+        on_error,
+        rows: 10,
+        client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        reporter,
+    }
+}
+
+async fn until_ready(found: &mut Equipped, replica: &Replica) {
+    let is_ready = |replicas: &Replicas| replicas.get(replica) == Some(&Readiness::Ready);
+    let _ = found.replicas.wait_for(is_ready).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_gets_rows_when_it_has_the_adapters_and_again_when_it_was_started_anew() {
+    let (loads, address) = server().await;
+    let replica = replica(address);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipping = equip(equipment(&["org/sql", "org/chat"], OnAdapterError::FailRows), there);
+    let mut found = equipping.found();
+    tell.send_replace([(replica.clone(), Readiness::Unready)].into());
+    tell.send_replace([(replica.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &replica).await;
+    assert_eq!(loads.lock().unwrap().has.len(), 2);
+    let table = found.table.borrow().clone().expect("a table");
+    assert!(
+        matches!(table.of_row(Some("org/sql")), OfRow::Sent(name, call) if **name == *"org/sql" && call.model == "org/sql")
+    );
+    assert!(matches!(table.of_row(Some("base")), OfRow::Base));
+    tell.send_replace([(replica.clone(), Readiness::Unready)].into());
+    let is_unready = |replicas: &Replicas| replicas.get(&replica) == Some(&Readiness::Unready);
+    let _ = found.replicas.wait_for(is_unready).await.unwrap();
+    tell.send_replace([(replica.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &replica).await;
+    assert_eq!(loads.lock().unwrap().asked, 4);
+}
+
+#[tokio::test]
+async fn a_server_that_lacks_what_it_had_loads_it_again() {
+    let (loads, address) = server().await;
+    let replica = replica(address);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipping = equip(equipment(&["org/sql"], OnAdapterError::FailRows), there);
+    let mut found = equipping.found();
+    tell.send_replace([(replica.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &replica).await;
+    let elsewhere = Address::Pod(([127, 0, 0, 2], 80).into());
+    for address in [elsewhere, replica.address.clone()] {
+        found.lost.send(address).unwrap();
+    }
+    found.replicas.changed().await.unwrap();
+    until_ready(&mut found, &replica).await;
+    assert_eq!(loads.lock().unwrap().asked, 2);
+}
+
+#[tokio::test]
+async fn rows_of_an_adapter_that_the_first_server_refuses_are_refused() {
+    let (loads, address) = server().await;
+    let replica = replica(address);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipment = equipment(&["org/sql", "org/missing"], OnAdapterError::FailRows);
+    let reporter = equipment.reporter.clone();
+    let equipping = equip(equipment, there);
+    let mut found = equipping.found();
+    tell.send_replace([(replica.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &replica).await;
+    assert_eq!(
+        loads.lock().unwrap().asked,
+        4,
+        "one that is refused is asked for three times"
+    );
+    let table = found.table.borrow().clone().expect("a table");
+    assert!(matches!(table.of_row(Some("org/missing")), OfRow::Refused(..)));
+    let warnings = reporter.latest().warnings;
+    assert!(warnings[0].contains("`org/missing` (2 rows)"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_is_to_fail_by_an_adapter_ends() {
+    let (_, address) = server().await;
+    let (tell, there) = watch::channel(Replicas::new());
+    let mut equipping = equip(equipment(&["org/missing"], OnAdapterError::FailJob), there);
+    tell.send_replace([(replica(address), Readiness::Ready)].into());
+    let Stop::Ended(end) = equipping.ended().await else {
+        panic!("no end");
+    };
+    assert_eq!(end.reason, Reason::AdapterNotLoaded);
+    assert!(equipping.found().table.borrow().is_none());
+}
