@@ -77,6 +77,7 @@ fn job(spec: &Value) -> Result<BatchInferenceJob, String> {
             "startTime": STARTED,
             "servers": {"replicas": 0, "ready": 0, "endedDeviceSeconds": {"nvidia.com/gpu": 3600}},
             "feeder": {"attempt": 1, "state": "Feeding", "serversNeeded": true},
+            "adapters": {"count": 1, "mostUsed": [{"name": "sql", "rows": 1}]},
         },
     });
     serde_json::from_value(job).map_err(|error| error.to_string())
@@ -123,6 +124,7 @@ fn by_name(children: &Children) -> BTreeMap<&'static str, Value> {
         ("NetworkPolicy", json!(children.network_policy)),
         ("Service", json!(children.service)),
         ("feeder", json!(children.workloads.feeder)),
+        ("model cache", json!(children.workloads.model_cache)),
         ("servers", json!(children.workloads.servers)),
     ]
     .into()
