@@ -387,7 +387,10 @@ pub struct AdapterStatus {
     /// Its commit, where the hub told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// Why it cannot be used: its rows have this error.
+    /// Set where it cannot be used: AdapterNotFound or AdapterNotLoaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same in words: its rows have this error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

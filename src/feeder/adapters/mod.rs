@@ -16,7 +16,7 @@ use crate::api::Engine;
 use crate::api::adapters::{AdapterSource, OnAdapterError};
 use crate::api::names::ADAPTER_API_TOKEN_ENV;
 use crate::api::reason::Reason;
-use crate::api::status::AdaptersStatus;
+use crate::api::status::{AdapterStatus, AdaptersStatus};
 use crate::dataset::Index;
 use crate::engine::adapters::{MOST_AT_START, are_fetched, place, refuse_path};
 
@@ -79,6 +79,17 @@ impl Bad {
         }
     }
 
+    /// As an earlier start of the job has found out.
+    fn told(adapter: &AdapterStatus) -> Option<Self> {
+        let message = adapter.error.clone()?;
+        let is_missing = adapter.reason.as_deref() == Some(Reason::AdapterNotFound.as_str());
+        Some(if is_missing {
+            Self::not_found(message)
+        } else {
+            Self::not_loaded(message)
+        })
+    }
+
     fn reason(&self) -> Reason {
         match self.code {
             NOT_FOUND => Reason::AdapterNotFound,
@@ -124,15 +135,14 @@ pub fn known(job: &Job, index: &Index, told: Option<&AdaptersStatus>) -> Vec<Kno
         let told = told.and_then(|told| told.most_used.iter().find(|told| told.name == found.name));
         let path = place(job.engine, adapters.names.source(), &path);
         let refused = refuse_path(job.engine, &path).err();
-        let error = refused.map(|error| error.to_string());
-        let error = error.or_else(|| told.and_then(|told| told.error.clone()));
+        let refused = refused.map(|error| Bad::not_loaded(error.to_string()));
         Some(Known {
             name: found.name.as_str().into(),
             path,
             rows: found.rows,
             revision: told.and_then(|told| told.revision.clone()),
             rank: None,
-            bad: error.map(Bad::not_loaded),
+            bad: refused.or_else(|| told.and_then(Bad::told)),
         })
     });
     known.collect()

@@ -95,6 +95,8 @@ fn the_status_lists_those_with_most_rows_and_counts_what_is_finished() {
     assert_eq!(status.most_used.len(), 100);
     assert_eq!(status.most_used[0].name, "org/149");
     assert_eq!(status.most_used[1].error.as_deref(), Some("no"));
+    assert_eq!(Bad::told(&status.most_used[1]), adapters[148].bad);
+    assert_eq!(Bad::told(&status.most_used[0]), None);
     let before = status.clone();
     let counted = ModelRows {
         name: "org/149".into(),

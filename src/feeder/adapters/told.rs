@@ -21,6 +21,7 @@ pub fn told(adapters: &[Known]) -> AdaptersStatus {
         name: adapter.name.to_string(),
         rows: number(adapter.rows),
         revision: adapter.revision.clone(),
+        reason: adapter.bad.as_ref().map(|bad| bad.reason().as_str().to_owned()),
         error: adapter.bad.as_ref().map(|bad| bad.message.clone()),
         ..AdapterStatus::default()
     });
