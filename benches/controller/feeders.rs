@@ -132,6 +132,7 @@ pub fn status(stage: FeederStage, done: i64) -> FeederStatus {
             hung_servers: Vec::new(),
         }),
         model: None,
+        adapters: None,
         dataset: inspected.then(|| DatasetStatus {
             rows: ROWS,
             bytes: 400 * ROWS,

@@ -7,6 +7,7 @@ use super::decide::View;
 use super::evicted::why_evicted;
 use super::validate::ValidatedJob;
 use super::waiting::{Program, why_pods_wait};
+use crate::api::adapters::AdapterSource;
 use crate::api::model_cache::{ModelCacheState, ModelCacheStatus};
 use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
@@ -56,6 +57,11 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait>
         Location::Path(path) | Location::Server(path) => {
             refuse(format!("baseModel is the path {path:?}, and nothing is downloaded: leave modelCache out"))
         }
+        Location::Repository(_) if has_adapters_of_hub(server) => Err(Wait::new(
+            Reason::AdaptersUnsupported,
+            "servers with spec.server.modelCache ask no hub, and spec.server.adapters has source Hub: leave modelCache out, or have \
+             adapters by source S3 or Local",
+        )),
         Location::Repository(_) => {
             let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
             match conflict(&server.args, &env) {
@@ -64,6 +70,11 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait>
             }
         }
     }
+}
+
+fn has_adapters_of_hub(server: &ServerSpec) -> bool {
+    let adapters = server.adapters.as_ref();
+    adapters.is_some_and(|adapters| adapters.source == AdapterSource::Hub)
 }
 
 /// The job, if its claim can be used as it wants to: of one that was not taken up yet, by the claim as it is now.

@@ -129,6 +129,10 @@ fn a_cache_that_nobody_would_read_is_refused() {
             json!({"baseModel": "qwen3-8b", "args": ["--download-dir", "/x"]}),
             Reason::EngineFieldConflict,
         ),
+        (
+            json!({"baseModel": "qwen3-8b", "adapters": {}}),
+            Reason::AdaptersUnsupported,
+        ),
     ] {
         let refused = validate(&job(server.clone(), json!({})), &settings()).expect_err("a refusal");
         assert_eq!(refused.reason, reason, "{server}: {}", refused.message);

@@ -109,18 +109,17 @@ fn validate_servers(
         (None, Some(written)) => Some(Chosen::find(written, &settings.resource_profiles)?),
         _ => None,
     };
-    let resources = match &decided {
-        Some(resolved) => resolved.resources.clone(),
-        None => {
-            let resources = server_resources::resolve(&Asked {
-                server,
-                model: &model,
-                template: template.as_ref(),
-                profile,
-            })?;
-            spread::refuse_uneven(server, &resources, template.as_ref())?;
-            resources
-        }
+    let resources = if let Some(resolved) = &decided {
+        resolved.resources.clone()
+    } else {
+        let resources = server_resources::resolve(&Asked {
+            server,
+            model: &model,
+            template: template.as_ref(),
+            profile,
+        })?;
+        spread::refuse_uneven(server, &resources, template.as_ref())?;
+        resources
     };
     let image = match &decided {
         Some(resolved) => resolved.image.clone(),

@@ -199,11 +199,11 @@ async fn ids_that_differ_only_in_escapes_are_the_same() {
 
 #[tokio::test]
 async fn a_model_that_nothing_serves_is_refused_with_what_to_write() {
-    let named = |id: usize, model: &str| row_with_body(&id.to_string(), &format!("{{\"model\":\"{model}\"}}")) + "\n";
+    let row = |id: usize, model: &str| row_with_body(&id.to_string(), &format!("{{\"model\":\"{model}\"}}")) + "\n";
     let content: String = ["qwen3-8b", "gpt-4", "", "my-adapter", "gpt-4", "gpt-4o-mini"]
         .iter()
         .enumerate()
-        .map(|(id, model)| named(id, model))
+        .map(|(id, model)| row(id, model))
         .collect();
     let refusal = refused(content).await;
     assert_eq!((refusal.invalid_rows, refusal.unknown_model_rows), (0, 3));
@@ -217,9 +217,9 @@ async fn a_model_that_nothing_serves_is_refused_with_what_to_write() {
 
 #[tokio::test]
 async fn adapters_are_counted_and_other_names_are_refused_still() {
-    let named = |id: usize, model: &str| row_with_body(&id.to_string(), &format!("{{\"model\":\"{model}\"}}")) + "\n";
+    let row = |id: usize, model: &str| row_with_body(&id.to_string(), &format!("{{\"model\":\"{model}\"}}")) + "\n";
     let names = ["qwen3-8b", "org/sql", "", "org/sql", "org/other"];
-    let content: String = names.iter().enumerate().map(|(id, model)| named(id, model)).collect();
+    let content: String = names.iter().enumerate().map(|(id, model)| row(id, model)).collect();
     let models = models().with_adapters(Some(AdapterNames::new(AdaptersSpec::default())));
     let directory = tempfile::tempdir().unwrap();
     let inspect = async |content: String| {
@@ -233,7 +233,7 @@ async fn adapters_are_counted_and_other_names_are_refused_still() {
         .map(|adapter| (adapter.name.as_str(), adapter.rows))
         .collect();
     assert_eq!(counted, [("org/other", 1), ("org/sql", 2)]);
-    let Err(InspectError::Refused(refusal)) = inspect(content + &named(9, "sql")).await else {
+    let Err(InspectError::Refused(refusal)) = inspect(content + &row(9, "sql")).await else {
         panic!("not refused");
     };
     assert!(

@@ -192,13 +192,11 @@ impl Repository {
 
 impl RepositoryFile {
     fn read(sibling: &Sibling) -> Option<Self> {
-        match &sibling.lfs {
-            Some(large) => Self::new(&sibling.rfilename, large.size, Checksum::sha256(&large.sha256)?),
-            None => {
-                let checksum = Checksum::git_blob(sibling.blob_id.as_deref()?)?;
-                Self::new(&sibling.rfilename, sibling.size?, checksum)
-            }
+        if let Some(large) = &sibling.lfs {
+            return Self::new(&sibling.rfilename, large.size, Checksum::sha256(&large.sha256)?);
         }
+        let checksum = Checksum::git_blob(sibling.blob_id.as_deref()?)?;
+        Self::new(&sibling.rfilename, sibling.size?, checksum)
     }
 }
 

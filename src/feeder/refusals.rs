@@ -56,7 +56,7 @@ impl Refusals {
     /// What becomes of a start that is refused. A key that was good a moment ago may have been replaced: the next start has the Secret's key of
     /// then, and is the last if that gets nothing done.
     #[must_use]
-    pub fn stop(&self, end: End) -> Stop {
+    pub fn stop(self, end: End) -> Stop {
         if self.made_progress {
             return Stop::Restart(end.message);
         }

@@ -121,14 +121,14 @@ impl Feeder {
     async fn prepare(&self, clock: StoreClock) -> Result<Taken<Begun>, Stop> {
         self.refuse_if_claimed().await?;
         let refused = self.check_model().await?;
-        let index = self.inspect().await?;
+        // Boxed, as with what is asked of adapters: they would make every future around them large.
+        let index = Box::pin(self.inspect()).await?;
         if let Some(end) = self.job.too_many(index.rows) {
             return Err(Stop::Ended(end));
         }
         if let Some(end) = refused {
             self.refuse_unless_done(&index, end).await?;
         }
-        // Boxed, as it would make every future around it large.
         let adapters = Box::pin(self.check_adapters(&index)).await?;
         let identity = self.claim(&index).await?;
         let turn = Turn::new(&self.store, &self.job.reference, &self.patience, clock);

@@ -279,7 +279,7 @@ impl Work {
             Settled::TakenBack => {}
         }
         if let Verdict::StopJob(reason) = verdict {
-            let stop = refused(&address, reason, &state.refusals);
+            let stop = refused(&address, reason, state.refusals);
             state.stop = Some(stop);
         }
         self.next(&mut state, replica, now)
@@ -388,7 +388,7 @@ impl State {
 }
 
 /// What becomes of a job whose requests a server refuses.
-fn refused(by: &Address, why: StopReason, refusals: &Refusals) -> Stop {
+fn refused(by: &Address, why: StopReason, refusals: Refusals) -> Stop {
     match by {
         Address::Pod(_) => Stop::Ended(End::new(Reason::ServerRefusesRequests, why.to_string())),
         Address::Endpoint(url) => refusals.stop(access_denied(url, why)),

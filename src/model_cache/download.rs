@@ -53,8 +53,8 @@ impl Source<'_> {
     async fn has(&self, file: &RepositoryFile) -> Result<bool, FillError> {
         let path = self.folder.blob(file.checksum());
         if size_of(&path).await == Some(file.size()) {
-            let hashed = Hasher::for_file(file).add_file(path.clone()).await;
-            let (hasher, _) = hashed.map_err(FillError::at(&path))?;
+            let read = Hasher::for_file(file).add_file(path.clone()).await;
+            let (hasher, _) = read.map_err(FillError::at(&path))?;
             if hasher.finish() == file.checksum().as_str() {
                 return Ok(true);
             }

@@ -29,7 +29,7 @@ const QUICK: Rhythm = Rhythm {
 
 #[derive(Default)]
 struct Files {
-    files: BTreeMap<String, Vec<u8>>,
+    by_name: BTreeMap<String, Vec<u8>>,
     /// Which file was asked for from which byte on.
     asked: Vec<(String, usize)>,
     /// Files that end after so many bytes, once.
@@ -81,7 +81,7 @@ fn described(files: &Files) -> Value {
             (false, false) => json!({"rfilename": name, "size": size, "blobId": checksum}),
         }
     };
-    let siblings: Vec<_> = files.files.iter().map(sibling).collect();
+    let siblings: Vec<_> = files.by_name.iter().map(sibling).collect();
     json!({"id": "org/model", "sha": COMMIT, "siblings": siblings})
 }
 
@@ -105,7 +105,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     let mut files = shared.files.lock().unwrap();
     files.asked.push((name.to_owned(), start));
     let start = if files.gives_no_ranges { 0 } else { start };
-    let mut content = files.files[name].clone();
+    let mut content = files.by_name[name].clone();
     if files.wrong.remove(name) {
         content[0] ^= 1;
     }
@@ -140,7 +140,7 @@ impl Hub {
                 ("added_tokens.json", Vec::new()),
                 ("README.md", b"for people".to_vec()),
             ] {
-                hub.files.insert(name.to_owned(), content);
+                hub.by_name.insert(name.to_owned(), content);
             }
         });
         hub
@@ -222,7 +222,7 @@ fn snapshot(volume: &TempDir, name: &str) -> Vec<u8> {
 }
 
 fn weights_blob(hub: &Hub) -> (String, Vec<u8>) {
-    let content = hub.shared.files.lock().unwrap().files[WEIGHTS].clone();
+    let content = hub.shared.files.lock().unwrap().by_name[WEIGHTS].clone();
     (checksum(WEIGHTS, &content), content)
 }
 

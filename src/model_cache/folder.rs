@@ -131,7 +131,7 @@ impl Folder {
 /// The size of a file, or of what a link leads to; none when there is none.
 pub(super) async fn size_of(path: &Path) -> Option<u64> {
     let metadata = fs::metadata(path).await.ok()?;
-    metadata.is_file().then(|| metadata.len())
+    metadata.is_file().then_some(metadata.len())
 }
 
 /// Removes a file that may be there.

@@ -102,7 +102,7 @@ impl ModelHub {
         start: u64,
     ) -> Result<Download, HubError> {
         let request = self.request(resolve(repository, revision, file))?;
-        let response = judged(request.from_byte(start).await)?;
+        let response = judged(request.beginning_at(start).await)?;
         let unknown = || HubError::Unreachable("it does not say which part of a file it gives".to_owned());
         Ok(Download {
             start: begins_at(&response).ok_or_else(unknown)?,

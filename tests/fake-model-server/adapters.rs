@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::answers;
 use super::server::Shared;
-use super::settings::{Program, Settings};
+use super::settings::{LoraLoading, Program, Settings};
 
 /// What was loaded.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Adapters {
 /// `POST /v1/load_lora_adapter` of vLLM.
 pub async fn load_vllm(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let settings = &shared.settings;
-    if settings.program != Program::Vllm || !settings.has_lora || !settings.loads_lora_at_run_time {
+    if settings.program != Program::Vllm || !settings.has_lora || settings.lora_loading != LoraLoading::AtRunTime {
         return answers::unknown_path(settings.program);
     }
     let (name, path) = named(&request);

@@ -17,6 +17,13 @@ pub enum Program {
     LlamaServer,
 }
 
+/// When vLLM takes adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoraLoading {
+    AtStart,
+    AtRunTime,
+}
+
 /// How the server behaves where a row does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -30,10 +37,10 @@ pub struct Settings {
     pub metrics: bool,
     /// Whether `/v1/embeddings` answers.
     pub embeddings: bool,
-    /// Whether it takes adapters.
+    /// Whether it has adapters: `--enable-lora`.
     pub has_lora: bool,
-    /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING`: whether vLLM takes them while it runs.
-    pub loads_lora_at_run_time: bool,
+    /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING`: when vLLM takes them.
+    pub lora_loading: LoraLoading,
     /// The files that llama-server has from its start on.
     pub lora_files: Vec<String>,
     /// `FAKE_ADAPTERS`: where there are adapters, with commas between. Default: nowhere.
@@ -92,7 +99,9 @@ impl Settings {
             .map(|value| parse("FAKE_STATUS", &value))
             .transpose()?;
         settings.recorder = env("FAKE_RECORDER");
-        settings.loads_lora_at_run_time = env("VLLM_ALLOW_RUNTIME_LORA_UPDATING").is_some_and(|value| value == "1");
+        if env("VLLM_ALLOW_RUNTIME_LORA_UPDATING").is_some_and(|value| value == "1") {
+            settings.lora_loading = LoraLoading::AtRunTime;
+        }
         let adapters = env("FAKE_ADAPTERS").unwrap_or_default();
         settings.adapters = adapters
             .split(',')
@@ -119,7 +128,7 @@ impl Settings {
             metrics: true,
             embeddings: true,
             has_lora: false,
-            loads_lora_at_run_time: false,
+            lora_loading: LoraLoading::AtStart,
             lora_files: Vec::new(),
             adapters: BTreeSet::new(),
             latency: Duration::ZERO,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::fake_model_server::{FakeModelServer, Settings};
+use crate::fake_model_server::{FakeModelServer, LoraLoading, Settings};
 use crate::output::Output;
 use crate::rows::{MODEL, row_with};
 use crate::until::until;
@@ -38,7 +38,7 @@ async fn world_on(folder: &str, engine: &str, adapters: Value, dataset: &str) ->
 fn add_server<'a>(world: &'a mut World, pod: &'static str, args: &[&str]) -> &'a FakeModelServer {
     world.add_server_with(pod, |settings| {
         *settings = Settings::local(args);
-        settings.loads_lora_at_run_time = true;
+        settings.lora_loading = LoraLoading::AtRunTime;
         settings.adapters = ["org/sql", "org/chat"].map(str::to_owned).into();
     })
 }
@@ -169,7 +169,7 @@ async fn every_server_loads_every_adapter_before_its_first_row() {
     for pod in ["first", "second"] {
         world.add_server_with(pod, |settings| {
             *settings = Settings::local(&[MODEL, "--enable-lora", "--max-loras", "2"]);
-            settings.loads_lora_at_run_time = true;
+            settings.lora_loading = LoraLoading::AtRunTime;
             settings.adapters = names.iter().cloned().collect();
         });
     }
@@ -215,7 +215,7 @@ async fn a_server_that_lacks_its_adapters_loads_them_again_and_no_row_fails() {
         let mut world = world_on(&format!("adapters-lost-{engine}"), engine, json!({}), &dataset).await;
         let server = world.add_server_with("server", |settings| {
             *settings = Settings::local(args);
-            settings.loads_lora_at_run_time = true;
+            settings.lora_loading = LoraLoading::AtRunTime;
             settings.adapters = ["org/sql", "org/chat"].map(str::to_owned).into();
             settings.slots = 2;
         });

@@ -82,11 +82,11 @@ impl Place {
 }
 
 impl Whose {
-    /// A model's keys are for no store.
+    /// Keys of a model or of adapters are for no store that is written.
     fn side(side: Side) -> Self {
         match side {
             Side::Dataset => Self::Dataset,
-            Side::Output | Side::Model => Self::Output,
+            Side::Output | Side::Model | Side::Adapters => Self::Output,
         }
     }
 }

@@ -89,7 +89,7 @@ fn container(
     let job = &validated.job;
     let env: Vec<EnvVar> = hub::env(&validated.hub)
         .into_iter()
-        .chain(hub::of_model(servers::env(validated, servers)))
+        .chain(hub::of_model(&servers::merged(validated, servers)))
         .collect();
     let arguments = [
         "fill-model-cache",

@@ -85,9 +85,11 @@ fn template(validated: &ValidatedJob, servers: &ValidatedServers) -> PodTemplate
     merged
 }
 
-/// A server's container as its pod has it: the person's template is merged in.
+/// A server's container as it would get its model from the hub: the person's template is merged in, and no model cache.
 pub(super) fn merged(validated: &ValidatedJob, servers: &ValidatedServers) -> Container {
-    let template = template(validated, servers);
+    let mut servers = servers.clone();
+    servers.spec.model_cache = None;
+    let template = template(validated, &servers);
     server_container::find(Some(&template)).cloned().unwrap_or_default()
 }
 

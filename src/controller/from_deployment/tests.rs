@@ -74,8 +74,7 @@ fn server_pod(pod: &Value) -> PodSpec {
     let validated = validate(&filled, &Settings::new("operator:1")).expect("valid");
     let ours = validated.servers.as_ref().expect("servers");
     let deployment = servers::deployment(&validated, ours, 1, None);
-    let template = deployment.spec.expect("a spec").template;
-    template.spec.expect("a pod")
+    deployment.spec.template.spec.expect("a pod")
 }
 
 #[test]
@@ -178,8 +177,8 @@ fn what_a_refusal_asks_for_mends_it() {
         let error = take_pod(&pod).expect_err(words);
         assert!(error.contains(words) && error.contains(field), "{error}");
         assert!(!error.contains("visible"), "{error}");
-        let taken = take_for(&pod, given.clone()).unwrap_or_else(|error| panic!("{words}: {error}"));
-        assert!(taken.env.is_empty(), "{words}");
+        let found = take_for(&pod, given.clone()).unwrap_or_else(|error| panic!("{words}: {error}"));
+        assert!(found.env.is_empty(), "{words}");
     }
     // A model that the servers would not have either.
     let given = json!({"baseModel": "/mnt/models/other"});

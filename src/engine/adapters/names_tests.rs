@@ -48,8 +48,8 @@ fn a_name_says_where_the_adapter_is() {
 
 #[test]
 fn where_adapters_are_named_no_others_are() {
-    let named = [("sql", Some("org/sql-lora")), ("org/plain", None)];
-    let names = AdapterNames::new(spec(AdapterSource::Hub, None, &named));
+    let adapters = [("sql", Some("org/sql-lora")), ("org/plain", None)];
+    let names = AdapterNames::new(spec(AdapterSource::Hub, None, &adapters));
     assert_eq!(names.path("sql").as_deref(), Some("org/sql-lora"));
     assert_eq!(names.path("org/plain").as_deref(), Some("org/plain"));
     assert_eq!(names.path("org/sql-lora"), None);

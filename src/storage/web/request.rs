@@ -178,7 +178,7 @@ impl Request {
     /// # Errors
     ///
     /// The server does not answer, or cannot now.
-    pub async fn from_byte(&self, start: u64) -> Result<Response> {
+    pub async fn beginning_at(&self, start: u64) -> Result<Response> {
         let mut headers = HeaderMap::new();
         if start > 0 {
             insert(&mut headers, RANGE, &format!("bytes={start}-"))?;

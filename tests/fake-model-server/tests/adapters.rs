@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::fake_model_server::{FakeModelServer, Settings};
+use crate::fake_model_server::{FakeModelServer, LoraLoading, Settings};
 use crate::{LLAMA_SERVER, LORAX, SGLANG, VLLM, get, post};
 
 /// A server that is started with these arguments more, and two adapters that there are.
 fn start(args: &[&str], more: &[&str]) -> FakeModelServer {
     let mut settings = Settings::local(&[args, more].concat());
-    settings.loads_lora_at_run_time = true;
+    settings.lora_loading = LoraLoading::AtRunTime;
     settings.adapters = ["org/sql", "org/chat"].map(str::to_owned).into();
     FakeModelServer::start(settings).expect("a free port")
 }

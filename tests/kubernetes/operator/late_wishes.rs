@@ -32,10 +32,10 @@ async fn asked_at_the_end(name: &str, wish: Value) {
 
 #[tokio::test]
 async fn a_job_that_is_suspended_when_its_results_are_written_ends() {
-    asked_at_the_end("late-suspend", json!({"suspend": true})).await;
+    Box::pin(asked_at_the_end("late-suspend", json!({"suspend": true}))).await;
 }
 
 #[tokio::test]
 async fn a_job_that_is_terminated_when_its_results_are_written_is_complete() {
-    asked_at_the_end("late-terminate", json!({"shutdown": "Terminate"})).await;
+    Box::pin(asked_at_the_end("late-terminate", json!({"shutdown": "Terminate"}))).await;
 }

@@ -125,21 +125,21 @@ mod tests {
         })
     }
 
-    fn local(file: &str, to: Rows) -> Result<Dataset, FlagError> {
-        Ok(Dataset::Local { file: file.into(), to })
+    fn local(file: &str, to: Rows) -> Dataset {
+        Dataset::Local { file: file.into(), to }
     }
 
     #[test]
     fn a_file_goes_to_the_default_store_unless_another_place_is_given() {
         let name = |name: &str| Rows::Name(name.into());
-        assert_eq!(of("a/rows.jsonl", "", ""), local("a/rows.jsonl", name("rows")));
+        assert_eq!(of("a/rows.jsonl", "", ""), Ok(local("a/rows.jsonl", name("rows"))));
         assert_eq!(
             of("rows.jsonl.gz", "", ""),
-            local("rows.jsonl.gz", name("rows.jsonl.gz"))
+            Ok(local("rows.jsonl.gz", name("rows.jsonl.gz")))
         );
-        assert_eq!(of("rows.jsonl", "", "mine"), local("rows.jsonl", name("mine")));
+        assert_eq!(of("rows.jsonl", "", "mine"), Ok(local("rows.jsonl", name("mine"))));
         let uri = Rows::Uri("s3://b/rows.jsonl".into());
-        assert_eq!(of("rows.jsonl", "s3://b/rows.jsonl", ""), local("rows.jsonl", uri));
+        assert_eq!(of("rows.jsonl", "s3://b/rows.jsonl", ""), Ok(local("rows.jsonl", uri)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const REPOSITORY: &str = "ghcr.io/batch-inference-operator/batch-inference-opera
 const MEMORY_MIB: usize = 128;
 
 /// What an upload's pod is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UploadPod {
     /// The operator's image.
     pub image: String,
