@@ -130,8 +130,15 @@ fn in_own_words(engine: Engine, answer: &Answer<'_>) -> Option<Verdict> {
 
 fn vllm(answer: &Answer<'_>) -> Option<Verdict> {
     // `EngineDeadError` (`vllm/v1/engine/exceptions.py`): every request in flight gets it, then the process ends.
-    let is_dead = answer.status == 500 && says(answer, "EngineCore encountered an issue");
+    let is_dead = answer.status == 500 && says(answer, VLLM_IS_DEAD);
     is_dead.then_some(Verdict::ServerCrashed)
+}
+
+const VLLM_IS_DEAD: &str = "EngineCore encountered an issue";
+
+/// Whether vLLM says that it ends.
+pub(super) fn is_dead_vllm(body: &str) -> bool {
+    body.contains(VLLM_IS_DEAD)
 }
 
 fn llama_cpp(answer: &Answer<'_>) -> Option<Verdict> {
@@ -158,13 +165,19 @@ fn lorax(answer: &Answer<'_>) -> Option<Verdict> {
 const LORAX_WITHOUT_SHARD: [&str; 2] = ["Could not connect to LoRAX server", "Server error: transport error"];
 
 /// Of the adapter that a row names, which is the same when it is asked for again: `server/lorax_server/adapters/__init__.py`, `utils/adapter.py`,
-/// `models/model.py`, and huggingface_hub's words (`utils/_http.py`), as nothing else is downloaded for a row.
-const LORAX_ABOUT_ADAPTER: [&str; 7] = [
+/// `utils/sources/`, `models/model.py`, and huggingface_hub's words (`utils/_http.py`), as nothing else is downloaded for a row. Not the
+/// words of a 404 of Predibase: an older address answers so when the newer one fails (`sources/__init__.py`, `fetch_legacy_url`).
+const LORAX_ABOUT_ADAPTER: [&str; 12] = [
     "No valid adapter config file found",
     "is not compatible with model",
     "Unknown adapter source",
     "This model does not support adapter loading",
     "Memory reserved for adapters is 0",
+    "is larger than adapter memory reservation",
+    "No local weights found",
+    "is not ready for use",
+    "is not yet available",
+    "api_token must be provided",
     "Repository Not Found for url",
     "Cannot access gated repo for url",
 ];
@@ -172,6 +185,11 @@ const LORAX_ABOUT_ADAPTER: [&str; 7] = [
 /// Whether LoRAX says of an adapter that it will not have it.
 pub(super) fn lorax_refuses_adapter(body: &str) -> bool {
     LORAX_ABOUT_ADAPTER.iter().any(|words| body.contains(words))
+}
+
+/// Whether LoRAX says that its shard is gone.
+pub(super) fn lorax_is_without_shard(body: &str) -> bool {
+    LORAX_WITHOUT_SHARD.iter().any(|words| body.contains(words))
 }
 
 /// Whether a server says that it does not have the adapter that a row names. One that had it was started anew, as no engine forgets those

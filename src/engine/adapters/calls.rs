@@ -145,9 +145,11 @@ fn one_token(call: &AdapterCall, endpoint: Endpoint) -> LoadRequest {
 pub enum Loaded {
     /// It is there.
     Yes,
-    /// The server will not have it, however often it is asked.
+    /// The server will not have it.
     No,
-    /// Trying again may help.
+    /// Something went wrong with it, which may be the adapter's fault, or its hub's and pass.
+    Failed,
+    /// The server has no time for it yet, or has a fault of its own.
     NotYet,
 }
 
@@ -159,12 +161,16 @@ pub fn loaded(engine: Engine, name: &str, status: u16, body: &str) -> Loaded {
         // After a feeder that started anew: `vllm/entrypoints/openai/models/serving.py`, `sglang/srt/lora/lora_registry.py`.
         (Engine::VLLM | Engine::SGLang, 400) if body.contains("already") => Loaded::Yes,
         (Engine::VLLM | Engine::SGLang, 400 | 404 | 422) => Loaded::No,
+        (Engine::VLLM, 500) if classify::is_dead_vllm(body) => Loaded::NotYet,
         // Whatever goes wrong in a shard has this status.
         (Engine::LoRAX, 424) if classify::lorax_refuses_adapter(body) => Loaded::No,
+        (Engine::LoRAX, 424) if classify::lorax_is_without_shard(body) => Loaded::NotYet,
         (Engine::Custom, 404) if body.contains(name) => Loaded::No,
+        (_, 408 | 429 | 503) => Loaded::NotYet,
         // Not about the adapter: the server is there, and thinks something else of this request.
-        (Engine::LoRAX | Engine::Custom, 400..=499) if !matches!(status, 408 | 424 | 429) => Loaded::Yes,
-        _ => Loaded::NotYet,
+        (Engine::LoRAX | Engine::Custom, 400..=499) if status != 424 => Loaded::Yes,
+        // vLLM says 500 of all that is wrong with an adapter that is there: its rank, its modules, its shapes (`serving.py`).
+        _ => Loaded::Failed,
     }
 }
 

@@ -68,6 +68,11 @@ fn before_rows_an_adapter_is_loaded_or_tried() {
 #[test]
 fn an_answer_says_whether_the_adapter_is_there() {
     let unknown = "Repository Not Found for url: https://huggingface.co/api/models/org/sql.";
+    let rank = "LoRA rank 128 is greater than max_lora_rank 64.";
+    let dead = "EngineCore encountered an issue. See stack trace (above) for the root cause.";
+    let wrong_name =
+        "Server error: 404 Client Error: Not Found for url: https://api.app.predibase.com/v1/models/version/name/sql";
+    let no_key = "Server error: An error occurred (404) when calling the HeadObject operation: Not Found";
     for (engine, status, body, expected) in [
         (
             Engine::VLLM,
@@ -82,7 +87,10 @@ fn an_answer_says_whether_the_adapter_is_there() {
             Loaded::Yes,
         ),
         (Engine::VLLM, 404, "No adapter found for sql", Loaded::No),
-        (Engine::VLLM, 500, "", Loaded::NotYet),
+        (Engine::VLLM, 500, rank, Loaded::Failed),
+        (Engine::VLLM, 500, dead, Loaded::NotYet),
+        (Engine::VLLM, 503, "", Loaded::NotYet),
+        (Engine::SGLang, 500, "Internal Server Error", Loaded::Failed),
         (
             Engine::SGLang,
             400,
@@ -91,7 +99,15 @@ fn an_answer_says_whether_the_adapter_is_there() {
         ),
         (Engine::LoRAX, 200, "{}", Loaded::Yes),
         (Engine::LoRAX, 424, unknown, Loaded::No),
-        (Engine::LoRAX, 424, "CUDA out of memory", Loaded::NotYet),
+        (
+            Engine::LoRAX,
+            424,
+            "Server error: Adapter sql/2 is not yet available",
+            Loaded::No,
+        ),
+        (Engine::LoRAX, 424, wrong_name, Loaded::Failed),
+        (Engine::LoRAX, 424, no_key, Loaded::Failed),
+        (Engine::LoRAX, 424, "Server error: transport error", Loaded::NotYet),
         (Engine::LoRAX, 422, "no chat template", Loaded::Yes),
         (Engine::LoRAX, 429, "", Loaded::NotYet),
         (Engine::Custom, 404, "the model `sql` does not exist", Loaded::No),

@@ -22,6 +22,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_mins(10);
 const AT_ONCE: usize = 4;
 /// vLLM says of a hub that does not answer that there is no such adapter. So it is believed when it says so again.
 const REFUSALS: u32 = 3;
+/// With the waits between them, so many tries take half a minute to a minute: as long as a hub may fail before an adapter is given up that it
+/// says is there, or of which it is not certain that it is to blame.
+const FAILURES: u32 = 8;
+/// Of an answer, this much is read, in bytes: a list of a hundred paths is shorter.
+const LONGEST_ANSWER: usize = 1 << 20;
 /// Of an answer, in bytes.
 const LONGEST_QUOTE: usize = 300;
 
@@ -83,26 +88,25 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
     async fn load(&self, place: usize, adapter: &Known) -> Option<(usize, Bad)> {
         let asked = self.asking.asked(adapter, None);
         let request = load_request(&asked, &self.asking.call(&asked))?;
-        let (mut refusals, mut failures) = (0, 0);
+        let (mut refusals, mut tries) = (Refusals::default(), 0);
         loop {
             let problem = match self.post(&request).await {
-                Ok((status, body)) => match loaded(self.asking.engine, &adapter.name, status, &body) {
-                    Loaded::Yes => return None,
-                    Loaded::No => {
-                        refusals += 1;
-                        let said = quote(status, &body);
-                        if refusals == REFUSALS {
-                            return Some((place, Bad::not_loaded(format!("a server does not load it: {said}"))));
-                        }
-                        said
+                Ok((status, body)) => {
+                    let answer = loaded(self.asking.engine, &adapter.name, status, &body);
+                    if answer == Loaded::Yes {
+                        return None;
                     }
-                    Loaded::NotYet => quote(status, &body),
-                },
+                    let said = quote(status, &body);
+                    if refusals.are_enough(answer, adapter) {
+                        return Some((place, Bad::not_loaded(format!("a server does not load it: {said}"))));
+                    }
+                    said
+                }
                 Err(error) => chain(&error.without_url()),
             };
-            failures += 1;
+            tries += 1;
             (self.tell)(format!("`{}` is not loaded yet: {problem}", adapter.name));
-            sleep(backoff(failures, rand::random())).await;
+            sleep(backoff(tries, rand::random())).await;
         }
     }
 
@@ -114,7 +118,9 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
         let request = self.client.post(format!("http://{}{path}", self.address));
         let request = request.header(CONTENT_TYPE, "application/json").timeout(ANSWERS_WITHIN);
         let response = request.body(body.to_string()).send().await?;
-        Ok((response.status().as_u16(), response.text().await?))
+        let status = response.status().as_u16();
+        let body = read(response).await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
     /// llama-server has its files already, and numbers them.
@@ -151,11 +157,102 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
     async fn list(&self) -> Result<Vec<u8>, reqwest::Error> {
         let url = format!("http://{}{LLAMA_CPP_LIST}", self.address);
         let response = self.client.get(url).timeout(ANSWERS_WITHIN).send().await?;
-        Ok(response.error_for_status()?.bytes().await?.to_vec())
+        read(response.error_for_status()?).await
     }
+}
+
+/// How often a server would not have an adapter.
+#[derive(Debug, Default)]
+struct Refusals {
+    refused: u32,
+    failed: u32,
+}
+
+impl Refusals {
+    /// Takes one more answer. Whether the adapter is given up.
+    fn are_enough(&mut self, answer: Loaded, adapter: &Known) -> bool {
+        match answer {
+            Loaded::No => self.refused += 1,
+            Loaded::Failed => self.failed += 1,
+            Loaded::Yes | Loaded::NotYet => {}
+        }
+        // One with a commit is there, as the hub says.
+        let most = if adapter.revision.is_some() { FAILURES } else { REFUSALS };
+        self.refused >= most || self.refused + self.failed >= FAILURES
+    }
+}
+
+/// The beginning of an answer.
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        body.extend_from_slice(&piece);
+        if body.len() >= LONGEST_ANSWER {
+            break;
+        }
+    }
+    Ok(body)
 }
 
 fn quote(status: u16, body: &str) -> String {
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
     format!("{status} {}", &line[..line.floor_char_boundary(LONGEST_QUOTE)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(revision: Option<&str>) -> Known {
+        Known {
+            name: "org/sql".into(),
+            path: "org/sql".to_owned(),
+            rows: 1,
+            revision: revision.map(str::to_owned),
+            rank: None,
+            bad: None,
+        }
+    }
+
+    #[test]
+    fn an_adapter_is_given_up_in_the_end_but_not_for_a_server_that_has_no_time() {
+        use Loaded::{Failed, No, NotYet};
+        for (revision, answers, given_up_at) in [
+            (None, vec![No; 9], Some(3)),
+            (Some("b968826d"), vec![No; 9], Some(8)),
+            (None, vec![Failed; 9], Some(8)),
+            (None, vec![Failed, No, Failed, No, NotYet, No], Some(6)),
+            (
+                Some("b968826d"),
+                vec![No, Failed, No, Failed, No, Failed, No, Failed],
+                Some(8),
+            ),
+            (None, vec![NotYet; 100], None),
+        ] {
+            let (mut refusals, adapter) = (Refusals::default(), adapter(revision));
+            let found = answers.iter().position(|answer| refusals.are_enough(*answer, &adapter));
+            assert_eq!(found.map(|place| place + 1), given_up_at, "{revision:?} {answers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_read_as_far_as_it_matters() {
+        let endless = || async {
+            let piece = bytes::Bytes::from(vec![b'a'; 64 << 10]);
+            let pieces = futures::stream::repeat_with(move || Ok::<_, std::convert::Infallible>(piece.clone()));
+            axum::body::Body::from_stream(pieces)
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().fallback(endless);
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.get(format!("http://{address}/")).send().await.unwrap();
+        let read = read(response).await.unwrap();
+        assert!(
+            (LONGEST_ANSWER..2 * LONGEST_ANSWER).contains(&read.len()),
+            "{}",
+            read.len()
+        );
+    }
 }
