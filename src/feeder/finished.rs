@@ -15,6 +15,9 @@ use super::send::{Answered, LARGEST_ANSWER, Reply};
 /// The `error.code` of a row whose answer is larger than any that a row can have.
 pub const RESPONSE_TOO_LARGE: &str = "response_too_large";
 
+/// The `error.code` of a row that would be answered by another adapter than it names, or by the base.
+const ADAPTER_NOT_CHOSEN: &str = "adapter_not_chosen";
+
 /// Digits of the identity that stand in the names of results and requests.
 const IDENTITY_DIGITS: usize = 12;
 
@@ -89,6 +92,28 @@ impl Lines {
             kind: Kind::Error,
             usage: Usage::default(),
             model: Some(Arc::clone(adapter)),
+            line: self.line(number, Some(custom_id), outcome).into(),
+        }
+    }
+
+    /// The end of a row that was never sent, as something else than what it names would answer it.
+    #[must_use]
+    pub fn missed(
+        &self,
+        number: RowNumber,
+        custom_id: &CustomId,
+        adapter: Option<Arc<str>>,
+        message: &str,
+    ) -> FinishedRow {
+        let outcome = Outcome::Unanswered {
+            code: ADAPTER_NOT_CHOSEN,
+            message,
+        };
+        FinishedRow {
+            row: number,
+            kind: Kind::Error,
+            usage: Usage::default(),
+            model: adapter,
             line: self.line(number, Some(custom_id), outcome).into(),
         }
     }

@@ -163,6 +163,10 @@ impl RowReader {
                 return ReadRow::Invalid(finished);
             }
         };
+        if let Some(problem) = adapters.misses(request) {
+            let finished = self.lines.missed(row.number, &request.custom_id, adapter, &problem);
+            return ReadRow::Invalid(finished);
+        }
         let bytes = body.len() + row.request.custom_id.as_str().len() + ROW_BYTES;
         let memory = if let Some(memory) = self.memory.try_for_request(bytes) {
             memory

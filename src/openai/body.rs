@@ -149,6 +149,21 @@ impl RequestBody {
         [b"{".as_slice(), members.as_bytes(), b",", &body[1..]].concat().into()
     }
 
+    /// The first member that has one of these names.
+    #[must_use]
+    pub fn first_of<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        if names.is_empty() {
+            return None;
+        }
+        let mut first = None;
+        let text = str::from_utf8(&self.json).ok()?;
+        for_each_member(text, |key, _| {
+            first = first.or_else(|| names.iter().copied().find(|name| *name == key));
+        })
+        .ok()?;
+        first
+    }
+
     fn splice(&self, range: Range<usize>, replacement: &str) -> Bytes {
         [
             &self.json[..range.start],
@@ -222,6 +237,20 @@ mod tests {
             r#"{"k":[1],"l":2, "model":"b", "x" : 1.0 }"#
         );
         assert_eq!(body("{}").with_model_and("b", r#""k":1"#), r#"{"k":1,"model":"b"}"#);
+    }
+
+    #[test]
+    fn a_member_is_found_at_the_top_however_it_is_written() {
+        let names = ["lora", "lora_path"];
+        for (given, expected) in [
+            (r#"{"x":1,"lora_path":"a","lora":[]}"#, Some("lora_path")),
+            (r#"{"l\u006fra":[]}"#, Some("lora")),
+            (r#"{"x":{"lora":[]},"y":"lora"}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(body(given).first_of(&names), expected, "{given}");
+            assert_eq!(body(given).first_of(&[]), None, "{given}");
+        }
     }
 
     #[test]

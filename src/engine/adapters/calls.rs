@@ -86,6 +86,29 @@ fn lorax_source(source: AdapterSource) -> &'static str {
     }
 }
 
+/// Members of a row's body by which it would choose adapters itself, beside the `model` that says which.
+#[must_use]
+pub fn choosing_members(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        // `router/src/lib.rs`, `ChatCompletionRequest`: one that stands twice is a 422.
+        Engine::LoRAX => &["adapter_source", "api_token"],
+        // `sglang/srt/entrypoints/openai/protocol.py`.
+        Engine::SGLang => &["lora_path"],
+        // llama.cpp, `tools/server/README.md`: the last one counts.
+        Engine::LlamaCpp => &["lora"],
+        Engine::VLLM | Engine::Custom => &[],
+    }
+}
+
+/// Whether an engine answers such rows with the adapter that they name, and not with the base.
+#[must_use]
+pub fn has_adapters_at(engine: Engine, endpoint: Endpoint) -> bool {
+    // LoRAX does not read the model of these (`router/src/lib.rs`, `CompatEmbedRequest`), nor llama-server their `lora`
+    // (`tools/server/README.md`, which has it for completions alone).
+    let has_none = matches!(engine, Engine::LoRAX | Engine::LlamaCpp);
+    !(has_none && endpoint == Endpoint::Embeddings)
+}
+
 /// What an engine is asked before it gets rows for an adapter. It may hold a token: there is no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum LoadRequest {

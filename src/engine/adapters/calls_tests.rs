@@ -34,6 +34,28 @@ fn each_engine_is_asked_in_its_own_way() {
     }
 }
 
+#[test]
+fn embeddings_are_of_an_adapter_where_the_engine_reads_which() {
+    for engine in Engine::ALL {
+        let expected = !matches!(engine, Engine::LoRAX | Engine::LlamaCpp);
+        assert_eq!(has_adapters_at(engine, Endpoint::Embeddings), expected, "{engine}");
+        assert!(has_adapters_at(engine, Endpoint::Completions), "{engine}");
+        assert!(has_adapters_at(engine, Endpoint::ChatCompletions), "{engine}");
+    }
+}
+
+/// What we put into a row is what it may not have itself.
+#[test]
+fn members_of_ours_are_known_as_choosing() {
+    for engine in Engine::ALL {
+        let call = call(&asked(engine, AdapterSource::PBase), Some("token"));
+        let ours: Value = serde_json::from_str(&format!("{{{}}}", call.members())).expect("JSON");
+        for name in ours.as_object().expect("an object").keys() {
+            assert!(choosing_members(engine).contains(&name.as_str()), "{engine} {name}");
+        }
+    }
+}
+
 fn load(engine: Engine, source: AdapterSource) -> Option<LoadRequest> {
     let asked = asked(engine, source);
     load_request(&asked, &call(&asked, Some("token")))

@@ -24,7 +24,10 @@ use super::Engine;
 use super::spelling::{Reader, option_name};
 use crate::api::adapters::AdapterSource;
 
-pub use calls::{AdapterCall, Asked, LLAMA_CPP_LIST, LoadRequest, Loaded, call, llama_cpp_ids, load_request, loaded};
+pub use calls::{
+    AdapterCall, Asked, LLAMA_CPP_LIST, LoadRequest, Loaded, call, choosing_members, has_adapters_at, llama_cpp_ids,
+    load_request, loaded,
+};
 pub use config::AdapterConfig;
 pub use fetched::{FETCHED, are_fetched, below_fetched, place};
 pub use names::{AdapterNames, AdaptersError, refuse, refuse_path};

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::api::Engine;
-use crate::engine::adapters::{AdapterCall, AdapterNames, Asked, call};
+use crate::engine::adapters::{AdapterCall, AdapterNames, Asked, call, choosing_members, has_adapters_at};
+use crate::openai::RequestRow;
 
 use super::{ApiToken, Bad, Known};
 
 /// Every adapter of a job. `Debug` shows no token.
 #[derive(Clone, Debug, Default)]
-pub struct AdapterTable(HashMap<Arc<str>, Entry>);
+pub struct AdapterTable {
+    entries: HashMap<Arc<str>, Entry>,
+    /// None where the job has no adapters.
+    engine: Option<Engine>,
+}
 
 #[derive(Clone, Debug)]
 enum Entry {
@@ -76,18 +81,41 @@ impl AdapterTable {
             };
             (Arc::clone(&adapter.name), entry)
         });
-        Self(entries.collect())
+        Self {
+            entries: entries.collect(),
+            engine: Some(asking.engine),
+        }
     }
 
     /// What becomes of a row with this `model`, which inspection knows.
     #[must_use]
     pub fn of_row(&self, model: Option<&str>) -> OfRow<'_> {
-        let found = model.and_then(|name| self.0.get_key_value(name));
+        let found = model.and_then(|name| self.entries.get_key_value(name));
         match found {
             None => OfRow::Base,
             Some((name, Entry::Good(call))) => OfRow::Sent(name, call),
             Some((name, Entry::Bad(bad))) => OfRow::Refused(name, bad),
         }
+    }
+
+    /// Why a row would be answered by something else than what it names, if it would.
+    #[must_use]
+    pub fn misses(&self, row: &RequestRow) -> Option<String> {
+        let engine = self.engine?;
+        if let Some(member) = row.body.first_of(choosing_members(engine)) {
+            return Some(format!(
+                "the body has `{member}`, by which engine {engine} is told of an adapter besides: remove it, and name the adapter in \
+                 body.model alone"
+            ));
+        }
+        let is_of_base = matches!(self.of_row(row.body.model()), OfRow::Base);
+        if is_of_base || has_adapters_at(engine, row.endpoint) {
+            return None;
+        }
+        Some(format!(
+            "engine {engine} answers {} from the base model whatever adapter a row names: choose engine VLLM or SGLang for it",
+            row.endpoint.path()
+        ))
     }
 }
 
@@ -120,5 +148,88 @@ impl RowAdapters {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::api::adapters::AdaptersSpec;
+
+    fn table(engine: Engine) -> AdapterTable {
+        let asking = Asking {
+            engine,
+            served_name: "base".to_owned(),
+            names: AdapterNames::new(AdaptersSpec::default()),
+            token: None,
+        };
+        let sql = Known {
+            name: "org/sql".into(),
+            path: "org/sql".to_owned(),
+            rows: 1,
+            revision: None,
+            rank: None,
+            bad: None,
+        };
+        AdapterTable::new(&asking, &[sql], &HashMap::new())
+    }
+
+    fn row(url: &str, body: &str) -> RequestRow {
+        let line = format!(r#"{{"custom_id":"a","method":"POST","url":"{url}","body":{body}}}"#);
+        RequestRow::parse(&Bytes::from(line)).expect("a row")
+    }
+
+    #[test]
+    fn a_row_that_something_else_would_answer_is_not_sent() {
+        let chat = "/v1/chat/completions";
+        let embeddings = "/v1/embeddings";
+        let of_adapter = r#"{"model":"org/sql"}"#;
+        for (engine, url, body, words) in [
+            (
+                Engine::LoRAX,
+                embeddings,
+                of_adapter,
+                Some("answers /v1/embeddings from the base"),
+            ),
+            (
+                Engine::LlamaCpp,
+                embeddings,
+                of_adapter,
+                Some("answers /v1/embeddings from the base"),
+            ),
+            (Engine::LlamaCpp, embeddings, r#"{"model":"base"}"#, None),
+            (Engine::VLLM, embeddings, of_adapter, None),
+            (Engine::LoRAX, chat, of_adapter, None),
+            (
+                Engine::LlamaCpp,
+                chat,
+                r#"{"model":"org/sql","lora":[]}"#,
+                Some("the body has `lora`"),
+            ),
+            (
+                Engine::SGLang,
+                chat,
+                r#"{"lora_path":"org/sql"}"#,
+                Some("the body has `lora_path`"),
+            ),
+            (
+                Engine::LoRAX,
+                chat,
+                r#"{"api_token":null}"#,
+                Some("the body has `api_token`"),
+            ),
+            (Engine::VLLM, chat, r#"{"lora":[],"api_token":""}"#, None),
+        ] {
+            let missed = table(engine).misses(&row(url, body));
+            let is_as_expected = match (&missed, words) {
+                (Some(missed), Some(words)) => missed.contains(words),
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(is_as_expected, "{engine} {url} {body}: {missed:?}");
+        }
+        assert_eq!(AdapterTable::default().misses(&row(chat, r#"{"lora":[]}"#)), None);
     }
 }
