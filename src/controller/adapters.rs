@@ -14,7 +14,7 @@ use crate::api::status::{AdaptersStatus, Resolved};
 use crate::api::wait::Wait;
 use crate::engine::Engine;
 use crate::engine::adapters::{
-    AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, fighting, keys, options, place,
+    AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, env, fighting, keys, options, place,
 };
 
 /// What the feeder has found.
@@ -75,6 +75,20 @@ pub(super) fn refuse_conflict(server: &ServerSpec) -> Result<(), Wait> {
     let message =
         format!("spec.server.args or env has {written}: write adapters in spec.server.adapters, and nowhere else");
     Err(Wait::new(Reason::EngineFieldConflict, message))
+}
+
+/// The variables of servers that are told these `options` of adapters.
+pub(super) fn own_env(server: &ServerSpec, options: &[String]) -> Vec<EnvVar> {
+    let Some(adapters) = &server.adapters else {
+        return Vec::new();
+    };
+    let variables = env(server.engine, adapters.source, options).into_iter();
+    let variables = variables.map(|(name, value)| EnvVar {
+        name,
+        value: Some(value),
+        value_from: None,
+    });
+    variables.collect()
 }
 
 /// The keys that servers need for adapters.
@@ -168,7 +182,7 @@ mod tests {
         let after = equipped(before.clone(), &server, Some(&told(&["org/a", "org/b"], Some(16))));
         assert_eq!(
             after.args.join(" "),
-            "org/model --enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16 --max-loras 1"
+            "org/model --enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16 --api-server-count 1 --max-loras 1"
         );
         let later = equipped(after.clone(), &server, Some(&told(&["org/a"], None)));
         assert_eq!(later, after);
@@ -187,7 +201,8 @@ mod tests {
     fn the_rank_of_the_spec_goes_before_what_the_hub_tells() {
         let server = server(json!({"maxRank": 100}), &[]);
         let equipped = equipped(resolved(Engine::VLLM, &[]), &server, Some(&told(&["org/a"], Some(8))));
-        assert!(equipped.args.ends_with(&["128".to_owned()]), "{:?}", equipped.args);
+        let args = equipped.args.join(" ");
+        assert!(args.contains("--max-lora-rank 128"), "{args}");
     }
 
     #[test]

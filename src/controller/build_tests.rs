@@ -155,6 +155,11 @@ fn servers_are_told_of_adapters_and_who_may_fetch_them() {
     assert_eq!(env_of(&feeder)["ADAPTER_API_TOKEN"], "PREDIBASE_API_TOKEN");
     assert_eq!(env_of(&servers)["PREDIBASE_API_TOKEN"], "PREDIBASE_API_TOKEN");
     assert_eq!(env_of(&servers)["LORAX_USE_GLOBAL_HF_TOKEN"], "1");
+    assert_eq!(
+        env_of(&servers)["LOG_LEVEL"],
+        "error",
+        "its log would have the token that rows carry"
+    );
     let waits_for = &feeder["spec"]["template"]["spec"]["initContainers"][0]["env"][0]["name"];
     assert_eq!(waits_for, "PREDIBASE_API_TOKEN", "a missing Secret costs no GPU");
 }
@@ -166,7 +171,10 @@ fn adapters_in_s3_are_fetched_before_a_server_starts_whose_engine_cannot() {
         json!({"source": "S3", "location": "s3://loras/v1", "credentialsSecretRef": {"name": "lora-keys"}});
     let mut job = job(spec);
     let adapter = |name: &str, error: Option<&str>| json!({"name": name, "rows": 1, "completed": 0, "failed": 0, "promptTokens": 0, "completionTokens": 0, "error": error});
-    let adapters = json!({"count": 1, "mostUsed": [adapter("sql", None), adapter("missing", Some("no"))]});
+    // A row's name is no place for a key of the Secret.
+    let with_variable = adapter("a$(ADAPTERS_AWS_SECRET_ACCESS_KEY)", None);
+    let adapters =
+        json!({"count": 2, "mostUsed": [adapter("sql", None), adapter("missing", Some("no")), with_variable]});
     let reported = &mut job.status.as_mut().expect("a status").reported;
     reported.adapters = serde_json::from_value(adapters).expect("adapters");
     let children = built(&job, &settings("1"), &Observed::default());
@@ -175,7 +183,13 @@ fn adapters_in_s3_are_fetched_before_a_server_starts_whose_engine_cannot() {
     let fetcher = &pod["initContainers"][0];
     assert_eq!(
         fetcher["args"],
-        json!(["fetch-adapters", "--into", "/var/lib/adapters", "s3://loras/v1/sql"])
+        json!([
+            "fetch-adapters",
+            "--into",
+            "/var/lib/adapters",
+            "s3://loras/v1/sql",
+            "s3://loras/v1/a$$(ADAPTERS_AWS_SECRET_ACCESS_KEY)"
+        ])
     );
     assert_eq!(
         fetcher["envFrom"],
@@ -207,6 +221,9 @@ fn servers_have_slots_for_the_adapters_that_the_feeder_has_found() {
         "{:?}",
         resolved.args
     );
+    let before = built(&job, &settings("1"), &Observed::default()).workloads.servers;
+    let before = serde_json::to_value(before).expect("serialises");
+    assert!(!env_of(&before).contains_key("VLLM_ALLOW_RUNTIME_LORA_UPDATING"));
     let status = job.status.as_mut().expect("a status");
     status.controller.resolved = Some(resolved);
     status.reported.adapters = serde_json::from_value(json!({
@@ -223,8 +240,10 @@ fn servers_have_slots_for_the_adapters_that_the_feeder_has_found() {
         .iter()
         .filter_map(|arg| arg.as_str())
         .collect();
-    let expected = "--enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16 --max-num-seqs 64";
+    let expected =
+        "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16 --api-server-count 1 --max-num-seqs 64";
     assert!(args.join(" ").ends_with(expected), "{args:?}");
+    assert_eq!(env_of(&servers)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"], "1");
 }
 
 #[test]

@@ -246,13 +246,14 @@ pub enum LaunchError {
     CustomArgsTwice,
 }
 
-/// Describes how to start a server. What it is told of the adapters that rows name, which is known later, is [`adapters::options`].
+/// Describes how to start a server. What it is told of the adapters that rows name, which is known later, is [`adapters::options`] and
+/// [`adapters::env`].
 ///
 /// # Errors
 /// When the engine cannot load the model, or not with that quantization; of engine Custom, when the template does not say enough.
 pub fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
     input.refuse_revision()?;
-    let mut launch = match input.engine {
+    let launch = match input.engine {
         Engine::VLLM => vllm::launch(input),
         Engine::LoRAX => lorax::launch(input),
         Engine::SGLang => sglang::launch(input),
@@ -261,7 +262,6 @@ pub fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
     }?;
     if let Some(wanted) = input.adapters {
         adapters::refuse(input.engine, &launch.served_name, wanted)?;
-        launch.env.extend(adapters::env(input.engine));
     }
     Ok(launch)
 }

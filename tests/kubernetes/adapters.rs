@@ -29,7 +29,7 @@ async fn adapters_of_a_bucket_answer_their_rows_and_one_that_is_not_there_costs_
     let options = status["resolved"]["adapterArgs"].to_string();
     assert_eq!(
         options,
-        r#"["--enable-lora","--max-loras","2","--max-cpu-loras","2","--max-lora-rank","16"]"#
+        r#"["--enable-lora","--max-loras","2","--max-cpu-loras","64","--max-lora-rank","16","--api-server-count","1"]"#
     );
     assert_eq!(status["adapters"]["count"], 2, "{}", status["adapters"]);
     let output = tenant.output("job").await;

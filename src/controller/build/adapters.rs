@@ -41,7 +41,7 @@ pub(super) fn fetcher(
         args: Some(
             arguments
                 .into_iter()
-                .chain(servers.fetched_adapters.iter().cloned())
+                .chain(servers.fetched_adapters.iter().map(|address| literal(address)))
                 .collect(),
         ),
         env: (!env.is_empty()).then_some(env),
@@ -56,6 +56,11 @@ pub(super) fn fetcher(
         volume_mounts: Some([volume].into_iter().chain(certificates).collect()),
         ..Container::default()
     })
+}
+
+/// An argument that stays as it is: Kubernetes would put the value of a variable, which may be a key, for `$(NAME)`, which rows may write.
+fn literal(argument: &str) -> String {
+    argument.replace('$', "$$")
 }
 
 /// Pieces of files pass through its memory.

@@ -178,6 +178,7 @@ fn container(validated: &ValidatedJob, servers: &ValidatedServers, mounts: Vec<V
 fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = Vec::new();
     let ours = own_env(&servers.launch)
+        .chain(adapters::own_env(&servers.spec, &validated.resolved.adapter_args))
         .chain(hub::env(&validated.hub))
         .chain(servers.engine.env.iter().cloned());
     for variable in ours

@@ -36,10 +36,11 @@ pub use names::{AdapterNames, AdaptersError, refuse, refuse_path};
 pub const MOST_ADAPTERS: usize = 4096;
 /// Slots for adapters that are in one batch. Each takes memory of the device whether it is used or not.
 const MOST_SLOTS: u32 = 8;
-/// Adapters that are kept in the memory of the pod besides.
-const MOST_IN_MEMORY: u32 = 64;
+/// Adapters that are kept in the memory of the pod besides. Takes memory only as they come, and must not be fewer than the slots, of which a
+/// person may want more (`vllm/config/lora.py`, sglang `server_args.py`).
+const IN_MEMORY: u32 = 64;
 /// Where nothing is known of ranks: common ones are up to this.
-const COMMON_RANK: u32 = 64;
+pub const COMMON_RANK: u32 = 64;
 /// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
 pub const MOST_AT_START: usize = 100;
 /// The ranks that `--max-lora-rank` takes (`vllm/config/lora.py`, vLLM 0.32.0).
@@ -60,7 +61,6 @@ pub struct FoundAdapters {
 #[must_use]
 pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
     let rank = found.max_rank.unwrap_or(COMMON_RANK);
-    let in_memory = |slots: u32| found.count.clamp(slots, MOST_IN_MEMORY.max(slots)).to_string();
     let options: Vec<(&str, Option<String>)> = match engine {
         // `vllm/config/lora.py`.
         Engine::VLLM => {
@@ -68,8 +68,11 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
             vec![
                 ("--enable-lora", None),
                 ("--max-loras", Some(slots.to_string())),
-                ("--max-cpu-loras", Some(in_memory(slots))),
+                ("--max-cpu-loras", Some(IN_MEMORY.to_string())),
                 ("--max-lora-rank", Some(vllm_rank(rank).to_string())),
+                // With data parallelism there would be more, of which each knows the adapters only that it has loaded itself: it does not
+                // start (`vllm/entrypoints/cli/serve.py`).
+                ("--api-server-count", Some("1".to_owned())),
             ]
         }
         // `sglang/srt/arg_groups/fields/lora.py`. The base takes a slot of each batch. Ranks and modules are not inferred where no adapter is
@@ -79,7 +82,7 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
             vec![
                 ("--enable-lora", None),
                 ("--max-loras-per-batch", Some(slots.to_string())),
-                ("--max-loaded-loras", Some(in_memory(slots))),
+                ("--max-loaded-loras", Some(IN_MEMORY.to_string())),
                 ("--max-lora-rank", Some(rank.to_string())),
                 ("--lora-target-modules", Some("all".to_owned())),
             ]
@@ -115,15 +118,19 @@ pub fn largest_rank(engine: Engine) -> Option<u32> {
     }
 }
 
-/// Variables of an engine that is to serve adapters.
+/// Variables of an engine that is to serve adapters from there, and is told these `options` of them.
 #[must_use]
-pub fn env(engine: Engine) -> Vec<(String, String)> {
+pub fn env(engine: Engine, source: AdapterSource, options: &[String]) -> Vec<(String, String)> {
+    const USE_TOKEN: (&str, &str) = ("LORAX_USE_GLOBAL_HF_TOKEN", "1");
     let variables: &[(&str, &str)] = match engine {
         // Else there is no `/v1/load_lora_adapter` (`vllm/envs.py`). Only the job's own feeder can connect.
-        Engine::VLLM => &[("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1")],
+        Engine::VLLM if !options.is_empty() => &[("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1")],
+        // Each line of its log about a request has the request's token (`router/src/server.rs`, `generate`); of errors it has none, as the
+        // spans that hold it are of a lower level.
+        Engine::LoRAX if source == AdapterSource::PBase => &[USE_TOKEN, ("LOG_LEVEL", "error")],
         // Else adapters of private repositories need the token in each row (`server/lorax_server/utils/sources/hub.py`).
-        Engine::LoRAX => &[("LORAX_USE_GLOBAL_HF_TOKEN", "1")],
-        Engine::SGLang | Engine::LlamaCpp | Engine::Custom => &[],
+        Engine::LoRAX => &[USE_TOKEN],
+        Engine::VLLM | Engine::SGLang | Engine::LlamaCpp | Engine::Custom => &[],
     };
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     variables.iter().map(owned).collect()

@@ -14,22 +14,22 @@ fn each_engine_has_options_of_its_own() {
         (
             Engine::VLLM,
             found(2, Some(16)),
-            "--enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16",
+            "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16 --api-server-count 1",
         ),
         (
             Engine::VLLM,
             found(20, Some(33)),
-            "--enable-lora --max-loras 8 --max-cpu-loras 20 --max-lora-rank 64",
+            "--enable-lora --max-loras 8 --max-cpu-loras 64 --max-lora-rank 64 --api-server-count 1",
         ),
         (
             Engine::VLLM,
             found(4096, None),
-            "--enable-lora --max-loras 8 --max-cpu-loras 64 --max-lora-rank 64",
+            "--enable-lora --max-loras 8 --max-cpu-loras 64 --max-lora-rank 64 --api-server-count 1",
         ),
         (
             Engine::SGLang,
             found(1, Some(24)),
-            "--enable-lora --max-loras-per-batch 2 --max-loaded-loras 2 --max-lora-rank 24 --lora-target-modules all",
+            "--enable-lora --max-loras-per-batch 2 --max-loaded-loras 64 --max-lora-rank 24 --lora-target-modules all",
         ),
         (
             Engine::SGLang,
@@ -45,6 +45,36 @@ fn each_engine_has_options_of_its_own() {
         (Engine::Custom, found(2, None), ""),
     ] {
         assert_eq!(options(engine, &found).join(" "), expected, "{engine} {found:?}");
+    }
+}
+
+#[test]
+fn variables_are_those_of_engine_and_source() {
+    use AdapterSource::{Hub, PBase};
+    let options = ["--enable-lora".to_owned()];
+    for (engine, source, options, expected) in [
+        (
+            Engine::VLLM,
+            Hub,
+            &options[..],
+            &["VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"][..],
+        ),
+        (Engine::VLLM, Hub, &[], &[]),
+        (Engine::LoRAX, Hub, &[], &["LORAX_USE_GLOBAL_HF_TOKEN=1"]),
+        (
+            Engine::LoRAX,
+            PBase,
+            &[],
+            &["LORAX_USE_GLOBAL_HF_TOKEN=1", "LOG_LEVEL=error"],
+        ),
+        (Engine::SGLang, Hub, &options, &[]),
+    ] {
+        let variables = env(engine, source, options);
+        let written: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(written, expected, "{engine} {source} {options:?}");
     }
 }
 
