@@ -6,6 +6,7 @@ use futures::stream::FuturesOrdered;
 
 use crate::api::Engine;
 use crate::api::adapters::AdapterSource;
+use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::engine::AdapterNames;
 use crate::engine::adapters::AdapterConfig;
@@ -26,6 +27,8 @@ const AT_ONCE: usize = 8;
 pub struct AdapterCheck {
     origin: Origin,
     engine: Engine,
+    /// Whether servers may have a token for the hub that is not known here.
+    is_token_unknown: bool,
 }
 
 /// Who is asked.
@@ -63,6 +66,7 @@ impl AdapterCheck {
             return Ok(None);
         };
         let environment: Vec<_> = environment.into_iter().collect();
+        let has_more = environment.iter().any(|(name, _)| name == MODEL_TOKEN_UNKNOWN_ENV);
         let origin = match adapters.names.source() {
             AdapterSource::Hub if !is_offline(&environment) => {
                 let credentials = Credentials::from_env(Side::Model, environment);
@@ -76,9 +80,11 @@ impl AdapterCheck {
             },
             _ => return Ok(None),
         };
+        let is_token_unknown = has_more && matches!(&origin, Origin::Hub(hub) if !hub.has_token());
         Ok(Some(Self {
             origin,
             engine: job.engine,
+            is_token_unknown,
         }))
     }
 
@@ -131,11 +137,41 @@ impl AdapterCheck {
 
     async fn look(&self, adapter: &Known) -> Result<Facts, Halt> {
         match &self.origin {
-            Origin::Hub(hub) => look_at_hub(hub, &adapter.path).await,
+            Origin::Hub(hub) => self.look_at_hub(hub, &adapter.path).await,
             Origin::Store { credentials, names } => {
                 let address = names.path(&adapter.name).unwrap_or_default();
                 look_in_store(self.engine, credentials, &address).await
             }
+        }
+    }
+
+    async fn look_at_hub(&self, hub: &ModelHub, path: &str) -> Result<Facts, Halt> {
+        let halt = |error| self.halt_of_hub(hub, error);
+        let answer = hub.model(path, NEWEST).await.map_err(halt)?;
+        let repository = Repository::read(&answer)
+            .map_err(|error| Halt::Silent(format!("its answer is not understood ({error})")))?;
+        if !repository.may_be_adapter() {
+            let message = format!("{path} has no {ADAPTER_CONFIG}, so it is no adapter");
+            return Err(Halt::Bad(Bad::not_found(message)));
+        }
+        let revision = repository.sha;
+        let commit = revision.as_deref().unwrap_or(NEWEST);
+        let file = hub.file(path, commit, ADAPTER_CONFIG).await.map_err(halt)?;
+        Ok(Facts {
+            config: AdapterConfig::read(&file),
+            revision,
+        })
+    }
+
+    fn halt_of_hub(&self, hub: &ModelHub, error: HubError) -> Halt {
+        match error {
+            // Of a private one, a hub says to those whom it does not know that there is none.
+            HubError::NotFound(said) | HubError::Denied(said) if self.is_token_unknown => Halt::Silent(said),
+            HubError::NotFound(said) => Halt::Bad(Bad::not_found(format!("{hub} has none ({said})"))),
+            HubError::Denied(said) => Halt::Bad(Bad::not_found(format!(
+                "{hub} does not give it to this job ({said}): name a token that may read it by spec.server.hfTokenSecretRef"
+            ))),
+            HubError::Unreachable(said) => Halt::Silent(said),
         }
     }
 
@@ -151,34 +187,6 @@ impl AdapterCheck {
 fn has_keys(environment: &[(String, String)]) -> bool {
     let prefix = Side::Adapters.env_prefix();
     environment.iter().any(|(name, _)| name.starts_with(prefix))
-}
-
-async fn look_at_hub(hub: &ModelHub, path: &str) -> Result<Facts, Halt> {
-    let halt = |error| halt_of_hub(hub, error);
-    let answer = hub.model(path, NEWEST).await.map_err(halt)?;
-    let repository =
-        Repository::read(&answer).map_err(|error| Halt::Silent(format!("its answer is not understood ({error})")))?;
-    if !repository.may_be_adapter() {
-        let message = format!("{path} has no {ADAPTER_CONFIG}, so it is no adapter");
-        return Err(Halt::Bad(Bad::not_found(message)));
-    }
-    let revision = repository.sha;
-    let commit = revision.as_deref().unwrap_or(NEWEST);
-    let file = hub.file(path, commit, ADAPTER_CONFIG).await.map_err(halt)?;
-    Ok(Facts {
-        config: AdapterConfig::read(&file),
-        revision,
-    })
-}
-
-fn halt_of_hub(hub: &ModelHub, error: HubError) -> Halt {
-    match error {
-        HubError::NotFound(said) => Halt::Bad(Bad::not_found(format!("{hub} has none ({said})"))),
-        HubError::Denied(said) => Halt::Bad(Bad::not_found(format!(
-            "{hub} does not give it to this job ({said}): name a token that may read it by spec.server.hfTokenSecretRef"
-        ))),
-        HubError::Unreachable(said) => Halt::Silent(said),
-    }
 }
 
 /// Of a folder, `adapter_config.json` tells; llama-server has a single file.

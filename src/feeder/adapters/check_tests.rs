@@ -36,6 +36,7 @@ async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
     AdapterCheck {
         origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),
         engine: Engine::VLLM,
+        is_token_unknown: false,
     }
 }
 
@@ -100,4 +101,23 @@ async fn a_hub_that_does_not_say_leaves_adapters_to_the_servers() {
         words.contains("could not be asked of the adapters") && words.contains("407"),
         "{words}"
     );
+}
+
+/// `envFrom` of the servers may have one: the feeder does not read it.
+#[tokio::test]
+async fn what_a_token_that_is_not_known_here_may_open_is_left_to_the_servers() {
+    let path = "/api/models/org/gated/revision/main";
+    for (answers, name) in [
+        (vec![], "org/private"),
+        (vec![(path, StatusCode::FORBIDDEN, json!({}))], "org/gated"),
+    ] {
+        let check = AdapterCheck {
+            is_token_unknown: true,
+            ..hub(&answers).await
+        };
+        let before = adapters(&[name]);
+        let (told, silence) = check.ask(before.clone()).await;
+        assert_eq!(told, before);
+        assert!(silence.is_some(), "{name}");
+    }
 }
