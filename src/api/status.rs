@@ -359,10 +359,10 @@ pub struct DatasetStatus {
 pub struct AdaptersStatus {
     /// How many different ones servers are to have: those that are known not to be there are not among them.
     pub count: i64,
-    /// The largest rank of them, as far as the hub tells.
+    /// The largest rank of them, as far as the hub tells; where it does not tell all, at least 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rank: Option<i64>,
-    /// The hundred that most rows name, by their rows.
+    /// A hundred: first those that cannot be used, then those that most rows name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub most_used: Vec<AdapterStatus>,

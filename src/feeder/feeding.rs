@@ -14,7 +14,9 @@ use crate::engine::AdapterNames;
 use crate::openai::RowSet;
 use crate::results::{Durable, Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
-use super::adapters::{AdapterTable, Asking, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows};
+use super::adapters::{
+    AdapterTable, Asking, Ending, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows,
+};
 use super::budget::Spending;
 use super::endpoint::follow_endpoint;
 use super::failures::{Failures, Halt};
@@ -46,7 +48,7 @@ impl Feeder {
         ledger: Ledger,
     ) -> Result<(), Stop> {
         tracing::info!(rows = index.rows, durable = ledger.durable().rows(), "rows are sent");
-        let mut equipping = self.equip(index, adapters);
+        let mut equipping = self.equip(index, adapters, ledger.durable());
         let feeding = Feeding {
             feeder: self,
             adapters,
@@ -77,14 +79,17 @@ impl Feeder {
     }
 
     /// Has servers load the adapters that rows name, if they name any that can be used.
-    fn equip(&self, index: &Index, adapters: &[Known]) -> Option<Equipping> {
+    fn equip(&self, index: &Index, adapters: &[Known], durable: &Durable) -> Option<Equipping> {
         let wanted = self.job.adapters.as_ref()?;
         let are_usable = adapters.iter().any(|adapter| adapter.bad.is_none());
+        let ending = Ending {
+            on_error: wanted.on_error,
+            rows: index.good_rows(),
+        };
         let equipment = Equipment {
             asking: self.asking(&wanted.names),
             adapters: adapters.to_vec(),
-            on_error: wanted.on_error,
-            rows: index.good_rows(),
+            ending: (durable.rows() == 0).then_some(ending),
             client: self.client.clone(),
             reporter: self.patience.reporter.clone(),
         };

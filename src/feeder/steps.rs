@@ -216,8 +216,13 @@ impl Feeder {
         if let Some(end) = adapters::too_many(self.job.engine, wanted.names.source(), &known) {
             return Err(Stop::Ended(end));
         }
-        if told_before.is_none() {
+        // What an earlier start has found out is told of so many.
+        if told_before.is_none() || known.len() > adapters::LISTED {
             known = self.ask_of_adapters(known).await?;
+        }
+        // What is answered already would be lost with the job.
+        if self.durable_rows() > 0 {
+            return Ok(known);
         }
         match adapters::end(&known, wanted.on_error, index.good_rows()) {
             Some(end) => Err(Stop::Ended(end)),

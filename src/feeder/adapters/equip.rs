@@ -1,8 +1,8 @@
 //! Lets rows go to a server only once it has the adapters that they name.
 //!
 //! Stands between the servers that are ready and those that rows may be sent to: a server that is ready is given on as such when it has
-//! loaded all adapters. One that was unready meanwhile, or that says at a row that it lacks its adapter, may have been started anew, without
-//! any, and loads them again.
+//! loaded all adapters. One that says at a row that it lacks its adapter was started anew, without any, and loads them again. One that is
+//! unready for a moment keeps what it has: a busy server can miss a probe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -36,14 +36,21 @@ pub struct Equipment {
     pub asking: Asking,
     /// Those that rows name.
     pub adapters: Vec<Known>,
-    /// What becomes of rows whose adapter cannot be used.
-    pub on_error: OnAdapterError,
-    /// Rows of the data set.
-    pub rows: u64,
+    /// When those that cannot be used end the job; never, where it has results already, which are not to be lost.
+    pub ending: Option<Ending>,
     /// Talks to servers.
     pub client: reqwest::Client,
     /// Is told what is loaded.
     pub reporter: Reporter,
+}
+
+/// When adapters that cannot be used end a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// What becomes of their rows.
+    pub on_error: OnAdapterError,
+    /// Good rows of the data set.
+    pub rows: u64,
 }
 
 /// What comes of it.
@@ -146,11 +153,11 @@ impl Work {
         }
     }
 
-    /// Has new servers load, and forgets those that are gone or not ready.
+    /// Has new servers load, and forgets those that are gone.
     fn follow(&mut self) {
         let there = self.there.borrow_and_update().clone();
         let is_ready = |replica: &Replica| there.get(replica) == Some(&Readiness::Ready);
-        self.done.retain(is_ready);
+        self.done.retain(|replica| there.contains_key(replica));
         for (_, load) in self.loading.extract_if(.., |replica, _| !is_ready(replica)) {
             load.abort();
         }
@@ -179,6 +186,7 @@ impl Work {
 
     fn begin(&mut self, replica: Replica, after: Duration) {
         let equipment = self.equipment.clone();
+        let equipped = self.equipped.subscribe();
         let known = replica.clone();
         tracing::info!(pod = %replica.pod, adapters = equipment.adapters.len(), "a server loads the adapters");
         let load = self.loads.spawn(async move {
@@ -186,6 +194,14 @@ impl Work {
             let address = replica.address.to_string();
             let tell = |problem: String| {
                 tracing::warn!(pod = %replica.pod, %problem, "a server has not all adapters yet");
+                // Where another one takes rows, nothing waits for this one.
+                if equipped
+                    .borrow()
+                    .values()
+                    .any(|readiness| *readiness == Readiness::Ready)
+                {
+                    return;
+                }
                 let message = format!(
                     "server {} is loading the adapters that rows name: {problem}",
                     replica.pod
@@ -211,7 +227,7 @@ impl Work {
         }
         self.loading.remove(&replica);
         let is_first = self.table.borrow().is_none();
-        if !is_first && !report.refused.is_empty() {
+        if !is_first && self.refuses_more(&report) {
             self.not_as_the_others(replica, &report);
             return Ok(());
         }
@@ -228,6 +244,12 @@ impl Work {
         Ok(())
     }
 
+    /// Whether a server refuses what the first one has. It may have begun before that one had decided what nobody has.
+    fn refuses_more(&self, report: &Report) -> bool {
+        let mut refused = report.refused.iter();
+        refused.any(|(place, _)| self.equipment.adapters[*place].bad.is_none())
+    }
+
     /// What the first server says counts for all rows.
     fn decide(&mut self, report: Report) -> Result<(), Stop> {
         let Report { refused, ids } = report;
@@ -237,13 +259,12 @@ impl Work {
         let Equipment {
             asking,
             adapters,
-            on_error,
-            rows,
+            ending,
             reporter,
             ..
         } = &self.equipment;
         tell_refused(reporter, adapters);
-        if let Some(end) = end(adapters, *on_error, *rows) {
+        if let Some(end) = ending.and_then(|Ending { on_error, rows }| end(adapters, on_error, rows)) {
             return Err(Stop::Ended(end));
         }
         self.table
@@ -263,17 +284,11 @@ impl Work {
 
     /// Servers that have not all adapters are there, and take no rows.
     fn publish(&self, there: &Replicas) {
-        let readiness = |replica: &Replica| {
-            if self.done.contains(replica) {
-                Readiness::Ready
-            } else {
-                Readiness::Unready
-            }
-        };
-        let now: Replicas = there
-            .keys()
-            .map(|replica| (replica.clone(), readiness(replica)))
-            .collect();
+        let seen = there.iter().map(|(replica, readiness)| {
+            let has_all = self.done.contains(replica);
+            (replica.clone(), if has_all { *readiness } else { Readiness::Unready })
+        });
+        let now: Replicas = seen.collect();
         self.equipped.send_if_modified(|equipped| {
             let is_changed = *equipped != now;
             *equipped = now;

@@ -82,8 +82,7 @@ fn equipment(names: &[&str], on_error: OnAdapterError) -> Equipment {
             token: None,
         },
         adapters: names.iter().map(adapter).collect(),
-        on_error,
-        rows: 10,
+        ending: Some(Ending { on_error, rows: 10 }),
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         reporter,
     }
@@ -95,7 +94,7 @@ async fn until_ready(found: &mut Equipped, replica: &Replica) {
 }
 
 #[tokio::test]
-async fn a_server_gets_rows_when_it_has_the_adapters_and_again_when_it_was_started_anew() {
+async fn a_server_gets_rows_when_it_has_the_adapters_which_it_keeps_over_a_missed_probe() {
     let (loads, address) = server().await;
     let replica = replica(address);
     let (tell, there) = watch::channel(Replicas::new());
@@ -115,7 +114,41 @@ async fn a_server_gets_rows_when_it_has_the_adapters_and_again_when_it_was_start
     let _ = found.replicas.wait_for(is_unready).await.unwrap();
     tell.send_replace([(replica.clone(), Readiness::Ready)].into());
     until_ready(&mut found, &replica).await;
-    assert_eq!(loads.lock().unwrap().asked, 4);
+    assert_eq!(loads.lock().unwrap().asked, 2);
+}
+
+#[tokio::test]
+async fn servers_that_refuse_what_nobody_has_all_get_rows() {
+    let ((_, first), (_, second)) = (server().await, server().await);
+    let replicas = [first, second].map(replica);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipment = equipment(&["org/sql", "org/missing"], OnAdapterError::FailRows);
+    let reporter = equipment.reporter.clone();
+    let equipping = equip(equipment, there);
+    let mut found = equipping.found();
+    tell.send_replace(replicas.clone().map(|replica| (replica, Readiness::Ready)).into());
+    for replica in &replicas {
+        let ready = tokio::time::timeout(ASK_AGAIN, until_ready(&mut found, replica));
+        ready.await.expect("it is not asked again");
+    }
+    assert_eq!(reporter.latest().waits.get(&Place::Adapters), None);
+}
+
+#[tokio::test]
+async fn a_job_with_results_is_not_ended_by_an_adapter() {
+    let (_, address) = server().await;
+    let replica = replica(address);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipment = Equipment {
+        ending: None,
+        ..equipment(&["org/missing"], OnAdapterError::FailJob)
+    };
+    let equipping = equip(equipment, there);
+    let mut found = equipping.found();
+    tell.send_replace([(replica.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &replica).await;
+    let table = found.table.borrow().clone().expect("a table");
+    assert!(matches!(table.of_row(Some("org/missing")), OfRow::Refused(..)));
 }
 
 #[tokio::test]

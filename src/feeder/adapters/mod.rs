@@ -9,6 +9,7 @@ mod load;
 mod table;
 mod told;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,15 +19,15 @@ use crate::api::names::ADAPTER_API_TOKEN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::{AdapterStatus, AdaptersStatus};
 use crate::dataset::Index;
-use crate::engine::adapters::{MOST_AT_START, are_fetched, place, refuse_path};
+use crate::engine::adapters::{MOST_AT_START, are_fetched, below_fetched, place, refuse_path};
 
 use super::job::Job;
 use super::report::End;
 
 pub use check::AdapterCheck;
-pub use equip::{Equipment, Equipped, Equipping, equip};
+pub use equip::{Ending, Equipment, Equipped, Equipping, equip};
 pub use table::{AdapterTable, Asking, OfRow, RowAdapters};
-pub use told::{count, told};
+pub use told::{LISTED, count, told};
 
 /// Adapters that a message names.
 const NAMED: usize = 3;
@@ -145,7 +146,28 @@ pub fn known(job: &Job, index: &Index, told: Option<&AdaptersStatus>) -> Vec<Kno
             bad: refused.or_else(|| told.and_then(Bad::told)),
         })
     });
-    known.collect()
+    let mut known: Vec<_> = known.collect();
+    if job.engine == Engine::LoRAX && adapters.names.source() == AdapterSource::S3 {
+        refuse_taken_places(&mut known);
+    }
+    known
+}
+
+/// LoRAX keeps what it fetches from a store by its key, whatever its bucket (predibase/lorax, `server/lorax_server/utils/sources/s3.py`,
+/// `get_s3_model_local_dir`): of two with the same key, both would be answered by the one that was fetched first.
+fn refuse_taken_places(adapters: &mut [Known]) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for adapter in adapters {
+        let key = below_fetched(&adapter.path).split_once('/').map_or("", |(_, key)| key);
+        let first = taken
+            .entry(key.replace('/', "--"))
+            .or_insert_with(|| adapter.path.clone());
+        if *first != adapter.path && adapter.bad.is_none() {
+            adapter.bad = Some(Bad::not_loaded(format!(
+                "engine LoRAX would take {first} for it, as it keeps adapters by their path and not by their bucket: copy it to another path"
+            )));
+        }
+    }
 }
 
 /// The end of a job with more adapters than its engine can have.

@@ -86,17 +86,18 @@ fn a_server_has_only_so_many_from_its_start_on() {
 }
 
 #[test]
-fn the_status_lists_those_with_most_rows_and_counts_what_is_finished() {
+fn the_status_lists_the_bad_and_those_with_most_rows_and_counts_what_is_finished() {
     let mut adapters: Vec<_> = (0..150).map(|rows| good(&format!("org/{rows}"), rows)).collect();
     adapters[149].rank = Some(16);
-    adapters[148].bad = Some(Bad::not_found("no"));
+    adapters[7].bad = Some(Bad::not_found("no"));
     let mut status = told(&adapters);
-    assert_eq!((status.count, status.max_rank), (149, Some(16)));
+    assert_eq!((status.count, status.max_rank), (149, Some(64)));
     assert_eq!(status.most_used.len(), 100);
-    assert_eq!(status.most_used[0].name, "org/149");
-    assert_eq!(status.most_used[1].error.as_deref(), Some("no"));
-    assert_eq!(Bad::told(&status.most_used[1]), adapters[148].bad);
-    assert_eq!(Bad::told(&status.most_used[0]), None);
+    let names: Vec<_> = status.most_used.iter().map(|adapter| adapter.name.as_str()).collect();
+    assert_eq!(names[..3], ["org/7", "org/149", "org/148"]);
+    assert_eq!(status.most_used[0].error.as_deref(), Some("no"));
+    assert_eq!(Bad::told(&status.most_used[0]), adapters[7].bad);
+    assert_eq!(Bad::told(&status.most_used[1]), None);
     let before = status.clone();
     let counted = ModelRows {
         name: "org/149".into(),
@@ -113,10 +114,31 @@ fn the_status_lists_those_with_most_rows_and_counts_what_is_finished() {
         failed: 1,
         prompt_tokens: 7,
         completion_tokens: 3,
-        ..before.most_used[0].clone()
+        ..before.most_used[1].clone()
     };
-    assert_eq!(status.most_used[0], expected);
+    assert_eq!(status.most_used[1], expected);
     assert_eq!(status.without_progress(), before);
+}
+
+#[test]
+fn of_two_adapters_that_lorax_would_keep_in_one_place_the_second_is_refused() {
+    let at = |path: &str| Known {
+        path: path.to_owned(),
+        ..good(path, 1)
+    };
+    let paths = [
+        "s3://a/loras/sql",
+        "s3://a/loras/chat",
+        "s3://b/loras/sql",
+        "s3://a/loras--chat",
+        "s3://a/loras/sql",
+    ];
+    let mut adapters = paths.map(at);
+    refuse_taken_places(&mut adapters);
+    let are_bad = adapters.each_ref().map(|adapter| adapter.bad.is_some());
+    assert_eq!(are_bad, [false, false, true, true, false]);
+    let bad = adapters[2].bad.as_ref().expect("it cannot be used");
+    assert!(bad.message.contains("s3://a/loras/sql"), "{}", bad.message);
 }
 
 #[test]
