@@ -314,6 +314,7 @@ mod tests {
             "validate a --adapters hub",
             "validate a --model m --adapters-location /adapters",
             "create x --dataset a --model m --output-uri s3://b/ --hf-token-secret name",
+            "create x --dataset a --model m --output-uri s3://b/ --adapters-secret name",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

@@ -117,6 +117,9 @@ pub struct JobFlags {
     /// What their names stand below: a directory in the server's container, or s3://BUCKET/PREFIX.
     #[arg(long, value_name = "DIRECTORY|URI", requires = "adapters")]
     pub adapters_location: Option<String>,
+    /// The Secret that they are read with: for S3 keys of the store, for PBase `PREDIBASE_API_TOKEN`.
+    #[arg(long, value_name = "NAME", requires = "adapters")]
+    pub adapters_secret: Option<String>,
     /// How many servers run at a time.
     #[arg(long, value_name = "N")]
     pub replicas: Option<u32>,

@@ -112,6 +112,9 @@ fn adapters(flags: &JobFlags) -> Option<Value> {
     if let Some(location) = &flags.adapters_location {
         adapters["location"] = json!(location);
     }
+    if let Some(secret) = &flags.adapters_secret {
+        adapters["credentialsSecretRef"] = json!({"name": secret});
+    }
     Some(adapters)
 }
 

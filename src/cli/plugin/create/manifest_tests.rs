@@ -51,6 +51,16 @@ fn a_job_of_the_default_store_names_neither_uri_nor_secret() {
 }
 
 #[test]
+fn adapters_of_predibase_have_their_secret() {
+    let job =
+        made("--dataset-name rows --model llama-3-1-8b --engine lorax --adapters pbase --adapters-secret predibase");
+    let adapters = json!({"source": "PBase", "credentialsSecretRef": {"name": "predibase"}});
+    assert_eq!(job["spec"]["server"]["adapters"], adapters);
+    let read: BatchInferenceJob = serde_json::from_value(job).unwrap();
+    read.validate_cel().unwrap();
+}
+
+#[test]
 fn a_server_may_be_as_a_deployment_has_it_and_results_in_a_config_map() {
     let job = made("--dataset-name rows --from-deployment mistral-7b --output-config-map results");
     let expected = json!({
