@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,12 +21,12 @@ use super::settings::{LoraLoading, Program, Settings};
 #[derive(Debug, Default)]
 pub struct Adapters {
     names: Mutex<BTreeSet<String>>,
-    asked_for: Mutex<Vec<String>>,
+    asked_for: Mutex<Vec<(Instant, String)>>,
 }
 
 impl Adapters {
-    /// Every adapter that the server was asked to load, in that order.
-    pub fn asked_for(&self) -> Vec<String> {
+    /// Every adapter that the server was asked to load, and when, in that order.
+    pub fn asked_for(&self) -> Vec<(Instant, String)> {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -47,7 +48,7 @@ impl Adapters {
 
     fn asked(&self, name: &str) {
         let mut asked_for = self.asked_for.lock().unwrap_or_else(PoisonError::into_inner);
-        asked_for.push(name.to_owned());
+        asked_for.push((Instant::now(), name.to_owned()));
     }
 }
 

@@ -69,7 +69,13 @@ impl FakeModelServer {
 
     /// Every adapter that it was asked to load, in that order.
     pub fn adapters_asked_for(&self) -> Vec<String> {
-        self.shared.adapters.asked_for()
+        let asked_for = self.shared.adapters.asked_for().into_iter();
+        asked_for.map(|(_, name)| name).collect()
+    }
+
+    /// When it was asked to load an adapter for the last time.
+    pub fn last_asked_for_adapter(&self) -> Option<Instant> {
+        self.shared.adapters.asked_for().last().map(|(when, _)| *when)
     }
 
     /// Has no adapter from now on, as if it had been started anew.

@@ -15,7 +15,11 @@ const NAMES: [&str; 4] = [MODEL, "org/sql", "org/chat", "org/missing"];
 const ROWS: usize = 40;
 
 fn dataset_of(names: &[&str]) -> String {
-    let rows = (0..ROWS).map(|number| {
+    dataset_with(ROWS, names)
+}
+
+fn dataset_with(rows: usize, names: &[&str]) -> String {
+    let rows = (0..rows).map(|number| {
         let mut row = row_with(&format!("row-{number:03}"), &json!({}));
         row["body"]["model"] = json!(names[number % names.len()]);
         format!("{row}\n")
@@ -147,6 +151,36 @@ async fn rows_on_llama_server_ask_for_files_by_number() {
 }
 
 #[tokio::test]
+async fn rows_that_would_be_answered_by_something_else_are_not_sent() {
+    let mut choosing = row_with("choosing", &json!({}));
+    choosing["body"]["lora"] = json!([{"id": 0, "scale": 1.0}]);
+    let embedding = json!({
+        "custom_id": "embedding", "method": "POST", "url": "/v1/embeddings", "body": {"model": "sql.gguf", "input": "a"},
+    });
+    let dataset = format!("{}{choosing}\n{embedding}\n", dataset_of(&[MODEL, "sql.gguf"]));
+    let adapters = json!({"source": "Local", "location": "/adapters"});
+    let mut world = world_on("adapters-chosen", "LlamaCpp", adapters, &dataset).await;
+    let files = "/adapters/sql.gguf:0";
+    add_server(
+        &mut world,
+        "server",
+        &["-m", "/models/model.gguf", "-a", MODEL, "--lora-scaled", files],
+    );
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "SomeRowsFailed", "{status}");
+    let output = world.output().await;
+    output.prove(&dataset);
+    let failed = output.error_rows();
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    for (row, words) in failed.iter().zip(["the body has `lora`", "/v1/embeddings"]) {
+        assert_eq!(row["error"]["code"], "adapter_not_chosen", "{row}");
+        let message = row["error"]["message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    assert_eq!(world.counts().len(), ROWS);
+}
+
+#[tokio::test]
 async fn a_job_that_is_to_fail_by_a_missing_adapter_sends_no_row() {
     let dataset = dataset_of(&NAMES);
     let mut world = world_on("adapters-fail", "VLLM", json!({"onError": "FailJob"}), &dataset).await;
@@ -159,30 +193,44 @@ async fn a_job_that_is_to_fail_by_a_missing_adapter_sends_no_row() {
     assert_eq!(world.servers_needed(), [false, true, false]);
 }
 
-/// More adapters than any server has slots for, and servers that come while rows are sent.
+/// More adapters than any server has slots for.
 #[tokio::test]
 async fn every_server_loads_every_adapter_before_its_first_row() {
     let names: Vec<String> = (0..20).map(|number| format!("org/adapter-{number:02}")).collect();
     let named: Vec<&str> = names.iter().map(String::as_str).collect();
-    let dataset = dataset_of(&named);
+    // More than one server takes at a time.
+    let dataset = dataset_with(1000, &named);
     let mut world = world_on("adapters-many", "VLLM", json!({}), &dataset).await;
-    for pod in ["first", "second"] {
-        world.add_server_with(pod, |settings| {
+    let pods = ["first", "second"];
+    for pod in pods {
+        let server = world.add_server_with(pod, |settings| {
             *settings = Settings::local(&[MODEL, "--enable-lora", "--max-loras", "2"]);
             settings.lora_loading = LoraLoading::AtRunTime;
             settings.adapters = names.iter().cloned().collect();
         });
+        server.hang();
     }
-    let status = world.run().await;
+    let feeder = world.start();
+    until("both have rows", async || {
+        pods.iter().all(|pod| world.server(pod).in_flight() > 0)
+    })
+    .await;
+    for pod in pods {
+        world.server(pod).recover();
+    }
+    assert_eq!(feeder.exit_code().await, 0);
+    let status = world.status();
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
     world.output().await.prove(&dataset);
-    for pod in ["first", "second"] {
+    for pod in pods {
         let server = world.server(pod);
-        if server.requests().is_empty() {
-            continue;
-        }
         let loaded: BTreeSet<_> = server.adapters_asked_for().into_iter().collect();
         assert_eq!(loaded, names.iter().cloned().collect::<BTreeSet<_>>(), "{pod}");
+        let first_row = server.answers().iter().map(|answer| answer.received).min();
+        assert!(
+            server.last_asked_for_adapter() < first_row,
+            "{pod}: rows came before the last adapter"
+        );
     }
     assert_eq!(status["adapters"]["count"], 20);
 }
