@@ -60,6 +60,10 @@ pub async fn load_vllm(State(shared): State<Arc<Shared>>, Json(request): Json<Va
     }
     let (name, path) = named(&request);
     shared.adapters.asked(name);
+    if shared.adapters.asked_for().len() <= settings.lora_failures {
+        let message = "Call to add_lora method failed: peer closed connection without sending complete message body";
+        return answers::error(Program::Vllm, StatusCode::INTERNAL_SERVER_ERROR, message);
+    }
     if !is_there(settings, path) {
         let message = format!("Loading lora {name} failed: No adapter found for {path}");
         return answers::error(Program::Vllm, StatusCode::NOT_FOUND, &message);

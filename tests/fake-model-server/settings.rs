@@ -41,6 +41,8 @@ pub struct Settings {
     pub has_lora: bool,
     /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING`: when vLLM takes them.
     pub lora_loading: LoraLoading,
+    /// So many requests to load an adapter fail in vLLM's worker, as where its hub breaks off.
+    pub lora_failures: usize,
     /// The files that llama-server has from its start on.
     pub lora_files: Vec<String>,
     /// `FAKE_ADAPTERS`: where there are adapters, with commas between. Default: nowhere.
@@ -129,6 +131,7 @@ impl Settings {
             embeddings: true,
             has_lora: false,
             lora_loading: LoraLoading::AtStart,
+            lora_failures: 0,
             lora_files: Vec::new(),
             adapters: BTreeSet::new(),
             latency: Duration::ZERO,

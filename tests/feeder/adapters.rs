@@ -282,6 +282,24 @@ async fn a_server_that_lacks_its_adapters_loads_them_again_and_no_row_fails() {
 }
 
 #[tokio::test]
+async fn a_hub_that_breaks_off_costs_no_row() {
+    let dataset = dataset_of(&NAMES[..3]);
+    let mut world = world_on("adapters-broken-off", "VLLM", json!({}), &dataset).await;
+    world.add_server_with("server", |settings| {
+        *settings = Settings::local(&[MODEL, "--enable-lora"]);
+        settings.lora_loading = LoraLoading::AtRunTime;
+        settings.lora_failures = 3;
+        settings.adapters = ["org/sql", "org/chat"].map(str::to_owned).into();
+    });
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    let output = world.output().await;
+    output.prove(&dataset);
+    assert_answered_by_its_own(&dataset, &output, str::to_owned);
+    assert_eq!(world.server("server").adapters_asked_for().len(), 5);
+}
+
+#[tokio::test]
 async fn other_adapters_are_other_work() {
     let dataset = dataset_of(&["sql"]);
     let named = |path: &str| json!({"named": [{"name": "sql", "path": path}]});

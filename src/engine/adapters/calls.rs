@@ -105,8 +105,7 @@ pub fn choosing_members(engine: Engine) -> &'static [&'static str] {
 pub fn has_adapters_at(engine: Engine, endpoint: Endpoint) -> bool {
     // LoRAX does not read the model of these (`router/src/lib.rs`, `CompatEmbedRequest`), nor llama-server their `lora`
     // (`tools/server/README.md`, which has it for completions alone).
-    let has_none = matches!(engine, Engine::LoRAX | Engine::LlamaCpp);
-    !(has_none && endpoint == Endpoint::Embeddings)
+    endpoint != Endpoint::Embeddings || !matches!(engine, Engine::LoRAX | Engine::LlamaCpp)
 }
 
 /// What an engine is asked before it gets rows for an adapter. It may hold a token: there is no `Debug`.

@@ -50,6 +50,18 @@ async fn vllm_loads_adapters_that_there_are_once() {
 }
 
 #[tokio::test]
+async fn vllm_says_500_of_whatever_goes_wrong_in_its_worker() {
+    let mut settings = Settings::local(&[VLLM, &["--enable-lora"]].concat());
+    settings.lora_loading = LoraLoading::AtRunTime;
+    settings.lora_failures = 1;
+    settings.adapters = ["org/sql".to_owned()].into();
+    let server = FakeModelServer::start(settings).expect("a free port");
+    let path = "/v1/load_lora_adapter";
+    assert_eq!(load(&server, path, "sql").await, 500);
+    assert_eq!(load(&server, path, "sql").await, 200);
+}
+
+#[tokio::test]
 async fn sglang_tells_adapters_by_a_colon_and_answers_other_names_from_the_base() {
     let args = ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"];
     let server = start(SGLANG, &args);
