@@ -46,9 +46,11 @@ impl Adapters {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn asked(&self, name: &str) {
+    /// How often it was asked for any.
+    fn asked(&self, name: &str) -> usize {
         let mut asked_for = self.asked_for.lock().unwrap_or_else(PoisonError::into_inner);
         asked_for.push((Instant::now(), name.to_owned()));
+        asked_for.len()
     }
 }
 
@@ -59,8 +61,7 @@ pub async fn load_vllm(State(shared): State<Arc<Shared>>, Json(request): Json<Va
         return answers::unknown_path(settings.program);
     }
     let (name, path) = named(&request);
-    shared.adapters.asked(name);
-    if shared.adapters.asked_for().len() <= settings.lora_failures {
+    if shared.adapters.asked(name) <= settings.lora_failures {
         let message = "Call to add_lora method failed: peer closed connection without sending complete message body";
         return answers::error(Program::Vllm, StatusCode::INTERNAL_SERVER_ERROR, message);
     }

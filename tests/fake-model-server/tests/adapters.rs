@@ -51,7 +51,7 @@ async fn vllm_loads_adapters_that_there_are_once() {
 
 #[tokio::test]
 async fn vllm_says_500_of_whatever_goes_wrong_in_its_worker() {
-    let mut settings = Settings::local(&[VLLM, &["--enable-lora"]].concat());
+    let mut settings = Settings::local(&[VLLM, ["--enable-lora"].as_slice()].concat());
     settings.lora_loading = LoraLoading::AtRunTime;
     settings.lora_failures = 1;
     settings.adapters = ["org/sql".to_owned()].into();
