@@ -157,6 +157,16 @@ fn answers_of_lorax() {
             FAILED,
         ),
         (
+            424,
+            r#"{"error":"Request failed during generation: Server error: Adapter sql/2 is not yet available","error_type":"generation"}"#,
+            FAILED,
+        ),
+        (
+            424,
+            r#"{"error":"Request failed during generation: Server error: 404 Client Error: Not Found for url: https://api.app.predibase.com/v1/models/version/name/sql","error_type":"generation"}"#,
+            SERVER_ERROR,
+        ),
+        (
             422,
             r#"{"error":"Input validation error: `inputs` must have less than 4095 tokens. Given: 5000","error_type":"validation"}"#,
             FAILED,

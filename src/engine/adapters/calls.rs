@@ -104,7 +104,7 @@ pub fn choosing_members(engine: Engine) -> &'static [&'static str] {
 #[must_use]
 pub fn has_adapters_at(engine: Engine, endpoint: Endpoint) -> bool {
     // LoRAX does not read the model of these (`router/src/lib.rs`, `CompatEmbedRequest`), nor llama-server their `lora`
-    // (`tools/server/README.md`, which has it for completions alone).
+    // (`tools/server/server-context.cpp`, `handle_embeddings_impl`). SGLang does (sgl-project/sglang, 17780).
     endpoint != Endpoint::Embeddings || !matches!(engine, Engine::LoRAX | Engine::LlamaCpp)
 }
 
