@@ -102,6 +102,7 @@ impl Feeder {
             served_name: self.job.served_model_name.clone(),
             names: names.clone(),
             token: self.adapter_token.clone(),
+            is_checked: self.adapter_check.is_some(),
         }
     }
 }

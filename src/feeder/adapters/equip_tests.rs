@@ -80,6 +80,7 @@ fn equipment(names: &[&str], on_error: OnAdapterError) -> Equipment {
             served_name: "base".to_owned(),
             names: AdapterNames::new(AdaptersSpec::default()),
             token: None,
+            is_checked: false,
         },
         adapters: names.iter().map(adapter).collect(),
         ending: Some(Ending { on_error, rows: 10 }),

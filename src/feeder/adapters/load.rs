@@ -23,7 +23,7 @@ const AT_ONCE: usize = 4;
 /// vLLM says of a hub that does not answer that there is no such adapter. So it is believed when it says so again.
 const REFUSALS: u32 = 3;
 /// With the waits between them, so many tries take half a minute to a minute: as long as a hub may fail before an adapter is given up that it
-/// says is there, or of which it is not certain that it is to blame.
+/// has, or of which it is not certain that it is to blame.
 const FAILURES: u32 = 8;
 /// Of an answer, this much is read, in bytes: a list of a hundred paths is shorter.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -88,7 +88,7 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
     async fn load(&self, place: usize, adapter: &Known) -> Option<(usize, Bad)> {
         let asked = self.asking.asked(adapter, None);
         let request = load_request(&asked, &self.asking.call(&asked))?;
-        let (mut refusals, mut tries) = (Refusals::default(), 0);
+        let (mut refusals, mut tries) = (Refusals::at_most(self.most_refusals()), 0);
         loop {
             let problem = match self.post(&request).await {
                 Ok((status, body)) => {
@@ -97,7 +97,7 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
                         return None;
                     }
                     let said = quote(status, &body);
-                    if refusals.are_enough(answer, adapter) {
+                    if refusals.are_enough(answer) {
                         return Some((place, Bad::not_loaded(format!("a server does not load it: {said}"))));
                     }
                     said
@@ -108,6 +108,11 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
             (self.tell)(format!("`{}` is not loaded yet: {problem}", adapter.name));
             sleep(backoff(tries, rand::random())).await;
         }
+    }
+
+    fn most_refusals(&self) -> u32 {
+        // What is not there would not be asked for.
+        if self.asking.is_checked { FAILURES } else { REFUSALS }
     }
 
     async fn post(&self, request: &LoadRequest) -> Result<(u16, String), reqwest::Error> {
@@ -162,23 +167,31 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
 }
 
 /// How often a server would not have an adapter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Refusals {
+    most: u32,
     refused: u32,
     failed: u32,
 }
 
 impl Refusals {
+    /// After so many, an adapter is given up.
+    fn at_most(most: u32) -> Self {
+        Self {
+            most,
+            refused: 0,
+            failed: 0,
+        }
+    }
+
     /// Takes one more answer. Whether the adapter is given up.
-    fn are_enough(&mut self, answer: Loaded, adapter: &Known) -> bool {
+    fn are_enough(&mut self, answer: Loaded) -> bool {
         match answer {
             Loaded::No => self.refused += 1,
             Loaded::Failed => self.failed += 1,
             Loaded::Yes | Loaded::NotYet => {}
         }
-        // One with a commit is there, as the hub says.
-        let most = if adapter.revision.is_some() { FAILURES } else { REFUSALS };
-        self.refused >= most || self.refused + self.failed >= FAILURES
+        self.refused >= self.most || self.refused + self.failed >= FAILURES
     }
 }
 
@@ -203,35 +216,20 @@ fn quote(status: u16, body: &str) -> String {
 mod tests {
     use super::*;
 
-    fn adapter(revision: Option<&str>) -> Known {
-        Known {
-            name: "org/sql".into(),
-            path: "org/sql".to_owned(),
-            rows: 1,
-            revision: revision.map(str::to_owned),
-            rank: None,
-            bad: None,
-        }
-    }
-
     #[test]
     fn an_adapter_is_given_up_in_the_end_but_not_for_a_server_that_has_no_time() {
         use Loaded::{Failed, No, NotYet};
-        for (revision, answers, given_up_at) in [
-            (None, vec![No; 9], Some(3)),
-            (Some("b968826d"), vec![No; 9], Some(8)),
-            (None, vec![Failed; 9], Some(8)),
-            (None, vec![Failed, No, Failed, No, NotYet, No], Some(6)),
-            (
-                Some("b968826d"),
-                vec![No, Failed, No, Failed, No, Failed, No, Failed],
-                Some(8),
-            ),
-            (None, vec![NotYet; 100], None),
+        for (most, answers, given_up_at) in [
+            (REFUSALS, vec![No; 9], Some(3)),
+            (FAILURES, vec![No; 9], Some(8)),
+            (REFUSALS, vec![Failed; 9], Some(8)),
+            (REFUSALS, vec![Failed, No, Failed, No, NotYet, No], Some(6)),
+            (FAILURES, [No, Failed].repeat(4), Some(8)),
+            (REFUSALS, vec![NotYet; 100], None),
         ] {
-            let (mut refusals, adapter) = (Refusals::default(), adapter(revision));
-            let found = answers.iter().position(|answer| refusals.are_enough(*answer, &adapter));
-            assert_eq!(found.map(|place| place + 1), given_up_at, "{revision:?} {answers:?}");
+            let mut refusals = Refusals::at_most(most);
+            let found = answers.iter().position(|answer| refusals.are_enough(*answer));
+            assert_eq!(found.map(|place| place + 1), given_up_at, "{most} {answers:?}");
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Asking {
     pub names: AdapterNames,
     /// What requests for them carry.
     pub token: Option<ApiToken>,
+    /// Whether their hub or store was asked of them before: those that it does not have are known as bad.
+    pub is_checked: bool,
 }
 
 impl Asking {
@@ -164,6 +166,7 @@ mod tests {
             served_name: "base".to_owned(),
             names: AdapterNames::new(AdaptersSpec::default()),
             token: None,
+            is_checked: false,
         };
         let sql = Known {
             name: "org/sql".into(),
