@@ -21,7 +21,7 @@ pub(super) enum FillError {
     #[error(transparent)]
     Refused(#[from] ModelRefusal),
     /// A file came otherwise than the hub describes it.
-    #[error("{file} came with the checksum {found}, and the hub says that it has {expected}: it is downloaded again")]
+    #[error("{file} came with {found}, and the hub says that it has {expected}: it is downloaded again")]
     Damaged {
         file: String,
         expected: String,
@@ -43,6 +43,11 @@ impl FillError {
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         |source| Self::Volume { path, source }
+    }
+
+    /// Whether the connection to the hub broke off, so that another may bring the rest.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Hub(HubError::Unreachable(_)) | Self::CutShort { .. })
     }
 
     /// What this means for a job: what it waits for, or why it ends.

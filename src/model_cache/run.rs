@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Meaning;
-use super::fill::{Filler, Holder, Wanted};
-use super::lock::RHYTHM;
+use super::fill::{Filler, Wanted};
+use super::lock::{Holder, RHYTHM};
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
 use crate::api::BatchInferenceJob;
@@ -50,15 +50,15 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
         namespace, name, uid, ..
     } = &arguments;
     let job = JobApi::new(client, namespace, name, uid);
-    let done = shutdown.run_until_cancelled(Box::pin(work(&arguments, &job))).await;
-    done.unwrap_or(INTERRUPTED)
+    Box::pin(work(&arguments, &job, &shutdown)).await
 }
 
-async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
-    let job = match api.read().await {
-        Ok(job) => job,
-        Err(ApiError::JobGone) => return DONE,
-        Err(error) => {
+async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken) -> u8 {
+    let job = match shutdown.run_until_cancelled(api.read()).await {
+        None => return INTERRUPTED,
+        Some(Ok(job)) => job,
+        Some(Err(ApiError::JobGone)) => return DONE,
+        Some(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the job cannot be read");
             return RESTART;
         }
@@ -87,10 +87,7 @@ async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
         hub,
         volume: directory.clone(),
         wanted,
-        holder: Holder {
-            job: format!("{namespace}/{name}"),
-            uid: uid.clone(),
-        },
+        holder: Holder::new(format!("{namespace}/{name}"), uid.clone()),
         rhythm: RHYTHM,
         meter,
         told: telling,
@@ -101,10 +98,14 @@ async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = filling => {}
-        () = filler.told.publish(api) => {}
+        () = filling => DONE,
+        () = filler.told.publish(api) => DONE,
+        () = shutdown.cancelled() => {
+            // Else others wait until it is stale.
+            filler.give_back().await;
+            INTERRUPTED
+        }
     }
-    DONE
 }
 
 /// Tries again whatever may pass.
