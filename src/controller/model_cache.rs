@@ -65,9 +65,9 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait>
             "servers with spec.server.modelCache ask no hub, and spec.server.adapters has source Hub: leave modelCache out, or have \
              adapters by source S3 or Local",
         )),
-        Location::Repository(_) => {
+        Location::Repository(repository) => {
             let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-            match conflict(&server.args, &env) {
+            match conflict(server.engine, repository, &server.args, &env) {
                 Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
                 None => Ok(()),
             }
