@@ -8,12 +8,13 @@ use kube::Client;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Meaning;
+use super::error::{Meaning, Of};
 use super::fill::{Filler, Wanted};
 use super::lock::{Holder, RHYTHM};
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
 use crate::api::BatchInferenceJob;
+use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 use crate::engine::gguf::Choice;
@@ -77,6 +78,8 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
             return DONE;
         }
     };
+    let has_more = environment().any(|(name, _)| name == MODEL_TOKEN_UNKNOWN_ENV);
+    let is_token_unknown = has_more && !hub.has_token();
     let Arguments {
         namespace,
         name,
@@ -93,7 +96,12 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
         told: telling,
     };
     let filling = async {
-        until_filled(&filler, &claim).await;
+        let of = Of {
+            model: &filler.wanted.repository,
+            claim: &claim,
+            is_token_unknown,
+        };
+        until_filled(&filler, of).await;
         // What came of it is still to be said.
         std::future::pending::<()>().await;
     };
@@ -109,7 +117,7 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
 }
 
 /// Tries again whatever may pass.
-async fn until_filled(filler: &Filler<Telling>, claim: &str) {
+async fn until_filled(filler: &Filler<Telling>, of: Of<'_>) {
     let mut failures = 0;
     loop {
         let before = filler.meter.downloaded();
@@ -121,7 +129,7 @@ async fn until_filled(filler: &Filler<Telling>, claim: &str) {
             error = &error as &dyn std::error::Error,
             "the model cache is not filled"
         );
-        match error.meaning(&filler.wanted.repository, claim) {
+        match error.meaning(of) {
             Meaning::Final(why) => return filler.told.fails(why),
             Meaning::Passing(wait) => filler.told.waits(wait),
         }
