@@ -61,7 +61,7 @@ fn sentence(words: &str) -> Option<String> {
     if says("didn't match Pod's node affinity/selector") {
         facts.push("a node does not match the pod's node selector or affinity".into());
     }
-    // The first up to Kubernetes 1.33 (`plugins/volumebinding/binder.go`).
+    // `ErrReasonNodeConflict` of `plugins/volumebinding/binder.go`, in the words of older and of newer versions.
     if says("volume node affinity conflict") || says("didn't match PersistentVolume's node affinity") {
         facts.push(
             "a volume of the pod is at other nodes than those that it may use (of a model cache: let spec.feeder.podTemplate have the \
