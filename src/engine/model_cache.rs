@@ -38,18 +38,23 @@ fn other_sources(engine: Engine) -> &'static [&'static str] {
     }
 }
 
-/// Options whose value may be another repository, which would be downloaded (vLLM 0.32.0, `vllm/engine/arg_utils.py`; sglang 0.5.23,
-/// `sglang/srt/server_args.py`).
+/// Options whose value may be another repository, which would be downloaded (`vllm/engine/arg_utils.py`; sglang, `sglang/srt/server_args.py`).
 fn of_repositories(engine: Engine) -> &'static [&'static str] {
     match engine {
-        Engine::VLLM => &["--tokenizer", "--hf-config-path", SPECULATIVE_CONFIG],
+        Engine::VLLM => &[
+            "--tokenizer",
+            "--hf-config-path",
+            "--spec-model",
+            "--speculative-config",
+            "-sc",
+        ],
         Engine::SGLang => &["--tokenizer-path", "--speculative-draft-model-path"],
         Engine::LoRAX | Engine::LlamaCpp | Engine::Custom => &[],
     }
 }
 
-/// Its value is JSON, and may name a model.
-const SPECULATIVE_CONFIG: &str = "--speculative-config";
+/// Those of them whose value is JSON, which may name a model.
+const SPECULATIVE_CONFIG: [&str; 2] = ["--speculative-config", "-sc"];
 
 /// An argument or a variable that says where models are, though a field does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,7 +171,7 @@ fn repository(engine: Engine, model: &str, args: &[String]) -> Option<CacheConfl
     let reader = Reader::of(engine)?;
     of_repositories(engine).iter().find_map(|name| {
         let value = reader.value(args, &[*name])?;
-        let repository = if *name == SPECULATIVE_CONFIG {
+        let repository = if SPECULATIVE_CONFIG.contains(name) {
             draft_model(value)?
         } else {
             value.to_owned()
@@ -283,6 +288,8 @@ mod tests {
                 &[],
                 argument("--speculative-config"),
             ),
+            (VLLM, &["-sc", r#"{"model": "org/draft"}"#], &[], argument("-sc")),
+            (VLLM, &["--spec-model", "org/draft"], &[], argument("--spec-model")),
             (VLLM, &["--speculative-config", r#"{"method": "ngram"}"#], &[], None),
             (
                 SGLang,

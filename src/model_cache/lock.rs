@@ -9,6 +9,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,8 @@ pub(super) struct Holder {
     job: String,
     uid: String,
     start: String,
+    /// It has had a lock: whoever of the same job has it now is later.
+    has_held: Arc<AtomicBool>,
 }
 
 /// A lock as its holder, or whoever wants it, has it.
@@ -69,7 +73,13 @@ impl Holder {
             job,
             uid,
             start: format!("{:016x}", rand::random::<u64>()),
+            has_held: Arc::default(),
         }
+    }
+
+    /// Whether a lock is that of an earlier start of the same job.
+    fn is_after(&self, content: &Content) -> bool {
+        content.uid == self.uid && !self.has_held.load(Ordering::Relaxed)
     }
 }
 
@@ -85,6 +95,12 @@ impl Lock {
     ///
     /// The volume's.
     pub(super) async fn acquire(&self, tell: impl Fn(&str)) -> Result<(), FillError> {
+        self.wait(tell).await?;
+        self.holder.has_held.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn wait(&self, tell: impl Fn(&str)) -> Result<(), FillError> {
         let mut seen: Option<(Vec<u8>, Instant)> = None;
         loop {
             if self.create().await.map_err(FillError::at(&self.path))? {
@@ -96,7 +112,7 @@ impl Lock {
                 continue;
             };
             let holder = read_content(&found);
-            if holder.as_ref().is_some_and(|holder| holder.uid == self.holder.uid) {
+            if holder.as_ref().is_some_and(|holder| self.holder.is_after(holder)) {
                 if self.take_over().await? {
                     return Ok(());
                 }

@@ -79,6 +79,11 @@ async fn the_next_start_of_a_job_has_its_lock_when_the_one_before_knows_that_it_
     assert!(known_at < taken_at);
     assert!(taken_at - began < RHYTHM.stale_after);
     before.release().await;
+    // It does not take it back from who is later.
+    tokio::select! {
+        lost = next.hold() => panic!("{lost}"),
+        taken = timeout(RHYTHM.stale_after * 2, before.acquire(|_| ())) => assert!(taken.is_err()),
+    }
     assert!(
         next.is_ours().await.expect("a lock"),
         "it is not given back by who has lost it"
