@@ -2,8 +2,9 @@
 //! and takes objects when it is asked by exec.
 //!
 //! Start with [`StorePod`], the pod's life. [`template`] makes it of a job's feeder, [`upload`] from nothing, where there is no job yet, with
-//! the [`surroundings`] that another job's feeder shows (all pure). [`remote`] is the conversation, which outlives connections and pods; [`exec`] one question and its answer, [`running`]
-//! whether a pod runs (pure). [`objects`] is a store of what it gives, so that everything that reads an output reads this one too.
+//! the [`surroundings`] that another job's feeder shows (all pure). [`remote`] is the conversation, which outlives connections and pods;
+//! [`exec`] one question and its answer, [`running`] whether a pod runs (pure). [`objects`] is a store of what it gives, so that everything
+//! that reads an output reads this one too.
 
 mod exec;
 mod objects;
