@@ -141,6 +141,8 @@ reasons! {
     ModelCacheUnsuitable => "See the message; name a claim with access mode ReadWriteMany in spec.server.modelCache, or spec.server.replicas: 1, and create the job again.",
     /// The container keeps ending that fills the model cache.
     ModelCacheCrashLooping => "Read its log (kubectl logs job/NAME-model-cache); it goes on by itself when the cause is gone.",
+    /// Kubernetes has made no pod for the Job that fills the model cache.
+    ModelCachePodMissing => "See why in the events of that Job (kubectl describe job NAME-model-cache): a quota or a policy may refuse its pod; the job goes on by itself.",
     /// The engine does not take adapters from there.
     AdaptersUnsupported => "Choose the engine or the source that the message names, or remove spec.server.adapters, and create the job again.",
     /// An adapter that rows name is not where the job says.

@@ -36,7 +36,7 @@ impl View<'_> {
         if is_carried_out && (self.is_validated(end) || end.is_some()) {
             updates.push(match &self.job.spec.endpoint {
                 Some(_) => endpoint::no_servers(),
-                None => self.gpus_released(plan.servers),
+                None => self.gpus_released(plan),
             });
         }
         updates
@@ -255,11 +255,12 @@ impl View<'_> {
             .or_else(|| node_lost(pods, self.now))
     }
 
-    fn gpus_released(&self, servers: Option<i32>) -> ConditionUpdate {
+    fn gpus_released(&self, plan: &Plan) -> ConditionUpdate {
         let update = |status: bool, reason, message: &str| {
             ConditionUpdate::new(ConditionType::GPUsReleased, status, reason, message)
         };
-        if servers.is_some() {
+        // Servers that wait for their model are needed as those that run.
+        if plan.servers.is_some() || plan.fills_model_cache {
             return update(false, Reason::ServersRunning, "servers are needed for rows");
         }
         if let Some(wait) = node_lost(&self.observed.server_pods, self.now) {

@@ -117,6 +117,7 @@ pub fn decide(
         lasts_until.filter(|_| end.is_none() && plan.stopping.is_none()),
         view.next_loss(),
         view.next_word_of_feeder(feeder_gone_since),
+        view.model_cache_pod_due().filter(|due| *due > now),
     ];
     let deadline = dues.into_iter().flatten().min();
     let waits_for_config_map = end.is_none() && observed.missing_config_map.is_some();
@@ -297,7 +298,8 @@ impl View<'_> {
         if !self.servers_needed() {
             return None;
         }
-        if let Some(failure) = self.model_cache_failure() {
+        // Servers that run have their model, whatever is still said of its cache.
+        if let Some(failure) = self.model_cache_failure().filter(|_| self.waits_for_model_cache()) {
             return Some(End::by_controller(&failure));
         }
         if let Some(failure) = starting.failure.as_ref().filter(|failure| self.now >= failure.due) {

@@ -4,16 +4,14 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::children::has_ended;
 use super::decide::View;
-use super::pod_state::{condition, has_run, running_since};
+use super::pod_missing::{POD_WITHIN, pod_due};
+use super::pod_state::{condition, running_since};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 
 /// A feeder that has run for so long is back. One that ends again and again before is not, whatever it says in between.
 const BACK_AFTER: SignedDuration = SignedDuration::from_mins(1);
-/// A Job's controller makes a pod within seconds.
-const POD_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl View<'_> {
     /// Since when no feeder runs that once ran; none while one runs.
@@ -46,22 +44,17 @@ impl View<'_> {
 
     /// Until when the feeder's Job, which has none, is to have a pod.
     pub(super) fn feeder_pod_due(&self) -> Option<Timestamp> {
-        let job = self.observed.workloads.feeder.as_ref().filter(|job| !has_ended(job))?;
-        let is_suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
-        if is_suspended || !self.observed.feeder_pods.iter().all(has_run) {
-            return None;
-        }
-        let started = job.status.as_ref()?.start_time.as_ref()?.0;
+        let job = self.observed.workloads.feeder.as_ref()?;
         let gone = self
             .job
             .status
             .as_ref()
             .and_then(|status| status.controller.feeder_gone_since.as_ref());
-        let since = match (self.feeder(), gone) {
-            (None, _) => started,
-            (Some(_), gone) => gone?.0.max(started),
+        let gone_since = match self.feeder() {
+            None => None,
+            Some(_) => Some(gone?.0),
         };
-        since.checked_add(POD_WITHIN).ok()
+        pod_due(job, &self.observed.feeder_pods, gone_since)
     }
 }
 

@@ -2,9 +2,12 @@
 //! told then. Pure, a part of [`super::validate`] and [`super::decide`].
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::decide::View;
 use super::evicted::why_evicted;
+use super::pod_missing::pod_due;
 use super::validate::ValidatedJob;
 use super::waiting::{Program, why_pods_wait};
 use crate::api::adapters::AdapterSource;
@@ -62,9 +65,9 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait>
             "servers with spec.server.modelCache ask no hub, and spec.server.adapters has source Hub: leave modelCache out, or have \
              adapters by source S3 or Local",
         )),
-        Location::Repository(_) => {
+        Location::Repository(repository) => {
             let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-            match conflict(&server.args, &env) {
+            match conflict(server.engine, repository, &server.args, &env) {
                 Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
                 None => Ok(()),
             }
@@ -179,7 +182,24 @@ impl View<'_> {
         let pods = &self.observed.model_cache_pods;
         why_pods_wait(Program::ModelCache, pods)
             .or_else(|| why_evicted(pods))
+            .or_else(|| self.model_cache_pod_missing())
             .unwrap_or_else(|| self.model_cache_progress())
+    }
+
+    /// That the Job that fills the cache has no pod, where it should have one.
+    fn model_cache_pod_missing(&self) -> Option<Wait> {
+        self.model_cache_pod_due().filter(|due| *due <= self.now)?;
+        let name = self.observed.workloads.model_cache.as_ref()?.name_any();
+        Some(Wait::new(
+            Reason::ModelCachePodMissing,
+            format!("Job {name} has no pod"),
+        ))
+    }
+
+    /// Until when that Job, which has none, is to have a pod.
+    pub(super) fn model_cache_pod_due(&self) -> Option<Timestamp> {
+        let job = self.observed.workloads.model_cache.as_ref()?;
+        pod_due(job, &self.observed.model_cache_pods, None)
     }
 
     fn model_cache_progress(&self) -> Wait {

@@ -160,6 +160,17 @@ fn the_cache_is_filled_before_there_is_a_server_and_then_nothing_fills_it() {
         );
         assert_eq!(children.workloads.model_cache.is_some(), fills, "{status}");
         assert_eq!(children.workloads.servers.is_some(), servers.is_some(), "{status}");
+        // GPUs that are about to be needed are not said to be released.
+        let is_needed = fills || servers.is_some();
+        let released = decision.conditions.iter();
+        let released = released.filter(|update| update.kind == ConditionType::GPUsReleased);
+        let said: Vec<_> = released.map(|update| update.reason).collect();
+        let expected = if is_needed {
+            vec![Reason::ServersRunning]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(said, expected, "{status}");
     }
 }
 
@@ -173,9 +184,35 @@ fn servers_that_run_have_their_model() {
         },
         ..Observed::default()
     };
+    for cache in [
+        json!(null),
+        json!({"state": "Failed", "bytes": 0, "reason": "ModelAccessDenied"}),
+    ] {
+        let job = job(json!({"baseModel": "qwen3-8b"}), feeding(cache));
+        let (decision, _) = decided(&job, &observed);
+        assert_eq!((decision.fills_model_cache, decision.servers), (false, Some(1)));
+        assert!(!decision.ends_now);
+    }
+}
+
+#[test]
+fn a_pod_that_is_never_made_is_told_after_half_a_minute() {
+    let with_job = |started: &str| -> Observed {
+        let filler = json!({"metadata": {"name": "triangles-model-cache"}, "spec": {"template": {}}, "status": {"startTime": started}});
+        let mut observed = Observed::default();
+        observed.workloads.model_cache = Some(serde_json::from_value(filler).expect("a Job"));
+        observed
+    };
     let job = job(json!({"baseModel": "qwen3-8b"}), feeding(json!(null)));
-    let (decision, _) = decided(&job, &observed);
-    assert_eq!((decision.fills_model_cache, decision.servers), (false, Some(1)));
+    // It is 1970 now.
+    let young = with_job("1969-12-31T23:59:50Z");
+    assert_eq!(said(&job, &young).0, "ModelCaching");
+    let soon = std::time::Duration::from_secs(21);
+    assert_eq!(decided(&job, &young).0.look_again, Some(soon));
+    let old = with_job("1969-12-31T23:59:30Z");
+    let (reason, message) = said(&job, &old);
+    assert_eq!(reason, "ModelCachePodMissing");
+    assert!(message.starts_with("Job triangles-model-cache has no pod"), "{message}");
 }
 
 #[test]

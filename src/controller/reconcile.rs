@@ -121,7 +121,8 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
     }
     let until_expiry = expiry.map(|expiry| until(expiry, now));
     let uid = job.uid().unwrap_or_default();
-    if is_finished(job) && context.cache.servers(&uid).is_none() && !has_a_feeder_that_may_run(job, context) {
+    let is_left = context.cache.servers(&uid).is_some() || context.cache.model_cache(&uid).is_some();
+    if is_finished(job) && !is_left && !has_a_feeder_that_may_run(job, context) {
         context.as_wanted.forget(&uid);
         if let Some(seen) = seen_status(job) {
             update_status(client, job, &seen).await?;

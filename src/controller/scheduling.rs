@@ -61,6 +61,14 @@ fn sentence(words: &str) -> Option<String> {
     if says("didn't match Pod's node affinity/selector") {
         facts.push("a node does not match the pod's node selector or affinity".into());
     }
+    // `ErrReasonNodeConflict` of `plugins/volumebinding/binder.go`, in the words of older and of newer versions.
+    if says("volume node affinity conflict") || says("didn't match PersistentVolume's node affinity") {
+        facts.push(
+            "a volume of the pod is at other nodes than those that it may use (of a model cache: let spec.feeder.podTemplate have the \
+             node selector or zone of the servers, so that the claim is bound there)"
+                .into(),
+        );
+    }
     if says("were unschedulable") {
         facts.push("a node is cordoned".into());
     }
@@ -148,6 +156,11 @@ mod tests {
                 "0/1 nodes are available: 1 node(s) were unschedulable. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
                 Reason::Unschedulable,
                 "a node is cordoned; the",
+            ),
+            (
+                "0/2 nodes are available: 1 node(s) had volume node affinity conflict, 1 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+                Reason::Unschedulable,
+                "a volume of the pod is at other nodes than those that it may use (of a model cache: let spec.feeder.podTemplate",
             ),
             (
                 "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",

@@ -5,7 +5,8 @@
 
 use super::Engine;
 use super::gguf::Choice;
-use super::spelling::option_name;
+use super::lorax;
+use super::spelling::{Reader, option_name};
 use crate::api::names::MODEL_CACHE_MOUNT_PATH;
 
 /// The folder of all models, below the volume.
@@ -20,8 +21,40 @@ const HOME: &str = "HF_HOME";
 const MODULES_CACHE: &str = "HF_MODULES_CACHE";
 const CACHE_OF_TRANSFORMERS: &str = "TRANSFORMERS_CACHE";
 
-/// Options by which engines are told where models are: vLLM and SGLang, LoRAX.
+/// Variables by which an engine is told where models are.
+const PLACES: [&str; 5] = [HUB_CACHE, OLD_HUB_CACHE, HOME, CACHE_OF_TRANSFORMERS, "LLAMA_CACHE"];
+/// Options of the same meaning, each with a value: vLLM and SGLang, LoRAX.
 const OPTIONS: [&str; 2] = ["--download-dir", "--huggingface-hub-cache"];
+/// A variable by which LoRAX has models from elsewhere, and the option of its name (`launcher/src/main.rs`).
+const LORAX_SOURCE: (&str, &str) = ("SOURCE", "--source");
+
+/// Variables by which an engine has models from elsewhere than the hub (`vllm/envs.py`; sglang, `environ.py`).
+fn other_sources(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::VLLM => &["VLLM_USE_MODELSCOPE"],
+        Engine::SGLang => &["SGLANG_USE_MODELSCOPE"],
+        Engine::LoRAX => &[LORAX_SOURCE.0],
+        Engine::LlamaCpp | Engine::Custom => &[],
+    }
+}
+
+/// Options whose value may be another repository, which would be downloaded (`vllm/engine/arg_utils.py`; sglang, `sglang/srt/server_args.py`).
+fn of_repositories(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::VLLM => &[
+            "--tokenizer",
+            "--hf-config-path",
+            "--spec-model",
+            "--speculative-config",
+            "-sc",
+        ],
+        Engine::SGLang => &["--tokenizer-path", "--speculative-draft-model-path"],
+        Engine::LoRAX | Engine::LlamaCpp | Engine::Custom => &[],
+    }
+}
+
+/// Those of them whose value is JSON, which may name a model.
+const SPECULATIVE_CONFIG: [&str; 2] = ["--speculative-config", "-sc"];
 
 /// An argument or a variable that says where models are, though a field does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +74,17 @@ pub enum CacheConflict {
     Variable {
         /// Its name.
         variable: String,
+    },
+    /// An argument that needs a repository that nobody brings.
+    #[error(
+        "spec.server.args has {argument:?} with {repository:?}: spec.server.modelCache has the repository of spec.server.baseModel alone, and \
+         servers with it download nothing; leave one of the two out, or write an absolute path on a volume of spec.server.podTemplate"
+    )]
+    Repository {
+        /// The option.
+        argument: &'static str,
+        /// The repository.
+        repository: String,
     },
 }
 
@@ -71,27 +115,85 @@ pub fn env(engine: Engine) -> Vec<(&'static str, String)> {
             (HUB_CACHE, hub()),
             (OLD_HUB_CACHE, hub()),
             (HOME, MODEL_CACHE_MOUNT_PATH.to_owned()),
-            (MODULES_CACHE, format!("{}/modules", super::lorax::CACHE)),
+            (MODULES_CACHE, format!("{}/modules", lorax::CACHE)),
         ],
         // It is given the path of its file.
         Engine::LlamaCpp | Engine::Custom => Vec::new(),
     }
 }
 
-/// The first argument or variable of a person by which servers would look elsewhere.
+/// The first argument or variable of a person by which servers of this model would look elsewhere.
 #[must_use]
-pub fn conflict(args: &[String], env: &[&str]) -> Option<CacheConflict> {
-    let argument = args
-        .iter()
-        .map(|arg| option_name(arg))
-        .find(|name| OPTIONS.contains(name));
-    if let Some(argument) = argument {
-        return Some(CacheConflict::Argument {
-            argument: argument.to_owned(),
-        });
+pub fn conflict(engine: Engine, model: &str, args: &[String], env: &[&str]) -> Option<CacheConflict> {
+    place(engine, args)
+        .or_else(|| repository(engine, model, args))
+        .or_else(|| variable(engine, env))
+}
+
+/// A Deployment's arguments without those that say where it keeps models.
+#[must_use]
+pub fn without_places(engine: Engine, args: Vec<String>) -> Vec<String> {
+    let mut without = Vec::new();
+    let mut rest = args.into_iter();
+    while let Some(arg) = rest.next() {
+        if !is_place(engine, &arg) {
+            without.push(arg);
+        } else if option_name(&arg) == arg {
+            // Its value.
+            rest.next();
+        }
     }
-    let places = [HUB_CACHE, OLD_HUB_CACHE, HOME, CACHE_OF_TRANSFORMERS, "LLAMA_CACHE"];
-    let variable = env.iter().find(|name| places.contains(name))?;
+    without
+}
+
+/// Whether a variable says where an engine keeps models.
+#[must_use]
+pub fn is_variable_of_place(name: &str) -> bool {
+    PLACES.contains(&name)
+}
+
+fn is_place(engine: Engine, written: &str) -> bool {
+    Reader::of(engine).is_some_and(|reader| OPTIONS.iter().any(|name| reader.is_spelling(written, name)))
+}
+
+fn place(engine: Engine, args: &[String]) -> Option<CacheConflict> {
+    let argument = |argument: &str| CacheConflict::Argument {
+        argument: argument.to_owned(),
+    };
+    if engine == Engine::LoRAX && !lorax::asks_hub(args, None) {
+        return Some(argument(LORAX_SOURCE.1));
+    }
+    let written = args.iter().find(|written| is_place(engine, written))?;
+    Some(argument(option_name(written)))
+}
+
+fn repository(engine: Engine, model: &str, args: &[String]) -> Option<CacheConflict> {
+    let reader = Reader::of(engine)?;
+    of_repositories(engine).iter().find_map(|name| {
+        let value = reader.value(args, &[*name])?;
+        let repository = if SPECULATIVE_CONFIG.contains(name) {
+            draft_model(value)?
+        } else {
+            value.to_owned()
+        };
+        let is_there = repository.starts_with('/') || repository == model;
+        (!is_there).then_some(CacheConflict::Repository {
+            argument: name,
+            repository,
+        })
+    })
+}
+
+/// The model that a speculative configuration names; some methods need none, for which it is the method's own name, without a slash.
+fn draft_model(config: &str) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_str(config).ok()?;
+    let model = config.get("model")?.as_str()?;
+    model.contains('/').then(|| model.to_owned())
+}
+
+fn variable(engine: Engine, env: &[&str]) -> Option<CacheConflict> {
+    let is_elsewhere = |name: &&&str| is_variable_of_place(name) || other_sources(engine).contains(*name);
+    let variable = env.iter().find(is_elsewhere)?;
     Some(CacheConflict::Variable {
         variable: (*variable).to_owned(),
     })
@@ -163,21 +265,68 @@ mod tests {
 
     #[test]
     fn who_says_otherwise_where_models_are_is_refused() {
-        for (args, env, message) in [
+        use Engine::{LlamaCpp, LoRAX, SGLang, VLLM};
+        let argument = |name: &str| Some(format!("spec.server.args has {name:?}"));
+        let variable = |name: &str| Some(format!("spec.server.env has {name}"));
+        for (engine, args, env, message) in [
+            (VLLM, &["--download-dir=/x"][..], &[][..], argument("--download-dir")),
+            (VLLM, &["--download_dir", "/x"], &[], argument("--download_dir")),
+            (SGLang, &["--download", "/x"], &[], argument("--download")),
+            (LoRAX, &["--source", "s3"], &[], argument("--source")),
+            (LoRAX, &["--source", "hub"], &[], None),
+            (VLLM, &["--tokenizer", "org/other"], &[], argument("--tokenizer")),
             (
-                &["--download-dir=/x"][..],
-                &[][..],
-                Some("spec.server.args has \"--download-dir\""),
+                VLLM,
+                &["--tokenizer", "org/model", "--tokenizer-mode", "slow"],
+                &[],
+                None,
             ),
-            (&[], &["LEVEL", "HF_HOME"], Some("spec.server.env has HF_HOME")),
-            (&["--max-num-seqs", "8"], &["HF_HUB_OFFLINE"], None),
+            (VLLM, &["--tokenizer", "/tokenizer"], &[], None),
+            (
+                VLLM,
+                &["--speculative-config", r#"{"method": "eagle3", "model": "org/draft"}"#],
+                &[],
+                argument("--speculative-config"),
+            ),
+            (VLLM, &["-sc", r#"{"model": "org/draft"}"#], &[], argument("-sc")),
+            (VLLM, &["--spec-model", "org/draft"], &[], argument("--spec-model")),
+            (VLLM, &["--speculative-config", r#"{"method": "ngram"}"#], &[], None),
+            (
+                SGLang,
+                &["--speculative-draft-model-path=org/draft"],
+                &[],
+                argument("--speculative-draft-model-path"),
+            ),
+            (LlamaCpp, &[], &["LEVEL", "LLAMA_CACHE"], variable("LLAMA_CACHE")),
+            (VLLM, &[], &["HF_HOME"], variable("HF_HOME")),
+            (VLLM, &[], &["VLLM_USE_MODELSCOPE"], variable("VLLM_USE_MODELSCOPE")),
+            (LoRAX, &[], &["SOURCE"], variable("SOURCE")),
+            (VLLM, &["--max-num-seqs", "8"], &["HF_HUB_OFFLINE", "SOURCE"], None),
         ] {
-            let said = conflict(&owned(args), env).map(|conflict| conflict.to_string());
+            let said = conflict(engine, "org/model", &owned(args), env).map(|conflict| conflict.to_string());
             match (said, message) {
-                (Some(said), Some(message)) => assert!(said.starts_with(message), "{said}"),
-                (said, message) => assert_eq!(said.as_deref(), message),
+                (Some(said), Some(message)) => assert!(said.starts_with(&message), "{said}"),
+                (said, message) => assert_eq!(said, message, "{engine} {args:?}"),
             }
         }
+    }
+
+    #[test]
+    fn where_a_deployment_keeps_models_is_left_out() {
+        let args = owned(&[
+            "--download-dir",
+            "/x",
+            "--max-num-seqs",
+            "8",
+            "--download_dir=/y",
+            "--seed",
+            "1",
+        ]);
+        assert_eq!(
+            without_places(Engine::VLLM, args),
+            ["--max-num-seqs", "8", "--seed", "1"]
+        );
+        assert!(is_variable_of_place("HF_HOME") && !is_variable_of_place("HF_TOKEN"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Selection {
 /// Selects what an engine reads. `choice` is for llama-server, whose repositories have one model in many sizes.
 ///
 /// # Errors
-/// [`ModelRefusal`] when llama-server's file is not there, or LoRAX would convert the weights.
+/// [`ModelRefusal`] when llama-server's file is not there, no file has weights, or LoRAX would convert them.
 pub fn select(
     engine: Engine,
     model: &str,
@@ -93,6 +93,10 @@ pub fn select(
         return Ok(selection);
     }
     let weights = weights(engine, files);
+    if weights.is_empty() {
+        let model = model.to_owned();
+        return Err(ModelRefusal::NoWeights { model });
+    }
     // `server/lorax_server/cli.py`: it writes them to the folder that they are in.
     if engine == Engine::LoRAX && weights.iter().any(|file| !file.path().ends_with(SAFETENSORS)) {
         let model = model.to_owned();

@@ -70,6 +70,21 @@ fn weights_that_lorax_would_convert_are_refused() {
 }
 
 #[test]
+fn a_repository_without_weights_is_refused() {
+    for there in [
+        &["config.json", "README.md"][..],
+        &["config.json", "training_args.bin"],
+        &["fp16/model.safetensors"],
+    ] {
+        let refused = select(Engine::VLLM, "org/model", &files(there), &Choice::default()).expect_err("a refusal");
+        assert!(
+            matches!(refused, ModelRefusal::NoWeights { .. }),
+            "{there:?}: {refused}"
+        );
+    }
+}
+
+#[test]
 fn weights_that_a_repository_has_twice_are_read_once_unless_the_engine_may_want_either() {
     let there = [
         "config.json",

@@ -68,6 +68,15 @@ pub enum ModelRefusal {
         /// The model.
         model: String,
     },
+    /// No file that the engines read weights from.
+    #[error(
+        "{model} has no file with weights where engines look for them (*.safetensors, *.bin, *.pt at the top of the repository): write the \
+         repository of the model itself in baseModel, or leave spec.server.modelCache out"
+    )]
+    NoWeights {
+        /// The model.
+        model: String,
+    },
     /// A LoRA adapter in the place of a model.
     #[error(
         "{model} is a LoRA adapter (it has adapter_config.json and no config.json): write the model that it was trained on in baseModel"
@@ -89,6 +98,7 @@ impl ModelRefusal {
             | Self::NoGguf { .. }
             | Self::NoSuchGguf { .. }
             | Self::NotConverted { .. }
+            | Self::NoWeights { .. }
             | Self::Adapter { .. } => Reason::EngineModelMismatch,
         }
     }

@@ -22,12 +22,6 @@ pub(super) struct Source<'a> {
     pub(super) meter: &'a Meter,
 }
 
-/// What is there of a file on its way.
-struct Partial {
-    hasher: Hasher,
-    bytes: u64,
-}
-
 impl Source<'_> {
     /// Sees that a file is there, whole and as the hub describes it.
     ///
@@ -40,62 +34,76 @@ impl Source<'_> {
             return Ok(());
         }
         let path = self.folder.incomplete(file.checksum());
-        let mut partial = take_up(file, &path).await?;
-        self.meter.add(partial.bytes);
-        if partial.bytes < file.size() {
-            partial = self.complete(file, partial, &path).await?;
-        }
-        check(file, partial, &path).await?;
+        let there = take_up(file, &path).await?;
+        self.meter.add(there);
+        self.complete(file, there, &path).await?;
+        check(file, &path).await?;
         self.folder.keep(file).await
     }
 
     /// Whether the file is there, left by an earlier start that was killed, or by somebody's own client. One that is wrong is removed.
     async fn has(&self, file: &RepositoryFile) -> Result<bool, FillError> {
         let path = self.folder.blob(file.checksum());
-        if size_of(&path).await == Some(file.size()) {
-            let read = Hasher::for_file(file).add_file(path.clone()).await;
-            let (hasher, _) = read.map_err(FillError::at(&path))?;
-            if hasher.finish() == file.checksum().as_str() {
-                return Ok(true);
-            }
+        if size_of(&path).await == Some(file.size()) && checksum_of(file, &path).await? == file.checksum().as_str() {
+            return Ok(true);
         }
         remove(&path).await?;
         Ok(false)
     }
 
-    /// Downloads what is missing.
-    async fn complete(&self, file: &RepositoryFile, partial: Partial, path: &Path) -> Result<Partial, FillError> {
-        let there = partial.bytes;
-        let asked = self.hub.download(self.repository, self.commit, file.path(), there);
+    /// Downloads what is missing behind the bytes that are there. A connection that breaks off is followed by another, as long as each brings
+    /// something.
+    async fn complete(&self, file: &RepositoryFile, mut there: u64, path: &Path) -> Result<(), FillError> {
+        while there < file.size() {
+            let before = there;
+            let downloaded = self.download(file, &mut there, path).await;
+            if let Err(error) = downloaded
+                && (there <= before || !error.is_broken_connection())
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads over one connection; `there` is always what is on the disk.
+    async fn download(&self, file: &RepositoryFile, there: &mut u64, path: &Path) -> Result<(), FillError> {
+        let asked = self.hub.download(self.repository, self.commit, file.path(), *there);
         let download = asked.await?;
         match download.start() {
-            start if start == there => self.append(download, partial, path).await,
+            start if start == *there => {}
             // The hub gives no parts.
             0 => {
-                self.meter.take_back(there);
                 File::create(path).await.map_err(FillError::at(path))?;
-                let nothing = Partial {
-                    hasher: Hasher::for_file(file),
-                    bytes: 0,
-                };
-                self.append(download, nothing, path).await
+                self.meter.take_back(*there);
+                *there = 0;
             }
-            start => Err(FillError::Unclear(format!(
-                "{} was asked for from byte {there} on, and came from byte {start} on",
-                file.path()
-            ))),
+            start => {
+                return Err(FillError::Unclear(format!(
+                    "{} was asked for from byte {there} on, and came from byte {start} on",
+                    file.path()
+                )));
+            }
         }
+        self.append(download, there, path).await?;
+        if *there < file.size() {
+            return Err(FillError::CutShort {
+                file: file.path().to_owned(),
+                bytes: *there,
+                size: file.size(),
+            });
+        }
+        Ok(())
     }
 
     /// Writes what comes behind what is there. It stays on the disk for the next try, whatever goes wrong.
-    async fn append(&self, mut download: Download, mut partial: Partial, path: &Path) -> Result<Partial, FillError> {
+    async fn append(&self, mut download: Download, there: &mut u64, path: &Path) -> Result<(), FillError> {
         let mut output = open_to_append(path).await?;
         let came: Result<(), FillError> = loop {
             match download.chunk().await {
                 Ok(Some(chunk)) => {
                     output.write_all(&chunk).await.map_err(FillError::at(path))?;
-                    partial.hasher.update(&chunk);
-                    partial.bytes += chunk.len() as u64;
+                    *there += chunk.len() as u64;
                     self.meter.add_downloaded(chunk.len() as u64);
                 }
                 Ok(None) => break Ok(()),
@@ -104,19 +112,17 @@ impl Source<'_> {
         };
         output.flush().await.map_err(FillError::at(path))?;
         output.sync_all().await.map_err(FillError::at(path))?;
-        came.map(|()| partial)
+        came
     }
 }
 
-/// What an earlier start left of a file; an empty file, where that is nothing of use.
-async fn take_up(file: &RepositoryFile, path: &Path) -> Result<Partial, FillError> {
-    let hasher = Hasher::for_file(file);
-    if size_of(path).await.is_some_and(|size| size <= file.size()) {
-        let (hasher, bytes) = hasher.add_file(path.to_owned()).await.map_err(FillError::at(path))?;
-        return Ok(Partial { hasher, bytes });
+/// How many bytes an earlier start left of a file; an empty file, where that is nothing of use.
+async fn take_up(file: &RepositoryFile, path: &Path) -> Result<u64, FillError> {
+    if let Some(size) = size_of(path).await.filter(|size| *size <= file.size()) {
+        return Ok(size);
     }
     File::create(path).await.map_err(FillError::at(path))?;
-    Ok(Partial { hasher, bytes: 0 })
+    Ok(0)
 }
 
 async fn open_to_append(path: &Path) -> Result<File, FillError> {
@@ -124,24 +130,29 @@ async fn open_to_append(path: &Path) -> Result<File, FillError> {
     opened.map_err(FillError::at(path))
 }
 
-/// Refuses a file that is not as the hub describes it. One that is only not whole stays, to be gone on with.
-async fn check(file: &RepositoryFile, partial: Partial, path: &Path) -> Result<(), FillError> {
-    let Partial { hasher, bytes } = partial;
-    if bytes < file.size() {
-        return Err(FillError::CutShort {
-            file: file.path().to_owned(),
-            bytes,
-            size: file.size(),
-        });
-    }
-    let (found, expected) = (hasher.finish(), file.checksum().as_str());
+/// Refuses a file that is not as the hub describes it. It is read from the disk: what was written says nothing of what else was, by an
+/// earlier start of the same job that is not gone yet, or by a write that was still under way when its download was given up.
+async fn check(file: &RepositoryFile, path: &Path) -> Result<(), FillError> {
+    let bytes = size_of(path).await.unwrap_or(0);
+    let (found, expected) = if bytes == file.size() {
+        let words = |checksum: &str| format!("the checksum {checksum}");
+        (words(&checksum_of(file, path).await?), words(file.checksum().as_str()))
+    } else {
+        (format!("{bytes} bytes"), format!("{} bytes", file.size()))
+    };
     if found == expected {
         return Ok(());
     }
     remove(path).await?;
     Err(FillError::Damaged {
         file: file.path().to_owned(),
-        expected: expected.to_owned(),
+        expected,
         found,
     })
+}
+
+/// The checksum of what is on the disk.
+async fn checksum_of(file: &RepositoryFile, path: &Path) -> Result<String, FillError> {
+    let read = Hasher::for_file(file).add_file(path.to_owned()).await;
+    Ok(read.map_err(FillError::at(path))?.finish())
 }

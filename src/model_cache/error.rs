@@ -21,7 +21,7 @@ pub(super) enum FillError {
     #[error(transparent)]
     Refused(#[from] ModelRefusal),
     /// A file came otherwise than the hub describes it.
-    #[error("{file} came with the checksum {found}, and the hub says that it has {expected}: it is downloaded again")]
+    #[error("{file} came with {found}, and the hub says that it has {expected}: it is downloaded again")]
     Damaged {
         file: String,
         expected: String,
@@ -45,20 +45,28 @@ impl FillError {
         |source| Self::Volume { path, source }
     }
 
+    /// Whether the connection to the hub broke off, so that another may bring the rest.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Hub(HubError::Unreachable(_)) | Self::CutShort { .. })
+    }
+
     /// What this means for a job: what it waits for, or why it ends.
-    pub(super) fn meaning(&self, model: &str, claim: &str) -> Meaning {
+    pub(super) fn meaning(&self, of: Of<'_>) -> Meaning {
         use io::ErrorKind as Kind;
+        let Of { model, claim, .. } = of;
+        let unknown = of.unknown_token();
         let said = self.to_string();
         let wait = |reason, message: String| Meaning::Passing(Wait::new(reason, message));
         let end = |reason, message: String| Meaning::Final(Wait::new(reason, message));
         match self {
             Self::Hub(HubError::Denied(_)) => end(
                 Reason::ModelAccessDenied,
-                format!("the hub does not give the model {model} to this job ({said})"),
+                format!("the hub does not give the model {model} to this job ({said}){unknown}"),
             ),
-            Self::Hub(HubError::NotFound(_)) => {
-                end(Reason::ModelNotFound, format!("the hub has no model {model} ({said})"))
-            }
+            Self::Hub(HubError::NotFound(_)) => end(
+                Reason::ModelNotFound,
+                format!("the hub has no model {model} ({said}){unknown}"),
+            ),
             Self::Hub(HubError::Unreachable(_)) | Self::Unclear(_) => wait(
                 Reason::ModelHubUnreachable,
                 format!("the model {model} cannot be downloaded: {said}"),
@@ -82,6 +90,26 @@ impl FillError {
     }
 }
 
+/// What is filled, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Of<'a> {
+    pub(super) model: &'a str,
+    pub(super) claim: &'a str,
+    /// Servers may have a token that is not known here.
+    pub(super) is_token_unknown: bool,
+}
+
+impl Of<'_> {
+    /// What is said to who has given the token to servers alone.
+    fn unknown_token(self) -> &'static str {
+        if self.is_token_unknown {
+            "; whole Secrets of envFrom are not given to what fills the cache: name the token by spec.server.hfTokenSecretRef"
+        } else {
+            ""
+        }
+    }
+}
+
 /// What a failure means for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -94,6 +122,26 @@ pub(super) enum Meaning {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OF: Of<'static> = Of {
+        model: "org/model",
+        claim: "models",
+        is_token_unknown: false,
+    };
+
+    #[test]
+    fn who_has_given_the_token_to_servers_alone_is_told_what_to_do() {
+        for refused in [HubError::Denied("401".into()), HubError::NotFound("404".into())] {
+            let refused = FillError::from(refused);
+            for is_token_unknown in [true, false] {
+                let Meaning::Final(why) = refused.meaning(Of { is_token_unknown, ..OF }) else {
+                    panic!("it does not pass")
+                };
+                let is_told = why.message.ends_with("name the token by spec.server.hfTokenSecretRef");
+                assert_eq!(is_told, is_token_unknown, "{}", why.message);
+            }
+        }
+    }
 
     #[test]
     fn what_may_pass_is_waited_for_and_all_else_ends_the_job_by_name() {
@@ -117,7 +165,7 @@ mod tests {
             ),
             (FillError::LockLost, false, Reason::ModelCaching),
         ] {
-            match error.meaning("org/model", "models") {
+            match error.meaning(OF) {
                 Meaning::Passing(wait) => assert_eq!((is_final, wait.reason), (false, reason), "{}", wait.message),
                 Meaning::Final(wait) => assert_eq!((is_final, wait.reason), (true, reason), "{}", wait.message),
             }
@@ -127,7 +175,7 @@ mod tests {
     #[test]
     fn a_full_claim_is_told_by_name() {
         let full = FillError::at(Path::new("/model-cache/hub/x"))(io::ErrorKind::StorageFull.into());
-        let Meaning::Passing(wait) = full.meaning("org/model", "models") else {
+        let Meaning::Passing(wait) = full.meaning(OF) else {
             panic!("it may pass")
         };
         assert!(

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use super::download::Source;
 use super::error::FillError;
 use super::folder::Folder;
-use super::lock::{Lock, Rhythm};
+use super::lock::{Holder, Lock, Rhythm};
 use super::marker::Marker;
 use super::meter::Meter;
+use super::snapshot;
 use crate::engine::Engine;
 use crate::engine::gguf::Choice;
 use crate::engine::model_files::{Selection, select};
 use crate::engine::repository::Repository;
-use crate::engine::repository_file::{RepositoryFile, is_commit};
+use crate::engine::repository_file::{Checksum, RepositoryFile, is_commit};
 use crate::storage::{HubError, ModelHub};
 
 /// Files that are downloaded at a time: one connection rarely has all that the network gives.
@@ -32,14 +33,6 @@ pub(super) struct Wanted {
     pub(super) revision: String,
     /// For llama-server.
     pub(super) choice: Choice,
-}
-
-/// Who fills it.
-#[derive(Clone, Debug)]
-pub(super) struct Holder {
-    /// Namespace and name of the job, for people.
-    pub(super) job: String,
-    pub(super) uid: String,
 }
 
 /// What is known so far, for whoever reports.
@@ -90,7 +83,7 @@ impl<T: Told> Filler<T> {
             return Ok(());
         }
         folder.make(&listing.commit).await?;
-        let lock = Lock::new(folder.lock(), &self.holder.job, &self.holder.uid, self.rhythm);
+        let lock = self.lock(&folder);
         lock.acquire(|job| self.told.waits_for(job)).await?;
         self.told.fills();
         let filled = tokio::select! {
@@ -101,11 +94,22 @@ impl<T: Told> Filler<T> {
         filled
     }
 
+    /// Gives back what others wait for, when the filling was stopped in the middle.
+    pub(super) async fn give_back(&self) {
+        let folder = Folder::new(&self.volume, &self.wanted.repository);
+        self.lock(&folder).release().await;
+    }
+
+    fn lock(&self, folder: &Folder) -> Lock {
+        Lock::new(folder.lock(), self.holder.clone(), self.rhythm)
+    }
+
     /// What is on the volume is asked before the hub: of a commit, that is enough.
     async fn listing(&self, folder: &Folder) -> Result<Listing, FillError> {
         let revision = &self.wanted.revision;
         if is_commit(revision)
             && let Some(marker) = Marker::read(folder, revision).await
+            && marker.is_of_hub()
         {
             return self.select(revision, marker);
         }
@@ -120,9 +124,8 @@ impl<T: Told> Filler<T> {
             },
             Err(error) => Err(error),
             Ok((commit, marker)) => {
-                // Files that were found to be good before stay so.
-                let marker = Marker::read(folder, &commit).await.unwrap_or(marker);
-                self.select(&commit, marker)
+                let before = Marker::read(folder, &commit).await;
+                self.select(&commit, marker.with_checked_of(before))
             }
         }
     }
@@ -139,12 +142,23 @@ impl<T: Told> Filler<T> {
         Ok((commit, Marker::new(&answer).map_err(unclear)?))
     }
 
-    /// The commit that the revision stood for when it was last asked for.
+    /// The commit that the revision stood for when it was last asked for, by this program or by somebody's own client, with what is there of
+    /// it.
     async fn known(&self, folder: &Folder) -> Option<(String, Marker)> {
-        let commit = folder.read_reference(&self.wanted.revision).await;
-        let commit = commit.filter(|commit| is_commit(commit))?;
-        let marker = Marker::read(folder, &commit).await?;
-        Some((commit, marker))
+        let revision = &self.wanted.revision;
+        let commit = if is_commit(revision) {
+            revision.clone()
+        } else {
+            let noted = folder.read_reference(revision).await;
+            noted.filter(|noted| is_commit(noted))?
+        };
+        let before = Marker::read(folder, &commit).await;
+        if let Some(marker) = before.as_ref().filter(|marker| marker.is_of_hub()) {
+            return Some((commit, marker.clone()));
+        }
+        let answer = snapshot::answer(folder, &commit).await?;
+        let marker = Marker::of_snapshot(&answer).ok()?;
+        Some((commit, marker.with_checked_of(before)))
     }
 
     fn select(&self, commit: &str, marker: Marker) -> Result<Listing, FillError> {
@@ -159,6 +173,9 @@ impl<T: Told> Filler<T> {
         let files = read.described_files();
         let files = files
             .map_err(|file| FillError::Unclear(format!("it does not say size and checksum of the file {file}")))?;
+        if files.is_empty() {
+            return Err(FillError::Unclear("it lists no file".to_owned()));
+        }
         Ok(Listing {
             commit: commit.to_owned(),
             selection: select(*engine, repository, &files, choice)?,
@@ -187,40 +204,39 @@ impl<T: Told> Filler<T> {
     }
 
     /// What is left, when no other job does it.
-    async fn fill_alone(&self, folder: &Folder, mut listing: Listing) -> Result<(), FillError> {
-        // Another job may have gone on until now.
-        if let Some(marker) = Marker::read(folder, &listing.commit).await {
-            listing.marker = marker;
-        }
+    async fn fill_alone(&self, folder: &Folder, listing: Listing) -> Result<(), FillError> {
         let Listing {
             commit,
-            mut marker,
+            marker,
             selection,
         } = listing;
-        let mut missing = Vec::new();
+        // Another job may have gone on until now.
+        let mut marker = marker.with_checked_of(Marker::read(folder, &commit).await);
+        let mut missing: BTreeMap<&Checksum, Vec<&RepositoryFile>> = BTreeMap::new();
         for file in &selection.files {
             if marker.holds(folder, &commit, file).await {
                 self.meter.add(file.size());
             } else {
-                missing.push(file);
+                missing.entry(file.checksum()).or_default().push(file);
             }
         }
-        self.bring(folder, &commit, &missing).await?;
-        for file in missing {
-            folder.link(&commit, file).await?;
-            marker.note(file);
-        }
         folder.write_reference(&commit, &commit).await?;
-        marker.write(folder, &commit).await?;
+        self.bring(folder, &commit, &mut marker, missing).await?;
         self.note_revision(folder, &commit).await;
         self.meter.begin();
         self.meter.add(selection.bytes());
         Ok(())
     }
 
-    /// Files of the same content are one.
-    async fn bring(&self, folder: &Folder, commit: &str, missing: &[&RepositoryFile]) -> Result<(), FillError> {
-        let contents: BTreeMap<_, _> = missing.iter().map(|file| (file.checksum(), *file)).collect();
+    /// Brings files; those of the same content are one. What one fails with does not give up the others, and each is noted at once, so that the
+    /// next try reads none of them again. The first failure.
+    async fn bring(
+        &self,
+        folder: &Folder,
+        commit: &str,
+        marker: &mut Marker,
+        missing: BTreeMap<&Checksum, Vec<&RepositoryFile>>,
+    ) -> Result<(), FillError> {
         let source = Source {
             hub: &self.hub,
             repository: &self.wanted.repository,
@@ -228,13 +244,30 @@ impl<T: Told> Filler<T> {
             folder,
             meter: &self.meter,
         };
-        let downloads = contents
-            .into_values()
-            .map(move |file| async move { source.bring(file).await });
+        let downloads = missing.into_values().map(move |alike| async move {
+            let brought = source.bring(alike[0]).await;
+            (alike, brought)
+        });
         let mut downloads = stream::iter(downloads).buffer_unordered(AT_A_TIME);
-        while downloads.try_next().await?.is_some() {}
-        Ok(())
+        let mut all = Ok(());
+        while let Some((alike, brought)) = downloads.next().await {
+            let kept = match brought {
+                Ok(()) => note(folder, commit, marker, &alike).await,
+                Err(error) => Err(error),
+            };
+            all = all.and(kept);
+        }
+        all
     }
+}
+
+/// Puts files of the same content, which is there, into the snapshot, and notes that they are good.
+async fn note(folder: &Folder, commit: &str, marker: &mut Marker, alike: &[&RepositoryFile]) -> Result<(), FillError> {
+    for file in alike {
+        folder.link(commit, file).await?;
+        marker.note(file);
+    }
+    marker.write(folder, commit).await
 }
 
 #[cfg(test)]

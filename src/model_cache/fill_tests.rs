@@ -175,10 +175,7 @@ impl Hub {
                 revision: "main".into(),
                 choice: Choice::default(),
             },
-            holder: Holder {
-                job: format!("ns/{uid}"),
-                uid: uid.to_owned(),
-            },
+            holder: Holder::new(format!("ns/{uid}"), uid.to_owned()),
             rhythm: QUICK,
             meter: Arc::default(),
             told: Heard::default(),
@@ -265,15 +262,23 @@ async fn a_download_that_broke_off_goes_on_where_it_did() {
     let (hub, volume) = (Hub::start().await, volume());
     hub.change(|hub| _ = hub.breaks.insert(WEIGHTS.into(), 100_000));
     let filler = hub.filler(&volume, "first");
-    let broken = filler.fill().await.unwrap_err();
-    assert!(
-        matches!(&broken, FillError::CutShort { bytes: 100_000, .. }),
-        "{broken}"
-    );
-    hub.asked();
     filler.fill().await.unwrap();
     assert!(hub.asked().contains(&(WEIGHTS.to_owned(), 100_000)));
     assert_eq!(snapshot(&volume, WEIGHTS), weights_blob(&hub).1);
+    assert_eq!((filler.meter.there(), filler.meter.downloaded()), (300_004, 300_002));
+}
+
+#[tokio::test]
+async fn what_one_file_fails_with_does_not_give_up_the_others() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| _ = hub.breaks.insert(WEIGHTS.into(), 0));
+    let filler = hub.filler(&volume, "first");
+    let broken = filler.fill().await.unwrap_err();
+    assert!(matches!(&broken, FillError::CutShort { bytes: 0, .. }), "{broken}");
+    assert_eq!(snapshot(&volume, "config.json"), b"{}");
+    hub.asked();
+    filler.fill().await.unwrap();
+    assert_eq!(hub.asked(), [(WEIGHTS.to_owned(), 0)]);
 }
 
 #[tokio::test]
@@ -284,8 +289,8 @@ async fn a_hub_without_ranges_is_asked_for_all_of_it_again() {
         hub.breaks.insert(WEIGHTS.into(), 100_000);
     });
     let filler = hub.filler(&volume, "first");
-    filler.fill().await.unwrap_err();
     filler.fill().await.unwrap();
+    assert!(hub.asked().contains(&(WEIGHTS.to_owned(), 100_000)));
     assert_eq!(snapshot(&volume, WEIGHTS), weights_blob(&hub).1);
     assert_eq!(filler.meter.there(), 300_004);
 }
@@ -306,6 +311,55 @@ async fn a_file_with_a_wrong_checksum_is_never_kept() {
     assert_eq!(snapshot(&volume, WEIGHTS), content);
 }
 
+/// As a start of the same job on a node that lost touch would.
+#[tokio::test]
+async fn a_file_that_somebody_else_writes_to_meanwhile_is_never_kept() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let gate = hub.hold_weights();
+    let (blob, content) = weights_blob(&hub);
+    let incomplete = hub_folder(&volume).join("blobs").join(format!("{blob}.incomplete"));
+    let filler = hub.filler(&volume, "first");
+    let writes = async {
+        exists(&incomplete).await;
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&incomplete)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, b"theirs"))
+            .unwrap();
+        gate.notify_one();
+    };
+    let (filled, ()) = tokio::join!(filler.fill(), writes);
+    let damaged = filled.unwrap_err();
+    assert!(matches!(&damaged, FillError::Damaged { .. }), "{damaged}");
+    assert!(!incomplete.exists());
+    gate.notify_one();
+    filler.fill().await.unwrap();
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
+}
+
+async fn exists(path: &std::path::Path) {
+    while !path.exists() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_filling_that_is_stopped_gives_its_lock_back() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let _gate = hub.hold_weights();
+    let (blob, _) = weights_blob(&hub);
+    let incomplete = hub_folder(&volume).join("blobs").join(format!("{blob}.incomplete"));
+    let lock = volume.path().join("batch-inference/models--org--model/lock");
+    let filler = hub.filler(&volume, "first");
+    tokio::select! {
+        filled = filler.fill() => panic!("{filled:?}"),
+        () = exists(&incomplete) => {}
+    }
+    assert!(lock.exists());
+    filler.give_back().await;
+    assert!(!lock.exists());
+}
+
 #[tokio::test]
 async fn two_jobs_that_need_the_same_model_at_once_download_it_once() {
     let (hub, volume) = (Hub::start().await, volume());
@@ -313,9 +367,7 @@ async fn two_jobs_that_need_the_same_model_at_once_download_it_once() {
     let (first, second) = (hub.filler(&volume, "first"), hub.filler(&volume, "second"));
     let after_first = async {
         // The first has the lock when the second begins.
-        while !volume.path().join("batch-inference/models--org--model/lock").exists() {
-            tokio::task::yield_now().await;
-        }
+        exists(&volume.path().join("batch-inference/models--org--model/lock")).await;
         tokio::join!(second.fill(), async {
             second.told.waits.notified().await;
             gate.notify_one();
@@ -334,7 +386,8 @@ async fn what_a_job_left_that_was_killed_is_taken_up() {
     let (hub, volume) = (Hub::start().await, volume());
     let folder = Folder::new(volume.path(), "org/model");
     folder.make(COMMIT).await.unwrap();
-    let killed = Lock::new(folder.lock(), "ns/first", "first", QUICK);
+    let first = Holder::new("ns/first".into(), "first".into());
+    let killed = Lock::new(folder.lock(), first, QUICK);
     killed.acquire(|_| ()).await.unwrap();
     let (blob, content) = weights_blob(&hub);
     let incomplete = hub_folder(&volume).join("blobs").join(format!("{blob}.incomplete"));
@@ -381,6 +434,52 @@ async fn a_cache_that_was_filled_once_needs_no_hub() {
     other.wanted.repository = "org/other".into();
     let away = other.fill().await.unwrap_err();
     assert!(matches!(away, FillError::Hub(HubError::Unreachable(_))), "{away}");
+}
+
+/// As `hf download` leaves it: nothing but the cache.
+#[tokio::test]
+async fn a_cache_that_somebody_s_own_client_filled_needs_no_hub_and_is_checked() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.filler(&volume, "first").fill().await.unwrap();
+    let own = volume.path().join("batch-inference");
+    std::fs::remove_dir_all(&own).unwrap();
+    let vocabulary = hub_folder(&volume)
+        .join("snapshots")
+        .join(COMMIT)
+        .join("tokenizer/vocab.json");
+    std::fs::remove_file(&vocabulary).unwrap();
+    hub.change(|hub| hub.is_away = true);
+    for revision in ["main", COMMIT] {
+        let mut filler = hub.filler(&volume, "second");
+        filler.wanted.revision = revision.into();
+        filler.fill().await.unwrap();
+        assert_eq!(filler.told.commit.lock().unwrap().as_deref(), Some(COMMIT));
+    }
+    assert!(!vocabulary.exists());
+    // A hub knows what else there is.
+    hub.change(|hub| hub.is_away = false);
+    let mut filler = hub.filler(&volume, "third");
+    filler.wanted.revision = COMMIT.into();
+    filler.fill().await.unwrap();
+    assert_eq!(std::fs::read(&vocabulary).unwrap(), b"{}");
+    // What is not as its name says is not taken.
+    std::fs::remove_dir_all(&own).unwrap();
+    hub.change(|hub| hub.is_away = true);
+    let (blob, content) = weights_blob(&hub);
+    std::fs::write(hub_folder(&volume).join("blobs").join(blob), vec![0; content.len()]).unwrap();
+    let away = hub.filler(&volume, "fourth").fill().await.unwrap_err();
+    assert!(matches!(away, FillError::Hub(HubError::Unreachable(_))), "{away}");
+}
+
+#[tokio::test]
+async fn a_file_in_a_snapshot_that_was_not_checked_is_replaced() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let (_, content) = weights_blob(&hub);
+    let folder = hub_folder(&volume).join("snapshots").join(COMMIT);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(WEIGHTS), vec![0; content.len()]).unwrap();
+    hub.filler(&volume, "first").fill().await.unwrap();
+    assert_eq!(snapshot(&volume, WEIGHTS), content);
 }
 
 #[tokio::test]

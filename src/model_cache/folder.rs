@@ -69,7 +69,8 @@ impl Folder {
         self.snapshot(commit).join(file.path())
     }
 
-    fn snapshot(&self, commit: &str) -> PathBuf {
+    /// Where all files of a commit are.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.hub.join("snapshots").join(commit)
     }
 
@@ -104,28 +105,56 @@ impl Folder {
         fs::rename(&from, &to).await.map_err(FillError::at(&to))
     }
 
-    /// Puts a file into a snapshot: as a link to it, or itself where the volume has no links.
+    /// Puts a file, whose content was checked, into a snapshot: as a link to it, or itself where the volume has no links. Whatever else is
+    /// there in its place was not checked.
     pub(super) async fn link(&self, commit: &str, file: &RepositoryFile) -> Result<(), FillError> {
         let path = self.in_snapshot(commit, file);
-        if size_of(&path).await == Some(file.size()) {
+        let up = "../".repeat(file.path().matches('/').count() + 2);
+        let target = PathBuf::from(format!("{up}blobs/{}", file.checksum().as_str()));
+        if fs::read_link(&path).await.is_ok_and(|found| found == target) {
             return Ok(());
         }
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).await.map_err(FillError::at(folder))?;
         }
-        remove(&path).await?;
-        let up = "../".repeat(file.path().matches('/').count() + 2);
-        let target = format!("{up}blobs/{}", file.checksum().as_str());
-        match fs::symlink(&target, &path).await {
-            Ok(()) => Ok(()),
-            // Another job that fills the same has come first.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(_) => {
-                let blob = self.blob(file.checksum());
-                fs::rename(&blob, &path).await.map_err(FillError::at(&path))
-            }
-        }
+        let new = beside(&path);
+        let made = link_or_copy(&target, &self.blob(file.checksum()), &new).await;
+        let put = match made {
+            Ok(()) => fs::rename(&new, &path).await,
+            Err(error) => Err(error),
+        };
+        // It is still there after a failure, and where both were names of the same file already (rename(2)).
+        let _ = fs::remove_file(&new).await;
+        put.map_err(FillError::at(&path))
     }
+}
+
+/// Makes `new` a symbolic link, where the volume has those, else a second name of the file, else a copy.
+async fn link_or_copy(target: &Path, blob: &Path, new: &Path) -> io::Result<()> {
+    match fs::symlink(target, new).await {
+        Err(error) if has_no_links(&error) => {}
+        linked => return linked,
+    }
+    match fs::hard_link(blob, new).await {
+        Err(error) if has_no_links(&error) => {}
+        linked => return linked,
+    }
+    fs::copy(blob, new).await.map(drop)
+}
+
+/// What a volume says that has no such links (`symlink(2)`, `link(2)`).
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// A name beside a file's, for what takes its place as a whole.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:08x}", rand::random::<u32>()));
+    path.with_file_name(name)
 }
 
 /// The size of a file, or of what a link leads to; none when there is none.
@@ -144,9 +173,7 @@ pub(super) async fn remove(path: &Path) -> Result<(), FillError> {
 
 /// Writes a small file so that nobody ever sees a part of it.
 pub(super) async fn write_whole(path: &Path, content: &[u8]) -> Result<(), FillError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{:08x}", rand::random::<u32>()));
-    let new = path.with_file_name(name);
+    let new = beside(path);
     let failed = FillError::at(&new);
     let written = async {
         let mut file = fs::File::create(&new).await?;

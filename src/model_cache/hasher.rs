@@ -48,19 +48,17 @@ impl Hasher {
         }
     }
 
-    /// Adds all that is in a file on the disk; how many bytes that were.
-    pub(super) async fn add_file(mut self, path: PathBuf) -> io::Result<(Self, u64)> {
+    /// Adds all that is in a file on the disk.
+    pub(super) async fn add_file(mut self, path: PathBuf) -> io::Result<Self> {
         let adding = tokio::task::spawn_blocking(move || {
             let mut file = File::open(path)?;
             let mut piece = vec![0; PIECE];
-            let mut bytes = 0;
             loop {
                 let read = file.read(&mut piece)?;
                 if read == 0 {
-                    return Ok((self, bytes));
+                    return Ok(self);
                 }
                 self.update(&piece[..read]);
-                bytes += read as u64;
             }
         });
         adding.await.map_err(io::Error::other).flatten()

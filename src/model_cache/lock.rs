@@ -1,5 +1,5 @@
-//! Which job fills a repository's folder now, so that two do not download the same. What is filled never depends on it: each file is
-//! checked before it takes its name.
+//! Which job fills a repository's folder now, so that two do not download the same. Two that write to one file at once may damage it, which
+//! is found before it takes its name: each file is read from the disk and checked then, and downloaded again where it is wrong.
 //!
 //! It is a file that its holder writes again and again, not a lock of the operating system: those are kept by the node (gcsfuse, NFS
 //! mounted with `nolock`), need a service of their own (NFS 3) or are not there at all on what a ReadWriteMany claim may be. Creating a file
@@ -9,6 +9,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,13 +35,21 @@ pub(super) const RHYTHM: Rhythm = Rhythm {
     stale_after: Duration::from_mins(2),
 };
 
-/// A lock as one start of one job has it.
-#[derive(Debug)]
-pub(super) struct Lock {
-    path: PathBuf,
+/// Who takes locks: one start of one job's pod.
+#[derive(Clone, Debug)]
+pub(super) struct Holder {
     job: String,
     uid: String,
     start: String,
+    /// It has had a lock: whoever of the same job has it now is later.
+    has_held: Arc<AtomicBool>,
+}
+
+/// A lock as its holder, or whoever wants it, has it.
+#[derive(Debug)]
+pub(super) struct Lock {
+    path: PathBuf,
+    holder: Holder,
     rhythm: Rhythm,
 }
 
@@ -56,16 +66,27 @@ struct Content {
     beat: String,
 }
 
-impl Lock {
-    /// The lock at this path for a job.
-    pub(super) fn new(path: PathBuf, job: &str, uid: &str, rhythm: Rhythm) -> Self {
+impl Holder {
+    /// A new start of a job's pod. `job` is its namespace and name, for people.
+    pub(super) fn new(job: String, uid: String) -> Self {
         Self {
-            path,
-            job: job.to_owned(),
-            uid: uid.to_owned(),
+            job,
+            uid,
             start: format!("{:016x}", rand::random::<u64>()),
-            rhythm,
+            has_held: Arc::default(),
         }
+    }
+
+    /// Whether a lock is that of an earlier start of the same job.
+    fn is_after(&self, content: &Content) -> bool {
+        content.uid == self.uid && !self.has_held.load(Ordering::Relaxed)
+    }
+}
+
+impl Lock {
+    /// The lock at this path for a holder.
+    pub(super) fn new(path: PathBuf, holder: Holder, rhythm: Rhythm) -> Self {
+        Self { path, holder, rhythm }
     }
 
     /// Waits until it is this job's. `tell` is told whose it is meanwhile.
@@ -74,20 +95,28 @@ impl Lock {
     ///
     /// The volume's.
     pub(super) async fn acquire(&self, tell: impl Fn(&str)) -> Result<(), FillError> {
+        self.wait(tell).await?;
+        self.holder.has_held.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn wait(&self, tell: impl Fn(&str)) -> Result<(), FillError> {
         let mut seen: Option<(Vec<u8>, Instant)> = None;
         loop {
             if self.create().await.map_err(FillError::at(&self.path))? {
                 return Ok(());
             }
             let Some(found) = self.read().await? else {
-                // It was given back just now.
+                // It was given back just now, or is seen by one of two requests to a file server and not by the other.
+                sleep(self.rhythm.beat).await;
                 continue;
             };
             let holder = read_content(&found);
-            if holder.as_ref().is_some_and(|holder| holder.uid == self.uid) {
-                // An earlier start of this job was killed.
-                self.beat(0).await?;
-                return Ok(());
+            if holder.as_ref().is_some_and(|holder| self.holder.is_after(holder)) {
+                if self.take_over().await? {
+                    return Ok(());
+                }
+                continue;
             }
             let since = match &seen {
                 Some((before, since)) if *before == found => *since,
@@ -102,6 +131,14 @@ impl Lock {
             tell(holder.as_ref().map_or("another job", |holder| holder.job.as_str()));
             sleep(self.rhythm.beat).await;
         }
+    }
+
+    /// Takes the lock of an earlier start of the same job. That one was killed, or is on a node that only lost touch: it is given the time to
+    /// notice, so that no two write to the same files.
+    async fn take_over(&self) -> Result<bool, FillError> {
+        self.beat(0).await?;
+        sleep(self.rhythm.beat * 2).await;
+        self.is_ours().await
     }
 
     /// Renews it for as long as it is held.
@@ -156,7 +193,7 @@ impl Lock {
     async fn is_ours(&self) -> Result<bool, FillError> {
         let found = self.read().await?;
         let holder = found.as_deref().and_then(read_content);
-        Ok(holder.is_some_and(|holder| holder.start == self.start))
+        Ok(holder.is_some_and(|holder| holder.start == self.holder.start))
     }
 
     async fn read(&self) -> Result<Option<Vec<u8>>, FillError> {
@@ -183,7 +220,7 @@ impl Lock {
     /// Takes away a lock that nobody renews. Of several who do, one succeeds: each moves it to a name of his own first. Whoever has moved another one
     /// than he has seen, because someone was faster, puts it back.
     async fn take_away(&self, stale: &[u8]) -> Result<(), FillError> {
-        let aside = self.path.with_file_name(format!("lock.{}", self.start));
+        let aside = self.path.with_file_name(format!("lock.{}", self.holder.start));
         match fs::rename(&self.path, &aside).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             moved => moved.map_err(FillError::at(&aside))?,
@@ -198,9 +235,9 @@ impl Lock {
 
     fn content(&self, beat: u64) -> Vec<u8> {
         let content = Content {
-            job: self.job.clone(),
-            uid: self.uid.clone(),
-            start: self.start.clone(),
+            job: self.holder.job.clone(),
+            uid: self.holder.uid.clone(),
+            start: self.holder.start.clone(),
             beat: format!("{beat:020}"),
         };
         serde_json::to_vec(&content).unwrap_or_default()

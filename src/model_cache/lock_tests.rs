@@ -6,7 +6,8 @@ use tokio::time::timeout;
 use super::*;
 
 fn lock(folder: &TempDir, uid: &str) -> Lock {
-    Lock::new(folder.path().join("lock"), &format!("ns/{uid}"), uid, RHYTHM)
+    let holder = Holder::new(format!("ns/{uid}"), uid.to_owned());
+    Lock::new(folder.path().join("lock"), holder, RHYTHM)
 }
 
 fn folder() -> TempDir {
@@ -63,15 +64,26 @@ async fn a_lock_that_is_renewed_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_start_of_a_job_has_its_lock_at_once_and_the_one_before_loses_it() {
+async fn the_next_start_of_a_job_has_its_lock_when_the_one_before_knows_that_it_has_lost_it() {
     let folder = folder();
     let (before, next) = (lock(&folder, "job"), lock(&folder, "job"));
     acquired(&before).await;
     let began = Instant::now();
-    acquired(&next).await;
-    assert!(began.elapsed() < RHYTHM.beat);
-    assert!(matches!(before.hold().await, FillError::LockLost));
+    let knows = async { (before.hold().await, Instant::now()) };
+    let takes = async {
+        acquired(&next).await;
+        Instant::now()
+    };
+    let ((lost, known_at), taken_at) = tokio::join!(knows, takes);
+    assert!(matches!(lost, FillError::LockLost));
+    assert!(known_at < taken_at);
+    assert!(taken_at - began < RHYTHM.stale_after);
     before.release().await;
+    // It does not take it back from who is later.
+    tokio::select! {
+        lost = next.hold() => panic!("{lost}"),
+        taken = timeout(RHYTHM.stale_after * 2, before.acquire(|_| ())) => assert!(taken.is_err()),
+    }
     assert!(
         next.is_ours().await.expect("a lock"),
         "it is not given back by who has lost it"

@@ -13,13 +13,16 @@ use crate::engine::repository_file::RepositoryFile;
 const FORMAT: &str = "batchinference.dev/model-cache/v1";
 
 /// The marker of a commit.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Marker {
     format: String,
     /// The hub's answer of then: of a commit it stays what it was.
     repository: Box<RawValue>,
     /// Files whose content was checked, with their sizes in bytes.
     checked: BTreeMap<String, u64>,
+    /// That no hub has answered, and the files are those that somebody's own client brought.
+    #[serde(default)]
+    is_of_snapshot: bool,
 }
 
 impl Marker {
@@ -29,7 +32,28 @@ impl Marker {
             format: FORMAT.to_owned(),
             repository: serde_json::from_slice(answer)?,
             checked: BTreeMap::new(),
+            is_of_snapshot: false,
         })
+    }
+
+    /// One of a snapshot that somebody's own client brought. `answer` is what a hub would say of it.
+    pub(super) fn of_snapshot(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            is_of_snapshot: true,
+            ..Self::new(answer)?
+        })
+    }
+
+    /// Whether it has all files of the commit.
+    pub(super) fn is_of_hub(&self) -> bool {
+        !self.is_of_snapshot
+    }
+
+    /// With the files that another one of the same commit knows to be good: they stay so.
+    pub(super) fn with_checked_of(mut self, other: Option<Self>) -> Self {
+        self.checked
+            .extend(other.map(|other| other.checked).unwrap_or_default());
+        self
     }
 
     /// The one on the volume; none where there is none that can be read.

@@ -8,12 +8,13 @@ use kube::Client;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Meaning;
-use super::fill::{Filler, Holder, Wanted};
-use super::lock::RHYTHM;
+use super::error::{Meaning, Of};
+use super::fill::{Filler, Wanted};
+use super::lock::{Holder, RHYTHM};
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
 use crate::api::BatchInferenceJob;
+use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 use crate::engine::gguf::Choice;
@@ -50,15 +51,15 @@ pub async fn run(arguments: Arguments, client: Client, shutdown: CancellationTok
         namespace, name, uid, ..
     } = &arguments;
     let job = JobApi::new(client, namespace, name, uid);
-    let done = shutdown.run_until_cancelled(Box::pin(work(&arguments, &job))).await;
-    done.unwrap_or(INTERRUPTED)
+    Box::pin(work(&arguments, &job, &shutdown)).await
 }
 
-async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
-    let job = match api.read().await {
-        Ok(job) => job,
-        Err(ApiError::JobGone) => return DONE,
-        Err(error) => {
+async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken) -> u8 {
+    let job = match shutdown.run_until_cancelled(api.read()).await {
+        None => return INTERRUPTED,
+        Some(Ok(job)) => job,
+        Some(Err(ApiError::JobGone)) => return DONE,
+        Some(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the job cannot be read");
             return RESTART;
         }
@@ -77,6 +78,8 @@ async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
             return DONE;
         }
     };
+    let has_more = environment().any(|(name, _)| name == MODEL_TOKEN_UNKNOWN_ENV);
+    let is_token_unknown = has_more && !hub.has_token();
     let Arguments {
         namespace,
         name,
@@ -87,28 +90,34 @@ async fn work(arguments: &Arguments, api: &JobApi) -> u8 {
         hub,
         volume: directory.clone(),
         wanted,
-        holder: Holder {
-            job: format!("{namespace}/{name}"),
-            uid: uid.clone(),
-        },
+        holder: Holder::new(format!("{namespace}/{name}"), uid.clone()),
         rhythm: RHYTHM,
         meter,
         told: telling,
     };
     let filling = async {
-        until_filled(&filler, &claim).await;
+        let of = Of {
+            model: &filler.wanted.repository,
+            claim: &claim,
+            is_token_unknown,
+        };
+        until_filled(&filler, of).await;
         // What came of it is still to be said.
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = filling => {}
-        () = filler.told.publish(api) => {}
+        () = filling => DONE,
+        () = filler.told.publish(api) => DONE,
+        () = shutdown.cancelled() => {
+            // Else others wait until it is stale.
+            filler.give_back().await;
+            INTERRUPTED
+        }
     }
-    DONE
 }
 
 /// Tries again whatever may pass.
-async fn until_filled(filler: &Filler<Telling>, claim: &str) {
+async fn until_filled(filler: &Filler<Telling>, of: Of<'_>) {
     let mut failures = 0;
     loop {
         let before = filler.meter.downloaded();
@@ -120,7 +129,7 @@ async fn until_filled(filler: &Filler<Telling>, claim: &str) {
             error = &error as &dyn std::error::Error,
             "the model cache is not filled"
         );
-        match error.meaning(&filler.wanted.repository, claim) {
+        match error.meaning(of) {
             Meaning::Final(why) => return filler.told.fails(why),
             Meaning::Passing(wait) => filler.told.waits(wait),
         }

@@ -1,6 +1,5 @@
 //! The Python of `docs/coming-from-predibase.md`, as it stands there, with the ordinary Kubernetes client. Its jobs run on the fake server.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use batch_inference_operator::api::shutdown::Shutdown;
@@ -115,10 +114,13 @@ fn deployment() -> Value {
     })
 }
 
-fn ids(rows: &str) -> BTreeSet<String> {
+/// Sorted, each as often as it is there.
+fn ids(rows: &str) -> Vec<String> {
     let row = |line: &str| serde_json::from_str::<Value>(line).expect("a row");
     let id = |line: &str| row(line)["custom_id"].as_str().expect("an id").to_owned();
-    rows.lines().map(id).collect()
+    let mut ids: Vec<_> = rows.lines().map(id).collect();
+    ids.sort();
+    ids
 }
 
 fn write(folder: &Path, name: &str, content: &str) {

@@ -14,6 +14,7 @@ use batch_inference_operator::api::condition::ConditionType;
 use batch_inference_operator::api::model_cache::{ModelCacheState, ModelCacheStatus};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use super::commands::cluster_state;
 use super::job::Job;
@@ -31,8 +32,23 @@ async fn a_model_is_downloaded_once_for_all_jobs_and_before_there_is_a_server() 
     tenant.put("rows.jsonl", &rows).await;
     let hub = Hub::start().await;
     let volume = Volume::new(&tenant).await;
+    tenant.submit(&job(&tenant, "first", &hub)).await;
+    until("the model is on its way", Duration::from_mins(2), async || {
+        (!hub.downloads().is_empty()).then_some(())
+    })
+    .await;
+    for (kind, reason) in [
+        (ConditionType::ServersReady, "ModelCaching"),
+        (ConditionType::GPUsReleased, "ServersRunning"),
+    ] {
+        tenant.until_reason("first", kind, reason).await;
+    }
+    assert!(!tenant.had_servers().await, "a server waits for a download");
+    hub.open();
     for (name, downloaded) in [("first", WEIGHTS.len()), ("second", 0)] {
-        tenant.submit(&job(&tenant, name, &hub)).await;
+        if name == "second" {
+            tenant.submit(&job(&tenant, name, &hub)).await;
+        }
         tenant.complete(name, &rows).await;
         let cache = cache(&tenant.job(name).await);
         let bytes = |bytes: i64| usize::try_from(bytes).expect("a size");
@@ -104,39 +120,50 @@ fn cache(job: &BatchInferenceJob) -> ModelCacheStatus {
     cache.expect("what was told of the cache")
 }
 
-/// A hub with one model.
+/// A hub with one model, which it holds back until it is opened.
 struct Hub {
     url: String,
-    downloads: Downloads,
+    state: Arc<HubState>,
 }
 
-/// The paths of files that were asked for as a whole.
-type Downloads = Arc<Mutex<Vec<String>>>;
+struct HubState {
+    /// The paths of files that were asked for as a whole.
+    downloads: Mutex<Vec<String>>,
+    gate: Semaphore,
+}
 
 impl Hub {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind(SocketAddr::from((MACHINE, 0))).await;
         let listener = listener.expect("the machine's end of the cluster's network");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let downloads = Downloads::default();
-        let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&downloads));
+        let state = Arc::new(HubState {
+            downloads: Mutex::default(),
+            gate: Semaphore::new(0),
+        });
+        let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&state));
         tokio::spawn(async { axum::serve(listener, router).await });
-        Self { url, downloads }
+        Self { url, state }
     }
 
     fn downloads(&self) -> Vec<String> {
-        self.downloads.lock().expect("a list").clone()
+        self.state.downloads.lock().expect("a list").clone()
+    }
+
+    fn open(&self) {
+        self.state.gate.add_permits(1);
     }
 }
 
-async fn answer(State(downloads): State<Downloads>, request: Request) -> Response {
+async fn answer(State(state): State<Arc<HubState>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if path.starts_with("/api/models/") {
         return described().to_string().into_response();
     }
     // The feeder only asks whether the file is given.
     if !request.headers().contains_key(RANGE) {
-        downloads.lock().expect("a list").push(path);
+        state.downloads.lock().expect("a list").push(path);
+        let _open = state.gate.acquire().await.expect("a gate");
     }
     WEIGHTS.into_response()
 }

@@ -58,6 +58,13 @@ impl Pods {
         Some(self.left.remove(at))
     }
 
+    /// As a pod does that has been there for as long as it may.
+    pub fn end(&mut self, name: &str) {
+        for pod in self.left.iter_mut().filter(|pod| pod["metadata"]["name"] == name) {
+            pod["status"] = json!({"phase": "Failed", "reason": "DeadlineExceeded"});
+        }
+    }
+
     pub fn created_and_left(&self) -> (Vec<Value>, usize) {
         (self.created.clone(), self.left.len())
     }
@@ -146,6 +153,19 @@ pub async fn run(mut socket: WebSocket, command: Vec<String>, environment: Vec<(
 /// Ends a connection in the middle.
 pub async fn break_off(socket: WebSocket) {
     drop(socket);
+}
+
+/// Says of the program what kubelet says of one that was killed.
+pub async fn be_killed(mut socket: WebSocket) {
+    let status = json!({
+        "status": "Failure",
+        "reason": "NonZeroExitCode",
+        "message": "command terminated with non-zero exit code",
+        "details": {"causes": [{"reason": "ExitCode", "message": "137"}]},
+    });
+    let message = [&[STATUS][..], status.to_string().as_bytes()].concat();
+    // Whoever asked may have gone.
+    let _ = socket.send(Message::Binary(message.into())).await;
 }
 
 /// Takes what is sent, and never answers.

@@ -93,13 +93,14 @@ async fn a_large_file_goes_through_a_pod_whatever_becomes_of_connections_and_of_
         Some(Fault::LosePod),
         None,
         Some(Fault::Break),
+        Some(Fault::EndPod),
     ]);
     let ended = machine.run(CREATE).await;
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(uploaded("through").await == Some(rows), "other rows");
     assert_eq!(server.job("triangles")["spec"]["dataset"], json!({"name": "rows"}));
     let (created, left) = server.pods();
-    assert_eq!((created.len(), left), (2, 0));
+    assert_eq!((created.len(), left), (3, 0));
     assert!(server.has_failed_execs());
     let told = "uploading rows.jsonl through a pod in namespace `team`";
     assert!(ended.stderr.contains(told), "{}", ended.stderr);

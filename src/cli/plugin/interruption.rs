@@ -37,6 +37,12 @@ impl Interruption {
     pub async fn came(&self) {
         self.0.cancelled().await;
     }
+
+    /// Whether the first one has come.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        self.0.is_cancelled()
+    }
 }
 
 async fn any(signals: &mut [Signal]) {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job as FeederJob;
-use k8s_openapi::api::core::v1::{ConfigMap, LocalObjectReference, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::ListParams;
 
 use super::interruption::Interruption;
 use super::job::Job;
 use super::jobs::{Jobs, Scope};
-use super::pod::{PodError, StorePod, UploadPod, beside_output};
+use super::pod::{PodError, StorePod, Surroundings, UploadPod, beside_output};
 use super::refusal::Refusal;
-use crate::api::names::{Component, FEEDER_CONTAINER, LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, child_name};
+use crate::api::names::{Component, LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, child_name};
 use crate::api::output::OutputConfigMap;
 use crate::cli::output::Place;
 use crate::results::SEGMENTS;
@@ -80,19 +80,14 @@ impl Jobs {
         Box::pin(StorePod::start(self.cluster(), wanted.pod(&place), place, interruption)).await
     }
 
-    /// The image of the namespace's newest feeder, and the Secrets that it is pulled with: it has run here. `None` where there is none, or
-    /// where they may not be listed.
-    pub async fn feeder_image(&self) -> Option<(String, Vec<LocalObjectReference>)> {
+    /// How the namespace's newest feeder runs: its image has run here. `None` where there is none, or where they may not be listed.
+    pub async fn surroundings(&self) -> Option<Surroundings> {
         let component = Component::Feeder.as_str();
         let labels = format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={component}");
         let parameters = ListParams::default().labels(&labels);
         let feeders = self.namespaced::<FeederJob>().list(&parameters).await.ok()?;
         let created = |feeder: &FeederJob| feeder.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let newest = feeders.items.into_iter().max_by_key(created)?;
-        let pod = newest.spec?.template.spec?;
-        let mut containers = pod.containers.into_iter();
-        let feeder = containers.find(|container| container.name == FEEDER_CONTAINER)?;
-        Some((feeder.image?, pod.image_pull_secrets.unwrap_or_default()))
+        Surroundings::of(feeders.items.into_iter().max_by_key(created)?)
     }
 
     fn namespaced<K>(&self) -> Api<K>

@@ -13,6 +13,7 @@ use crate::api::server::{ServerSource, ServerSpec};
 use crate::api::wait::Wait;
 use crate::controller::pod_template;
 use crate::controller::settings::with_tag;
+use crate::engine::model_cache::{is_variable_of_place, without_places};
 
 /// The Deployment that is to be read for a job; none once it was.
 #[must_use]
@@ -53,7 +54,10 @@ pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Re
 
 fn fill(given: &ServerSpec, source: &Deployment) -> Result<ServerSpec, Wait> {
     let refused = |error: TakeError| Wait::new(Reason::SpecInvalid, format!("spec.server.from: {error}"));
-    let taken = take(source, given).map_err(refused)?;
+    let mut taken = take(source, given).map_err(refused)?;
+    if given.model_cache.is_some() {
+        leave_place(&mut taken);
+    }
     Ok(ServerSpec {
         pod_template: template(given, taken.pod_template.clone())?,
         engine: taken.engine,
@@ -69,6 +73,12 @@ fn fill(given: &ServerSpec, source: &Deployment) -> Result<ServerSpec, Wait> {
         resources: given.resources.clone().or(taken.resources),
         ..given.clone()
     })
+}
+
+/// Leaves out where the Deployment's servers keep models: those of the job have theirs in its model cache.
+fn leave_place(taken: &mut Taken) {
+    taken.args = without_places(taken.engine, std::mem::take(&mut taken.args));
+    taken.env.retain(|variable| !is_variable_of_place(&variable.name));
 }
 
 /// What is given, unless that is nothing.

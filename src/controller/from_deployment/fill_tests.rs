@@ -89,6 +89,28 @@ fn what_is_given_goes_before_what_the_deployment_says() {
 }
 
 #[test]
+fn where_the_deployment_keeps_models_is_not_taken_by_a_job_with_a_model_cache() {
+    let mut source = source();
+    let container = &mut source.spec.template.spec.as_mut().expect("a pod").containers[0];
+    let more = ["--huggingface-hub-cache", "/data"].map(str::to_owned);
+    container.args.get_or_insert_default().extend(more);
+    container.env.get_or_insert_default().push(EnvVar {
+        name: "HF_HOME".into(),
+        value: Some("/data".into()),
+        value_from: None,
+    });
+    let settings = Settings::new("operator:1");
+    let cache = json!({"persistentVolumeClaim": {"claimName": "models"}});
+    for (server, is_taken) in [(json!({}), true), (json!({"modelCache": cache}), false)] {
+        let job = filled(&job(from(server)), Some(&source)).expect("filled").into_owned();
+        let server = job.spec.server.as_ref().expect("a server");
+        assert_eq!(server.args.contains(&"/data".to_owned()), is_taken);
+        assert_eq!(server.env.iter().any(|variable| variable.name == "HF_HOME"), is_taken);
+        validate(&job, &settings).expect("a valid job");
+    }
+}
+
+#[test]
 fn a_deployment_that_is_not_there_is_waited_for_and_one_that_cannot_be_read_is_refused() {
     let job = job(from(json!({})));
     let wait = filled(&job, None).expect_err("a wait");

@@ -87,11 +87,15 @@ pub async fn exec(
     if fault == Some(Fault::LosePod) {
         shared.change(|kept| kept.delete_pod(&name));
     }
+    if fault == Some(Fault::EndPod) {
+        shared.kept().pods.end(&name);
+    }
     let command = pods::command(&query.unwrap_or_default());
     let upgrade = upgrade.protocols(["v5.channel.k8s.io"]);
     match fault {
         None => upgrade.on_upgrade(move |socket| pods::run(socket, command, environment)),
         Some(Fault::Break | Fault::LosePod) => upgrade.on_upgrade(pods::break_off),
+        Some(Fault::EndPod) => upgrade.on_upgrade(pods::be_killed),
         Some(Fault::Silence) => upgrade.on_upgrade(pods::say_nothing),
     }
 }

@@ -75,6 +75,8 @@ pub enum Fault {
     Break,
     /// The same, and the pod is gone.
     LosePod,
+    /// The pod ends, as all do after a while, and its processes with it.
+    EndPod,
     /// No answer ever comes.
     Silence,
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
 use kube::api::AttachParams;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,6 +13,8 @@ use super::{CONTAINER, PodError};
 
 /// Where the image has the program (Dockerfile).
 const PROGRAM: &str = "/usr/local/bin/batch-inference-operator";
+/// What processes end with that SIGKILL and SIGTERM end: 128 and the signal.
+const KILLED: [&str; 2] = ["137", "143"];
 /// Of an answer or of what is sent, on its way.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -83,11 +86,24 @@ pub async fn exec(pods: &Api<Pod>, pod: &str, words: &[String], input: &Bytes) -
         return Ok(stdout.into());
     }
     let said = String::from_utf8_lossy(&stderr).trim().to_owned();
+    if said.is_empty() && was_killed(&status) {
+        return Err(RemoteError::Lost);
+    }
     Err(RemoteError::Refused(if said.is_empty() {
         status.message.unwrap_or_default()
     } else {
         said
     }))
+}
+
+/// Whether a process was ended from outside, which happens to all when their pod ends: no answer to what it was asked. The exit code is told as
+/// a cause (`ServeExec` in k8s.io/kubelet, `pkg/cri/streaming/remotecommand/exec.go`, of Kubernetes 1.34).
+fn was_killed(status: &Status) -> bool {
+    let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
+    let mut causes = causes.into_iter().flatten();
+    let exit_code = causes.find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+    let exit_code = exit_code.and_then(|cause| cause.message.as_deref());
+    exit_code.is_some_and(|code| KILLED.contains(&code))
 }
 
 /// Sends all of it. Its end is not told: with the older of the two protocols that ends the whole connection, and the answer would be lost.
@@ -110,7 +126,7 @@ async fn whole(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
+    use serde_json::json;
 
     use super::*;
 
@@ -121,9 +137,22 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_was_killed_has_refused_nothing() {
+        for (code, expected) in [("137", true), ("143", true), ("1", false)] {
+            let status = json!({
+                "status": "Failure",
+                "reason": "NonZeroExitCode",
+                "details": {"causes": [{"reason": "ExitCode", "message": code}]},
+            });
+            assert_eq!(was_killed(&serde_json::from_value(status).unwrap()), expected, "{code}");
+        }
+        assert!(!was_killed(&Status::default()));
+    }
+
+    #[test]
     fn what_a_pod_or_the_api_server_says_for_good_is_not_asked_again() {
         let answered = |code| {
-            let status = Status::failure("its words", "Reason").with_code(code);
+            let status = kube::core::Status::failure("its words", "Reason").with_code(code);
             RemoteError::Exec(Box::new(kube::Error::Api(status.boxed())))
         };
         for (error, expected) in [

@@ -1,14 +1,16 @@
 //! A pod beside a store, for who has no keys of it, or whose output is on a claim: the operator's image with the store's keys, which gives
 //! and takes objects when it is asked by exec.
 //!
-//! Start with [`StorePod`], the pod's life. [`template`] makes it of a job's feeder, [`upload`] from nothing, where there is no job yet
-//! (both pure). [`remote`] is the conversation, which outlives connections and pods; [`exec`] one question and its answer, [`running`]
-//! whether a pod runs (pure). [`objects`] is a store of what it gives, so that everything that reads an output reads this one too.
+//! Start with [`StorePod`], the pod's life. [`template`] makes it of a job's feeder, [`upload`] from nothing, where there is no job yet, with
+//! the [`surroundings`] that another job's feeder shows (all pure). [`remote`] is the conversation, which outlives connections and pods;
+//! [`exec`] one question and its answer, [`running`] whether a pod runs (pure). [`objects`] is a store of what it gives, so that everything
+//! that reads an output reads this one too.
 
 mod exec;
 mod objects;
 mod remote;
 mod running;
+mod surroundings;
 mod template;
 mod upload;
 
@@ -27,8 +29,9 @@ use objects::PodObjects;
 use remote::Remote;
 
 pub use exec::RemoteError;
+pub use surroundings::Surroundings;
 pub use template::{NoTemplate, beside_output};
-pub use upload::{UploadPod, default_image};
+pub use upload::UploadPod;
 
 /// The container of each.
 const CONTAINER: &str = "output";

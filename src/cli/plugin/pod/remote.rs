@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::wait::{self, await_condition};
 use kube::{Api, ResourceExt};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use super::super::cluster::Cluster;
@@ -42,7 +42,7 @@ struct Shared {
     server: String,
     namespace: String,
     /// The pod of this moment; empty before the first. Held while another takes its place.
-    name: Mutex<String>,
+    name: Arc<Mutex<String>>,
 }
 
 impl Remote {
@@ -54,7 +54,7 @@ impl Remote {
             place,
             server: cluster.server.clone(),
             namespace: cluster.namespace.clone(),
-            name: Mutex::default(),
+            name: Arc::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -143,7 +143,7 @@ impl Remote {
 
     /// Puts another pod in the place of one that does not run any more, once for all who ask it.
     async fn replace_lost(&self, lost: &str) -> Result<(), PodError> {
-        let mut name = self.shared.name.lock().await;
+        let name = Arc::clone(&self.shared.name).lock_owned().await;
         if *name != lost {
             return Ok(());
         }
@@ -157,8 +157,19 @@ impl Remote {
             // It may be gone by now.
             let _ = self.delete(lost).await;
         }
-        *name = self.create_one().await?;
+        let name = self.create_as(name).await?;
         self.running_one(&name).await
+    }
+
+    /// Makes a pod and takes its name, also when nobody waits for it any more: one whose name is not known could not be removed.
+    async fn create_as(&self, mut name: OwnedMutexGuard<String>) -> Result<OwnedMutexGuard<String>, PodError> {
+        let remote = self.clone();
+        let creating = tokio::spawn(async move {
+            *name = remote.create_one().await?;
+            Ok::<_, PodError>(name)
+        });
+        let created = creating.await;
+        created.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     async fn create_one(&self) -> Result<String, PodError> {

@@ -11,8 +11,8 @@ use super::super::job::Job;
 use super::{CONTAINER, NAME, STAYS_FOR};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
-    DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER, LABEL_NAME, MODEL_ENV_PREFIX, OUTPUT_ENV_PREFIX,
-    SCRATCH_MOUNT_PATH,
+    ADAPTER_API_TOKEN_ENV, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV, FEEDER_CONTAINER, LABEL_NAME, MODEL_ENV_PREFIX,
+    OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH,
 };
 use crate::cli::output::Place;
 
@@ -97,8 +97,9 @@ fn metadata(job: &Job, annotations: BTreeMap<String, String>) -> ObjectMeta {
 fn container(feeder: &Container, place: &Place) -> Container {
     let keys = feeder.env_from.iter().flatten();
     let keys = keys.filter(|from| from.prefix.as_deref() == Some(OUTPUT_ENV_PREFIX));
-    // Hub and endpoint are not asked: their tokens stay away, and the Secrets of those need not be there.
-    let is_theirs = |name: &str| name.starts_with(MODEL_ENV_PREFIX) || name == ENDPOINT_API_KEY_ENV;
+    // Neither hub nor endpoint nor servers are asked: their tokens stay away, and the Secrets of those need not be there.
+    let tokens = [ENDPOINT_API_KEY_ENV, ADAPTER_API_TOKEN_ENV];
+    let is_theirs = |name: &str| name.starts_with(MODEL_ENV_PREFIX) || tokens.contains(&name);
     let env = feeder.env.iter().flatten();
     let env = env.filter(|variable| !is_theirs(&variable.name));
     // A person's template may have others, such as certificates.
@@ -157,6 +158,7 @@ mod tests {
                             {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"},
                             {"name": "MODEL_HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}},
                             {"name": "ENDPOINT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "api", "key": "key"}}},
+                            {"name": "ADAPTER_API_TOKEN", "valueFrom": {"secretKeyRef": {"name": "pbase", "key": "token"}}},
                         ],
                         "envFrom": [
                             {"prefix": "DATASET_", "secretRef": {"name": "theirs"}},

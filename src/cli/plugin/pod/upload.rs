@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, EnvFromSource, LocalObjectReference, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
-    SecretEnvSource,
+    Container, EnvFromSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SecretEnvSource,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::surroundings::Surroundings;
 use super::template::hold;
 use super::{CONTAINER, NAME, STAYS_FOR};
 use crate::api::names::{DATASET_ENV_PREFIX, LABEL_NAME};
@@ -17,18 +17,14 @@ use crate::controller::build::{UNPRIVILEGED_ID, WITHOUT_MESH, restricted};
 
 /// The API server adds five letters and digits.
 const GENERATED: &str = "kubectl-bij-upload-";
-/// The image of the chart, without a tag.
-const REPOSITORY: &str = "ghcr.io/batch-inference-operator/batch-inference-operator";
 /// Of the program itself, in mebibytes.
 const MEMORY_MIB: usize = 128;
 
 /// What an upload's pod is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UploadPod {
-    /// The operator's image.
-    pub image: String,
-    /// Secrets to pull it with.
-    pub pull_secrets: Vec<LocalObjectReference>,
+    /// How a pod runs there.
+    pub surroundings: Surroundings,
     /// Who asks the store, where no key does; the namespace's `default` without.
     pub service_account: Option<String>,
     /// The Secret with the store's keys.
@@ -37,17 +33,18 @@ pub struct UploadPod {
     pub bytes_at_once: usize,
 }
 
-/// The image of the operator of this program's own version, as the chart has it.
-#[must_use]
-pub fn default_image() -> String {
-    format!("{REPOSITORY}:{}", env!("CARGO_PKG_VERSION"))
-}
-
 impl UploadPod {
     /// The pod: as restricted as a feeder's, with the keys of the data set's store; no token, no restart, and an end. No job owns it, as
     /// there is none yet.
     #[must_use]
     pub fn pod(&self, place: &Place) -> Pod {
+        let Surroundings {
+            pull_secrets,
+            volumes,
+            node_selector,
+            tolerations,
+            ..
+        } = &self.surroundings;
         Pod {
             metadata: metadata(),
             spec: Some(PodSpec {
@@ -55,7 +52,8 @@ impl UploadPod {
                 automount_service_account_token: Some(false),
                 containers: vec![self.container(place)],
                 enable_service_links: Some(false),
-                image_pull_secrets: (!self.pull_secrets.is_empty()).then(|| self.pull_secrets.clone()),
+                image_pull_secrets: unless_empty(pull_secrets),
+                node_selector: node_selector.clone(),
                 restart_policy: Some("Never".into()),
                 security_context: Some(PodSecurityContext {
                     run_as_user: Some(UNPRIVILEGED_ID),
@@ -64,6 +62,8 @@ impl UploadPod {
                 }),
                 service_account_name: self.service_account.clone(),
                 termination_grace_period_seconds: Some(1),
+                tolerations: tolerations.clone(),
+                volumes: unless_empty(volumes),
                 ..PodSpec::default()
             }),
             status: None,
@@ -81,11 +81,13 @@ impl UploadPod {
         });
         Container {
             name: CONTAINER.into(),
-            image: Some(self.image.clone()),
+            image: Some(self.surroundings.image.clone()),
             args: Some(hold(place)),
+            env: unless_empty(&self.surroundings.env),
             env_from: keys.map(|keys| vec![keys]),
             resources: Some(self.resources()),
             security_context: Some(restricted(true)),
+            volume_mounts: unless_empty(&self.surroundings.mounts),
             ..Container::default()
         }
     }
@@ -102,6 +104,10 @@ impl UploadPod {
             ..ResourceRequirements::default()
         }
     }
+}
+
+fn unless_empty<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
 }
 
 fn metadata() -> ObjectMeta {
@@ -123,8 +129,10 @@ mod tests {
 
     fn upload_pod() -> UploadPod {
         UploadPod {
-            image: "registry.example/operator:1".into(),
-            pull_secrets: Vec::new(),
+            surroundings: Surroundings {
+                image: "registry.example/operator:1".into(),
+                ..Surroundings::unknown()
+            },
             service_account: None,
             secret: Some("batch-inference-store".into()),
             bytes_at_once: 32 << 20,
@@ -165,11 +173,21 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_and_a_private_registry_are_the_pods() {
-        let pod = UploadPod {
-            pull_secrets: vec![LocalObjectReference {
-                name: "registry".into(),
+    fn an_identity_and_what_pods_need_in_the_namespace_are_the_pods() {
+        let feeder = json!({"spec": {"template": {"spec": {
+            "imagePullSecrets": [{"name": "registry"}],
+            "nodeSelector": {"pool": "cpu"},
+            "tolerations": [{"key": "batch", "operator": "Exists"}],
+            "containers": [{
+                "name": "feeder",
+                "image": "registry.example/operator:1",
+                "env": [{"name": "SSL_CERT_FILE", "value": "/certificates/ca.crt"}],
+                "volumeMounts": [{"name": "certificates", "mountPath": "/certificates"}],
             }],
+            "volumes": [{"name": "certificates", "configMap": {"name": "trusted"}}],
+        }}}});
+        let pod = UploadPod {
+            surroundings: Surroundings::of(serde_json::from_value(feeder).unwrap()).unwrap(),
             service_account: Some("may-use-my-bucket".into()),
             secret: None,
             ..upload_pod()
@@ -177,15 +195,21 @@ mod tests {
         let spec = spec(&pod);
         assert_eq!(spec["serviceAccountName"], "may-use-my-bucket");
         assert_eq!(spec["imagePullSecrets"], json!([{"name": "registry"}]));
-        assert_eq!(spec["containers"][0]["envFrom"], Value::Null);
-    }
-
-    #[test]
-    fn the_default_image_is_the_charts() {
-        let values = include_str!("../../../../charts/batch-inference-operator/values.yaml");
-        assert!(values.contains(&format!("repository: {REPOSITORY}\n")));
-        let chart = include_str!("../../../../charts/batch-inference-operator/Chart.yaml");
-        let version = env!("CARGO_PKG_VERSION");
-        assert!(chart.contains(&format!("appVersion: {version}\n")));
+        assert_eq!(spec["nodeSelector"], json!({"pool": "cpu"}));
+        assert_eq!(spec["tolerations"], json!([{"key": "batch", "operator": "Exists"}]));
+        assert_eq!(
+            spec["volumes"],
+            json!([{"name": "certificates", "configMap": {"name": "trusted"}}])
+        );
+        let container = &spec["containers"][0];
+        assert_eq!(container["envFrom"], Value::Null);
+        assert_eq!(
+            container["env"],
+            json!([{"name": "SSL_CERT_FILE", "value": "/certificates/ca.crt"}])
+        );
+        assert_eq!(
+            container["volumeMounts"],
+            json!([{"name": "certificates", "mountPath": "/certificates", "readOnly": true}])
+        );
     }
 }

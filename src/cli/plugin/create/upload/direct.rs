@@ -49,7 +49,11 @@ pub async fn upload(
         writer.abort().await;
         return Err(error);
     }
-    unless_interrupted(async { Ok(writer.finish().await?) }, target, &interruption).await?;
+    // Not given up in the middle, which would leave the parts.
+    writer.finish().await?;
+    if interruption.has_come() {
+        return Err(UploadError::Interrupted { uri: uri() });
+    }
     tell_uploaded(file, target, bytes);
     Ok(())
 }

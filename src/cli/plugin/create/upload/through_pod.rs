@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::super::super::interruption::Interruption;
 use super::super::super::jobs::Jobs;
-use super::super::super::pod::{PodError, RemoteError, StorePod, UploadPod, default_image};
+use super::super::super::pod::{PodError, RemoteError, StorePod, Surroundings, UploadPod};
 use super::super::super::standard_error::tell;
 use super::super::dataset::Rows;
 use super::pieces::Pieces;
@@ -103,15 +103,16 @@ impl Goal {
 }
 
 async fn upload_pod(jobs: &Jobs, wanted: &Upload<'_>, pieces: &Pieces) -> UploadPod {
-    let found = jobs.feeder_image().await;
-    let (image, pull_secrets) = found.unwrap_or_else(|| (default_image(), Vec::new()));
+    let mut surroundings = jobs.surroundings().await.unwrap_or_else(Surroundings::unknown);
+    if let Some(image) = wanted.image {
+        image.clone_into(&mut surroundings.image);
+    }
     let secret = match wanted.to {
         Rows::Uri(_) => wanted.secret,
         Rows::Name(_) => Some(DEFAULT_STORE),
     };
     UploadPod {
-        image: wanted.image.map_or(image, str::to_owned),
-        pull_secrets,
+        surroundings,
         service_account: wanted.service_account.map(str::to_owned),
         secret: secret.map(str::to_owned),
         bytes_at_once: PARTS_IN_FLIGHT * COPIES * pieces.part_bytes(),
