@@ -9,6 +9,8 @@ mod cluster;
 mod feeders;
 mod figures;
 mod finished;
+#[path = "../figures/image.rs"]
+mod image;
 mod operator;
 mod scenario;
 mod signals;

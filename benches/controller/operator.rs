@@ -5,6 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cluster::{ends_with_us, state, until};
+use super::image;
 
 /// By this name the controller asks the API server.
 pub const USER: &str = "bench-controller";
@@ -29,6 +30,7 @@ impl Operator {
         let log = std::fs::File::create(state().join("logs").join(log)).unwrap();
         let process = ends_with_us(env!("CARGO_BIN_EXE_batch-inference-operator"))
             .args(["controller", "--feeder-image", "feeder:bench", "--listen", ADDRESS])
+            .envs(image::environment())
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -39,6 +41,13 @@ impl Operator {
             process,
             started: Instant::now(),
         }
+    }
+
+    /// Stops it as kubelet does, so that it gives its Lease up.
+    pub fn stop(mut self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        self.process.wait().unwrap();
     }
 
     pub fn since_start(&self) -> Duration {

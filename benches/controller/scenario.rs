@@ -66,7 +66,7 @@ pub async fn run(arguments: &Arguments) {
         &[("reconciles", reconciles)],
     );
     let ran = running(&client, &feeders, arguments).await;
-    drop(operator);
+    operator.stop();
     drop(feeders);
     ended(&client, arguments, arguments.jobs + ran).await;
 }

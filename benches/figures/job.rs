@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::answer_server::AnswerServer;
 use super::dataset::{Dataset, Length, MODEL};
+use super::image;
 use super::kubernetes::{Kubernetes, NAMESPACE};
 use super::machine::binary;
 use super::process::{Measured, Usage};
@@ -157,7 +158,7 @@ impl Job<'_> {
             .arg("--scratch")
             .arg(scratch)
             .env_clear()
-            .envs(image_environment())
+            .envs(image::environment())
             .envs(self.world.keys())
             .env("KUBECONFIG", self.directory.join("kubeconfig"))
             // The model is known already; no hub is asked of it.
@@ -188,11 +189,12 @@ impl Job<'_> {
         self.status()["progress"]["completed"].as_u64().unwrap_or_default()
     }
 
-    /// Whether this start of the feeder, counted from 1, has said from where on it sends rows.
+    /// Whether this start of the feeder, counted from 1, has said from where on it sends rows. The server is one that answers nothing.
     pub fn is_feeding(&self, attempt: u64) -> bool {
         let status = self.status();
-        // Its first words repeat what the start before has said, with that one's pace.
-        let has_own_progress = status["progress"]["rowsPerSecond"].is_null();
+        // Its first words repeat what the start before has said, with that one's pace. Its own is none, or nothing.
+        let pace = &status["progress"]["rowsPerSecond"];
+        let has_own_progress = pace.is_null() || pace == "0.0";
         status["feeder"]["attempt"] == attempt && self.stage() == "Feeding" && has_own_progress
     }
 
@@ -246,12 +248,4 @@ impl Feeder<'_> {
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The variables that the Dockerfile sets.
-fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let set = include_str!("../../Dockerfile")
-        .lines()
-        .filter_map(|line| line.strip_prefix("ENV "));
-    set.filter_map(|variable| variable.split_once('='))
 }

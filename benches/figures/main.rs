@@ -21,6 +21,7 @@ mod answer_server;
 mod arguments;
 mod dataset;
 mod figure;
+mod image;
 mod job;
 mod machine;
 mod measure;

@@ -60,15 +60,18 @@ struct Entry {
     figure: Figure,
 }
 
-/// Puts figures in the place of their like. Those of another machine, or of another binary, are dropped.
+/// Puts figures in the place of their like. Those of another binary, or of the same processor with other software, are dropped.
 pub fn add(figures: Vec<Figure>, load_before: f64) {
     let machine = Machine::look();
-    let before = std::fs::read(file("benchmarks.json")).unwrap_or_default();
-    let before: Option<Page> = serde_json::from_slice(&before).ok();
-    let mut page = before.filter(|page| page.machine == machine).unwrap_or(Page {
-        machine,
-        figures: BTreeMap::new(),
-    });
+    let mut pages = read();
+    pages.retain(|page| page.machine == machine || !page.machine.is_replaced_by(&machine));
+    let mut page = match pages.iter().position(|page| page.machine == machine) {
+        Some(place) => pages.remove(place),
+        None => Page {
+            machine,
+            figures: BTreeMap::new(),
+        },
+    };
     for figure in figures {
         let entry = Entry {
             measured_at: Timestamp::now().strftime("%Y-%m-%d").to_string(),
@@ -77,9 +80,16 @@ pub fn add(figures: Vec<Figure>, load_before: f64) {
         };
         page.figures.insert(entry.figure.id.clone(), entry);
     }
-    let json = serde_json::to_string_pretty(&page).unwrap();
+    pages.insert(0, page);
+    let json = serde_json::to_string_pretty(&pages).unwrap();
     std::fs::write(file("benchmarks.json"), json + "\n").unwrap();
-    replace_part(&file("benchmarks.md"), &page.to_markdown());
+    let parts: Vec<_> = pages.iter().map(Page::to_markdown).collect();
+    replace_part(&file("benchmarks.md"), &parts.join("\n"));
+}
+
+fn read() -> Vec<Page> {
+    let json = std::fs::read(file("benchmarks.json")).unwrap();
+    serde_json::from_slice(&json).expect("docs/benchmarks.json is a list of machines and their figures")
 }
 
 fn file(name: &str) -> PathBuf {
@@ -125,10 +135,14 @@ impl Page {
 }
 
 impl Machine {
+    fn is_replaced_by(&self, other: &Self) -> bool {
+        self.processor == other.processor || self.operator != other.operator
+    }
+
     fn to_markdown(&self) -> String {
         format!(
-            "{} with {} cores and {} GiB, Linux {}. Built by rustc {}, profile `{}`. wrk {}, SeaweedFS {}, \
-             batch-inference-operator {}. Each figure is the median of so many runs, with the lowest and highest in parentheses.\n",
+            "### {}\n\nWith {} cores and {} GiB, Linux {}. Built by rustc {}, profile `{}`. wrk {}, SeaweedFS {}, \
+             batch-inference-operator {}.\n",
             self.processor,
             self.cores,
             self.memory_gib,

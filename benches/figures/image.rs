@@ -1,0 +1,9 @@
+//! The operator's image, as far as it decides what is measured.
+
+/// The variables that the Dockerfile sets.
+pub fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let set = include_str!("../../Dockerfile")
+        .lines()
+        .filter_map(|line| line.strip_prefix("ENV "));
+    set.filter_map(|variable| variable.split_once('='))
+}
