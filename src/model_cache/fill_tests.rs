@@ -328,8 +328,8 @@ async fn a_file_that_somebody_else_writes_to_meanwhile_is_never_kept() {
             .unwrap();
         gate.notify_one();
     };
-    let (filled, ()) = tokio::join!(filler.fill(), writes);
-    let damaged = filled.unwrap_err();
+    let (outcome, ()) = tokio::join!(filler.fill(), writes);
+    let damaged = outcome.unwrap_err();
     assert!(matches!(&damaged, FillError::Damaged { .. }), "{damaged}");
     assert!(!incomplete.exists());
     gate.notify_one();
@@ -352,7 +352,7 @@ async fn a_filling_that_is_stopped_gives_its_lock_back() {
     let lock = volume.path().join("batch-inference/models--org--model/lock");
     let filler = hub.filler(&volume, "first");
     tokio::select! {
-        filled = filler.fill() => panic!("{filled:?}"),
+        outcome = filler.fill() => panic!("{outcome:?}"),
         () = exists(&incomplete) => {}
     }
     assert!(lock.exists());

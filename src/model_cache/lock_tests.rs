@@ -82,7 +82,7 @@ async fn the_next_start_of_a_job_has_its_lock_when_the_one_before_knows_that_it_
     // It does not take it back from who is later.
     tokio::select! {
         lost = next.hold() => panic!("{lost}"),
-        taken = timeout(RHYTHM.stale_after * 2, before.acquire(|_| ())) => assert!(taken.is_err()),
+        regained = timeout(RHYTHM.stale_after * 2, before.acquire(|_| ())) => assert!(regained.is_err()),
     }
     assert!(
         next.is_ours().await.expect("a lock"),

@@ -197,9 +197,9 @@ async fn a_job_that_is_to_fail_by_a_missing_adapter_sends_no_row() {
 #[tokio::test]
 async fn every_server_loads_every_adapter_before_its_first_row() {
     let names: Vec<String> = (0..20).map(|number| format!("org/adapter-{number:02}")).collect();
-    let named: Vec<&str> = names.iter().map(String::as_str).collect();
+    let called: Vec<&str> = names.iter().map(String::as_str).collect();
     // More than one server takes at a time.
-    let dataset = dataset_with(1000, &named);
+    let dataset = dataset_with(1000, &called);
     let mut world = world_on("adapters-many", "VLLM", json!({}), &dataset).await;
     let pods = ["first", "second"];
     for pod in pods {

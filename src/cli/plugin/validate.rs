@@ -26,8 +26,9 @@ const DESCRIBED: usize = 1_000_000;
 pub async fn validate(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
     let names = match &arguments.model {
         None => Names::Any,
-        Some(model) => names_of(arguments.engine, model, &arguments.served_model_names)?
-            .with_adapters(adapters(arguments)),
+        Some(model) => {
+            names_of(arguments.engine, model, &arguments.served_model_names)?.with_adapters(adapters(arguments))
+        }
     };
     let findings = find(&arguments.file, &names).await?;
     standard_output::write_with(|out| findings.write(out))?;

@@ -57,7 +57,7 @@ pub async fn list_pods(State(shared): State<Arc<Shared>>, Query(parameters): Que
         return watches::list(&kept, ["v1", "Pod"], kept.pods.left(), &parameters);
     }
     if !shared.kept().holds_pods {
-        shared.change(|kept| kept.run_pods());
+        shared.change(super::state::Kept::run_pods);
     }
     watches::watch(shared, |object| object["kind"] == "Pod", parameters)
 }
