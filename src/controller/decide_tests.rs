@@ -319,7 +319,7 @@ fn a_missing_config_map_is_named_and_looked_for_again() {
         (validated.reason.as_str(), validated.message.as_str()),
         (
             "ConfigMapMissing",
-            "configmap \"rows\" of spec.dataset.configMap not found"
+            "configmap \"rows\" of spec.dataset.configMap not found. Create the ConfigMap; the job goes on by itself."
         )
     );
     assert!(decision.look_again.is_some());

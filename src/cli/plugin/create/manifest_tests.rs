@@ -94,7 +94,7 @@ fn every_flag_becomes_its_field() {
             "imageTag": "v1",
             "hfTokenSecretRef": {"name": "hf", "key": "token"},
             "quantization": "fp8",
-            "adapters": {"source": "Local", "location": "/adapters"},
+            "adapters": {"source": "Local", "location": "/adapters", "onError": "FailRows"},
             "replicas": 2,
             "args": ["--max-model-len=8192"],
         },
