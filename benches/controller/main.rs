@@ -9,7 +9,7 @@ mod cluster;
 mod feeders;
 mod figures;
 mod finished;
-#[path = "../figures/image.rs"]
+#[path = "../../tests/feeder/image.rs"]
 mod image;
 mod operator;
 mod scenario;

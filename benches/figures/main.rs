@@ -10,6 +10,8 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark says what is wrong by panicking")]
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded to three digits")]
 
+#[path = "../../tests/feeder/image.rs"]
+mod image;
 #[allow(dead_code, reason = "the feeder's tests use more of it")]
 #[path = "../../tests/feeder/kubernetes/mod.rs"]
 mod kubernetes;
@@ -21,7 +23,6 @@ mod answer_server;
 mod arguments;
 mod dataset;
 mod figure;
-mod image;
 mod job;
 mod machine;
 mod measure;

@@ -165,6 +165,10 @@ pub(super) fn may_pass(refusal: &Wait) -> bool {
     matches!(refusal.reason, Reason::DeploymentMissing | Reason::ClaimMissing)
 }
 
+fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {
+    i32::try_from(pods.count()).unwrap_or(i32::MAX)
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
@@ -225,12 +229,8 @@ impl View<'_> {
 
     /// Servers that no row can be sent to, and that would still be counted.
     fn servers_lost(&self) -> i32 {
-        let lost = self
-            .observed
-            .server_pods
-            .iter()
-            .filter(|pod| is_counted_though_lost(pod));
-        i32::try_from(lost.count()).unwrap_or(i32::MAX)
+        let pods = self.observed.server_pods.iter();
+        count(pods.filter(|pod| is_counted_though_lost(pod)))
     }
 
     /// Ready servers that are not marked to go first: with fewer, a ReplicaSet could let a busy one go.
@@ -238,7 +238,7 @@ impl View<'_> {
         let kept = self
             .ready_servers()
             .filter(|pod| !self.feeder().is_some_and(|feeder| goes_first(feeder, pod)));
-        i32::try_from(kept.count()).unwrap_or(i32::MAX)
+        count(kept)
     }
 
     /// When something is due that no watch tells of; a feeder that is gone is lost at `lost_at`.
@@ -345,10 +345,9 @@ impl View<'_> {
     }
 
     pub(super) fn servers_status(&self) -> ServersStatus {
-        let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
         ServersStatus {
-            replicas: count(self.live_servers().count()),
-            ready: count(self.ready_servers().count()),
+            replicas: count(self.live_servers()),
+            ready: count(self.ready_servers()),
             ..ServersStatus::default()
         }
     }

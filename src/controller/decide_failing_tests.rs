@@ -1,5 +1,7 @@
 //! Servers that fail, and nodes that are lost.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::*;
 
 fn at(seconds_ago: i64) -> Timestamp {
@@ -155,7 +157,7 @@ fn the_last_rows_do_not_wait_for_a_server_on_a_lost_node() {
         "never more than the job has replicas"
     );
     let mut evicted = silent(1);
-    evicted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    evicted.metadata.deletion_timestamp = Some(Time(at(0)));
     assert_eq!(servers(vec![evicted]), Some(1), "its ReplicaSet has made another");
 }
 
@@ -174,7 +176,7 @@ fn whether_gpus_on_a_lost_node_are_free_is_unknown_and_the_end_does_not_wait() {
     let says = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
     let deleted = |ago: i64| {
         let mut pod = server_pod(900, false);
-        pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(ago)));
+        pod.metadata.deletion_timestamp = Some(Time(at(ago)));
         pod
     };
     let (status, reason, look_again) = told(vec![deleted(10)]);

@@ -39,12 +39,12 @@ pub(super) fn counts(pod: &Pod) -> bool {
 
 /// Whether a ReplicaSet counts a pod as a server though its node does not answer: no other takes its place until it is evicted.
 pub(super) fn is_counted_though_lost(pod: &Pod) -> bool {
-    !has_run(pod) && !is_ending(pod) && (is_silent(pod) || has_reason(pod, &[NODE_LOST]))
+    !has_run(pod) && !is_ending(pod) && is_on_lost_node(pod)
 }
 
 /// Since when a pod is known to be on a node that does not answer: nobody knows what still runs there.
 pub(super) fn lost_since(pod: &Pod) -> Option<Timestamp> {
-    if is_silent(pod) || has_reason(pod, &[NODE_LOST]) {
+    if is_on_lost_node(pod) {
         return Some(condition_time(pod, "Ready", "False").unwrap_or(Timestamp::UNIX_EPOCH));
     }
     // The time of deletion has the grace period in it already.
@@ -64,6 +64,11 @@ pub(super) fn node_lost(pods: &[Pod], now: Timestamp) -> Option<Wait> {
         pod.name_any()
     );
     Some(Wait::new(Reason::NodeLost, message))
+}
+
+/// Whether the cluster says that the pod's node does not answer.
+fn is_on_lost_node(pod: &Pod) -> bool {
+    is_silent(pod) || has_reason(pod, &[NODE_LOST])
 }
 
 /// Whether the node's controller said for kubelet that the pod is not ready, as kubelet does not speak: it changes the condition's

@@ -16,6 +16,7 @@ mod s3_proxy_tests;
 #[path = "../storage/seaweedfs.rs"]
 mod seaweedfs;
 
+mod image;
 mod kubernetes;
 mod output;
 mod process;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::image;
 use crate::until::PATIENCE;
 
 /// Between two looks at the memory of a process.
@@ -45,7 +46,7 @@ impl FeederProcess {
             .args(&program[1..])
             .args(arguments)
             .env_clear()
-            .envs(image_environment())
+            .envs(image::environment())
             .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -135,14 +136,6 @@ impl FeederProcess {
         assert!(sent.success());
         self.exit_code().await
     }
-}
-
-/// The variables that the Dockerfile sets.
-fn image_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let set = include_str!("../../Dockerfile")
-        .lines()
-        .filter_map(|line| line.strip_prefix("ENV "));
-    set.filter_map(|variable| variable.split_once('='))
 }
 
 impl Drop for FeederProcess {

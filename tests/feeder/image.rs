@@ -1,4 +1,4 @@
-//! The operator's image, as far as it decides what is measured.
+//! The operator's image, as far as its programs are started without it.
 
 /// The variables that the Dockerfile sets.
 pub fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
