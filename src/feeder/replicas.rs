@@ -1,6 +1,6 @@
 //! The model servers that rows may be at: the endpoints of the job's server Service, or the one that `spec.endpoint` names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -117,13 +117,15 @@ pub async fn watch_replicas(client: Client, namespace: &str, job: &str, replicas
     let config = watcher::Config::default().labels(&format!("{LABEL_SERVICE}={service}"));
     let slices: Api<EndpointSlice> = Api::namespaced(client, namespace);
     let mut events = std::pin::pin!(watcher(slices, config).default_backoff());
-    let mut known = Slices::default();
+    let mut known = Known::default();
     while let Some(event) = events.next().await {
-        match event {
+        let now_there = match event {
             Ok(event) => known.apply(event),
-            Err(error) => tracing::warn!(%error, "watching the servers' endpoints failed and is tried again"),
-        }
-        let now_there = self::replicas(known.current.values());
+            Err(error) => {
+                tracing::warn!(%error, "watching the servers' endpoints failed and is tried again");
+                known.while_nobody_tells()
+            }
+        };
         replicas.send_if_modified(|there| {
             let changed = *there != now_there;
             if changed {
@@ -136,15 +138,17 @@ pub async fn watch_replicas(client: Client, namespace: &str, job: &str, replicas
     }
 }
 
-/// The slices by name, and the ones of a listing that is not complete.
+/// What the API server told: the slices by name, and the ones of a listing that is not complete.
 #[derive(Default)]
-struct Slices {
+struct Known {
     current: BTreeMap<String, EndpointSlice>,
     listed: BTreeMap<String, EndpointSlice>,
+    /// Those that took rows at any time.
+    once_ready: BTreeSet<Replica>,
 }
 
-impl Slices {
-    fn apply(&mut self, event: Event<EndpointSlice>) {
+impl Known {
+    fn apply(&mut self, event: Event<EndpointSlice>) -> Replicas {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(slice) => _ = self.listed.insert(slice.name_any(), slice),
@@ -152,6 +156,23 @@ impl Slices {
             Event::Apply(slice) => _ = self.current.insert(slice.name_any(), slice),
             Event::Delete(slice) => _ = self.current.remove(&slice.name_any()),
         }
+        let there = replicas(self.current.values());
+        self.once_ready.retain(|replica| there.contains_key(replica));
+        let ready = there.iter().filter(|(_, readiness)| **readiness == Readiness::Ready);
+        self.once_ready.extend(ready.map(|(replica, _)| replica.clone()));
+        there
+    }
+
+    /// A replica that was ready, and not for a moment, stays unready for as long as nobody can tell that it is ready
+    /// again. It is tried: a connection that fails costs no row an attempt. One that was never ready still loads.
+    fn while_nobody_tells(&self) -> Replicas {
+        let mut there = replicas(self.current.values());
+        for (replica, readiness) in &mut there {
+            if self.once_ready.contains(replica) {
+                *readiness = Readiness::Ready;
+            }
+        }
+        there
     }
 }
 
@@ -222,14 +243,34 @@ mod tests {
     #[test]
     fn a_listing_takes_the_place_of_what_was_known_only_when_it_is_complete() {
         let endpoints = json!([{"addresses": ["10.0.0.1"]}]);
-        let mut slices = Slices::default();
-        slices.apply(Event::Apply(slice("old", &endpoints)));
-        slices.apply(Event::Init);
-        slices.apply(Event::InitApply(slice("new", &endpoints)));
-        assert_eq!(slices.current.keys().collect::<Vec<_>>(), ["old"]);
-        slices.apply(Event::InitDone);
-        assert_eq!(slices.current.keys().collect::<Vec<_>>(), ["new"]);
-        slices.apply(Event::Delete(slice("new", &endpoints)));
-        assert!(slices.current.is_empty());
+        let mut known = Known::default();
+        known.apply(Event::Apply(slice("old", &endpoints)));
+        known.apply(Event::Init);
+        known.apply(Event::InitApply(slice("new", &endpoints)));
+        assert_eq!(known.current.keys().collect::<Vec<_>>(), ["old"]);
+        known.apply(Event::InitDone);
+        assert_eq!(known.current.keys().collect::<Vec<_>>(), ["new"]);
+        known.apply(Event::Delete(slice("new", &endpoints)));
+        assert!(known.current.is_empty());
+    }
+
+    #[test]
+    fn while_the_api_server_is_away_a_replica_that_was_ready_is_tried_and_one_that_loads_is_not() {
+        let endpoint = |pod: &str, address: &str, ready: bool| json!({"addresses": [address], "targetRef": {"kind": "Pod", "name": pod}, "conditions": {"ready": ready}});
+        let mut known = Known::default();
+        for is_ready in [true, false] {
+            let endpoints = json!([
+                endpoint("was", "10.0.0.1", is_ready),
+                endpoint("loads", "10.0.0.2", false)
+            ]);
+            known.apply(Event::Apply(slice("s", &endpoints)));
+        }
+        let readiness = |there: Replicas| there.into_values().collect::<Vec<_>>();
+        assert_eq!(
+            readiness(known.while_nobody_tells()),
+            [Readiness::Ready, Readiness::Unready]
+        );
+        let told = known.apply(Event::Init);
+        assert_eq!(readiness(told), [Readiness::Unready, Readiness::Unready]);
     }
 }
