@@ -235,7 +235,10 @@ mod tests {
     #[test]
     fn keys_are_those_of_the_source_and_rows_carry_the_token_of_predibase_alone() {
         let names = |adapters: serde_json::Value| {
-            let server = server(adapters, &[]);
+            let server = ServerSpec {
+                engine: Engine::LoRAX,
+                ..server(adapters, &[])
+            };
             let of_servers: Vec<_> = server_env(&server).map(|variable| variable.name).collect();
             let mut job = BatchInferenceJob::new("job", crate::api::BatchInferenceJobSpec::default());
             job.spec.server = Some(server);

@@ -16,7 +16,8 @@ type Answers = Arc<BTreeMap<String, (StatusCode, String)>>;
 
 async fn answer(State(answers): State<Answers>, request: Request) -> Response {
     match answers.get(request.uri().path()) {
-        Some((status, body)) => (*status, body.clone()).into_response(),
+        Some((status, body)) if status.is_success() => (*status, body.clone()).into_response(),
+        Some((status, said)) => (*status, [("X-Error-Message", said.as_str())]).into_response(),
         None => (StatusCode::NOT_FOUND, [("X-Error-Code", "RepoNotFound")]).into_response(),
     }
 }
@@ -70,7 +71,7 @@ async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
         (&config("large"), ok, json!({"peft_type": "LORA", "r": 1024})),
         (&of("model"), ok, repository(&["config.json", "model.safetensors"])),
         (&of("gated"), ok, adapter),
-        (&config("gated"), StatusCode::FORBIDDEN, json!({})),
+        (&config("gated"), StatusCode::FORBIDDEN, json!("access is restricted")),
     ])
     .await;
     let names = ["org/sql", "org/large", "org/model", "org/gated", "org/missing"];
