@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::status::{AdapterStatus, AdaptersStatus};
 use batch_inference_operator::controller::build::build;
 use batch_inference_operator::controller::children::Children;
 use batch_inference_operator::controller::decide::{Decision, FeederWanted, decide};
@@ -39,10 +40,14 @@ impl Outcome {
         refuse_by_rules(&job)?;
         let settings = settings();
         let source = source_to_read(&job).and_then(|source| deployment(&source.deployment.name));
-        let validated = filled(&job, source.as_ref()).and_then(|job| validate(&job, &settings));
-        let validated = validated.map_err(|wait| wait.message)?;
-        let status = job.status.get_or_insert_default();
-        status.controller.resolved = Some(validated.resolved.clone());
+        let checked = |job: &BatchInferenceJob| {
+            let validated = filled(job, source.as_ref()).and_then(|job| validate(&job, &settings));
+            validated.map_err(|wait| wait.message)
+        };
+        let resolved = checked(&job)?.resolved;
+        job.status.get_or_insert_default().controller.resolved = Some(resolved);
+        // As it is seen again later: what the feeder found goes into what was resolved.
+        let validated = checked(&job)?;
         let observed = Observed::default();
         let decision = decide(&job, Ok(&validated), &observed, &settings, at(NOW));
         let children = build(&validated, &decision, &settings, &observed.workloads);
@@ -66,9 +71,9 @@ fn at(time: &str) -> Timestamp {
     time.parse().expect("a time")
 }
 
-/// A job whose servers have held a device for an hour in all.
+/// A job whose servers have held a device for an hour in all, and whose rows name one adapter.
 fn job(spec: &Value) -> Result<BatchInferenceJob, String> {
-    let job = json!({
+    let mut job: BatchInferenceJob = serde_json::from_value(json!({
         "apiVersion": "batchinference.dev/v1alpha1",
         "kind": "BatchInferenceJob",
         "metadata": {"name": "triangles", "namespace": "geometry", "uid": "u-1", "generation": 1},
@@ -77,10 +82,20 @@ fn job(spec: &Value) -> Result<BatchInferenceJob, String> {
             "startTime": STARTED,
             "servers": {"replicas": 0, "ready": 0, "endedDeviceSeconds": {"nvidia.com/gpu": 3600}},
             "feeder": {"attempt": 1, "state": "Feeding", "serversNeeded": true},
-            "adapters": {"count": 1, "mostUsed": [{"name": "sql", "rows": 1}]},
         },
+    }))
+    .map_err(|error| error.to_string())?;
+    let sql = AdapterStatus {
+        name: "sql".into(),
+        rows: 1,
+        ..AdapterStatus::default()
+    };
+    job.status.get_or_insert_default().reported.adapters = Some(AdaptersStatus {
+        count: 1,
+        most_used: vec![sql],
+        ..AdaptersStatus::default()
     });
-    serde_json::from_value(job).map_err(|error| error.to_string())
+    Ok(job)
 }
 
 /// An installation in which everything that a job may name is there.
