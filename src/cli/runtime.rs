@@ -27,10 +27,12 @@ pub fn log_as_json() {
     log.with_writer(std::io::stderr).init();
 }
 
-/// For a person who waits for something else: only what has failed. `RUST_LOG` says otherwise.
+/// For a person who waits for something else: only what has failed, and not what the error of a request says again. `RUST_LOG` says otherwise.
 pub fn log_as_text() {
     // It would panic where nobody reads standard error any more.
-    let log = fmt().log_internal_errors(false).with_env_filter(filter("error"));
+    let log = fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter("error,kube_client=off"));
     log.with_writer(std::io::stderr).init();
 }
 

@@ -80,21 +80,21 @@ impl ObjectWriter {
         if self.room() > 0 {
             return Ok(());
         }
-        let mut upload = match self.upload.take() {
+        let Self {
+            store,
+            key,
+            part,
+            upload,
+            part_bytes,
+        } = self;
+        // It stays where `abort` finds it, as whoever gives up drops this in the middle.
+        let upload = match upload {
             Some(upload) => upload,
-            None => self.start().await?,
+            none => none.insert(start(store, key, *part_bytes).await?),
         };
         let waited = upload.wait_for_capacity(PARTS_IN_FLIGHT).await;
-        send(&mut upload, &mut self.part);
-        self.upload = Some(upload);
-        waited.map_err(|source| self.store.write_error(&self.key, source))
-    }
-
-    async fn start(&self) -> Result<WriteMultipart, Error> {
-        let path = self.store.path(&self.key);
-        let started = self.store.objects().put_multipart(&path).await;
-        let upload = started.map_err(|source| self.store.write_error(&self.key, source))?;
-        Ok(WriteMultipart::new_with_chunk_size(upload, self.part_bytes))
+        send(upload, part);
+        waited.map_err(|source| store.write_error(key, source))
     }
 
     /// Makes the object visible, in place of any other of its name.
@@ -123,6 +123,12 @@ impl ObjectWriter {
             tracing::warn!(%key, %error, "the parts of an unfinished upload could not be removed");
         }
     }
+}
+
+async fn start(store: &Store, key: &str, part_bytes: usize) -> Result<WriteMultipart, Error> {
+    let started = store.objects().put_multipart(&store.path(key)).await;
+    let upload = started.map_err(|source| store.write_error(key, source))?;
+    Ok(WriteMultipart::new_with_chunk_size(upload, part_bytes))
 }
 
 /// Hands a part to its upload, which sends it once it is full.

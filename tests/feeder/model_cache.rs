@@ -181,7 +181,10 @@ impl Hub {
 
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     if request.uri().path().starts_with("/api/models/") {
-        return (shared.status, described().to_string()).into_response();
+        return match shared.status {
+            StatusCode::OK => described().to_string().into_response(),
+            refused => (refused, [("X-Error-Code", "GatedRepo")]).into_response(),
+        };
     }
     let start = request.headers().get(RANGE).map_or(0, |range| {
         let start = range.to_str().unwrap().strip_prefix("bytes=").unwrap();

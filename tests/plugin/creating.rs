@@ -154,6 +154,10 @@ fn large_row() -> String {
     )
 }
 
+fn gives_parts_back(proxy: &S3Proxy) -> bool {
+    proxy.seen().iter().any(|(request, _)| request.method == "DELETE")
+}
+
 #[tokio::test]
 async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
     let server = ApiServer::start().await;
@@ -176,6 +180,7 @@ async fn an_upload_that_is_interrupted_leaves_nothing_and_can_be_begun_again() {
         ended.stderr
     );
     assert_eq!((server.jobs(), uploaded(&store).await), (0, None));
+    assert!(gives_parts_back(&proxy));
 
     proxy.heal();
     assert_eq!(machine.run(&create("interrupted")).await.code, 0);
@@ -195,10 +200,7 @@ async fn who_interrupts_twice_need_not_wait_for_the_store() {
     until("a part is on its way", async || proxy.failed() > 0).await;
     proxy.fail(Which::all(), Fault::Silence);
     interrupt(&process);
-    until("the upload is being given up", async || {
-        proxy.seen().iter().any(|(request, _)| request.method == "DELETE")
-    })
-    .await;
+    until("the upload is being given up", async || gives_parts_back(&proxy)).await;
     interrupt(&process);
     assert_eq!(ended(process).await.code, 130);
 }

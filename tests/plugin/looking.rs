@@ -6,7 +6,11 @@ use crate::api_server::{ApiServer, OTHER_NAMESPACE, uid};
 use crate::plugin::Machine;
 
 fn running() -> Value {
-    json!({"phase": "Running", "progress": {"total": 1000, "completed": 447, "failed": 3, "percent": 45}})
+    json!({
+        "phase": "Running",
+        "progress": {"total": 1000, "completed": 447, "failed": 3, "percent": 45},
+        "resolved": {"model": "Qwen/Qwen3-8B"},
+    })
 }
 
 fn spec() -> Value {
@@ -42,7 +46,7 @@ async fn a_job_is_shown_in_every_form() {
     let name = machine.run("get triangles -o name").await;
     assert_eq!(name.stdout, "batchinferencejob.batchinference.dev/triangles\n");
     let wide = machine.run("get triangles -o wide").await;
-    assert!(wide.stdout.contains("qwen3-8b"), "{}", wide.stdout);
+    assert!(wide.stdout.contains("Qwen/Qwen3-8B"), "{}", wide.stdout);
     let json = machine.run("get triangles -o json").await;
     let job: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(
