@@ -152,6 +152,14 @@ fn what_ends_a_job_and_when() {
             waiting("CreateContainerConfigError", "configmap \"c\" not found"),
             None,
         ),
+        (
+            "a Secret that kubelet has not read yet",
+            waiting(
+                "CreateContainerConfigError",
+                "failed to sync secret cache: timed out waiting for the condition",
+            ),
+            None,
+        ),
         ("a start", waiting("ContainerCreating", ""), None),
     ];
     for (what, container, expected) in table {

@@ -110,13 +110,20 @@ pub(super) fn why_container_waits(program: Program, container: &ContainerStatus)
     }
     // The reasons are kubelet's: pkg/kubelet/kuberuntime of Kubernetes 1.34.
     match reason {
-        "CreateContainerConfigError" => Some(config_error(words)),
+        "CreateContainerConfigError" if !is_cache_behind(words) => Some(config_error(words)),
         "CreateContainerError" | "RunContainerError" => Some(Wait::new(
             Reason::ContainerNotStarting,
             format!("container {name} cannot be started: {words}"),
         )),
         _ => why_container_ended(program, container),
     }
+}
+
+/// Whether kubelet has not heard yet of the Secrets or ConfigMaps of a pod, as happens on a busy node, and tries again by itself:
+/// `pkg/kubelet/util/manager/watch_based_manager.go` of Kubernetes 1.34, `Get`.
+#[must_use]
+pub fn is_cache_behind(words: &str) -> bool {
+    words.starts_with("failed to sync ")
 }
 
 /// "secret "NAME" not found", "configmap "NAME" not found", "couldn't find key KEY in Secret NAMESPACE/NAME":

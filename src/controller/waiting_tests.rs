@@ -97,6 +97,18 @@ fn a_pod_that_is_being_created_gives_no_reason() {
 }
 
 #[test]
+fn a_node_that_is_busy_reading_secrets_gives_no_reason() {
+    let pod = pod(json!({"containerStatuses": [{
+        "name": "feeder", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {
+            "reason": "CreateContainerConfigError",
+            "message": "failed to sync secret cache: timed out waiting for the condition",
+        }},
+    }]}));
+    assert_eq!(why_pods_wait(Program::Feeder, &[pod]), None);
+}
+
+#[test]
 fn the_feeder_s_image_is_not_that_of_the_servers() {
     let wait = why_pods_wait(Program::Feeder, &[waiting("ErrImagePull", "not found")]).expect("waits");
     assert_eq!(wait.reason.as_str(), "FeederImagePullFailed");

@@ -328,27 +328,27 @@ impl Tenant {
         let job = self.job(job).await;
         let pods = self.server_pods(&job).await.into_iter();
         for pod in pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            if let Some(address) = pod.status.and_then(|status| status.pod_ip) {
-                control(Method::POST, &address, &format!("release/{hold}")).await;
+            if pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some()) {
+                control(Method::POST, &pod, &format!("release/{hold}")).await;
             }
         }
     }
 
     /// Lets a server take rows, answer none, and be healthy all the same.
     pub async fn hang(&self, pod: &Pod) {
-        control(Method::PUT, &address(pod), "hang").await;
+        control(Method::PUT, pod, "hang").await;
     }
 
     /// Lets a server answer every row with a fault of its own, and be healthy all the same.
     pub async fn fail_every_row(&self, pod: &Pod) {
         let storm = json!({"status": 500, "retryAfter": null, "turnedAway": 1, "of": 1});
-        tell(to(Method::PUT, &address(pod), "storm").json(&storm)).await;
+        tell(to(Method::PUT, pod, "storm").json(&storm)).await;
     }
 
     /// Lets a server use more memory than it may: the kernel kills it.
     pub async fn eat(&self, pod: &Pod) {
         // It does not live to answer.
-        let _ = to(Method::POST, &address(pod), "eat").send().await;
+        let _ = to(Method::POST, pod, "eat").send().await;
     }
 
     /// How often each row was received, over all servers that ever were.
@@ -381,8 +381,8 @@ pub fn address(pod: &Pod) -> String {
 }
 
 /// Tells a fake server what to do.
-pub async fn control(method: Method, address: &str, what: &str) {
-    tell(to(method, address, what)).await;
+pub async fn control(method: Method, server: &Pod, what: &str) {
+    tell(to(method, server, what)).await;
 }
 
 async fn tell(request: RequestBuilder) {
@@ -390,9 +390,17 @@ async fn tell(request: RequestBuilder) {
     assert!(told.status().is_success(), "{told:?}");
 }
 
-fn to(method: Method, address: &str, what: &str) -> RequestBuilder {
+fn to(method: Method, server: &Pod, what: &str) -> RequestBuilder {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    client.request(method, format!("http://{address}:8080/control/{what}"))
+    let (address, port) = (address(server), port(server));
+    client.request(method, format!("http://{address}:{port}/control/{what}"))
+}
+
+/// Where a server listens: each engine has a port of its own.
+fn port(server: &Pod) -> i32 {
+    let containers = server.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    ports.next().expect("a port").container_port
 }
 
 impl Drop for Tenant {

@@ -14,7 +14,7 @@ use crate::audit::requests;
 use crate::commands::{must, run, take_back};
 use crate::job::Job;
 use crate::rows::twenty_and_one_held;
-use crate::tenant::{PATIENCE, Tenant, address, condition, control};
+use crate::tenant::{PATIENCE, Tenant, condition, control};
 use crate::until::until;
 
 /// How long the API server is away; `API_SERVER_AWAY_SECONDS` in long runs.
@@ -66,7 +66,7 @@ async fn an_api_server_that_is_away_stops_no_row_and_the_gpus_go_when_it_is_back
     let known = job.metadata.resource_version.clone().expect("a version");
     let stopped = Stopped::part("kube-apiserver").await;
     let begin = Instant::now();
-    control(Method::POST, &address(&server), "release/held").await;
+    control(Method::POST, &server, "release/held").await;
     until("the results, without the API server", PATIENCE, async || {
         tenant.exists("job/manifest.json").await.then_some(())
     })
@@ -114,7 +114,7 @@ async fn is_expired(version: &str) {
 async fn etcd_that_is_restarted_changes_no_end() {
     let (tenant, rows, _, server) = held("etcd").await;
     let stopped = Stopped::part("etcd").await;
-    control(Method::POST, &address(&server), "release/held").await;
+    control(Method::POST, &server, "release/held").await;
     until("the results, without etcd", PATIENCE, async || {
         tenant.exists("job/manifest.json").await.then_some(())
     })
@@ -129,7 +129,7 @@ async fn etcd_that_is_restarted_changes_no_end() {
 async fn a_node_that_is_silent_holds_no_results_back_and_its_gpus_are_unknown_until_it_speaks() {
     let (tenant, rows, job, server) = held("kubelet").await;
     let stopped = Stopped::part("kubelet").await;
-    control(Method::POST, &address(&server), "release/held").await;
+    control(Method::POST, &server, "release/held").await;
     let told = tenant
         .until_reason("job", ConditionType::GPUsReleased, "NodeLost")
         .await;

@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
 
+use crate::controller::waiting::is_cache_behind;
+
 /// Reasons of a container that waits for a person, and not for time (kubelet, `pkg/kubelet/images/types.go` and
 /// `pkg/kubelet/kuberuntime/kuberuntime_container.go`).
 const STUCK: [&str; 5] = [
@@ -27,7 +29,10 @@ pub fn has_begun(pod: &Pod) -> bool {
 /// Whether waiting alone will not make it run.
 #[must_use]
 pub fn is_stuck(pod: &Pod) -> bool {
-    waiting(pod).any(|waiting| waiting.reason.is_some_and(|reason| STUCK.contains(&reason.as_str())))
+    waiting(pod).any(|waiting| {
+        let is_stuck = waiting.reason.is_some_and(|reason| STUCK.contains(&reason.as_str()));
+        is_stuck && !is_cache_behind(&waiting.message.unwrap_or_default())
+    })
 }
 
 fn phase(pod: &Pod) -> Option<&str> {
@@ -69,9 +74,13 @@ mod tests {
     }
 
     fn waiting(reason: &str) -> Value {
+        waiting_with(reason, "not found")
+    }
+
+    fn waiting_with(reason: &str, message: &str) -> Value {
         let container = json!({
             "name": "output", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"waiting": {"reason": reason, "message": "not found"}},
+            "state": {"waiting": {"reason": reason, "message": message}},
         });
         json!({"phase": "Pending", "containerStatuses": [container]})
     }
@@ -103,6 +112,9 @@ mod tests {
         ] {
             assert_eq!(is_stuck(&pod(waiting(reason))), expected, "{reason}");
         }
+        let words = "failed to sync secret cache: timed out waiting for the condition";
+        let busy = waiting_with("CreateContainerConfigError", words);
+        assert!(!is_stuck(&pod(busy)));
         assert!(!is_stuck(&pod(Value::Null)));
     }
 
