@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::job::{FAKE_SERVER, Job};
 use super::rows::chats;
-use super::tenant::Tenant;
+use super::tenant::{PATIENCE, Tenant};
+use super::until::until;
 
 const KEY: &str = "sk-of-the-test";
 
@@ -96,7 +97,11 @@ async fn a_key_that_is_refused_ends_the_job_and_is_shown_nowhere() {
         .and_then(|conditions| find(conditions, ConditionType::Failed))
         .expect("the condition");
     assert_eq!(failed.reason, "EndpointAccessDenied");
-    let log = tenant.kubectl(&["logs", "job/job-feeder"]).await.expect("a log");
+    // The job is faster than kubelet, which says that the container is created.
+    let log = until("the feeder's log", PATIENCE, async || {
+        tenant.kubectl(&["logs", "job/job-feeder"]).await.ok()
+    })
+    .await;
     let told = tenant
         .kubectl(&["get", "bij,jobs,pods,events", "--output", "yaml"])
         .await
