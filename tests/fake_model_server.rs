@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use batch_inference_operator::engine::adapters::{FoundAdapters, options};
 use batch_inference_operator::engine::{
     AcceptedNames, BaseModel, Devices, Engine, GivenContainer, Launch, LaunchInput, engine_load, launch,
 };
@@ -122,6 +123,25 @@ fn every_launch_is_accepted_and_listens_where_it_says() {
         assert_eq!(settings.address, ([0, 0, 0, 0], launch.port).into());
         assert_eq!(settings.names[0], launch.served_name);
         assert!(settings.metrics);
+    }
+}
+
+#[test]
+fn every_option_for_adapters_is_accepted() {
+    let found = FoundAdapters {
+        count: 2,
+        max_rank: Some(16),
+        paths: ["/a/x.gguf", "/a/y.gguf"].map(str::to_owned).into(),
+    };
+    for (engine, model, has_lora, files) in [
+        (Engine::VLLM, "qwen3-8b", true, &[][..]),
+        (Engine::LoRAX, "llama-3-1-8b", false, &[]),
+        (Engine::SGLang, "qwen3-8b", true, &[]),
+        (Engine::LlamaCpp, "/models/model.gguf", false, found.paths.as_slice()),
+    ] {
+        let args = [described(engine, model, None).args, options(engine, &found)].concat();
+        let settings = Settings::read(&args, |_| None).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+        assert_eq!((settings.has_lora, settings.lora_files.as_slice()), (has_lora, files));
     }
 }
 
@@ -317,6 +337,38 @@ async fn requests_beyond_the_slots_wait() {
 }
 
 #[tokio::test]
+async fn lorax_and_sglang_turn_away_what_they_have_no_room_for() {
+    let of_lorax = json!({"error": "Model is overloaded", "error_type": "overloaded"});
+    let of_sglang = json!({
+        "object": "error", "message": "The request queue is full.", "type": "503", "param": null, "code": 503,
+    });
+    for (args, room, status, answer) in [
+        (LORAX, &["--max-concurrent-requests", "2"][..], 429, of_lorax),
+        (
+            SGLANG,
+            &["--max-running-requests", "1", "--max-queued-requests", "1"],
+            503,
+            of_sglang,
+        ),
+    ] {
+        let server = start(&[args, room].concat());
+        let send = |id| {
+            let row = chat(id, &json!({"hold": "gate"}));
+            tokio::spawn(client().post(server.url(CHAT)).json(&row).send())
+        };
+        let held = [send("1"), send("2")];
+        until("both rows are received", || server.in_flight() == 2).await;
+        let (refused, body) = post(&server, CHAT, &chat("3", &json!({}))).await;
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((refused, body), (status, answer));
+        server.release_all();
+        for row in held {
+            assert_eq!(row.await.expect("no panic").expect("an answer").status(), 200);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_dropped_in_the_middle_of_the_body() {
     let server = start(VLLM);
     let row = chat("1", &json!({"close": "true", "times": "1"}));
@@ -437,16 +489,16 @@ async fn the_load_is_in_the_metrics_of_every_program() {
 
 #[tokio::test]
 async fn what_is_not_json_or_has_no_messages_is_a_bad_request() {
-    for args in [VLLM, LLAMA_SERVER] {
+    for (args, of_missing) in [(VLLM, 400), (LORAX, 422), (SGLANG, 400), (LLAMA_SERVER, 400)] {
         let server = start(args);
-        for body in ["{", r#"{"model":"model"}"#] {
+        for (body, status) in [("{", 400), (r#"{"model":"model"}"#, of_missing)] {
             let answer = client()
                 .post(server.url(CHAT))
                 .body(body)
                 .send()
                 .await
                 .expect("an answer");
-            assert_eq!(answer.status(), 400);
+            assert_eq!(answer.status(), status);
         }
     }
 }

@@ -213,7 +213,11 @@ mod tests {
         let equipped = equipped(resolved(Engine::LlamaCpp, &[]), &server, Some(&told));
         assert_eq!(
             equipped.args,
-            ["--lora-scaled", "/adapters/b.gguf:0,/adapters/a.gguf:0"]
+            [
+                "--lora-scaled",
+                "/adapters/b.gguf:0,/adapters/a.gguf:0",
+                "--no-cache-prompt"
+            ]
         );
     }
 

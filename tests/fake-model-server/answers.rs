@@ -91,6 +91,15 @@ fn llama_server_error_type(status: StatusCode) -> &'static str {
     }
 }
 
+/// The answer to a request that there is no room for: predibase/lorax `router/src/infer.rs`, `InferError`; sglang
+/// `sglang/srt/managers/scheduler.py`. The others queue without end, as long as they are not told otherwise.
+pub fn full(program: Program) -> Response {
+    match program {
+        Program::Lorax => error(program, StatusCode::TOO_MANY_REQUESTS, "Model is overloaded"),
+        _ => error(program, StatusCode::SERVICE_UNAVAILABLE, "The request queue is full."),
+    }
+}
+
 /// The answer to a body that is no request; what is wrong with it.
 pub fn bad_request(program: Program, message: &str) -> Response {
     if program != Program::Lorax {

@@ -48,6 +48,10 @@ async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, bo
     if let Some(turned_away) = shared.storms.turn_away(program) {
         return turned_away;
     }
+    let most = shared.settings.most_requests;
+    if most.is_some_and(|most| shared.requests.in_flight() > most) {
+        return answers::full(program);
+    }
     let Ok(_slot) = shared.slots.acquire().await else {
         return answers::error(program, StatusCode::SERVICE_UNAVAILABLE, "the server is going away");
     };

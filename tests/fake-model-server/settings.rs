@@ -53,6 +53,9 @@ pub struct Settings {
     pub loading: Duration,
     /// `FAKE_SLOTS`: how many requests are worked on at a time; others queue. Default: all.
     pub slots: usize,
+    /// More at a time are turned away: `--max-concurrent-requests` of LoRAX, `--max-running-requests` and `--max-queued-requests` of SGLang
+    /// together.
+    pub most_requests: Option<usize>,
     /// `FAKE_CRASH_SECONDS`: how long nobody listens after a crash. Default: 1.
     pub crash: Duration,
     /// From `--api-key`: rows must come with one of these. Any may come where there is none.
@@ -137,6 +140,7 @@ impl Settings {
             latency: Duration::ZERO,
             loading: Duration::ZERO,
             slots: Semaphore::MAX_PERMITS,
+            most_requests: None,
             crash: Duration::from_secs(1),
             api_keys: Vec::new(),
             status: None,
@@ -176,7 +180,9 @@ fn lorax(given: &Given) -> Result<Settings, Refusal> {
         .value("--model-id")
         .ok_or_else(|| bad("no model is given".to_owned()))?;
     let listen = address(given, "--hostname", "0.0.0.0", 3000)?;
-    Ok(Settings::new(Program::Lorax, listen, vec![model.to_owned()]))
+    let mut settings = Settings::new(Program::Lorax, listen, vec![model.to_owned()]);
+    settings.most_requests = Some(count(given, "--max-concurrent-requests")?.unwrap_or(1024));
+    Ok(settings)
 }
 
 fn sglang(given: &Given) -> Result<Settings, Refusal> {
@@ -187,6 +193,9 @@ fn sglang(given: &Given) -> Result<Settings, Refusal> {
     let name = given.value("--served-model-name").unwrap_or(model);
     let listen = address(given, "--host", "127.0.0.1", 30000)?;
     let mut settings = Settings::new(Program::Sglang, listen, vec![name.to_owned()]);
+    settings.slots = count(given, "--max-running-requests")?.unwrap_or(settings.slots);
+    let queued = count(given, "--max-queued-requests")?;
+    settings.most_requests = queued.map(|queued| settings.slots.saturating_add(queued));
     settings.metrics = given.has("--enable-metrics");
     settings.has_lora = given.has("--enable-lora");
     Ok(settings)
@@ -227,6 +236,10 @@ fn address(given: &Given, option: &str, host: &str, port: u16) -> Result<SocketA
         None => port,
     };
     Ok((host, port).into())
+}
+
+fn count(given: &Given, option: &str) -> Result<Option<usize>, Refusal> {
+    given.value(option).map(|value| parse(option, value)).transpose()
 }
 
 fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Refusal> {

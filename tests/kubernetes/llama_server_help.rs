@@ -1,5 +1,6 @@
 //! What the operator passes to llama-server is read by the fake one as by the real one in the cluster's image.
 
+use batch_inference_operator::engine::adapters::{FoundAdapters, options};
 use batch_inference_operator::engine::{
     AcceptedNames, BaseModel, Devices, Engine, GivenContainer, LaunchInput, launch,
 };
@@ -66,5 +67,10 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         extra_args: &[],
         container: GivenContainer::default(),
     };
-    launch(&input).expect("a launch").args
+    let adapters = FoundAdapters {
+        paths: vec!["/adapters/lora.gguf".to_owned()],
+        ..FoundAdapters::default()
+    };
+    let args = launch(&input).expect("a launch").args;
+    [args, options(Engine::LlamaCpp, &adapters)].concat()
 }

@@ -20,6 +20,7 @@ mod inspection_and_finalising;
 mod job;
 mod least_rights;
 mod lifecycle;
+mod llama_server_adapters;
 mod llama_server_help;
 mod messages;
 mod missing;

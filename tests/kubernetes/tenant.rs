@@ -129,7 +129,12 @@ impl Tenant {
 
     /// Puts an object into the bucket.
     pub async fn put(&self, key: &str, content: &str) {
-        let put = self.store.put(&self.key(key), content.to_owned().into()).await;
+        self.put_bytes(key, content.as_bytes().to_vec()).await;
+    }
+
+    /// Puts an object that need not be text.
+    pub async fn put_bytes(&self, key: &str, content: Vec<u8>) {
+        let put = self.store.put(&self.key(key), content.into()).await;
         put.expect("an object that is put");
     }
 

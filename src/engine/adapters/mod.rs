@@ -91,7 +91,12 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
         // (ggml-org/llama.cpp, issue 28674).
         Engine::LlamaCpp => {
             let files: Vec<_> = found.paths.iter().map(|path| format!("{path}:0")).collect();
-            vec![("--lora-scaled", Some(files.join(",")))]
+            vec![
+                ("--lora-scaled", Some(files.join(","))),
+                // What it keeps of a prompt does not say who computed it, so that a row of the base goes on from what an adapter made of the
+                // same beginning (`tools/server/server-context.cpp`, `launch_slot_with_task`; ggml-org/llama.cpp, issue 26207).
+                ("--no-cache-prompt", None),
+            ]
         }
         // It takes up to 1024 at a time, in a tenth of the device's memory (`launcher/src/main.rs`), and any rank.
         Engine::LoRAX | Engine::Custom => Vec::new(),

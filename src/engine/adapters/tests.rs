@@ -39,7 +39,7 @@ fn each_engine_has_options_of_its_own() {
         (
             Engine::LlamaCpp,
             found(2, None),
-            "--lora-scaled /a/x.gguf:0,/a/y.gguf:0",
+            "--lora-scaled /a/x.gguf:0,/a/y.gguf:0 --no-cache-prompt",
         ),
         (Engine::LoRAX, found(2, None), ""),
         (Engine::Custom, found(2, None), ""),
