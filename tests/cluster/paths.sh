@@ -76,18 +76,22 @@ from_npm() {
 	printf '%s/node_modules/.bin/%s\n' "$target" "$2"
 }
 
-# from_pip NAME: installs the Python packages that pip/NAME.txt pins, and prints the folder to find them in.
+# from_pip NAME [OPTION...]: installs the Python packages that pip/NAME.txt pins, and prints the folder to find them in.
 from_pip() {
 	local list=$HERE/pip/$1.txt target work
 	target=$CACHE/$1-$(key "$list")
 	if [ ! -d "$target" ]; then
 		mkdir -p "$CACHE"
 		work=$(mktemp -d "$CACHE/$1.part.XXXXXX")
-		python3 -m pip install --quiet --disable-pip-version-check --target "$work" --requirement "$list" >&2
+		python3 -m pip install --quiet --disable-pip-version-check --target "$work" --requirement "$list" "${@:2}" >&2
 		mv "$work" "$target"
 	fi
 	printf '%s\n' "$target"
 }
+
+# vllm_packages: the folder of vLLM and all that it needs. It asks for a torch that the package registry does not have; the list has the
+# plain one of the same version, and is complete.
+vllm_packages() { from_pip vllm --no-deps; }
 
 # image_archive NAME: the archive of the image that build-images makes of images/NAME.
 image_archive() {
