@@ -89,10 +89,6 @@ from_pip() {
 	printf '%s\n' "$target"
 }
 
-# vllm_packages: the folder of vLLM and all that it needs. It asks for a torch that the package registry does not have; the list has the
-# plain one of the same version, and is complete.
-vllm_packages() { from_pip vllm --no-deps; }
-
 # image_archive NAME: the archive of the image that build-images makes of images/NAME.
 image_archive() {
 	printf '%s/images/%s-%s.tar' "$CACHE" "$1" "$(key "$HERE"/images/{base,"$1"}/* "$HERE/build-images")"
