@@ -57,6 +57,10 @@ bench-controller: ## Measure the controller with a thousand and ten thousand job
 soak: ## Kill the feeder in 100 seeded runs, and run the tests that take minutes
 	tests/run soak
 
+.PHONY: test-vllm
+test-vllm: ## Run a job with adapters on a real vLLM on the processor: 6 GB, five minutes the first time
+	tests/run vllm
+
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## Fuzz whatever reads a user's bucket, each reader for FUZZ_SECONDS (600)
 	set -e; for target in $(FUZZ_TARGETS); do \

@@ -76,14 +76,14 @@ from_npm() {
 	printf '%s/node_modules/.bin/%s\n' "$target" "$2"
 }
 
-# from_pip NAME: installs the Python packages that pip/NAME.txt pins, and prints the folder to find them in.
+# from_pip NAME [OPTION...]: installs the Python packages that pip/NAME.txt pins, and prints the folder to find them in.
 from_pip() {
 	local list=$HERE/pip/$1.txt target work
 	target=$CACHE/$1-$(key "$list")
 	if [ ! -d "$target" ]; then
 		mkdir -p "$CACHE"
 		work=$(mktemp -d "$CACHE/$1.part.XXXXXX")
-		python3 -m pip install --quiet --disable-pip-version-check --target "$work" --requirement "$list" >&2
+		python3 -m pip install --quiet --disable-pip-version-check --target "$work" --requirement "$list" "${@:2}" >&2
 		mv "$work" "$target"
 	fi
 	printf '%s\n' "$target"

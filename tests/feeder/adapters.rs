@@ -47,7 +47,8 @@ fn add_server<'a>(world: &'a mut World, pod: &'static str, args: &[&str]) -> &'a
     })
 }
 
-fn text(row: &Value) -> &str {
+/// The text of an answer.
+pub fn text(row: &Value) -> &str {
     let body = &row["response"]["body"];
     body["choices"][0]["message"]["content"].as_str().unwrap_or_default()
 }
@@ -76,7 +77,7 @@ fn assert_answered_by_its_own(dataset: &str, output: &Output, called: impl Fn(&s
 }
 
 /// What status and manifest say of a model.
-fn told<'a>(list: &'a Value, name: &str) -> &'a Value {
+pub fn told<'a>(list: &'a Value, name: &str) -> &'a Value {
     let list = list.as_array().expect("a list");
     let found = list.iter().find(|model| model["name"] == name);
     found.unwrap_or_else(|| panic!("{name} is not in {list:?}"))

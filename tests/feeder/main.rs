@@ -53,3 +53,4 @@ mod stopped_early;
 mod store_faults;
 mod store_without_conditions;
 mod superseded;
+mod vllm;
