@@ -26,7 +26,8 @@ const WINDOW_BYTES: usize = 2 << 20;
 async fn a_real_llama_server_answers_rows_of_an_adapter_with_it_and_those_of_the_base_as_if_there_were_none() {
     let tenant = Tenant::start("llama-adapters").await;
     tenant.put_bytes(&format!("loras/{LORA}"), lora::of_smollm2()).await;
-    // What stands behind the long row is sent after what stands before it: rows of the base in a slot where the adapter was.
+    // What stands behind the long row is sent after what stands before it: rows of the base where the adapter has had the same prompts, as
+    // it had them after the base.
     let dataset = rows("early-base", "")
         + &rows("early-lora", LORA)
         + &rows("early-missing", MISSING)

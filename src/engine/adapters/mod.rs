@@ -93,8 +93,8 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
             let files: Vec<_> = found.paths.iter().map(|path| format!("{path}:0")).collect();
             vec![
                 ("--lora-scaled", Some(files.join(","))),
-                // What it keeps of a prompt does not say who computed it, so that a row of the base goes on from what an adapter made of the
-                // same beginning (`tools/server/server-context.cpp`, `launch_slot_with_task`; ggml-org/llama.cpp, issue 26207).
+                // What it keeps of prompts does not say who computed it: a row goes on from what the base, or another adapter, made of the
+                // same beginning (llama-server run; ggml-org/llama.cpp, issue 26207).
                 ("--no-cache-prompt", None),
             ]
         }
