@@ -58,7 +58,7 @@ soak: ## Kill the feeder in 100 seeded runs, and run the tests that take minutes
 	tests/run soak
 
 .PHONY: test-vllm
-test-vllm: ## Run a job with adapters on a real vLLM on the processor: 6 GB, five minutes the first time
+test-vllm: ## Run a job with adapters on a real vLLM on the processor: 6 GB, ten minutes the first time
 	tests/run vllm
 
 .PHONY: fuzz
