@@ -3,8 +3,9 @@
 //!
 //! The feeder reports the adapters before, or together with, its need of servers. What was made of that stays.
 
-use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
+use k8s_openapi::api::core::v1::EnvVar;
 
+use super::variables;
 use crate::api::BatchInferenceJob;
 use crate::api::adapters::{AdapterSource, AdaptersSpec};
 use crate::api::names::ADAPTER_API_TOKEN_ENV;
@@ -82,13 +83,8 @@ pub(super) fn own_env(server: &ServerSpec, options: &[String]) -> Vec<EnvVar> {
     let Some(adapters) = &server.adapters else {
         return Vec::new();
     };
-    let variables = env(server.engine, adapters.source, options).into_iter();
-    let variables = variables.map(|(name, value)| EnvVar {
-        name,
-        value: Some(value),
-        value_from: None,
-    });
-    variables.collect()
+    let values = env(server.engine, adapters.source, options).into_iter();
+    values.map(|(name, value)| variables::value(name, value)).collect()
 }
 
 /// The keys that servers need for adapters.
@@ -101,7 +97,7 @@ pub(super) fn server_env(server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
     secret.into_iter().flat_map(|(source, secret)| {
         let keys = keys(source).iter();
         keys.map(move |variable| {
-            from_secret(
+            variables::key(
                 variable.name,
                 secret,
                 variable.key,
@@ -124,22 +120,7 @@ pub(super) fn feeder_env(job: &BatchInferenceJob) -> Option<EnvVar> {
     let adapters = job.spec.server.as_ref()?.adapters.as_ref()?;
     let secret = adapters.credentials_secret_ref.as_ref()?;
     (adapters.source == AdapterSource::PBase)
-        .then(|| from_secret(ADAPTER_API_TOKEN_ENV, &secret.name, PREDIBASE_TOKEN, None))
-}
-
-fn from_secret(name: &str, secret: &str, key: &str, optional: Option<bool>) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.to_owned(),
-                key: key.to_owned(),
-                optional,
-            }),
-            ..EnvVarSource::default()
-        }),
-        value: None,
-    }
+        .then(|| variables::key(ADAPTER_API_TOKEN_ENV, &secret.name, PREDIBASE_TOKEN, None))
 }
 
 #[cfg(test)]
@@ -229,7 +210,7 @@ mod tests {
             (&["--max-loras", "4"], &["VLLM_USE_V1"], false),
         ] {
             let mut server = server(json!({}), args);
-            server.env = env.iter().map(|name| from_secret(name, "s", "k", None)).collect();
+            server.env = env.iter().map(|name| variables::key(name, "s", "k", None)).collect();
             assert_eq!(refuse_conflict(&server).is_err(), is_refused, "{args:?}");
             server.adapters = None;
             assert_eq!(refuse_conflict(&server), Ok(()));

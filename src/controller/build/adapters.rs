@@ -1,11 +1,12 @@
 //! What a server's pod needs to have adapters that are fetched before it starts: an init container, and a volume that both have.
 
-use k8s_openapi::api::core::v1::{Container, EnvFromSource, SecretEnvSource, SecurityContext, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, SecurityContext, Volume, VolumeMount};
 
 use super::{UNPRIVILEGED_ID, empty_dir, hub, mount, restricted};
 use crate::api::names::{ADAPTERS_CONTAINER, ADAPTERS_ENV_PREFIX};
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::controller::validate::{ValidatedJob, ValidatedServers};
+use crate::controller::variables;
 use crate::engine::adapters::FETCHED;
 
 const VOLUME: &str = "adapters";
@@ -25,14 +26,7 @@ pub(super) fn fetcher(
     let (_, volume) = volume(servers)?;
     let adapters = servers.spec.adapters.as_ref()?;
     let secret = adapters.credentials_secret_ref.as_ref();
-    let keys = secret.map(|secret| EnvFromSource {
-        prefix: Some(ADAPTERS_ENV_PREFIX.into()),
-        secret_ref: Some(SecretEnvSource {
-            name: secret.name.clone(),
-            optional: None,
-        }),
-        config_map_ref: None,
-    });
+    let keys = secret.map(|secret| variables::keys(ADAPTERS_ENV_PREFIX, &secret.name));
     let arguments = ["fetch-adapters", "--into", FETCHED].map(str::to_owned);
     let env = hub::env(&validated.hub);
     Some(Container {

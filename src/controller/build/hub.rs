@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Container, EnvVar, Volum
 use super::mount;
 use crate::api::names::{CERTIFICATES_MOUNT_PATH, MODEL_ENV_PREFIX, MODEL_TOKEN_UNKNOWN_ENV};
 use crate::controller::settings::HubSettings;
+use crate::controller::variables;
 
 const VOLUME: &str = "certificates";
 
@@ -42,11 +43,7 @@ pub(super) fn env(hub: &HubSettings) -> Vec<EnvVar> {
     });
     given
         .chain(certificates)
-        .map(|(name, value)| EnvVar {
-            name: name.into(),
-            value: Some(value),
-            value_from: None,
-        })
+        .map(|(name, value)| variables::value(name, value))
         .collect()
 }
 
@@ -60,11 +57,7 @@ pub(super) fn of_model(server: &Container) -> Vec<EnvVar> {
         ..variable.clone()
     });
     let has_more = server.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-    let more = has_more.then(|| EnvVar {
-        name: MODEL_TOKEN_UNKNOWN_ENV.into(),
-        value: Some("1".into()),
-        value_from: None,
-    });
+    let more = has_more.then(|| variables::value(MODEL_TOKEN_UNKNOWN_ENV, "1"));
     known.chain(more).collect()
 }
 

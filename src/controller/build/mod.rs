@@ -1,18 +1,20 @@
 //! Builds every child object of a job: pure and total, no client, no clock, nothing that can fail.
 //!
 //! [`build`] returns all of them; [`access`] has what the feeder may do and who may talk to the servers, [`feeder`] the CPU pod,
-//! [`servers`] the GPU pods, `adapters` what fetches adapters for them, `model_cache` the pod that brings their model beforehand. Whatever
-//! could be wrong was refused in `validate`.
+//! [`servers`] the GPU pods, `adapters` what fetches adapters for them, `model_cache` the pod that brings their model beforehand, `cpu_pod`
+//! what that pod and the feeder's have in common. Whatever could be wrong was refused in `validate`.
 
 pub mod access;
 mod adapters;
+mod cpu_pod;
 pub mod feeder;
 mod hub;
 mod model_cache;
 pub mod servers;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, EmptyDirVolumeSource, PodTemplateSpec, SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Capabilities, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, PodTemplateSpec, SeccompProfile,
+    SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -159,6 +161,17 @@ fn empty_dir(name: &str, medium: Option<&str>, size_limit: Option<Quantity>) -> 
             medium: medium.map(Into::into),
             size_limit,
             ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn claim_volume(name: &str, claim: &str, read_only: Option<bool>) -> Volume {
+    Volume {
+        name: name.into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            read_only,
         }),
         ..Volume::default()
     }

@@ -1,24 +1,18 @@
 //! The model cache: the Job of a CPU pod that fills it, and what servers have of it.
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{
-    Container, EnvVar, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Volume,
-    VolumeMount,
-};
-use kube::ResourceExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 
-use super::{UNPRIVILEGED_ID, access, hub, mount, pod_metadata, restricted, servers, workload_metadata};
-use crate::api::names::{Component, FEEDER_CONTAINER, MODEL_CACHE_MOUNT_PATH};
+use super::{claim_volume, cpu_pod, hub, mount, servers, workload_metadata};
+use crate::api::names::{Component, MODEL_CACHE_MOUNT_PATH};
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::api::server::ServerSpec;
-use crate::controller::pod_template;
 use crate::controller::settings::Settings;
 use crate::controller::validate::{ValidatedJob, ValidatedServers};
+use crate::controller::variables;
 use crate::engine::model_cache;
 
 const VOLUME: &str = "model-cache";
-/// As of the feeder: what is waited for may take days, and its end is what it reports.
-const NO_BACKOFF_LIMIT: i32 = i32::MAX;
 
 /// What fills the cache. Its pod is the feeder's in all that is not the work itself (image, account, the person's template), as it runs
 /// in the same place for the same job; it is one of its own, because a claim of access mode ReadWriteOnce stays at the node of a pod.
@@ -29,90 +23,31 @@ pub(super) fn job(
     decided: Option<PodTemplateSpec>,
 ) -> Job {
     let job = &validated.job;
-    let template = decided.unwrap_or_else(|| template(validated, servers, settings));
+    let template = decided.unwrap_or_else(|| {
+        let pod = pod(validated, servers, settings);
+        cpu_pod::template(validated, Component::ModelCache, pod)
+    });
     Job {
         metadata: workload_metadata(job, Component::ModelCache, &template),
-        spec: Some(JobSpec {
-            backoff_limit: Some(NO_BACKOFF_LIMIT),
-            completions: Some(1),
-            parallelism: Some(1),
-            template,
-            ..JobSpec::default()
-        }),
+        spec: Some(cpu_pod::job_spec(template)),
         status: None,
     }
 }
 
-fn template(validated: &ValidatedJob, servers: &ValidatedServers, settings: &Settings) -> PodTemplateSpec {
-    let base = PodTemplateSpec {
-        metadata: None,
-        spec: Some(pod(validated, servers, settings)),
-    };
-    let mut merged = pod_template::merge(base, validated.feeder_template.as_ref());
-    merged.metadata = Some(pod_metadata(&validated.job, Component::ModelCache, merged.metadata));
-    merged
-}
-
 fn pod(validated: &ValidatedJob, servers: &ValidatedServers, settings: &Settings) -> PodSpec {
-    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
-    if let Some(volume) = volume(&servers.spec, None) {
-        volumes.push(volume);
-        mounts.push(mount(VOLUME, MODEL_CACHE_MOUNT_PATH));
-    }
-    if let Some((volume, mount)) = hub::certificates(&validated.hub) {
-        volumes.push(volume);
-        mounts.push(mount);
-    }
-    PodSpec {
-        containers: vec![container(validated, servers, settings, mounts)],
-        enable_service_links: Some(false),
-        restart_policy: Some("OnFailure".into()),
-        service_account_name: Some(access::feeder_account_name(&validated.job)),
-        automount_service_account_token: Some(true),
-        security_context: Some(PodSecurityContext {
-            run_as_user: Some(UNPRIVILEGED_ID),
-            run_as_group: Some(UNPRIVILEGED_ID),
-            fs_group: Some(UNPRIVILEGED_ID),
-            ..PodSecurityContext::default()
-        }),
-        volumes: Some(volumes),
-        ..PodSpec::default()
-    }
+    let volumes = volume(&servers.spec, None).into_iter().collect();
+    let mounts = vec![mount(VOLUME, MODEL_CACHE_MOUNT_PATH)];
+    cpu_pod::pod(validated, container(validated, servers, settings), volumes, mounts)
 }
 
-fn container(
-    validated: &ValidatedJob,
-    servers: &ValidatedServers,
-    settings: &Settings,
-    mounts: Vec<VolumeMount>,
-) -> Container {
-    let job = &validated.job;
-    let env: Vec<EnvVar> = hub::env(&validated.hub)
+fn container(validated: &ValidatedJob, servers: &ValidatedServers, settings: &Settings) -> Container {
+    let env = hub::env(&validated.hub)
         .into_iter()
-        .chain(hub::of_model(&servers::merged(validated, servers)))
-        .collect();
-    let arguments = [
-        "fill-model-cache",
-        "--namespace",
-        &job.namespace().unwrap_or_default(),
-        "--name",
-        &job.name_any(),
-        "--uid",
-        &job.uid().unwrap_or_default(),
-    ]
-    .map(String::from)
-    .to_vec();
+        .chain(hub::of_model(&servers::merged(validated, servers)));
+    let arguments = cpu_pod::arguments("fill-model-cache", &validated.job);
     Container {
-        // So that the person's template for the feeder is about this one, too.
-        name: FEEDER_CONTAINER.into(),
-        image: Some(settings.feeder_image.clone()),
-        args: Some(arguments),
-        env: (!env.is_empty()).then_some(env),
         resources: Some(resources().into()),
-        security_context: Some(restricted(true)),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(mounts),
-        ..Container::default()
+        ..cpu_pod::container(settings, arguments, env.collect())
     }
 }
 
@@ -140,24 +75,12 @@ pub(super) fn with_env(mut env: Vec<EnvVar>, spec: &ServerSpec) -> Vec<EnvVar> {
         return env;
     }
     for (name, value) in model_cache::env(spec.engine) {
-        env.retain(|variable| variable.name != name);
-        env.push(EnvVar {
-            name: name.into(),
-            value: Some(value),
-            value_from: None,
-        });
+        variables::set(&mut env, variables::value(name, value));
     }
     env
 }
 
 fn volume(spec: &ServerSpec, read_only: Option<bool>) -> Option<Volume> {
-    let cache = spec.model_cache.as_ref()?;
-    Some(Volume {
-        name: VOLUME.into(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-            claim_name: cache.persistent_volume_claim.claim_name.clone(),
-            read_only,
-        }),
-        ..Volume::default()
-    })
+    let claim = &spec.model_cache.as_ref()?.persistent_volume_claim.claim_name;
+    Some(claim_volume(VOLUME, claim, read_only))
 }

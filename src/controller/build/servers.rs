@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecurityContext, Service, ServicePort, ServiceSpec,
-    Toleration, Volume, VolumeMount,
+    Container, ContainerPort, EnvVar, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Service, ServicePort, ServiceSpec, Toleration, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -19,7 +19,7 @@ use crate::api::resources::Resources;
 use crate::api::server::ServerSpec;
 use crate::controller::server_resources::is_device;
 use crate::controller::validate::{ValidatedJob, ValidatedServers};
-use crate::controller::{adapters, pod_template, server_container};
+use crate::controller::{adapters, pod_template, server_container, variables};
 use crate::engine::launch::Purpose;
 use crate::engine::{Launch, Readiness};
 
@@ -186,34 +186,19 @@ fn env(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<EnvVar> {
         .chain(adapters::server_env(&servers.spec))
         .chain(servers.spec.env.iter().cloned())
     {
-        env.retain(|earlier| earlier.name != variable.name);
-        env.push(variable);
+        variables::set(&mut env, variable);
     }
     env
 }
 
 fn own_env(launch: &Launch) -> impl Iterator<Item = EnvVar> {
-    launch.env.iter().map(|(name, value)| EnvVar {
-        name: name.clone(),
-        value: Some(value.clone()),
-        value_from: None,
-    })
+    launch.env.iter().map(|(name, value)| variables::value(name, value))
 }
 
 fn token_env(launch: &Launch, server: &ServerSpec) -> impl Iterator<Item = EnvVar> {
     server.hf_token_secret_ref.iter().flat_map(|reference| {
-        launch.token_env.iter().map(|name| EnvVar {
-            name: (*name).into(),
-            value_from: Some(EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector {
-                    name: reference.name.clone(),
-                    key: reference.key.clone(),
-                    optional: None,
-                }),
-                ..EnvVarSource::default()
-            }),
-            value: None,
-        })
+        let names = launch.token_env.iter();
+        names.map(|name| variables::key(name, &reference.name, &reference.key, None))
     })
 }
 

@@ -20,6 +20,7 @@ use crate::api::Engine;
 use crate::api::reference::LocalKeyReference;
 use crate::api::resources::{PodTemplate, Resources};
 use crate::api::server::ServerSpec;
+use crate::controller::variables;
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
 
 use caches::{moved, moved_argument, moved_variable};
@@ -257,11 +258,7 @@ fn is_token(variable: &EnvVar) -> bool {
 
 /// The variables that servers of a job are to have, too.
 fn passed_on(env: Vec<EnvVar>, found: &FoundServer) -> Vec<EnvVar> {
-    let set = found.env.iter().map(|(name, value)| EnvVar {
-        name: name.clone(),
-        value: Some(value.clone()),
-        value_from: None,
-    });
+    let set = found.env.iter().map(|(name, value)| variables::value(name, value));
     let is_set = |name: &String| found.env.iter().any(|(set, _)| set == name);
     let mut passed_on: Vec<EnvVar> = env
         .into_iter()
