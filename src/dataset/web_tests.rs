@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 
 use super::{Compression, Source, SourceError};
+use crate::storage::loopback::serve;
 use crate::storage::{Credentials, Directories, Side, StoreUri, open_dataset};
 
 const ROWS: &[u8] = b"0123456789";
@@ -72,10 +73,8 @@ struct Server {
 impl Server {
     async fn start(behaviour: Behaviour) -> Self {
         let shared = Shared(Arc::new(Mutex::new((behaviour, Vec::new()))));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let router = axum::Router::new().fallback(answer).with_state(shared.clone());
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let address = format!("http://{}", serve(router).await);
         let scratch = tempfile::tempdir().unwrap();
         Self {
             address,

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::storage::loopback::serve;
 
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 const INFO: &str = "/api/models/org/model/revision/main";
@@ -49,11 +50,9 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
 
 impl Hub {
     async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let shared = Shared::default();
         let router = axum::Router::new().fallback(answer).with_state(shared.clone());
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let address = format!("http://{}", serve(router).await);
         Self { address, shared }
     }
 

@@ -163,8 +163,8 @@ impl Known {
         there
     }
 
-    /// A replica that was ready, and not for a moment, stays unready for as long as nobody can tell that it is ready
-    /// again. It is tried: a connection that fails costs no row an attempt. One that was never ready still loads.
+    /// One that was ready before is tried, as nobody can tell whether it is again: a connection that fails costs no row an attempt. One
+    /// that was never ready may still load.
     fn while_nobody_tells(&self) -> Replicas {
         let mut there = replicas(self.current.values());
         for (replica, readiness) in &mut there {

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::super::hasher::Hasher;
 use super::*;
 use crate::engine::repository_file::Checksum;
+use crate::storage::loopback::serve;
 use crate::storage::{Credentials, Side};
 
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
@@ -125,11 +126,9 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
 impl Hub {
     /// One whose model has these weights.
     async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let shared = Shared::default();
         let router = axum::Router::new().fallback(answer).with_state(shared.clone());
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let address = format!("http://{}", serve(router).await);
         let hub = Self { address, shared };
         hub.change(|hub| {
             let weights: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();

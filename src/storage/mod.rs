@@ -18,6 +18,8 @@ mod default_store;
 mod error;
 mod hub;
 mod leftovers;
+#[cfg(test)]
+pub mod loopback;
 mod named;
 mod network;
 mod open;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::storage::loopback::serve;
 
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 
@@ -27,12 +28,10 @@ async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
     let answers = answers
         .iter()
         .map(|(path, status, body)| ((*path).to_owned(), (*status, body.to_string())));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
     let router = axum::Router::new()
         .fallback(answer)
         .with_state(Answers::new(answers.collect()));
-    tokio::spawn(async { axum::serve(listener, router).await });
+    let address = format!("http://{}", serve(router).await);
     let environment = [("MODEL_HF_ENDPOINT".to_owned(), address)];
     AdapterCheck {
         origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),

@@ -17,6 +17,7 @@ use crate::feeder::adapters::OfRow;
 use crate::feeder::replicas::Address;
 use crate::feeder::report;
 use crate::feeder::reporter::{StatusWriter, WriteError};
+use crate::storage::loopback::serve;
 
 struct Unheard;
 
@@ -47,14 +48,11 @@ async fn server() -> (Shared, SocketAddr) {
         loads.has.insert(name);
         StatusCode::OK
     }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let loads = Shared::default();
     let router = axum::Router::new()
         .route("/v1/load_lora_adapter", post(load))
         .with_state(loads.clone());
-    tokio::spawn(async { axum::serve(listener, router).await });
-    (loads, address)
+    (loads, serve(router).await)
 }
 
 fn replica(address: SocketAddr) -> Replica {

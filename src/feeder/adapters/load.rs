@@ -215,6 +215,7 @@ fn quote(status: u16, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::loopback::serve;
 
     #[test]
     fn an_adapter_is_given_up_in_the_end_but_not_for_a_server_that_has_no_time() {
@@ -240,10 +241,8 @@ mod tests {
             let pieces = futures::stream::repeat_with(move || Ok::<_, std::convert::Infallible>(piece.clone()));
             axum::body::Body::from_stream(pieces)
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let router = axum::Router::new().fallback(endless);
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let address = serve(router).await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let response = client.get(format!("http://{address}/")).send().await.unwrap();
         let read = read(response).await.unwrap();
