@@ -45,6 +45,7 @@ mod tail;
 mod tenant;
 mod troubleshooting;
 mod until;
+mod volume;
 mod without_store;
 
 #[path = "../fake-model-server/mod.rs"]

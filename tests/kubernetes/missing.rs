@@ -1,15 +1,12 @@
 //! What a job refers to may come later: it waits by name, without a server, and goes on by itself.
 
-use std::time::Duration;
-
 use batch_inference_operator::api::condition::ConditionType;
 use serde_json::json;
 
-use super::commands::cluster_state;
 use super::job::Job;
 use super::rows::chats;
 use super::tenant::Tenant;
-use super::until::until;
+use super::volume::Volume;
 
 #[tokio::test]
 async fn a_job_waits_by_name_for_what_is_missing_and_goes_on_by_itself() {
@@ -45,62 +42,12 @@ async fn a_job_waits_by_name_for_what_is_missing_and_goes_on_by_itself() {
     let map =
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later-rows"}, "data": {"rows": rows}});
     tenant.apply(&map).await;
-    let volume = Volume::with_rows(&tenant, &rows).await;
+    let volume = Volume::new(&tenant);
+    std::fs::write(volume.folder().join("rows.jsonl"), &rows).expect("a file");
+    volume.claim(&tenant, "later-claim", "ReadWriteOnce").await;
     for name in ["keys", "token", "map", "claim"] {
         tenant.complete(name, &rows).await;
     }
     assert!(tenant.had_servers().await, "servers that did run are not seen either");
     volume.remove(&tenant).await;
-}
-
-/// A folder of the node with a data set, and a claim for it.
-struct Volume {
-    name: String,
-    folder: std::path::PathBuf,
-}
-
-impl Volume {
-    async fn with_rows(tenant: &Tenant, rows: &str) -> Self {
-        let name = tenant.namespace.clone();
-        let folder = cluster_state().join("volumes").join(&name);
-        std::fs::create_dir_all(&folder).expect("a new folder");
-        std::fs::write(folder.join("rows.jsonl"), rows).expect("a file");
-        let size = json!({"storage": "1Mi"});
-        tenant
-            .apply(&json!({
-                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
-                "spec": {
-                    "capacity": size, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
-                    "persistentVolumeReclaimPolicy": "Retain",
-                    "hostPath": {"path": folder, "type": "Directory"},
-                    "claimRef": {"namespace": name, "name": "later-claim"},
-                },
-            }))
-            .await;
-        tenant
-            .apply(&json!({
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "later-claim"},
-                "spec": {
-                    "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name,
-                    "resources": {"requests": size},
-                },
-            }))
-            .await;
-        Self { name, folder }
-    }
-
-    async fn remove(self, tenant: &Tenant) {
-        let removed = tenant
-            .kubectl(&["delete", "persistentvolume", &self.name, "--wait=false"])
-            .await;
-        removed.expect("a volume");
-        tenant
-            .kubectl(&["delete", "pods,jobs", "--all"])
-            .await
-            .expect("no pods");
-        until("the folder is free", Duration::from_secs(30), async || {
-            std::fs::remove_dir_all(&self.folder).ok()
-        })
-        .await;
-    }
 }

@@ -1,8 +1,6 @@
 //! A claim with a model: filled before there is a server, once for all jobs, and refused where it cannot serve.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +14,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::commands::cluster_state;
 use super::job::Job;
 use super::rows::chats;
 use super::tenant::{MACHINE, Tenant, end_of};
 use super::until::until;
+use super::volume::{Volume, claim};
 
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 const WEIGHTS: &[u8] = b"GGUF, or nearly so";
@@ -31,7 +29,8 @@ async fn a_model_is_downloaded_once_for_all_jobs_and_before_there_is_a_server() 
     let rows = chats(3, &json!({}));
     tenant.put("rows.jsonl", &rows).await;
     let hub = Hub::start().await;
-    let volume = Volume::new(&tenant).await;
+    let volume = Volume::new(&tenant);
+    volume.claim(&tenant, "models", "ReadWriteMany").await;
     tenant.submit(&job(&tenant, "first", &hub)).await;
     until("the model is on its way", Duration::from_mins(2), async || {
         (!hub.downloads().is_empty()).then_some(())
@@ -65,7 +64,7 @@ async fn a_model_is_downloaded_once_for_all_jobs_and_before_there_is_a_server() 
         ["/org/tiny-GGUF/resolve/b968826d9c46dd6066d109eabc6255188de91218/tiny-Q4_K_M.gguf"]
     );
     let file = volume
-        .folder
+        .folder()
         .join("hub/models--org--tiny-GGUF/snapshots")
         .join(COMMIT)
         .join("tiny-Q4_K_M.gguf");
@@ -87,7 +86,7 @@ async fn a_claim_that_cannot_serve_is_waited_for_or_refused_before_anything_is_m
         "{}",
         waits.message
     );
-    tenant.apply(&claim("ReadWriteOnce", "")).await;
+    tenant.apply(&claim("models", "ReadWriteOnce", "")).await;
     let ended = tenant.end("job").await;
     assert_eq!(end_of(&ended), "Failed: ModelCacheUnsuitable");
     let jobs = tenant
@@ -175,58 +174,4 @@ fn described() -> Value {
     let lfs = json!({"sha256": sha256, "size": WEIGHTS.len(), "pointerSize": 131});
     let file = json!({"rfilename": "tiny-Q4_K_M.gguf", "size": WEIGHTS.len(), "blobId": "0".repeat(40), "lfs": lfs});
     json!({"id": "org/tiny-GGUF", "sha": COMMIT, "siblings": [file]})
-}
-
-fn claim(access_mode: &str, volume: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"},
-        "spec": {
-            "accessModes": [access_mode], "storageClassName": "", "volumeName": volume,
-            "resources": {"requests": {"storage": "1Mi"}},
-        },
-    })
-}
-
-/// A folder of the node that every node's pods could have, and the claim `models` for it.
-struct Volume {
-    name: String,
-    folder: PathBuf,
-}
-
-impl Volume {
-    async fn new(tenant: &Tenant) -> Self {
-        let name = tenant.namespace.clone();
-        let folder = cluster_state().join("volumes").join(&name);
-        std::fs::create_dir_all(&folder).expect("a new folder");
-        // What fsGroup would do, which a hostPath does not know.
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("a mode");
-        tenant
-            .apply(&json!({
-                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
-                "spec": {
-                    "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteMany"], "storageClassName": "",
-                    "persistentVolumeReclaimPolicy": "Retain",
-                    "hostPath": {"path": folder, "type": "Directory"},
-                    "claimRef": {"namespace": name, "name": "models"},
-                },
-            }))
-            .await;
-        tenant.apply(&claim("ReadWriteMany", &name)).await;
-        Self { name, folder }
-    }
-
-    async fn remove(self, tenant: &Tenant) {
-        let removed = tenant
-            .kubectl(&["delete", "persistentvolume", &self.name, "--wait=false"])
-            .await;
-        removed.expect("a volume");
-        tenant
-            .kubectl(&["delete", "pods,jobs", "--all"])
-            .await
-            .expect("no pods");
-        until("the folder is free", Duration::from_secs(30), async || {
-            std::fs::remove_dir_all(&self.folder).ok()
-        })
-        .await;
-    }
 }
