@@ -38,17 +38,22 @@ pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option
 }
 
 fn found(engine: Engine, adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
-    let names = AdapterNames::new(adapters.clone());
-    let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
     let rank = adapters.max_rank.map(i64::from).or(told.max_rank);
     FoundAdapters {
         count: u32::try_from(told.count).unwrap_or(u32::MAX),
         max_rank: rank.and_then(|rank| u32::try_from(rank).ok()),
-        paths: there
-            .filter_map(|adapter| names.path(&adapter.name))
-            .map(|path| place(engine, adapters.source, &path))
+        paths: paths(adapters, told)
+            .iter()
+            .map(|path| place(engine, adapters.source, path))
             .collect(),
     }
+}
+
+/// Where those are that can be used.
+fn paths(adapters: &AdaptersSpec, told: &AdaptersStatus) -> Vec<String> {
+    let names = AdapterNames::new(adapters.clone());
+    let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
+    there.filter_map(|adapter| names.path(&adapter.name)).collect()
 }
 
 /// The addresses of adapters that are fetched before a server starts, as its engine cannot fetch them.
@@ -59,9 +64,7 @@ pub(super) fn fetched(server: &ServerSpec, told: Option<&AdaptersStatus>) -> Vec
     if !are_fetched(server.engine, adapters.source) {
         return Vec::new();
     }
-    let names = AdapterNames::new(adapters.clone());
-    let there = told.most_used.iter().filter(|adapter| adapter.error.is_none());
-    there.filter_map(|adapter| names.path(&adapter.name)).collect()
+    paths(adapters, told)
 }
 
 /// Refuses arguments and variables that say which adapters servers have, beside the field that does.

@@ -11,7 +11,7 @@ use kube::{Client, ResourceExt};
 use super::cache::Cache;
 use super::children::{Kind, Workloads};
 use super::from_deployment::source_to_read;
-use super::model_cache::{claim_name, claim_to_read};
+use super::model_cache::{claim_name, claim_to_read, ready};
 use super::pod_state::has_component;
 use super::settings::HubSettings;
 use crate::api::BatchInferenceJob;
@@ -89,6 +89,8 @@ pub async fn dereference(
     let servers = async {
         match cache.servers(&uid) {
             Some(servers) => Ok(Some(Arc::unwrap_or_clone(servers))),
+            // Rows that go to a server of somebody else have none, ever.
+            None if job.spec.server.is_none() => Ok(None),
             None => reader.get::<Deployment>("the servers", &servers_name).await,
         }
     };
@@ -168,12 +170,12 @@ impl Reader<'_> {
             .await
     }
 
-    /// What fills the model cache. Nothing of the name is asked for where a job has none.
+    /// What fills the model cache. Nothing of the name is asked for where a job has none, and once the cache is full: then it is only removed.
     async fn model_cache(&self, cache: &Cache, uid: &str) -> Result<Option<Job>, DereferenceError> {
         if let Some(found) = cache.model_cache(uid) {
             return Ok(Some(Arc::unwrap_or_clone(found)));
         }
-        let fills = claim_name(self.job).is_some() && self.servers_needed();
+        let fills = claim_name(self.job).is_some() && self.servers_needed() && ready(self.job).is_none();
         if !fills {
             return Ok(None);
         }

@@ -139,7 +139,7 @@ pub(super) fn reported(job: &BatchInferenceJob) -> Option<&ModelCacheStatus> {
 }
 
 /// The same, when everything is there.
-fn ready(job: &BatchInferenceJob) -> Option<&ModelCacheStatus> {
+pub(super) fn ready(job: &BatchInferenceJob) -> Option<&ModelCacheStatus> {
     reported(job).filter(|cache| cache.state == ModelCacheState::Ready)
 }
 

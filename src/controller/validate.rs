@@ -50,9 +50,7 @@ pub struct ValidatedServers {
     pub engine: EngineSettings,
     /// The person's template for them.
     pub template: Option<PodTemplateSpec>,
-    /// The addresses of adapters that are fetched before they start.
-    pub fetched_adapters: Vec<String>,
-    /// The operator's own image, which fetches them.
+    /// The operator's own image, which fetches adapters for them.
     pub operator_image: String,
 }
 
@@ -72,8 +70,7 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
                 let resolved = model_cache::pinned(resolved, job);
                 adapters::equipped(resolved, server, adapters::told(job))
             });
-            let (resolved, mut servers) = validate_servers(server, decided, settings)?;
-            servers.fetched_adapters = adapters::fetched(server, adapters::told(job));
+            let (resolved, servers) = validate_servers(server, decided, settings)?;
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
         }
@@ -156,7 +153,6 @@ fn validate_servers(
         launch,
         engine: settings.engine(server.engine),
         template,
-        fetched_adapters: Vec::new(),
         operator_image: settings.feeder_image.clone(),
     };
     Ok((resolved, servers))

@@ -1,6 +1,8 @@
 //! Whether a server keeps the weights that it downloads in a volume of its job's own, so that they take no disk of the node. Pure, a part of
 //! [`super::server_resources`].
 
+use std::path::Path;
+
 use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
 
 use super::server_container;
@@ -16,7 +18,10 @@ pub(super) fn has_weights(server: &ServerSpec, template: Option<&PodTemplateSpec
     let mounts = container.and_then(|container| container.volume_mounts.as_deref());
     let is_mounted = |path: &str| {
         let mut mounts = mounts.unwrap_or_default().iter();
-        mounts.any(|mount| is_below(path, &mount.mount_path) || is_below(&mount.mount_path, path))
+        mounts.any(|mount| {
+            let (path, mounted) = (Path::new(path), Path::new(&mount.mount_path));
+            path.starts_with(mounted) || mounted.starts_with(path)
+        })
     };
     let of_template = container.and_then(|container| container.env.as_deref());
     let variables = server.env.iter().chain(of_template.unwrap_or_default());
@@ -28,11 +33,6 @@ pub(super) fn has_weights(server: &ServerSpec, template: Option<&PodTemplateSpec
         || variables
             .filter(|variable| PLACES.contains(&variable.name.as_str()))
             .any(is_elsewhere)
-}
-
-fn is_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory.trim_end_matches('/'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::adapters::{self, AdaptersError};
 use super::quantization::QuantizationError;
+use super::revision::takes_revision;
 use super::spelling::Reader;
 use super::{AcceptedNames, BaseModel, Devices, Engine, Location, custom, llama_cpp, lorax, sglang, vllm};
 use crate::api::adapters::AdaptersSpec;
@@ -63,13 +64,12 @@ impl LaunchInput<'_> {
         if self.revision.is_none() {
             return Ok(());
         }
-        match (self.engine, self.model.location()) {
-            // `llama-server --help` (0.7.0) has no such option.
-            (Engine::LlamaCpp | Engine::Custom, _) => Err(LaunchError::RevisionOnEngine { engine: self.engine }),
-            (_, Location::Repository(_)) => Ok(()),
-            (_, Location::Path(path) | Location::Server(path)) => {
-                Err(LaunchError::RevisionOfPath { path: path.clone() })
-            }
+        if !takes_revision(self.engine) {
+            return Err(LaunchError::RevisionOnEngine { engine: self.engine });
+        }
+        match self.model.location() {
+            Location::Repository(_) => Ok(()),
+            Location::Path(path) | Location::Server(path) => Err(LaunchError::RevisionOfPath { path: path.clone() }),
         }
     }
 

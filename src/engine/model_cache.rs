@@ -133,10 +133,15 @@ pub fn conflict(engine: Engine, model: &str, args: &[String], env: &[&str]) -> O
 /// A Deployment's arguments without those that say where it keeps models.
 #[must_use]
 pub fn without_places(engine: Engine, args: Vec<String>) -> Vec<String> {
+    without(args, |arg| is_place(engine, arg))
+}
+
+/// Arguments without these options and their values.
+fn without(args: Vec<String>, is_option: impl Fn(&str) -> bool) -> Vec<String> {
     let mut without = Vec::new();
     let mut rest = args.into_iter();
     while let Some(arg) = rest.next() {
-        if !is_place(engine, &arg) {
+        if !is_option(&arg) {
             without.push(arg);
         } else if option_name(&arg) == arg {
             // Its value.
@@ -204,8 +209,8 @@ fn variable(engine: Engine, env: &[&str]) -> Option<CacheConflict> {
 #[must_use]
 pub fn with_file(args: Vec<String>, model: &str, projector: Option<&str>) -> Vec<String> {
     const REPOSITORY: [&str; 5] = ["-hf", "-hfr", "--hf-repo", "-hff", "--hf-file"];
-    let names_repository = |arg: &String| REPOSITORY.contains(&arg.as_str());
-    if !args.iter().any(names_repository) {
+    let names_repository = |arg: &str| REPOSITORY.contains(&arg);
+    if !args.iter().any(|arg| names_repository(arg)) {
         return args;
     }
     let mut with_file = vec!["-m".to_owned(), model.to_owned()];
@@ -215,15 +220,7 @@ pub fn with_file(args: Vec<String>, model: &str, projector: Option<&str>) -> Vec
             .iter()
             .flat_map(|path| ["--mmproj".to_owned(), (*path).to_owned()]),
     );
-    let mut rest = args.into_iter();
-    while let Some(arg) = rest.next() {
-        if names_repository(&arg) {
-            // Its value.
-            rest.next();
-        } else {
-            with_file.push(arg);
-        }
-    }
+    with_file.extend(without(args, names_repository));
     with_file
 }
 

@@ -6,14 +6,14 @@ use super::{UNPRIVILEGED_ID, empty_dir, hub, mount, restricted};
 use crate::api::names::{ADAPTERS_CONTAINER, ADAPTERS_ENV_PREFIX};
 use crate::api::resources::{ComputeDefaults, Resources};
 use crate::controller::validate::{ValidatedJob, ValidatedServers};
-use crate::controller::variables;
+use crate::controller::{adapters, variables};
 use crate::engine::adapters::FETCHED;
 
 const VOLUME: &str = "adapters";
 
 /// The volume that they are put on; none where none are fetched.
-pub(super) fn volume(servers: &ValidatedServers) -> Option<(Volume, VolumeMount)> {
-    let is_needed = !servers.fetched_adapters.is_empty();
+pub(super) fn volume(validated: &ValidatedJob, servers: &ValidatedServers) -> Option<(Volume, VolumeMount)> {
+    let is_needed = !addresses(validated, servers).is_empty();
     is_needed.then(|| (empty_dir(VOLUME, None, None), mount(VOLUME, FETCHED)))
 }
 
@@ -23,7 +23,7 @@ pub(super) fn fetcher(
     servers: &ValidatedServers,
     certificates: Option<VolumeMount>,
 ) -> Option<Container> {
-    let (_, volume) = volume(servers)?;
+    let (_, volume) = volume(validated, servers)?;
     let adapters = servers.spec.adapters.as_ref()?;
     let secret = adapters.credentials_secret_ref.as_ref();
     let keys = secret.map(|secret| variables::keys(ADAPTERS_ENV_PREFIX, &secret.name));
@@ -35,7 +35,7 @@ pub(super) fn fetcher(
         args: Some(
             arguments
                 .into_iter()
-                .chain(servers.fetched_adapters.iter().map(|address| literal(address)))
+                .chain(addresses(validated, servers).iter().map(|address| literal(address)))
                 .collect(),
         ),
         env: (!env.is_empty()).then_some(env),
@@ -50,6 +50,10 @@ pub(super) fn fetcher(
         volume_mounts: Some([volume].into_iter().chain(certificates).collect()),
         ..Container::default()
     })
+}
+
+fn addresses(validated: &ValidatedJob, servers: &ValidatedServers) -> Vec<String> {
+    adapters::fetched(&servers.spec, adapters::told(&validated.job))
 }
 
 /// An argument that stays as it is: Kubernetes would put the value of a variable, which may be a key, for `$(NAME)`, which rows may write.

@@ -56,17 +56,19 @@ fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
             volumes.push(volume);
         }
     }
+    let server = server(validated);
+    let container = container(validated, &server, settings);
     PodSpec {
-        init_containers: prerequisites(validated, settings).map(|container| vec![container]),
-        ..cpu_pod::pod(validated, container(validated, settings), volumes, mounts)
+        init_containers: prerequisites(validated, server, settings).map(|container| vec![container]),
+        ..cpu_pod::pod(validated, container, volumes, mounts)
     }
 }
 
-fn container(validated: &ValidatedJob, settings: &Settings) -> Container {
+fn container(validated: &ValidatedJob, server: &Container, settings: &Settings) -> Container {
     let job = &validated.job;
     let env = hub::env(&validated.hub)
         .into_iter()
-        .chain(hub::of_model(&server(validated)))
+        .chain(hub::of_model(server))
         .chain(endpoint_key(job))
         .chain(adapters::feeder_env(job));
     let limit = [
@@ -110,7 +112,7 @@ fn endpoint_key(job: &BatchInferenceJob) -> Option<EnvVar> {
 
 /// An init container that refers to what the servers will need and does nothing: while a Secret is missing, kubelet does not start
 /// it, the feeder waits, and no GPU is taken.
-fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Container> {
+fn prerequisites(validated: &ValidatedJob, server: Container, settings: &Settings) -> Option<Container> {
     let job = &validated.job;
     let refers = |variable: &EnvVar| {
         variable
@@ -118,7 +120,7 @@ fn prerequisites(validated: &ValidatedJob, settings: &Settings) -> Option<Contai
             .as_ref()
             .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some())
     };
-    let env = server(validated).env.unwrap_or_default();
+    let env = server.env.unwrap_or_default();
     let env: Vec<EnvVar> = env.into_iter().filter(refers).collect();
     if env.is_empty() {
         return None;

@@ -98,11 +98,11 @@ fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
     let (mut volumes, mut mounts) = volumes(launch);
     let certificates = hub::certificates(&validated.hub);
     let fetcher = fetched::fetcher(validated, servers, certificates.clone().map(|(_, mount)| mount));
-    for (volume, mount) in certificates.into_iter().chain(fetched::volume(servers)) {
-        volumes.push(volume);
-        mounts.push(mount);
-    }
-    if let Some((volume, mount)) = model_cache::of_servers(&servers.spec) {
+    let more = certificates
+        .into_iter()
+        .chain(fetched::volume(validated, servers))
+        .chain(model_cache::of_servers(&servers.spec));
+    for (volume, mount) in more {
         volumes.push(volume);
         mounts.push(mount);
     }

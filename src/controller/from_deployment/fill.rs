@@ -11,8 +11,8 @@ use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
 use crate::api::server::{ServerSource, ServerSpec};
 use crate::api::wait::Wait;
-use crate::controller::pod_template;
 use crate::controller::settings::with_tag;
+use crate::controller::{pod_template, variables};
 use crate::engine::model_cache::{is_variable_of_place, without_places};
 
 /// The Deployment that is to be read for a job; none once it was.
@@ -96,10 +96,11 @@ fn image(given: &ServerSpec, taken: &Taken) -> String {
 }
 
 /// All variables; those of the job go before others of the same name.
-fn env(given: &[EnvVar], taken: Vec<EnvVar>) -> Vec<EnvVar> {
-    let is_given = |name: &String| given.iter().any(|variable| variable.name == *name);
-    let others = taken.into_iter().filter(|variable| !is_given(&variable.name));
-    others.chain(given.iter().cloned()).collect()
+fn env(given: &[EnvVar], mut taken: Vec<EnvVar>) -> Vec<EnvVar> {
+    for variable in given {
+        variables::set(&mut taken, variable.clone());
+    }
+    taken
 }
 
 /// The Deployment's template with the job's over it.

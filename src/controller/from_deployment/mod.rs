@@ -258,14 +258,14 @@ fn is_token(variable: &EnvVar) -> bool {
 
 /// The variables that servers of a job are to have, too.
 fn passed_on(env: Vec<EnvVar>, found: &FoundServer) -> Vec<EnvVar> {
-    let set = found.env.iter().map(|(name, value)| variables::value(name, value));
-    let is_set = |name: &String| found.env.iter().any(|(set, _)| set == name);
+    let env = env.into_iter();
     let mut passed_on: Vec<EnvVar> = env
-        .into_iter()
         .filter(|variable| !is_token(variable) && !found.not_passed_on.contains(&variable.name))
-        .filter(|variable| !is_set(&variable.name))
         .collect();
-    passed_on.extend(set.filter(|variable| !is_token(variable)));
+    let set = found.env.iter().map(|(name, value)| variables::value(name, value));
+    for variable in set.filter(|variable| !is_token(variable)) {
+        variables::set(&mut passed_on, variable);
+    }
     let passed_on = passed_on.into_iter();
     passed_on
         .map(|variable| moved_variable(found.engine, variable))

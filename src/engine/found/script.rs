@@ -135,18 +135,12 @@ fn split(line: &str) -> Result<Vec<Word>, FoundError> {
     let mut rest = line;
     let words = texts.into_iter().map(|text| {
         rest = rest.trim_start();
-        let quote = rest.chars().next().filter(|first| matches!(first, '\'' | '"'));
-        let has_quotes = quote.is_some()
-            || rest
-                .split_whitespace()
-                .next()
-                .is_some_and(|word| word.contains(['\'', '"']));
-        let is_literal = quote == Some('\'') || rest.split_whitespace().next().is_some_and(|word| word.contains('\''));
+        let first = rest.split_whitespace().next().unwrap_or_default();
         rest = after(rest);
         Word {
             text,
-            is_quoted: has_quotes,
-            is_literal,
+            is_quoted: first.contains(['\'', '"']),
+            is_literal: first.contains('\''),
         }
     });
     Ok(words.collect())
