@@ -98,7 +98,9 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
                     }
                     let said = quote(status, &body);
                     if refusals.are_enough(answer) {
-                        return Some((place, Bad::not_loaded(format!("a server does not load it: {said}"))));
+                        // The path too: vLLM writes `<path>` for some of them.
+                        let message = format!("a server does not load it from `{}`: {said}", adapter.path);
+                        return Some((place, Bad::not_loaded(message)));
                     }
                     said
                 }

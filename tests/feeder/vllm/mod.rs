@@ -148,10 +148,8 @@ fn assert_missing_ones_fail(rows: &[Row], output: &Output) {
         assert_eq!(failed["custom_id"], row.id, "{failed}");
         assert_eq!(failed["error"]["code"], "adapter_not_loaded", "{failed}");
         let message = failed["error"]["message"].as_str().unwrap();
-        assert!(
-            message.starts_with("adapter `missing`: a server does not load it: 404 "),
-            "{message}"
-        );
+        let names_the_path = message.starts_with("adapter `missing`: a server does not load it from `/");
+        assert!(names_the_path && message.contains("/missing`: 404 "), "{message}");
     }
 }
 
