@@ -130,6 +130,14 @@ async fn a_model_that_the_job_does_not_serve_is_refused() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_bad_twice_is_not_two_rows() {
+    let content = format!("{}\n", row(0, r#","model": "other""#)).repeat(2);
+    let report = findings(&content, &qwen()).await.report;
+    let expected = "FILE: bad: of 2 rows, 1 cannot be run, and nothing serves the model of 2\n";
+    assert!(report.ends_with(expected), "{report}");
+}
+
+#[tokio::test]
 async fn fields_that_are_not_sent_are_a_warning() {
     let tagged = GOOD.replace(r#""method""#, r#""tag": 1, "method""#);
     let Told { runs, report } = findings(&tagged, &Names::Any).await;

@@ -168,6 +168,28 @@ impl Credentials {
         Self::read(Giver::Person(side), vars)
     }
 
+    /// The same for a store whose Secret the person has read, too: where the environment does not say where the store is, the Secret
+    /// does. Its keys do not count.
+    pub fn of_person_at(
+        side: Side,
+        secret: impl IntoIterator<Item = (String, String)>,
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let mut own = Self::of_person(side, vars);
+        let there = Self::of_secret(side, secret, []);
+        for kind in Kind::ALL {
+            for group in kind.places {
+                if own.has_any(group) {
+                    continue;
+                }
+                let names = group.iter().filter(|name| !kind.identities.contains(name));
+                let found = names.filter_map(|name| Some(((*name).to_owned(), there.prefixed.get(*name)?.clone())));
+                own.prefixed.extend(found);
+            }
+        }
+        own
+    }
+
     /// Those of a Secret that a person has read. The person's own environment may give the address of the store, as that of a Secret
     /// may lead nowhere outside the cluster.
     pub fn of_secret(
@@ -195,8 +217,12 @@ impl Credentials {
     #[must_use]
     pub fn identify(&self, uri: &StoreUri) -> bool {
         let identities = Kind::of(uri).map_or(&[][..], |kind| kind.identities);
-        let mut identities = identities.iter();
-        identities.any(|name| self.prefixed.contains_key(*name) || self.process.contains_key(*name))
+        self.has_any(identities)
+    }
+
+    fn has_any(&self, names: &[&str]) -> bool {
+        let mut names = names.iter();
+        names.any(|name| self.prefixed.contains_key(*name) || self.process.contains_key(*name))
     }
 
     /// Which keys to give for the store of this URI, for a message.

@@ -273,6 +273,66 @@ fn a_secret_that_a_person_has_read_takes_only_the_address_from_the_environment()
 }
 
 #[test]
+fn beneath_own_keys_a_secret_says_where_the_store_is() {
+    let owned = |vars: &[(&str, &str)]| -> Vec<(String, String)> {
+        vars.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
+    };
+    let secret = [
+        ("AWS_ACCESS_KEY_ID", "theirs"),
+        ("AWS_SECRET_ACCESS_KEY", "theirs"),
+        ("AWS_SESSION_TOKEN", "theirs"),
+        ("AWS_ENDPOINT_URL", "https://s3.example"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "theirs"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "theirs"),
+    ];
+    let of_person_at = |own: &[(&str, &str)]| Credentials::of_person_at(Side::Output, owned(&secret), owned(own));
+    let id = ("AWS_ACCESS_KEY_ID", "id");
+    let key = ("AWS_SECRET_ACCESS_KEY", "key");
+    for (own, endpoint, region) in [
+        (vec![id, key], "https://s3.example", "eu-west-1"),
+        (
+            vec![id, key, ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:8333")],
+            "http://127.0.0.1:8333",
+            "eu-west-1",
+        ),
+        (
+            vec![
+                ("OUTPUT_AWS_ACCESS_KEY_ID", "id"),
+                ("OUTPUT_AWS_SECRET_ACCESS_KEY", "key"),
+            ],
+            "https://s3.example",
+            "eu-west-1",
+        ),
+    ] {
+        let keys = of_person_at(&own).keys(&S3).unwrap();
+        assert_eq!(
+            (keys.endpoint(), keys.get("AWS_REGION")),
+            (Some(endpoint), Some(region)),
+            "{own:?}"
+        );
+        assert_eq!(
+            (keys.get("AWS_ACCESS_KEY_ID"), keys.get("AWS_SESSION_TOKEN")),
+            (Some("id"), None)
+        );
+    }
+    let keys = of_person_at(&[id, key, ("AWS_DEFAULT_REGION", "us-west-2")])
+        .keys(&S3)
+        .unwrap();
+    assert_eq!(keys.get("AWS_REGION"), None);
+    let keys = of_person_at(&[("AZURE_STORAGE_KEY", "key")]).keys(&AZURE).unwrap();
+    let connection = keys.get("AZURE_STORAGE_CONNECTION_STRING");
+    assert_eq!(
+        (keys.get("AZURE_STORAGE_ACCOUNT_NAME"), connection),
+        (Some("theirs"), None)
+    );
+    let keys = of_person_at(&[("AZURE_STORAGE_CONNECTION_STRING", "own")])
+        .keys(&AZURE)
+        .unwrap();
+    assert_eq!(keys.get("AZURE_STORAGE_ACCOUNT_NAME"), None);
+}
+
+#[test]
 fn keys_identify_only_whom_their_own_store_knows() {
     let credentials = of_person(&[("AWS_ACCESS_KEY_ID", "id"), ("OUTPUT_AZURE_STORAGE_KEY", "key")]);
     for (uri, expected) in [
