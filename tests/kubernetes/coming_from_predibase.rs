@@ -30,8 +30,14 @@ client.CustomObjectsApi.create_namespaced_custom_object = create_on_the_fake_ser
 
 /// And behind it, what came of it, in the last line.
 const BEHIND: &str = r#"
+refusal = None
+try:
+    create(dataset="my_inference_dataset", server={"baseModel": "qwen3-8b", "quantisation": "fp8"}, name="misspelled")
+except client.ApiException as error:
+    refusal = {"status": error.status, "message": json.loads(error.body)["message"]}
+
 names = [listed["metadata"]["name"] for listed in list_jobs()]
-print(json.dumps({"name": job["metadata"]["name"], "end": end["reason"], "listed": sorted(names)}))
+print(json.dumps({"name": job["metadata"]["name"], "end": end["reason"], "listed": sorted(names), "refusal": refusal}))
 "#;
 
 #[tokio::test]
@@ -53,6 +59,9 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     let name = last["name"].as_str().expect("a name");
     assert_eq!(last["listed"], json!(["as-my-deployment", name]));
     assert!(name.starts_with("batch-"), "{name}");
+    assert_eq!(last["refusal"]["status"], 400, "{printed}");
+    let refusal = last["refusal"]["message"].as_str().expect("why it is refused");
+    assert!(refusal.contains("unknown field \"spec.server.quantisation\""), "{refusal}");
     assert_eq!(end_of(&tenant.end(name).await), "Complete: AllRowsSucceeded");
     let output = std::fs::read_to_string(folder.path().join("my_output.jsonl")).expect("rows");
     assert_eq!(ids(&output), ids(&rows));
