@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use batch_inference_operator::api::phase::Phase;
 use batch_inference_operator::api::shutdown::Shutdown;
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ except client.ApiException as error:
     refusal = {"status": error.status, "message": json.loads(error.body)["message"]}
 
 names = [listed["metadata"]["name"] for listed in list_jobs()]
-print(json.dumps({"name": job["metadata"]["name"], "end": end["reason"], "listed": sorted(names), "refusal": refusal}))
+print(json.dumps({"name": job["metadata"]["name"], "end": end["reason"], "cancelled": wait(other_job)["reason"], "listed": sorted(names), "refusal": refusal}))
 "#;
 
 #[tokio::test]
@@ -66,10 +67,12 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     let output = std::fs::read_to_string(folder.path().join("my_output.jsonl")).expect("rows");
     assert_eq!(ids(&output), ids(&rows));
 
-    let other = tenant.job("as-my-deployment").await;
+    assert_eq!(last["cancelled"], "Cancelled", "{printed}");
+    let other = tenant.end("as-my-deployment").await;
     assert_eq!(other.spec.shutdown, Some(Shutdown::Terminate));
-    let resolved = other.status.and_then(|status| status.controller.resolved);
-    assert_eq!(resolved.expect("what was resolved").model, "Qwen/Qwen3-8B");
+    let status = other.status.expect("a status").controller;
+    assert_eq!(status.phase, Some(Phase::Cancelled));
+    assert_eq!(status.resolved.expect("what was resolved").model, "Qwen/Qwen3-8B");
 }
 
 /// The page's blocks of code, one after the other.
@@ -107,18 +110,19 @@ fn fake_server(tenant: &Tenant) -> Value {
     server
 }
 
-/// It need not run to be read.
+/// It need not run to be read, and no node is such that a job's servers run as its own: that job waits until it is cancelled.
 fn deployment() -> Value {
     let server = json!({
         "name": "vllm", "image": "vllm/vllm-openai:v0.32.0",
         "args": ["--model", "Qwen/Qwen3-8B", "--max-model-len", "8192"],
     });
+    let pod = json!({"nodeSelector": {"kubernetes.io/hostname": "nowhere"}, "containers": [server]});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "my-deployment"},
         "spec": {
             "replicas": 0,
             "selector": {"matchLabels": {"app": "my-deployment"}},
-            "template": {"metadata": {"labels": {"app": "my-deployment"}}, "spec": {"containers": [server]}},
+            "template": {"metadata": {"labels": {"app": "my-deployment"}}, "spec": pod},
         },
     })
 }
