@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Undecodable;
-use crate::storage::{is_refused, scratch_failure, skewed_clocks};
+use crate::storage::{Hints, is_refused, scratch_failure, skewed_clocks};
 
 /// A data set's object cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -83,15 +83,18 @@ pub enum SourceError {
 
 impl SourceError {
     /// Says in the product's words what a store answered about `object`.
-    pub(super) fn new(object: &Arc<str>, hint: &Arc<str>, source: object_store::Error) -> Self {
+    pub(super) fn new(object: &Arc<str>, hints: &Hints, source: object_store::Error) -> Self {
         use object_store::Error as E;
-        let (object, hint) = (Arc::clone(object), Arc::clone(hint));
+        let (object, hint) = (Arc::clone(object), hints.refused());
         // A clock is put right while the job waits, though the answer's status is that of a refusal.
         if let Some(clocks) = skewed_clocks(&source) {
             return Self::ClockSkew { object, clocks, source };
         }
         if let Some(what) = scratch_failure(&source) {
             return Self::Scratch { object, what };
+        }
+        if let Some(hint) = hints.region(&source) {
+            return Self::PermissionDenied { object, hint, source };
         }
         match source {
             E::NotFound { .. } => Self::NotFound { object, source },
@@ -114,8 +117,8 @@ mod tests {
     use super::*;
 
     fn message(source: object_store::Error) -> String {
-        let hint: Arc<str> = "check the Secret `keys`".into();
-        SourceError::new(&"s3://bucket/rows.jsonl".into(), &hint, source).to_string()
+        let hints = Hints::from("check the Secret `keys`");
+        SourceError::new(&"s3://bucket/rows.jsonl".into(), &hints, source).to_string()
     }
 
     #[test]

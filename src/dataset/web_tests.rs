@@ -114,7 +114,7 @@ fn open(uri: &str, vars: &[(&str, &str)], scratch: &Path) -> Source {
         opened.store.clone(),
         opened.path.clone(),
         uri.to_string(),
-        opened.hint(),
+        opened.hints(),
     )
     .with_read_bytes(3)
 }

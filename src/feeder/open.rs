@@ -52,7 +52,7 @@ pub async fn open_source(
         Arc::clone(&opened.store),
         opened.path.clone(),
         uri.to_string(),
-        opened.hint(),
+        opened.hints(),
     ))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Credentials, CredentialsError, Giver, Kind, is_http};
+use crate::storage::hints::Hints;
 
 /// The keys that count for one store. Values are secrets: there is no `Debug`.
 pub struct Keys {
@@ -14,6 +15,8 @@ pub struct Keys {
     identity: Vec<&'static str>,
     /// Whether that had the side's prefix.
     prefixed: bool,
+    /// Whether anything had it.
+    given: bool,
 }
 
 impl Credentials {
@@ -45,6 +48,7 @@ impl Credentials {
             values,
             identity,
             prefixed,
+            given: !self.prefixed.is_empty(),
         };
         keys.check()?;
         Ok(keys)
@@ -80,6 +84,23 @@ impl Keys {
     /// Whether a Secret gave them: then nothing in them can mean a file of this machine.
     pub fn of_secret(&self) -> bool {
         self.prefixed && matches!(self.giver, Giver::Secret(_) | Giver::DefaultStore(_))
+    }
+
+    /// What the owner should check, depending on what the store answers.
+    pub fn hints(&self) -> Hints {
+        let hints = Hints::from(self.hint());
+        match self.kind.region {
+            Some(region) => hints.with_region(self.to_add(region)),
+            None => hints,
+        }
+    }
+
+    /// How to give a key that says nothing of who asks.
+    fn to_add(&self, key: &str) -> String {
+        match self.giver {
+            Giver::Secret(side) if !self.given => format!("name a Secret with {key} in {}", side.secret_field()),
+            _ => format!("set {key} in {}", self.giver),
+        }
     }
 
     /// What the owner should check when the store refuses.
