@@ -23,6 +23,8 @@ struct Behaviour {
     content: &'static [u8],
     etag: Option<&'static str>,
     gives_ranges: bool,
+    /// Whether a part says how large the whole is.
+    tells_size: bool,
     /// Whether it says how much is to come of a whole file.
     tells_length: bool,
     heeds_if_match: bool,
@@ -40,6 +42,7 @@ impl Default for Behaviour {
             content: ROWS,
             etag: Some("\"1\""),
             gives_ranges: true,
+            tells_size: true,
             tells_length: true,
             heeds_if_match: true,
             refuses: None,
@@ -154,10 +157,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
             (StatusCode::RANGE_NOT_SATISFIABLE, &b""[..])
         }
         Some((start, end)) => {
-            told.insert(
-                CONTENT_RANGE,
-                format!("bytes {start}-{}/{size}", end - 1).parse().unwrap(),
-            );
+            let whole = if behaviour.tells_size {
+                size.to_string()
+            } else {
+                "*".to_owned()
+            };
+            let range = format!("bytes {start}-{}/{whole}", end - 1);
+            told.insert(CONTENT_RANGE, range.parse().unwrap());
             (StatusCode::PARTIAL_CONTENT, &behaviour.content[start..end])
         }
     };
@@ -228,6 +234,19 @@ async fn a_server_without_ranges_is_read_once_to_the_scratch_disk() {
         drop(source);
         assert_eq!(server.kept(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_says_of_no_part_how_large_the_whole_is_is_read_once() {
+    let server = Server::start(Behaviour {
+        tells_size: false,
+        ..Behaviour::default()
+    })
+    .await;
+    let source = server.source(&[]);
+    assert_eq!(read(&source).await.unwrap(), ROWS);
+    let whole = server.asked().into_iter().filter(|asked| asked.range.is_none());
+    assert_eq!((whole.count(), server.kept()), (1, 1));
 }
 
 #[tokio::test]

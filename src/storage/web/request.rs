@@ -58,7 +58,7 @@ pub struct Part {
 pub enum Answer {
     /// What was asked for, or as much as there is.
     Part(Part),
-    /// Everything, though a part was asked for.
+    /// Everything, though a part was asked for; or a part of nobody knows how much.
     NoRanges,
 }
 
@@ -124,6 +124,8 @@ impl Request {
             ) => (start, size),
             // Nothing is there to begin with.
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(ContentRange { start: None, size: 0 })) => (0, 0),
+            // How large the file is must be known before it is read (RFC 9110, section 14.4, lets a server not know).
+            (StatusCode::PARTIAL_CONTENT, None) if of_unknown_size(&response) => return Ok(Answer::NoRanges),
             (StatusCode::PARTIAL_CONTENT, _) => return Err(failed("its Content-Range says no place and size")),
             (StatusCode::OK, _) => return Ok(Answer::NoRanges),
             _ => return Err(refusal(response).await),
@@ -235,6 +237,13 @@ pub fn begins_at(response: &Response) -> Option<u64> {
     }
     let range = response.headers().get(CONTENT_RANGE)?;
     ContentRange::parse(range.to_str().ok()?)?.start
+}
+
+/// Whether a part is one of a file whose size the server does not say: `bytes 0-0/*`.
+fn of_unknown_size(response: &Response) -> bool {
+    let range = response.headers().get(CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with("bytes ") && range.ends_with("/*"))
 }
 
 /// `bytes 0-0/10`, or `bytes */10` (RFC 9110, section 14.4).
