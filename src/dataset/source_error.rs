@@ -7,10 +7,15 @@ use crate::storage::{Hints, is_refused, scratch_failure, skewed_clocks};
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The object or its bucket is not there.
-    #[error("the data set `{object}` does not exist; correct `spec.dataset`, or upload it and create the job again")]
+    #[error(
+        "the data set `{object}` does not exist; correct `spec.dataset`, or upload it and create the job again{}",
+        besides(hint.as_deref())
+    )]
     NotFound {
         /// The object, as its owner calls it.
         object: Arc<str>,
+        /// What else to do, at a store that hides what it does not show.
+        hint: Option<Arc<str>>,
         /// What the store answered.
         source: object_store::Error,
     },
@@ -97,7 +102,11 @@ impl SourceError {
             return Self::PermissionDenied { object, hint, source };
         }
         match source {
-            E::NotFound { .. } => Self::NotFound { object, source },
+            E::NotFound { .. } => Self::NotFound {
+                object,
+                hint: hints.not_found(),
+                source,
+            },
             E::PermissionDenied { .. } => Self::PermissionDenied { object, hint, source },
             E::Unauthenticated { .. } => Self::Unauthenticated { object, hint, source },
             E::Precondition { .. } => Self::Changed {
@@ -108,6 +117,10 @@ impl SourceError {
             source => Self::Unavailable { object, source },
         }
     }
+}
+
+fn besides(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {hint}")).unwrap_or_default()
 }
 
 #[cfg(test)]

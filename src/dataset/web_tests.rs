@@ -30,6 +30,8 @@ struct Behaviour {
     heeds_if_match: bool,
     /// What it answers instead.
     refuses: Option<StatusCode>,
+    /// What a hub calls that.
+    hub_code: Option<&'static str>,
     /// Where it sends everybody.
     sends_on_to: Option<String>,
     /// How many answers break off in the middle before one is whole.
@@ -46,6 +48,7 @@ impl Default for Behaviour {
             tells_length: true,
             heeds_if_match: true,
             refuses: None,
+            hub_code: None,
             sends_on_to: None,
             broken_answers: 0,
         }
@@ -136,8 +139,11 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     if let Some(etag) = behaviour.etag {
         told.insert(ETAG, etag.parse().unwrap());
     }
+    if let Some(code) = behaviour.hub_code {
+        told.insert("x-error-code", code.parse().unwrap());
+    }
     if let Some(status) = behaviour.refuses {
-        return (status, "the server's words").into_response();
+        return (status, told, "the server's words").into_response();
     }
     if let Some(location) = &behaviour.sends_on_to {
         told.insert(LOCATION, location.parse().unwrap());
@@ -386,6 +392,42 @@ async fn a_hub_is_asked_for_the_file_at_its_revision_with_the_token() {
     for asked in hub.asked() {
         assert_eq!(asked.path, "/datasets/org/set/resolve/v1/data/rows.jsonl.gz");
         assert_eq!(asked.authorization.as_deref(), Some("Bearer hf_x"));
+    }
+}
+
+#[tokio::test]
+async fn a_data_set_that_a_hub_does_not_have_or_show_is_told_from_a_refusal() {
+    let mistyped =
+        "does not exist; correct `spec.dataset`, or upload it and create the job again; if it is not for all to see, ";
+    let name = "name a Secret with HF_TOKEN in spec.dataset.credentialsSecretRef";
+    let check = "see that HF_TOKEN of the Secret of spec.dataset.credentialsSecretRef may read it";
+    let no_token = "is not permitted: no HF_TOKEN was given";
+    for (status, hub_code, token, want) in [
+        (
+            StatusCode::UNAUTHORIZED,
+            "RepoNotFound",
+            None,
+            format!("{mistyped}{name}"),
+        ),
+        (
+            StatusCode::NOT_FOUND,
+            "RepoNotFound",
+            Some("hf_x"),
+            format!("{mistyped}{check}"),
+        ),
+        (StatusCode::UNAUTHORIZED, "GatedRepo", None, no_token.to_owned()),
+    ] {
+        let hub = Server::start(Behaviour {
+            refuses: Some(status),
+            hub_code: Some(hub_code),
+            ..Behaviour::default()
+        })
+        .await;
+        let mut vars = vec![("HF_ENDPOINT", hub.address.as_str())];
+        vars.extend(token.map(|token| ("HF_TOKEN", token)));
+        let source = open("hf://datasets/org/set/rows.jsonl", &vars, hub.scratch.path());
+        let told = source.version().await.unwrap_err().to_string();
+        assert!(told.contains(&want), "{hub_code}: {told}");
     }
 }
 

@@ -9,6 +9,7 @@ use super::error::other_region;
 pub struct Hints {
     refused: Arc<str>,
     region: Option<Arc<str>>,
+    not_found: Option<Arc<str>>,
 }
 
 impl Hints {
@@ -18,10 +19,22 @@ impl Hints {
         Self { region, ..self }
     }
 
+    /// For a store that says the same of what it does not have and of what it does not show; `not_found` says what else to do.
+    pub(super) fn with_not_found(self, not_found: impl Into<Arc<str>>) -> Self {
+        let not_found = Some(not_found.into());
+        Self { not_found, ..self }
+    }
+
     /// What to check when the store knows nobody by these keys, or does not let them do it.
     #[must_use]
     pub fn refused(&self) -> Arc<str> {
         Arc::clone(&self.refused)
+    }
+
+    /// What else to do when the store says that something is not there, besides correcting its name.
+    #[must_use]
+    pub fn not_found(&self) -> Option<Arc<str>> {
+        self.not_found.clone()
     }
 
     /// What to do, if this answer means that the bucket is in another region.
@@ -42,8 +55,11 @@ impl From<&str> for Hints {
 
 impl From<Arc<str>> for Hints {
     fn from(refused: Arc<str>) -> Self {
-        let region = None;
-        Self { refused, region }
+        Self {
+            refused,
+            region: None,
+            not_found: None,
+        }
     }
 }
 

@@ -88,14 +88,25 @@ impl Keys {
 
     /// What the owner should check, depending on what the store answers.
     pub fn hints(&self) -> Hints {
-        let hints = Hints::from(self.hint());
-        match self.kind.region {
-            Some(region) => hints.with_region(self.to_add(region)),
-            None => hints,
+        let mut hints = Hints::from(self.hint());
+        if let Some(region) = self.kind.region {
+            hints = hints.with_region(self.to_add(region));
         }
+        if let Some(who) = self.kind.shown_to {
+            hints = hints.with_not_found(format!("if it is not for all to see, {}", self.to_show(who)));
+        }
+        hints
     }
 
-    /// How to give a key that says nothing of who asks.
+    /// How to be shown what is there only for those who have this key.
+    fn to_show(&self, key: &str) -> String {
+        if self.identity.is_empty() {
+            return self.to_add(key);
+        }
+        format!("see that {key} of {} may read it", self.giver)
+    }
+
+    /// How to give a key.
     fn to_add(&self, key: &str) -> String {
         match self.giver {
             Giver::Secret(side) if !self.given => format!("name a Secret with {key} in {}", side.secret_field()),

@@ -20,6 +20,8 @@ pub struct Kind {
     pub places: &'static [&'static [&'static str]],
     /// The one that says in which region a bucket is.
     pub region: Option<&'static str>,
+    /// The one without which the store says that it does not have what is not for all.
+    pub shown_to: Option<&'static str>,
     /// Those of the process that count beside an identity of the Secret, too: whoever installed the operator says where the store is.
     pub of_installation: &'static [&'static str],
     /// What to put into a Secret that says nothing of an identity; its first word is a key.
@@ -45,6 +47,7 @@ pub static S3: Kind = Kind {
         &["AWS_REGION", "AWS_DEFAULT_REGION"],
     ],
     region: Some("AWS_REGION"),
+    shown_to: None,
     of_installation: &[],
     advice: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     besides: "what that key may do",
@@ -65,6 +68,7 @@ pub static GOOGLE: Kind = Kind {
     urls: &["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"],
     places: &[&["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"]],
     region: None,
+    shown_to: None,
     of_installation: &[],
     advice: "GOOGLE_APPLICATION_CREDENTIALS_JSON",
     besides: "what that service account may do",
@@ -99,6 +103,7 @@ pub static AZURE: Kind = Kind {
         "AZURE_STORAGE_CONNECTION_STRING",
     ]],
     region: None,
+    shown_to: None,
     of_installation: &[],
     advice: "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_CONNECTION_STRING, or AZURE_CLIENT_ID with \
              AZURE_TENANT_ID and AZURE_CLIENT_SECRET",
@@ -115,6 +120,7 @@ pub static WEB: Kind = Kind {
     urls: &[],
     places: &[],
     region: None,
+    shown_to: None,
     of_installation: &[],
     advice: "HTTP_BEARER_TOKEN, or HTTP_USERNAME and HTTP_PASSWORD",
     besides: "what it may read",
@@ -130,6 +136,7 @@ pub static HUB: Kind = Kind {
     urls: &["HF_ENDPOINT"],
     places: &[],
     region: None,
+    shown_to: Some("HF_TOKEN"),
     of_installation: &["HF_ENDPOINT"],
     advice: "HF_TOKEN",
     besides: "the name of the data set, and whether the token's owner has accepted its conditions",

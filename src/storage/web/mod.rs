@@ -4,6 +4,7 @@
 //! client for HTTP asks by HEAD, which few servers answer alike, and has nothing for servers without ranges.
 
 mod copy;
+mod meant;
 mod request;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use object_store::{
 use tokio::sync::OnceCell;
 
 use copy::Copy;
+pub(super) use meant::{CODE, meant};
 use request::{Answer, Part};
 pub(super) use request::{Authorization, LONGEST_ANSWER, Request, begins_at};
 

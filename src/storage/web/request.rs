@@ -10,6 +10,7 @@ use object_store::{Error, Result};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_MATCH, LAST_MODIFIED, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
 
+use super::meant::meant;
 use crate::storage::is_outage;
 use crate::storage::network::{FIRST_BACKOFF, LONGEST_BACKOFF, RETRIES, RETRY_FOR, web_client};
 
@@ -300,12 +301,13 @@ pub fn broken(error: reqwest::Error) -> Error {
 /// Sorts an answer that is none of those that were hoped for, as `object_store` does for clouds.
 async fn refusal(response: Response) -> Error {
     let status = response.status();
+    let meant = meant(status, response.headers());
     let body = response.text().await.unwrap_or_default();
     let body = &body[..body.floor_char_boundary(LONGEST_ANSWER)];
     // The words of `object_store`'s own clients, which `is_outage` and `is_refused` read.
     let source = format!("the server answered with status code: {status}: {body}").into();
     let path = String::new();
-    match status {
+    match meant {
         StatusCode::NOT_FOUND | StatusCode::GONE => Error::NotFound { path, source },
         StatusCode::UNAUTHORIZED => Error::Unauthenticated { path, source },
         StatusCode::FORBIDDEN => Error::PermissionDenied { path, source },
