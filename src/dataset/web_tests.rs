@@ -16,6 +16,8 @@ use crate::storage::loopback::serve;
 use crate::storage::{Credentials, Directories, Side, StoreUri, open_dataset};
 
 const ROWS: &[u8] = b"0123456789";
+/// Of a copy.
+const COPY_LIMIT: u64 = 10;
 
 /// What a server does.
 #[derive(Clone)]
@@ -112,8 +114,9 @@ fn open(uri: &str, vars: &[(&str, &str)], scratch: &Path) -> Source {
         .iter()
         .map(|(name, value)| (format!("DATASET_{name}"), (*value).to_owned()));
     let directories = Directories {
-        mount: None,
         scratch: Some(scratch),
+        copy_limit: Some(COPY_LIMIT),
+        ..Directories::default()
     };
     let opened = open_dataset(&uri, &Credentials::from_env(Side::Dataset, vars), directories).unwrap();
     Source::new(
@@ -428,6 +431,27 @@ async fn a_data_set_that_a_hub_does_not_have_or_show_is_told_from_a_refusal() {
         let source = open("hf://datasets/org/set/rows.jsonl", &vars, hub.scratch.path());
         let told = source.version().await.unwrap_err().to_string();
         assert!(told.contains(&want), "{hub_code}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_would_be_larger_than_the_scratch_disk_is_not_made() {
+    for tells_length in [true, false] {
+        let server = Server::start(Behaviour {
+            content: b"0123456789a",
+            tells_length,
+            ..WITHOUT_RANGES()
+        })
+        .await;
+        let source = server.source(&[]);
+        let error = source.version().await.unwrap_err();
+        assert!(matches!(error, SourceError::Scratch { .. }), "{error:?}");
+        let told = error.to_string();
+        assert!(told.contains("more than the 10 bytes that a copy may take"), "{told}");
+        assert!(told.contains("spec.feeder.scratch.sizeLimit"), "{told}");
+        assert_eq!(server.kept(), 0);
+        server.now(|behaviour| behaviour.content = ROWS);
+        assert_eq!(read(&source).await.unwrap(), ROWS, "it is tried again");
     }
 }
 

@@ -46,6 +46,7 @@ pub async fn open_source(
     let directories = Directories {
         mount: Some(directory),
         scratch: Some(scratch),
+        copy_limit: job.spec.feeder.clone().unwrap_or_default().copy_limit(),
     };
     let opened = open_dataset(&uri, &credentials, directories).map_err(|error| denied(&error))?;
     Ok(Source::new(

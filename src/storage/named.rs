@@ -118,8 +118,8 @@ pub fn open_named_dataset(
         }
     };
     let directories = Directories {
-        mount: None,
         scratch: Some(scratch),
+        ..Directories::default()
     };
     Ok(open_dataset(
         &uri,

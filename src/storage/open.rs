@@ -15,7 +15,7 @@ use super::error::Error;
 use super::hints::Hints;
 use super::store::Store;
 use super::uri::{Cloud, Root, StoreUri};
-use super::web::{Authorization, Request, WebFile};
+use super::web::{Authorization, Request, Scratch, WebFile};
 
 /// Where `hf://` is, unless `HF_ENDPOINT` says otherwise.
 pub(super) const HUB: &str = "https://huggingface.co";
@@ -27,6 +27,8 @@ pub struct Directories<'a> {
     pub mount: Option<&'a Directory>,
     /// Where a copy is kept of what a web server gives only as a whole; without it, where the system keeps such things.
     pub scratch: Option<&'a Directory>,
+    /// The most that such a copy may take, in bytes; without it, as much as there is room for.
+    pub copy_limit: Option<u64>,
 }
 
 /// A data set's object, opened.
@@ -121,8 +123,11 @@ pub fn open_dataset(
 ///
 /// [`OpenError`]; the store itself is not asked yet.
 pub fn open_output(uri: &StoreUri, credentials: &Credentials, mount: Option<&Directory>) -> Result<Store, OpenError> {
-    let scratch = None;
-    let (store, hints) = open(uri, credentials, Directories { mount, scratch })?;
+    let directories = Directories {
+        mount,
+        ..Directories::default()
+    };
+    let (store, hints) = open(uri, credentials, directories)?;
     let store = Store::new(store, uri.clone(), hints);
     Ok(match (uri.root(), mount) {
         (Root::Claim(_), Some(mount)) => store.in_directory(&mount.join(uri.key())),
@@ -202,7 +207,10 @@ fn open_file(url: Url, keys: &Keys, directories: Directories<'_>) -> object_stor
         (None, Some((user, password))) => Authorization::Basic(user.to_owned(), password.to_owned()),
         (None, None) => Authorization::None,
     };
-    let scratch = directories.scratch.map_or_else(std::env::temp_dir, Directory::to_owned);
+    let scratch = Scratch {
+        directory: directories.scratch.map_or_else(std::env::temp_dir, Directory::to_owned),
+        limit: directories.copy_limit,
+    };
     let file = WebFile::new(Request::new(url, authorization)?, scratch);
     Ok((Arc::new(file), keys.hints()))
 }
