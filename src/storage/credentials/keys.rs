@@ -157,8 +157,12 @@ impl Keys {
     }
 
     pub fn missing(&self, missing: &'static str, why: &'static str) -> CredentialsError {
-        let giver = self.giver;
-        CredentialsError::Missing { giver, missing, why }
+        CredentialsError::Missing {
+            giver: self.giver,
+            given: self.given,
+            missing,
+            why,
+        }
     }
 
     pub fn bad_value(&self, key: &'static str, what: impl Into<String>) -> CredentialsError {
