@@ -15,6 +15,7 @@ use crate::api::names::{
     OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH,
 };
 use crate::cli::output::Place;
+use crate::controller::build::KUEUE_PREFIX;
 
 /// The API server adds five letters and digits.
 const GENERATED: &str = "kubectl-bij-output-";
@@ -22,7 +23,7 @@ const GENERATED: &str = "kubectl-bij-output-";
 const OURS: &str = "batchinference.dev/";
 
 /// What labels begin with that are not copied: the operator's, those of Jobs, and Kueue's.
-const KNOWN_PREFIXES: [&str; 4] = [OURS, "app.kubernetes.io/", "batch.kubernetes.io/", "kueue.x-k8s.io/"];
+const KNOWN_PREFIXES: [&str; 4] = [OURS, "app.kubernetes.io/", "batch.kubernetes.io/", KUEUE_PREFIX];
 /// Older labels of Jobs: <https://kubernetes.io/docs/reference/labels-annotations-taints/#controller-uid>
 const OF_JOBS: [&str; 2] = ["controller-uid", "job-name"];
 
