@@ -128,6 +128,7 @@ async fn azure_keeps_the_contract_and_refuses_in_words() {
         &server.connection_string(Side::Output),
     );
     preflight_is_good(&copied).await;
+    a_token_is_enough_and_need_not_delete(&server).await;
     let root = open(&format!("az://{CONTAINER}"), &right);
     assert!(!root.list("run-1/").await.unwrap().is_empty());
 
@@ -140,6 +141,17 @@ async fn azure_keeps_the_contract_and_refuses_in_words() {
         assert!(message.contains(want), "{message}");
     }
     no_bucket_is_told(&open("az://no-such-container/run", &right), "container").await;
+}
+
+async fn a_token_is_enough_and_need_not_delete(server: &Azurite) {
+    let given = open(&format!("az://{CONTAINER}/given"), &server.token(Side::Output, "rcwl"));
+    let found = preflight(&given, "preflight/uid").await.unwrap();
+    assert!(found.creates_once && !found.deletes, "{found:?}");
+    assert_eq!(given.list("preflight/").await.unwrap().len(), 1);
+    let read_only = open(&format!("az://{CONTAINER}/given"), &server.token(Side::Output, "rl"));
+    let error = read_only.create("job.json", "x").await.unwrap_err();
+    let want = "check AZURE_STORAGE_SAS_TOKEN in the Secret of spec.output.credentialsSecretRef";
+    assert!(error.to_string().contains(want), "{error}");
 }
 
 #[tokio::test]
