@@ -111,7 +111,7 @@ pub const WITHOUT_MESH: [(&str, &str); 4] = [
 
 /// Labels of a job that are for Kueue, and that it looks for on pods
 /// (<https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/>).
-const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
+pub const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
 
 /// Metadata of a server's pod: Kueue's labels are the job's.
 fn server_pod_metadata(job: &BatchInferenceJob, given: Option<ObjectMeta>) -> ObjectMeta {
