@@ -13,6 +13,7 @@ pub mod adapters;
 pub mod architecture;
 pub mod catalog;
 pub mod classify;
+mod close_names;
 pub mod conflicts;
 pub mod custom;
 pub mod devices;
@@ -57,5 +58,5 @@ pub use launch::{
 };
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
-pub use model_refusal::{ModelRefusal, refuse_size};
+pub use model_refusal::{ModelRefusal, refuse_architecture, refuse_size};
 pub use names::{AcceptedNames, NameError};
