@@ -13,9 +13,8 @@ use crate::api::resources::PodTemplate;
 use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
-use crate::engine::architecture::is_default_version;
 use crate::engine::conflicts::{self, conflict};
-use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput};
+use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput, Version};
 use crate::storage::{Root, StoreUri, UriError};
 
 /// A job whose every field has a meaning.
@@ -186,7 +185,7 @@ fn launch(
         revision: server.revision.as_deref(),
         adapters: server.adapters.as_ref(),
         devices,
-        has_newest_options: server.from.is_none() || is_default_version(server.engine, image),
+        version: Version::of(server.engine, image),
         extra_args: &server.args,
         container: server_container::given(container),
     };

@@ -365,6 +365,74 @@ fn arguments_follow_from_the_devices_of_one_server() {
 }
 
 #[test]
+fn only_an_image_of_this_or_a_later_version_is_given_what_came_late() {
+    let with_image = |engine: &str, image: &str| {
+        let mut settings = settings();
+        let image = Some(image.to_owned());
+        let engine = serde_json::from_value(json!(engine)).expect("an engine");
+        let of_engine = EngineSettings {
+            image,
+            ..EngineSettings::default()
+        };
+        settings.engines.insert(engine, of_engine);
+        settings
+    };
+    let vllm = json!({"baseModel": "qwen3-8b"});
+    let llama = json!({"engine": "LlamaCpp", "baseModel": "/m.gguf", "resources": {"limits": {"nvidia.com/gpu": 1}}});
+    let profile = with_profile(&json!({"image": {"VLLM": "registry.example/vllm:v0.11.0"}}));
+    for (server, settings, late, is_late) in [
+        (vllm.clone(), settings(), "--max-model-len", true),
+        (
+            with(vllm.clone(), "imageTag", json!("v0.33.0")),
+            settings(),
+            "--max-model-len",
+            true,
+        ),
+        (
+            with(vllm.clone(), "imageTag", json!("v0.11.0")),
+            settings(),
+            "--max-model-len",
+            false,
+        ),
+        (
+            with(vllm.clone(), "image", json!("own/vllm:mine")),
+            settings(),
+            "--max-model-len",
+            false,
+        ),
+        (
+            with(vllm.clone(), "resourceProfile", json!("l4")),
+            profile,
+            "--max-model-len",
+            false,
+        ),
+        (
+            vllm,
+            with_image("VLLM", "registry.example/vllm:v0.11.0"),
+            "--max-model-len",
+            false,
+        ),
+        (llama.clone(), settings(), "--n-gpu-layers", true),
+        (
+            with(llama, "imageTag", json!("server-cuda-b4000")),
+            settings(),
+            "--n-gpu-layers",
+            false,
+        ),
+    ] {
+        let validated = validate(&job(&server), &settings).expect("valid");
+        let args = &validated.resolved.args;
+        assert_eq!(args.iter().any(|arg| arg == late), is_late, "{server} {args:?}");
+        let run_as = validated.servers.expect("servers").launch.run_as;
+        assert_eq!(
+            run_as.is_some(),
+            is_late || validated.resolved.engine == Engine::LlamaCpp,
+            "{server}"
+        );
+    }
+}
+
+#[test]
 fn an_image_of_the_job_s_own_may_load_what_the_operator_s_does_not() {
     let server = json!({"engine": "LoRAX", "baseModel": "qwen3-8b", "image": "own/lorax:next"});
     assert!(validate(&job(&server), &settings()).is_ok());

@@ -50,7 +50,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // At `auto`, layers that are thought not to fit would be computed on a few CPUs beside a GPU that is paid for. A model that does not
     // fit ends the server so, and is told as `OutOfGPUMemory`. Over several devices layers are spread without a word
     // (`devices::tensor_parallel`). Older builds take a number only.
-    if input.devices.are_there() && input.has_newest_options {
+    if input.devices.are_there() && input.version.has_newest_options() {
         args.extend(["--n-gpu-layers", "all"].map(str::to_owned));
     }
     // `-np` is left at auto: four slots that share the whole context (llama-server run: n_slots = 4, kv_unified = true). A number

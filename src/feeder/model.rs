@@ -8,10 +8,10 @@ use tokio::time::timeout;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::{ModelStatus, Resolved};
-use crate::engine::architecture::{is_default_version, unsupported};
+use crate::engine::architecture::unsupported;
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
 use crate::engine::revision::takes_revision;
-use crate::engine::{Engine, ModelRefusal, lorax, refuse_size};
+use crate::engine::{Engine, ModelRefusal, Version, lorax, refuse_size};
 use crate::storage::{Credentials, HubError, ModelHub, Side};
 
 use super::report::{End, number};
@@ -46,7 +46,7 @@ pub struct ModelCheck {
     /// Whether servers may have a token that is not known here.
     is_token_unknown: bool,
     /// Whether the image is of the version that is known here.
-    is_default_version: bool,
+    version: Version,
     most_parameters: u64,
 }
 
@@ -106,7 +106,7 @@ impl ModelCheck {
             engine: resolved.engine,
             repository: resolved.model.clone(),
             revision: resolved.revision.clone(),
-            is_default_version: is_default_version(resolved.engine, &resolved.image),
+            version: Version::of(resolved.engine, &resolved.image),
             most_parameters,
         }))
     }
@@ -176,7 +176,7 @@ impl ModelCheck {
     }
 
     fn refuse_architecture(&self, config: &Config) -> Result<(), ModelRefusal> {
-        match unsupported(self.engine, config.architecture()).filter(|_| self.is_default_version) {
+        match unsupported(self.engine, config.architecture()).filter(|_| self.version == Version::Default) {
             Some(kind) => Err(ModelRefusal::Architecture {
                 engine: self.engine,
                 model: self.repository.clone(),
