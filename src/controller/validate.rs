@@ -6,14 +6,15 @@ use super::cost::refuse_unpriced;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{adapters, base_model, endpoint, model_cache, pod_template, revision, server_container, spread};
+use super::{
+    adapters, base_model, endpoint, model_cache, pod_template, revision, server_conflicts, server_container, spread,
+};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
 use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
-use crate::engine::conflicts::{self, conflict};
 use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput, Version};
 use crate::storage::{Root, StoreUri, UriError};
 
@@ -121,13 +122,12 @@ fn validate_servers(
         Some(resolved) => resolved.image.clone(),
         None => image(server, container, profile, settings)?,
     };
-    let launch = launch(
-        server,
-        &model,
-        container,
-        devices(&resources, template.as_ref()),
-        &image,
-    )?;
+    let devices = devices(&resources, template.as_ref());
+    let launch = launch(server, &model, container, devices, &image)?;
+    let engine = settings.engine(server.engine);
+    if decided.is_none() {
+        server_conflicts::refuse_of_others(server, &launch, devices, container, &engine.env)?;
+    }
     let resolved = match decided {
         Some(resolved) => resolved,
         None => Resolved {
@@ -150,7 +150,7 @@ fn validate_servers(
     let servers = ValidatedServers {
         spec: server.clone(),
         launch,
-        engine: settings.engine(server.engine),
+        engine,
         template,
         operator_image: settings.feeder_image.clone(),
     };
@@ -202,25 +202,9 @@ fn launch(
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
-    refuse_conflict(server, &launch, devices)?;
+    server_conflicts::refuse_of_job(server, &launch, devices)?;
     adapters::refuse_conflict(server)?;
     Ok(launch)
-}
-
-/// Refuses arguments and variables that say what a field says.
-fn refuse_conflict(server: &ServerSpec, launch: &Launch, devices: Devices) -> Result<(), Wait> {
-    let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-    let given = conflicts::Given {
-        args: &server.args,
-        env: &env,
-        token_env: server.hf_token_secret_ref.as_ref().map_or(&[], |_| launch.token_env),
-        has_quantization: server.quantization.is_some(),
-        devices,
-    };
-    match conflict(server.engine, &given) {
-        Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// The image that servers will have; one in the template replaces every other.

@@ -131,6 +131,66 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
 }
 
 #[test]
+fn what_a_template_or_the_installation_adds_does_not_say_what_a_field_says() {
+    let template = |container: Value| json!({"spec": {"containers": [with(container, "name", json!("server"))]}});
+    let server = json!({"baseModel": "qwen3-8b"});
+    let key = json!([{"name": "VLLM_API_KEY", "value": "x"}]);
+    let token = json!([{"name": "HF_TOKEN", "value": "x"}]);
+    let secret = json!({"name": "hugging-face", "key": "token"});
+    let with_env = with(server.clone(), "podTemplate", template(json!({"env": key})));
+    let with_token = with(server.clone(), "podTemplate", template(json!({"env": token})));
+    assert!(validate(&job(&with_token), &settings()).is_ok());
+    for (server, reason, message) in [
+        (
+            with(
+                server.clone(),
+                "podTemplate",
+                template(json!({"args": ["--port", "1"]})),
+            ),
+            Reason::PodTemplateInvalid,
+            "spec.server.podTemplate: the container `server` has args, which would replace all",
+        ),
+        (
+            with_env,
+            Reason::EngineFieldConflict,
+            "the env of the container `server` of spec.server.podTemplate has VLLM_API_KEY: leave it out",
+        ),
+        (
+            with(with_token, "hfTokenSecretRef", secret),
+            Reason::EngineFieldConflict,
+            "the env of the container `server` of spec.server.podTemplate has HF_TOKEN: name the token's Secret",
+        ),
+    ] {
+        assert_refused(&server, reason, message);
+    }
+    let command = with(
+        server.clone(),
+        "podTemplate",
+        template(json!({"command": ["vllm", "serve"]})),
+    );
+    assert!(validate(&job(&command), &settings()).is_ok());
+
+    let mut job = job(&server);
+    let resolved = validate(&job, &settings()).expect("valid").resolved;
+    let mut settings = settings();
+    let env = serde_json::from_value(key).expect("variables");
+    let of_engine = EngineSettings {
+        env,
+        ..EngineSettings::default()
+    };
+    settings.engines.insert(Engine::VLLM, of_engine);
+    let refusal = validate(&job, &settings).expect_err("a key");
+    assert_eq!(refusal.reason, Reason::EngineFieldConflict);
+    assert!(
+        refusal.message.contains("the chart's value engines"),
+        "{}",
+        refusal.message
+    );
+    job.status.get_or_insert_default().controller.resolved = Some(resolved);
+    assert!(validate(&job, &settings).is_ok(), "a job that was taken up");
+}
+
+#[test]
 fn a_model_that_no_server_could_run_is_refused_with_field_and_reason() {
     for (server, reason, message) in [
         (

@@ -12,14 +12,39 @@ use super::spelling::{Reader, option_name};
 pub struct Given<'a> {
     /// `spec.server.args`.
     pub args: &'a [String],
-    /// The names in `spec.server.env`.
+    /// Names of variables.
     pub env: &'a [&'a str],
+    /// Where those variables stand.
+    pub place: Place,
     /// Variables that are filled from `spec.server.hfTokenSecretRef`; empty where it is not given.
     pub token_env: &'a [&'a str],
-    /// Whether `spec.server.quantization` is given.
-    pub has_quantization: bool,
+    /// `spec.server.quantization`.
+    pub quantization: Option<&'a str>,
     /// The devices of one server.
     pub devices: Devices,
+}
+
+/// Where variables of a server stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `spec.server.env`.
+    Env,
+    /// The container `server` of `spec.server.podTemplate`.
+    PodTemplate,
+    /// The chart's value `engines.NAME.env`.
+    Installation,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Env => "spec.server.env",
+            Self::PodTemplate => "the env of the container `server` of spec.server.podTemplate",
+            Self::Installation => {
+                "the env of the engine in the chart's value engines (ask whoever installed the operator)"
+            }
+        })
+    }
 }
 
 /// An argument or a variable that fights a field.
@@ -34,8 +59,10 @@ pub enum Conflict {
         subject: Subject,
     },
     /// A variable.
-    #[error("spec.server.env has {variable}: {subject}")]
+    #[error("{place} has {variable}: {subject}")]
     Variable {
+        /// Where it stands.
+        place: Place,
         /// Its name.
         variable: String,
         /// What it is about.
@@ -255,6 +282,7 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
             fighting.find(|options| options.env.contains(name))?.subject
         };
         Some(Conflict::Variable {
+            place: given.place,
             variable: (*name).to_owned(),
             subject,
         })
@@ -264,7 +292,7 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
 /// Which file of a repository is loaded, and over how many devices, is a person's to say where no field does.
 fn fights(subject: Subject, given: &Given<'_>) -> bool {
     match subject {
-        Subject::File => given.has_quantization,
+        Subject::File => given.quantization.is_some(),
         Subject::Devices => matches!(given.devices, Devices::Counted(1..)),
         _ => true,
     }

@@ -7,8 +7,9 @@ fn found(engine: Engine, args: &[&str], env: &[&str]) -> Option<Conflict> {
         &Given {
             args: &args,
             env,
+            place: Place::Env,
             token_env: &[],
-            has_quantization: false,
+            quantization: None,
             devices: Devices::Counted(2),
         },
     )
@@ -125,6 +126,7 @@ fn a_variable_that_says_what_a_field_says_is_refused() {
         assert_eq!(
             found(engine, &[], &["LEVEL", variable]),
             Some(Conflict::Variable {
+                place: Place::Env,
                 variable: variable.into(),
                 subject
             })
@@ -145,8 +147,9 @@ fn the_token_is_said_once() {
         let given = Given {
             args: &[],
             env: &["HF_TOKEN"],
+            place: Place::Env,
             token_env: &["HF_TOKEN"],
-            has_quantization: false,
+            quantization: None,
             devices: Devices::Counted(2),
         };
         let message = conflict(engine, &given).expect("a conflict").to_string();
@@ -163,8 +166,9 @@ fn the_file_of_a_repository_is_chosen_once() {
     let given = Given {
         args: &args,
         env: &[],
+        place: Place::Env,
         token_env: &[],
-        has_quantization: true,
+        quantization: Some("Q4_K_M"),
         devices: Devices::Counted(2),
     };
     assert_eq!(
@@ -193,8 +197,9 @@ fn how_a_model_is_spread_is_a_person_s_where_no_device_is_counted() {
         let given = Given {
             args: &args,
             env: &[],
+            place: Place::Env,
             token_env: &[],
-            has_quantization: false,
+            quantization: None,
             devices,
         };
         assert_eq!(conflict(Engine::VLLM, &given), None, "{devices:?}");
