@@ -7,7 +7,8 @@ use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
 use super::{
-    adapters, base_model, endpoint, model_cache, pod_template, revision, server_conflicts, server_container, spread,
+    adapters, base_model, endpoint, foreign_devices, model_cache, pod_template, revision, server_conflicts,
+    server_container, spread,
 };
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
@@ -120,7 +121,11 @@ fn validate_servers(
     };
     let image = match &decided {
         Some(resolved) => resolved.image.clone(),
-        None => image(server, container, profile, settings)?,
+        None => {
+            let image = image(server, container, profile, settings)?;
+            foreign_devices::refuse(server.engine, &image, &resources)?;
+            image
+        }
     };
     let devices = devices(&resources, template.as_ref());
     let launch = launch(server, &model, container, devices, &image)?;

@@ -91,6 +91,11 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
             "spec.server.env has HF_TOKEN: name the token's Secret",
         ),
         (
+            json!({"baseModel": "qwen3-8b", "resources": {"limits": {"amd.com/gpu": 1}}}),
+            Reason::SpecInvalid,
+            "spec.server.image: the operator's image for engine VLLM, vllm/vllm-openai:v0.32.0, computes on NVIDIA devices",
+        ),
+        (
             json!({"engine": "Custom", "baseModel": "tgi", "image": "tgi:1"}),
             Reason::SpecInvalid,
             "spec.server.podTemplate: engine Custom needs the port",
@@ -287,7 +292,8 @@ fn the_image_is_the_template_s_else_the_job_s_else_the_installation_s() {
 #[test]
 fn a_device_is_added_where_an_engine_needs_one_and_none_is_named() {
     let gpu = |count: &str| json!({"limits": {"nvidia.com/gpu": count}});
-    let amd = json!({"spec": {"containers": [{"name": "server", "resources": {"limits": {"amd.com/gpu": 1}}}]}});
+    let amd = json!({"name": "server", "image": "rocm:1", "resources": {"limits": {"amd.com/gpu": 1}}});
+    let amd = json!({"spec": {"containers": [amd]}});
     for (server, devices) in [
         (json!({"baseModel": "qwen3-8b"}), json!({"nvidia.com/gpu": "1"})),
         (
