@@ -95,6 +95,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
         devices: Devices::Counted(1),
         version: Version::Default,
         extra_args: &[],
+        env: &[],
         container: GivenContainer::default(),
     };
     launch(&input).expect("a launch")

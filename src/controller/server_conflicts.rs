@@ -82,6 +82,19 @@ fn refuse(engine: Engine, given: &Given<'_>) -> Result<(), Wait> {
     }
 }
 
+/// The names of all variables that the operator does not set itself.
+pub(super) fn names_of_all<'a>(
+    server: &'a ServerSpec,
+    container: Option<&'a Container>,
+    installation: &'a [EnvVar],
+) -> Vec<&'a str> {
+    let of_template = container.and_then(|container| container.env.as_deref());
+    [server.env.as_slice(), of_template.unwrap_or_default(), installation]
+        .into_iter()
+        .flat_map(names)
+        .collect()
+}
+
 fn names(env: &[EnvVar]) -> Vec<&str> {
     env.iter().map(|variable| variable.name.as_str()).collect()
 }

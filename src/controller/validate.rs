@@ -128,8 +128,9 @@ fn validate_servers(
         }
     };
     let devices = devices(&resources, template.as_ref());
-    let launch = launch(server, &model, container, devices, &image)?;
     let engine = settings.engine(server.engine);
+    let env = server_conflicts::names_of_all(server, container, &engine.env);
+    let launch = launch(server, &model, container, &env, devices, &image)?;
     if decided.is_none() {
         server_conflicts::refuse_of_others(server, &launch, devices, container, &engine.env)?;
     }
@@ -177,6 +178,7 @@ fn launch(
     server: &ServerSpec,
     model: &BaseModel,
     container: Option<&Container>,
+    env: &[&str],
     devices: Devices,
     image: &str,
 ) -> Result<Launch, Wait> {
@@ -192,6 +194,7 @@ fn launch(
         devices,
         version: Version::of(server.engine, image),
         extra_args: &server.args,
+        env,
         container: server_container::given(container),
     };
     let launch = crate::engine::launch(&input).map_err(|error| match error {

@@ -33,6 +33,8 @@ pub struct LaunchInput<'a> {
     pub version: Version,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
     pub extra_args: &'a [String],
+    /// The names of the variables that servers have beside the operator's own.
+    pub env: &'a [&'a str],
     /// What a person's template says of the server's container.
     pub container: GivenContainer,
 }

@@ -13,6 +13,7 @@ struct Case {
     devices: Devices,
     version: Version,
     args: &'static [&'static str],
+    env: &'static [&'static str],
     container: GivenContainer,
 }
 
@@ -31,6 +32,7 @@ impl Case {
             ))),
             version: Version::Default,
             args: &[],
+            env: &[],
             container: GivenContainer::default(),
         }
     }
@@ -49,6 +51,7 @@ impl Case {
             devices: self.devices,
             version: self.version,
             extra_args: &owned(self.args),
+            env: self.env,
             container: self.container,
         })
     }
@@ -230,6 +233,19 @@ fn an_image_of_another_version_is_given_no_option_that_came_late() {
                 assert_eq!(args.iter().any(|arg| arg == option), has_late, "{option} {version:?}");
             }
         }
+    }
+}
+
+#[test]
+fn llama_server_is_not_told_how_many_layers_where_a_variable_says_so() {
+    for (env, is_told) in [(&[][..], true), (&["LLAMA_ARG_N_GPU_LAYERS"], false)] {
+        let case = Case {
+            devices: Devices::Counted(1),
+            env,
+            ..Case::new(Engine::LlamaCpp, "/models/model.gguf")
+        };
+        let args = case.launch().expect("a launch").args;
+        assert_eq!(args.iter().any(|arg| arg == "--n-gpu-layers"), is_told, "{env:?}");
     }
 }
 

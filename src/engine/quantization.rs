@@ -153,6 +153,18 @@ pub fn lorax(value: Option<&str>, devices: u32) -> Result<Vec<String>, Quantizat
     }
 }
 
+/// The option, and the variable in its place, beside which an engine does not quantize as the word says.
+pub(super) fn excluded(engine: Engine, value: &str) -> Option<(&'static str, Option<&'static str>)> {
+    match (engine, value) {
+        // The last one counts, and another loader makes no nf4.
+        (Engine::SGLang, NF4) => Some(("--load-format", None)),
+        (Engine::LoRAX, NONE) => None,
+        // It takes one of the two (predibase/lorax, `server/lorax_server/cli.py`).
+        (Engine::LoRAX, _) => Some(("--dtype", Some("DTYPE"))),
+        _ => None,
+    }
+}
+
 /// Refuses every word: engine Custom is told by its person.
 pub(super) fn custom(value: Option<&str>) -> Result<(), QuantizationError> {
     match value {

@@ -65,6 +65,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         devices: Devices::Counted(1),
         version: Version::Default,
         extra_args: &[],
+        env: &[],
         container: GivenContainer::default(),
     };
     let adapters = FoundAdapters {
