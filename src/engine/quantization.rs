@@ -33,7 +33,7 @@ pub enum QuantizationError {
     Ambiguous,
     /// `exl2` with several devices.
     #[error(
-        "quantization \"exl2\" works with one device, and spec.server.resources names {devices}: name one, or use awq or gptq"
+        "quantization \"exl2\" works with one device, and a server has {devices} by spec.server.resources or resourceProfile: name one, or use awq or gptq"
     )]
     Exl2OnSeveralDevices {
         /// How many.
