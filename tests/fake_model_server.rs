@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use batch_inference_operator::engine::adapters::{FoundAdapters, options};
 use batch_inference_operator::engine::{
-    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, Launch, LaunchInput, engine_load, launch,
+    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, Launch, LaunchInput, Version, engine_load, launch,
 };
 use fake_model_server::flags::Arity;
 use fake_model_server::{Count, EventKind, FakeModelServer, Flags, Program, Recorder, Settings};
@@ -93,8 +93,9 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
             .map(|_| "main"),
         adapters: None,
         devices: Devices::Counted(1),
-        has_newest_options: true,
+        version: Version::Default,
         extra_args: &[],
+        env: &[],
         container: GivenContainer::default(),
     };
     launch(&input).expect("a launch")

@@ -77,7 +77,7 @@ reasons! {
     EngineFieldConflict => "Remove the argument or variable that the message names, use the field that it names instead, and create the job again.",
     /// The operator was installed without the resource profile that the job names.
     ResourceProfileUnknown => "Choose one of the profiles that the message names, or have it added to the chart's value resourceProfiles, and create the job again.",
-    /// A pod template has a field that does not exist or a value that Kubernetes refuses.
+    /// A pod template has a field that does not exist, a value that Kubernetes refuses, or arguments that would replace the operator's.
     PodTemplateInvalid => "Correct the field that the message names and create the job again.",
     /// A Secret that the job refers to is not there.
     SecretMissing => "Create the Secret; the job goes on by itself.",

@@ -6,16 +6,17 @@ use super::cost::refuse_unpriced;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{adapters, base_model, endpoint, model_cache, pod_template, revision, server_container, spread};
+use super::{
+    adapters, base_model, endpoint, foreign_devices, model_cache, pod_template, revision, server_conflicts,
+    server_container, spread,
+};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
 use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
-use crate::engine::architecture::is_default_version;
-use crate::engine::conflicts::{self, conflict};
-use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput};
+use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput, Version};
 use crate::storage::{Root, StoreUri, UriError};
 
 /// A job whose every field has a meaning.
@@ -123,15 +124,19 @@ fn validate_servers(
     };
     let image = match &decided {
         Some(resolved) => resolved.image.clone(),
-        None => image(server, container, profile, settings)?,
+        None => {
+            let image = image(server, container, profile, settings)?;
+            foreign_devices::refuse(server.engine, &image, &resources)?;
+            image
+        }
     };
-    let launch = launch(
-        server,
-        &model,
-        container,
-        devices(&resources, template.as_ref()),
-        &image,
-    )?;
+    let devices = devices(&resources, template.as_ref());
+    let engine = settings.engine(server.engine);
+    let env = server_conflicts::names_of_all(server, container, &engine.env);
+    let launch = launch(server, &model, container, &env, devices, &image)?;
+    if decided.is_none() {
+        server_conflicts::refuse_of_others(server, &launch, devices, container, &engine.env)?;
+    }
     let resolved = match decided {
         Some(resolved) => resolved,
         None => Resolved {
@@ -155,7 +160,7 @@ fn validate_servers(
     let servers = ValidatedServers {
         spec: server.clone(),
         launch,
-        engine: settings.engine(server.engine),
+        engine,
         template,
         operator_image: settings.feeder_image.clone(),
     };
@@ -177,6 +182,7 @@ fn launch(
     server: &ServerSpec,
     model: &BaseModel,
     container: Option<&Container>,
+    env: &[&str],
     devices: Devices,
     image: &str,
 ) -> Result<Launch, Wait> {
@@ -190,8 +196,9 @@ fn launch(
         revision: server.revision.as_deref(),
         adapters: server.adapters.as_ref(),
         devices,
-        has_newest_options: server.from.is_none() || is_default_version(server.engine, image),
+        version: Version::of(server.engine, image),
         extra_args: &server.args,
+        env,
         container: server_container::given(container),
     };
     let launch = crate::engine::launch(&input).map_err(|error| match error {
@@ -207,25 +214,9 @@ fn launch(
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
-    refuse_conflict(server, &launch, devices)?;
+    server_conflicts::refuse_of_job(server, &launch, devices)?;
     adapters::refuse_conflict(server)?;
     Ok(launch)
-}
-
-/// Refuses arguments and variables that say what a field says.
-fn refuse_conflict(server: &ServerSpec, launch: &Launch, devices: Devices) -> Result<(), Wait> {
-    let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-    let given = conflicts::Given {
-        args: &server.args,
-        env: &env,
-        token_env: server.hf_token_secret_ref.as_ref().map_or(&[], |_| launch.token_env),
-        has_quantization: server.quantization.is_some(),
-        devices,
-    };
-    match conflict(server.engine, &given) {
-        Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// The image that servers will have; one in the template replaces every other.

@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::devices::{self, Devices};
+use super::quantization;
 use super::spelling::{Reader, option_name};
 
 /// What stands in `spec.server` beside the fields that an argument could fight.
@@ -12,14 +13,45 @@ use super::spelling::{Reader, option_name};
 pub struct Given<'a> {
     /// `spec.server.args`.
     pub args: &'a [String],
-    /// The names in `spec.server.env`.
+    /// Names of variables.
     pub env: &'a [&'a str],
+    /// Where those variables stand.
+    pub place: Place,
     /// Variables that are filled from `spec.server.hfTokenSecretRef`; empty where it is not given.
     pub token_env: &'a [&'a str],
-    /// Whether `spec.server.quantization` is given.
-    pub has_quantization: bool,
+    /// `spec.server.quantization`.
+    pub quantization: Option<&'a str>,
     /// The devices of one server.
     pub devices: Devices,
+}
+
+/// Where variables of a server stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `spec.server.env`.
+    Env,
+    /// The container `server` of `spec.server.podTemplate`.
+    PodTemplate,
+    /// The chart's value `engines.NAME.env`.
+    Installation,
+}
+
+impl Place {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Env => "spec.server.env",
+            Self::PodTemplate => "the env of the container `server` of spec.server.podTemplate",
+            Self::Installation => {
+                "the env of the engine in the chart's value engines (ask whoever installed the operator)"
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.words())
+    }
 }
 
 /// An argument or a variable that fights a field.
@@ -34,16 +66,26 @@ pub enum Conflict {
         subject: Subject,
     },
     /// A variable.
-    #[error("spec.server.env has {variable}: {subject}")]
+    #[error("{place} has {variable}: {subject}")]
     Variable {
+        /// Where it stands.
+        place: Place,
         /// Its name.
         variable: String,
         /// What it is about.
         subject: Subject,
     },
-    /// An argument at the front that is no option.
+    /// An argument or a variable beside which the engine does not quantize as it is told to.
+    #[error("{place} has {written}: leave it out, or spec.server.quantization, which says how weights are loaded")]
+    BesideQuantization {
+        /// Where it stands.
+        place: &'static str,
+        /// Its name.
+        written: &'static str,
+    },
+    /// An argument that is no option and the value of none.
     #[error(
-        "spec.server.args begins with {argument:?}, which is no option: the model is spec.server.baseModel, and the operator starts the \
+        "spec.server.args has {argument:?}, which is no option and the value of none: the model is spec.server.baseModel, and the operator starts the \
          server; write further options only"
     )]
     Positional {
@@ -156,12 +198,28 @@ const LLAMA_CPP: &[Options] = &[
             "-hf",
             "-hfr",
             "--hf-repo",
+            // A router starts the servers of several models.
+            "--models-dir",
+            "--models-preset",
+            "--embd-gemma-default",
+            "--fim-qwen-1.5b-default",
+            "--fim-qwen-3b-default",
+            "--fim-qwen-7b-default",
+            "--fim-qwen-7b-spec",
+            "--fim-qwen-14b-spec",
+            "--fim-qwen-30b-default",
+            "--gpt-oss-20b-default",
+            "--gpt-oss-120b-default",
+            "--vision-gemma-4b-default",
+            "--vision-gemma-12b-default",
         ],
         &[
             "LLAMA_ARG_MODEL",
             "LLAMA_ARG_MODEL_URL",
             "LLAMA_ARG_DOCKER_REPO",
             "LLAMA_ARG_HF_REPO",
+            "LLAMA_ARG_MODELS_DIR",
+            "LLAMA_ARG_MODELS_PRESET",
         ],
     ),
     options(Subject::File, &["-hff", "--hf-file"], &["LLAMA_ARG_HF_FILE"]),
@@ -217,15 +275,38 @@ pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
     let Some((table, reader)) = options_of(engine) else {
         return variable(&[], given);
     };
-    positional(given)
+    positional(reader, given)
+        .or_else(|| beside_quantization(engine, reader, given))
         .or_else(|| argument(engine, table, reader, given))
         .or_else(|| variable(table, given))
 }
 
-fn positional(given: &Given<'_>) -> Option<Conflict> {
-    let argument = given.args.first().filter(|argument| !argument.starts_with('-'))?;
+/// At the front, or behind an option whose value is attached. Behind others it can be a value.
+fn positional(reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    let is_option = |argument: &String| argument.starts_with('-');
+    let is_whole = |argument: &String| reader != Reader::LlamaCpp && is_option(argument) && argument.contains('=');
+    let first = given.args.first().filter(|argument| !is_option(argument));
+    let argument = first.or_else(|| {
+        let mut pairs = given.args.windows(2);
+        let pair = pairs.find(|pair| is_whole(&pair[0]) && !is_option(&pair[1]))?;
+        Some(&pair[1])
+    })?;
     Some(Conflict::Positional {
         argument: argument.clone(),
+    })
+}
+
+fn beside_quantization(engine: Engine, reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    let (option, variable) = quantization::excluded(engine, given.quantization?)?;
+    if reader.has(given.args, &[option]) {
+        return Some(Conflict::BesideQuantization {
+            place: "spec.server.args",
+            written: option,
+        });
+    }
+    Some(Conflict::BesideQuantization {
+        place: given.place.words(),
+        written: variable.filter(|variable| given.env.contains(variable))?,
     })
 }
 
@@ -255,6 +336,7 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
             fighting.find(|options| options.env.contains(name))?.subject
         };
         Some(Conflict::Variable {
+            place: given.place,
             variable: (*name).to_owned(),
             subject,
         })
@@ -264,7 +346,7 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
 /// Which file of a repository is loaded, and over how many devices, is a person's to say where no field does.
 fn fights(subject: Subject, given: &Given<'_>) -> bool {
     match subject {
-        Subject::File => given.has_quantization,
+        Subject::File => given.quantization.is_some(),
         Subject::Devices => matches!(given.devices, Devices::Counted(1..)),
         _ => true,
     }

@@ -6,7 +6,7 @@ use super::adapters::{self, AdaptersError};
 use super::quantization::QuantizationError;
 use super::revision::takes_revision;
 use super::spelling::Reader;
-use super::{AcceptedNames, BaseModel, Devices, Engine, Location, custom, llama_cpp, lorax, sglang, vllm};
+use super::{AcceptedNames, BaseModel, Devices, Engine, Location, Version, custom, llama_cpp, lorax, sglang, vllm};
 use crate::api::adapters::AdaptersSpec;
 
 /// The option that names the revision of a repository; its value follows as an argument of its own.
@@ -29,11 +29,12 @@ pub struct LaunchInput<'a> {
     pub adapters: Option<&'a AdaptersSpec>,
     /// The devices that one server is given.
     pub devices: Devices,
-    /// Whether the image is taken for one that has all that the operator's own has: options that came late, and a user beside root. An image
-    /// of servers that run without is not, unless it is of the same version.
-    pub has_newest_options: bool,
+    /// The image's version.
+    pub version: Version,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
     pub extra_args: &'a [String],
+    /// The names of the variables that servers have beside the operator's own.
+    pub env: &'a [&'a str],
     /// What a person's template says of the server's container.
     pub container: GivenContainer,
 }

@@ -11,8 +11,9 @@ struct Case {
     revision: Option<&'static str>,
     adapters: Option<AdaptersSpec>,
     devices: Devices,
-    has_newest_options: bool,
+    version: Version,
     args: &'static [&'static str],
+    env: &'static [&'static str],
     container: GivenContainer,
 }
 
@@ -29,8 +30,9 @@ impl Case {
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
             ))),
-            has_newest_options: true,
+            version: Version::Default,
             args: &[],
+            env: &[],
             container: GivenContainer::default(),
         }
     }
@@ -47,8 +49,9 @@ impl Case {
             revision: self.revision,
             adapters: self.adapters.as_ref(),
             devices: self.devices,
-            has_newest_options: self.has_newest_options,
+            version: self.version,
             extra_args: &owned(self.args),
+            env: self.env,
             container: self.container,
         })
     }
@@ -215,24 +218,41 @@ fn an_image_of_another_version_is_given_no_option_that_came_late() {
         ),
         (Engine::LlamaCpp, "/models/model.gguf", &["--n-gpu-layers"]),
     ] {
-        for has_newest_options in [true, false] {
+        for (version, has_late) in [
+            (Version::Default, true),
+            (Version::Newer, true),
+            (Version::Other, false),
+        ] {
             let case = Case {
                 devices: Devices::Counted(1),
-                has_newest_options,
+                version,
                 ..Case::new(engine, model)
             };
             let args = case.launch().expect("a launch").args;
             for option in late {
-                assert_eq!(args.iter().any(|arg| arg == option), has_newest_options, "{option}");
+                assert_eq!(args.iter().any(|arg| arg == option), has_late, "{option} {version:?}");
             }
         }
     }
 }
 
 #[test]
+fn llama_server_is_not_told_how_many_layers_where_a_variable_says_so() {
+    for (env, is_told) in [(&[][..], true), (&["LLAMA_ARG_N_GPU_LAYERS"], false)] {
+        let case = Case {
+            devices: Devices::Counted(1),
+            env,
+            ..Case::new(Engine::LlamaCpp, "/models/model.gguf")
+        };
+        let args = case.launch().expect("a launch").args;
+        assert_eq!(args.iter().any(|arg| arg == "--n-gpu-layers"), is_told, "{env:?}");
+    }
+}
+
+#[test]
 fn an_image_of_another_version_runs_as_the_user_that_it_knows() {
     let case = Case {
-        has_newest_options: false,
+        version: Version::Other,
         ..Case::new(Engine::VLLM, "org/model")
     };
     assert_eq!(case.launch().expect("a launch").run_as, None);

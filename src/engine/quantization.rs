@@ -33,7 +33,7 @@ pub enum QuantizationError {
     Ambiguous,
     /// `exl2` with several devices.
     #[error(
-        "quantization \"exl2\" works with one device, and spec.server.resources names {devices}: name one, or use awq or gptq"
+        "quantization \"exl2\" works with one device, and a server has {devices} by spec.server.resources or resourceProfile: name one, or use awq or gptq"
     )]
     Exl2OnSeveralDevices {
         /// How many.
@@ -150,6 +150,18 @@ pub fn lorax(value: Option<&str>, devices: u32) -> Result<Vec<String>, Quantizat
         Some(known) if LORAX.contains(&known) => Ok(arguments(["--quantize", known])),
         Some("bitsandbytes") => Err(QuantizationError::Ambiguous),
         Some(other) => Err(unsupported(Engine::LoRAX, other)),
+    }
+}
+
+/// The option, and the variable in its place, beside which an engine does not quantize as the word says.
+pub(super) fn excluded(engine: Engine, value: &str) -> Option<(&'static str, Option<&'static str>)> {
+    match (engine, value) {
+        // The last one counts, and another loader makes no nf4.
+        (Engine::SGLang, NF4) => Some(("--load-format", None)),
+        (Engine::LoRAX, NONE) => None,
+        // It takes one of the two (predibase/lorax, `server/lorax_server/cli.py`).
+        (Engine::LoRAX, _) => Some(("--dtype", Some("DTYPE"))),
+        _ => None,
     }
 }
 

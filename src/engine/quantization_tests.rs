@@ -125,9 +125,12 @@ fn what_an_engine_cannot_do_is_refused_by_name() {
 
 #[test]
 fn exl2_is_refused_on_several_devices() {
-    assert_eq!(
-        lorax(Some("exl2"), 2),
-        Err(QuantizationError::Exl2OnSeveralDevices { devices: 2 })
+    let refusal = lorax(Some("exl2"), 2).expect_err("a refusal");
+    assert_eq!(refusal, QuantizationError::Exl2OnSeveralDevices { devices: 2 });
+    let message = refusal.to_string();
+    assert!(
+        message.contains("spec.server.resources or resourceProfile"),
+        "{message}"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use batch_inference_operator::engine::adapters::{FoundAdapters, options};
 use batch_inference_operator::engine::{
-    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, LaunchInput, launch,
+    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, LaunchInput, Version, launch,
 };
 use serde_json::json;
 
@@ -63,8 +63,9 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         revision: None,
         adapters: None,
         devices: Devices::Counted(1),
-        has_newest_options: true,
+        version: Version::Default,
         extra_args: &[],
+        env: &[],
         container: GivenContainer::default(),
     };
     let adapters = FoundAdapters {
