@@ -41,7 +41,7 @@ impl Outcome {
         let settings = settings();
         let source = source_to_read(&job).and_then(|source| deployment(&source.deployment.name));
         let checked = |job: &BatchInferenceJob| {
-            let validated = filled(job, source.as_ref()).and_then(|job| validate(&job, &settings));
+            let validated = filled(job, source.as_ref(), &settings).and_then(|job| validate(&job, &settings));
             validated.map_err(|wait| wait.message)
         };
         let resolved = checked(&job)?.resolved;
