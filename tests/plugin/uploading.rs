@@ -83,6 +83,7 @@ async fn a_job_in_a_file_takes_its_rows_from_a_flag() {
 #[tokio::test]
 async fn a_large_file_goes_through_a_pod_whatever_becomes_of_connections_and_of_the_pod() {
     let rows = rows(5);
+    let other = rows.replacen("xx", "xy", 1);
     let (server, machine) = world("through", &rows).await;
     // Where it is, whether there is one, the beginning; then parts.
     server.fail_execs(&[
@@ -107,8 +108,18 @@ async fn a_large_file_goes_through_a_pod_whatever_becomes_of_connections_and_of_
 
     server.delete("triangles");
     let again = machine.run(CREATE).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(
+        again.stderr.contains("already, with the same bytes"),
+        "{}",
+        again.stderr
+    );
+
+    server.delete("triangles");
+    machine.write("rows.jsonl", other);
+    let again = machine.run(CREATE).await;
     assert_eq!(again.code, 3);
-    let expected = "is there already: --overwrite replaces it";
+    let expected = "is there already, with other bytes: --overwrite replaces it";
     assert!(again.stderr.contains(expected), "{}", again.stderr);
     assert_eq!(machine.run(&format!("{CREATE} --overwrite")).await.code, 0);
     assert_eq!(server.pods().1, 0);

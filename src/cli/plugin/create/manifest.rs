@@ -40,9 +40,9 @@ pub fn manifest(name: Option<&str>, flags: &JobFlags, rows: Option<&Rows>) -> Re
 /// Whoever names a Secret expects it to be used.
 fn check_secret(flags: &JobFlags, rows: Option<&Rows>) -> Result<(), FlagError> {
     let stores = [rows_uri(rows), flags.output_uri.as_ref()];
-    let has_keys = stores.into_iter().flatten().any(|uri| has_keys(uri));
+    let is_used = stores.into_iter().flatten().any(|uri| has_keys(uri));
     match &flags.secret {
-        Some(secret) if !has_keys => Err(FlagError::UnusedSecret { secret: secret.clone() }),
+        Some(secret) if !is_used => Err(FlagError::UnusedSecret { secret: secret.clone() }),
         _ => Ok(()),
     }
 }

@@ -1,9 +1,11 @@
 //! A data set of this machine, brought to its store: by this machine where there are keys ([`direct`]), else through a pod
 //! ([`through_pod`]).
 //!
-//! [`upload`] chooses the way. [`target`] is where a file goes (pure), [`pieces`] a file in parts.
+//! [`upload`] chooses the way. [`target`] is where a file goes (pure), [`existing`] what is there already, [`pieces`] a file in
+//! parts.
 
 mod direct;
+mod existing;
 mod pieces;
 mod target;
 mod through_pod;
@@ -15,6 +17,7 @@ use super::super::jobs::Jobs;
 use super::super::keys::{NoDefaultStore, NoKeys, default_store, keys};
 use super::super::pod::{PodError, RemoteError};
 use super::super::refusal::Refusal;
+use super::super::standard_error::tell;
 use super::dataset::Rows;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI, dataset_key};
 use crate::storage::{self, Credentials, OpenError, Side, StoreUri, UriError};
@@ -23,7 +26,7 @@ use target::{Target, check_ending};
 /// What becomes of an object that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and nothing is uploaded.
+    /// It stays, and nothing is uploaded. One that is the file already is as good.
     Keep,
     /// It is replaced.
     Replace,
@@ -76,8 +79,10 @@ pub enum UploadError {
         /// Where it was looked for.
         namespace: String,
     },
-    /// There is one.
-    #[error("`{uri}` is there already: --overwrite replaces it, or choose another --dataset-name or --dataset-uri")]
+    /// There is another one.
+    #[error(
+        "`{uri}` is there already, with other bytes: --overwrite replaces it, or choose another --dataset-name or --dataset-uri"
+    )]
     Exists {
         /// The object.
         uri: StoreUri,
@@ -161,6 +166,14 @@ pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError>
         return direct::upload(wanted.file, &target, &credentials, wanted.existing).await;
     }
     Box::pin(through_pod::upload(jobs, wanted)).await
+}
+
+fn tell_uploaded(file: &str, uri: &StoreUri, bytes: u64) {
+    tell(format_args!("{file} is uploaded to {uri} ({bytes} bytes)"));
+}
+
+fn tell_same(file: &str, uri: &StoreUri) {
+    tell(format_args!("{file} is at {uri} already, with the same bytes"));
 }
 
 /// Where it goes, and the keys that there are here.
