@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -38,8 +38,21 @@ pub struct ClusterArguments {
     pub namespace: Option<String>,
 }
 
+/// An empty value is none, as to kubectl: scripts pass variables that are not set.
 impl ClusterArguments {
-    /// The namespace that is named; an empty name is none, as to kubectl.
+    /// The file that is named.
+    #[must_use]
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// The context that is named.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The namespace that is named.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref().filter(|name| !name.is_empty())
@@ -260,6 +273,18 @@ mod tests {
             assert_eq!(arguments.cluster.namespace.as_deref(), Some("a"));
             assert_eq!(arguments.cluster.context.as_deref(), Some("b"));
         }
+    }
+
+    #[test]
+    fn an_empty_value_of_a_flag_is_none() {
+        let cluster = parse("get x --namespace= --context= --kubeconfig=").unwrap().cluster;
+        assert_eq!(
+            (cluster.namespace(), cluster.context(), cluster.kubeconfig()),
+            (None, None, None)
+        );
+        let cluster = parse("get x -n a --context b --kubeconfig c").unwrap().cluster;
+        assert_eq!((cluster.namespace(), cluster.context()), (Some("a"), Some("b")));
+        assert_eq!(cluster.kubeconfig(), Some(Path::new("c")));
     }
 
     const PAGE: &str = include_str!("../../../docs/plugin.md");

@@ -58,10 +58,10 @@ fn no_client(error: &kube::Error) -> Refusal {
 }
 
 async fn configuration(arguments: &ClusterArguments) -> Result<Config, Refusal> {
-    match kubeconfig::read(arguments.kubeconfig.as_deref())? {
+    match kubeconfig::read(arguments.kubeconfig())? {
         Some(kubeconfig) => of_kubeconfig(kubeconfig, arguments).await,
         // A pod has no kubeconfig, but the token of its service account.
-        None if arguments.context.is_none() => Config::incluster().map_err(|_| no_kubeconfig()),
+        None if arguments.context().is_none() => Config::incluster().map_err(|_| no_kubeconfig()),
         None => Err(no_kubeconfig()),
     }
 }
@@ -73,7 +73,7 @@ fn no_kubeconfig() -> Refusal {
 
 async fn of_kubeconfig(kubeconfig: Kubeconfig, arguments: &ClusterArguments) -> Result<Config, Refusal> {
     let options = KubeConfigOptions {
-        context: arguments.context.clone(),
+        context: arguments.context().map(str::to_owned),
         ..KubeConfigOptions::default()
     };
     let contexts: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
