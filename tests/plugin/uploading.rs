@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::api_server::{ApiServer, Fault};
 use crate::plugin::{Machine, ended, interrupt};
-use crate::store::{default_store, keys, store};
+use crate::store::{default_store, keys, store, unnamed_spec, uri};
 use crate::until::until;
 
 /// Beside what the row says.
@@ -55,6 +55,38 @@ async fn who_may_read_the_secret_needs_no_pod() {
     let expected = json!({"dataset": {"name": "rows"}, "server": {"baseModel": "qwen3-8b"}});
     assert_eq!(server.job("triangles")["spec"], expected);
     assert!(server.pods().0.is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_found_here_or_knows_nobody_here_is_asked_by_a_pod() {
+    let server = ApiServer::start().await;
+    let mut inside = default_store("inside").await;
+    let address = inside.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+    "http://store.no-such-namespace.svc:8333".clone_into(&mut address.1);
+    server.put_secret("batch-inference-store", inside);
+    server.forbid("POST pods");
+    let machine = Machine::of(&server);
+    machine.write("rows.jsonl", rows(1));
+    let asked_a_pod = "you may not create pods in namespace `team`";
+    for words in [
+        CREATE.to_owned(),
+        format!("{CREATE} --dataset-uri {}rows.jsonl", uri("nobody")),
+    ] {
+        let ended = machine.run(&words).await;
+        assert_eq!(ended.code, 3);
+        assert!(ended.stderr.contains(asked_a_pod), "{words}: {}", ended.stderr);
+    }
+    server.put("running", unnamed_spec(), json!({"progress": {"total": 1}}));
+    server.put_feeder("running", "batch-inference-store");
+    let ended = machine.run("results running --partial").await;
+    assert!(ended.stderr.contains(asked_a_pod), "{}", ended.stderr);
+
+    // An address of one's own goes before it.
+    let mut keys = keys().await;
+    keys.retain(|(name, _)| name == "AWS_ENDPOINT_URL");
+    let ended = machine.with(keys).run(CREATE).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(uploaded("inside").await.is_some());
 }
 
 #[tokio::test]

@@ -65,7 +65,8 @@ pub enum Command {
     /// Create a job by flags or from a file; a data set of this machine is checked and uploaded first.
     ///
     /// It goes to the namespace's default store (Secret `batch-inference-store`), or to --dataset-uri: with the keys of the environment, else
-    /// with those of the store's Secret, if you may read it, else through a pod in the namespace that lives as long as this command.
+    /// with those of the store's Secret, if you may read it and its address is known here, else through a pod in the namespace that lives as
+    /// long as this command.
     Create(Box<CreateArguments>),
     /// Show one job, by its name or uid.
     Get(GetArguments),
@@ -78,8 +79,8 @@ pub enum Command {
     /// Fetch the rows of a job, in input order, failed ones with their error.
     ///
     /// The store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID` and so on), else with those of the Secret that the
-    /// job names, if you may read it. Without either, and for an output on a claim, a pod in the job's namespace reads it: it lives as
-    /// long as this command. Results in a ConfigMap are read from there.
+    /// job names, if you may read it. Without either, for an address that only the cluster knows, and for an output on a claim, a pod in
+    /// the job's namespace reads it: it lives as long as this command. Results in a ConfigMap are read from there.
     Results(ResultsArguments),
     /// End a job before its last row; what is finished becomes its results.
     Cancel(CancelArguments),

@@ -5,6 +5,7 @@ use super::super::job::Job;
 use super::super::jobs::Jobs;
 use super::super::keys::{default_store, keys};
 use super::super::pod::{PodError, StorePod};
+use super::super::reach::{is_found, is_somebody};
 use super::super::standard_error::tell;
 use super::error::FetchError;
 use crate::api::default_store::{DEFAULT_STORE, output_folder};
@@ -96,12 +97,14 @@ async fn credentials(jobs: &Jobs, output: &OutputSpec, uri: &StoreUri) -> Option
     }
     let secret = output.secret();
     let credentials = keys(jobs, Side::Output, secret, uri).await.ok()?;
-    (secret.is_some() || credentials.identify(uri)).then_some(credentials)
+    let is_asked = secret.is_some() || is_somebody(&credentials, uri);
+    let is_in_reach = is_asked && is_found(Side::Output, &credentials, uri).await;
+    is_in_reach.then_some(credentials)
 }
 
 /// Where a job that has ended says, else in the namespace's default store: its Secret may name another store by now.
 async fn default_output(jobs: &Jobs, job: &Job) -> Option<(StoreUri, Credentials)> {
-    let found = match written(job) {
+    let (uri, credentials) = match written(job) {
         Some(uri) => {
             let credentials = keys(jobs, Side::Output, Some(DEFAULT_STORE), &uri).await.ok()?;
             (uri, credentials)
@@ -111,7 +114,8 @@ async fn default_output(jobs: &Jobs, job: &Job) -> Option<(StoreUri, Credentials
             (prefix.join(&output_folder(job.name())), credentials)
         }
     };
-    Some(found).filter(|(uri, credentials)| credentials.identify(uri))
+    let is_in_reach = credentials.identify(&uri) && is_found(Side::Output, &credentials, &uri).await;
+    is_in_reach.then_some((uri, credentials))
 }
 
 /// Where the results of a job are that has some.

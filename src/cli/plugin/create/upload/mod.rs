@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use super::super::jobs::Jobs;
 use super::super::keys::{NoDefaultStore, NoKeys, default_store, keys};
 use super::super::pod::{PodError, RemoteError};
+use super::super::reach::{is_found, is_somebody};
 use super::super::refusal::Refusal;
 use super::super::standard_error::tell;
 use super::dataset::Rows;
@@ -176,7 +177,7 @@ fn tell_same(file: &str, uri: &StoreUri) {
     tell(format_args!("{file} is at {uri} already, with the same bytes"));
 }
 
-/// Where it goes, and the keys that there are here.
+/// Where it goes, and the keys that there are here, if it can be asked from here with them.
 async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, Credentials)>, UploadError> {
     match wanted.to {
         Rows::Uri(uri) => {
@@ -188,9 +189,9 @@ async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, C
                 }) => return Ok(None),
                 credentials => credentials.map_err(Box::new)?,
             };
-            // Without any key, the store may be open to everybody, or know the service account.
-            let is_asked_as_somebody = credentials.identify(target.uri()) || wanted.service_account.is_none();
-            Ok(is_asked_as_somebody.then_some((target, credentials)))
+            // The store may know the pod's service account.
+            let is_in_reach = is_somebody(&credentials, target.uri()) && is_found_by(&credentials, &target).await;
+            Ok(is_in_reach.then_some((target, credentials)))
         }
         Rows::Name(name) => {
             let (prefix, credentials) = match default_store(jobs, Side::Dataset).await {
@@ -203,8 +204,12 @@ async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, C
             };
             let uri = prefix.join(&dataset_key(name)).to_string();
             let target = Target::parse(wanted.file, &uri)?;
-            let has_keys = credentials.identify(target.uri());
-            Ok(has_keys.then_some((target, credentials)))
+            let is_in_reach = credentials.identify(target.uri()) && is_found_by(&credentials, &target).await;
+            Ok(is_in_reach.then_some((target, credentials)))
         }
     }
+}
+
+async fn is_found_by(credentials: &Credentials, target: &Target) -> bool {
+    is_found(Side::Dataset, credentials, target.uri()).await
 }
