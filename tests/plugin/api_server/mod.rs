@@ -74,6 +74,11 @@ impl ApiServer {
         }
     }
 
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The content of a kubeconfig.
     pub fn kubeconfig(&self) -> String {
         kubeconfig(&format!("http://{}", self.address))
