@@ -185,6 +185,12 @@ impl ApiServer {
         self.shared.kept().holds_pods = true;
     }
 
+    /// The node is there, for which pods have waited.
+    pub fn release_pods(&self) {
+        self.shared.kept().holds_pods = false;
+        self.shared.change(state::Kept::run_pods);
+    }
+
     /// Ends all watches, as API servers do every few minutes.
     pub fn end_watches(&self) {
         self.shared.change(|kept| kept.ended_watches += 1);
