@@ -234,6 +234,13 @@ impl Credentials {
         self.has_any(identities)
     }
 
+    /// The address of the store of this URI, if these keys are for another than the cloud's own.
+    #[must_use]
+    pub fn address(&self, uri: &StoreUri) -> Option<String> {
+        let keys = self.keys(Kind::of(uri)?).ok()?;
+        keys.endpoint().map(str::to_owned)
+    }
+
     fn has_any(&self, names: &[&str]) -> bool {
         let mut names = names.iter();
         names.any(|name| self.prefixed.contains_key(*name) || self.process.contains_key(*name))

@@ -380,3 +380,16 @@ fn keys_identify_only_whom_their_own_store_knows() {
     let address_only = of_person(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")]);
     assert!(!address_only.identify(&StoreUri::parse_prefix("s3://bucket/run/").unwrap()));
 }
+
+#[test]
+fn the_address_of_a_store_is_that_of_its_own_kind() {
+    let credentials = of_person(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")]);
+    for (uri, expected) in [
+        ("s3://bucket/run/", Some("http://127.0.0.1:8333")),
+        ("gs://bucket/run/", None),
+        ("pvc://claim/run/", None),
+    ] {
+        let uri = StoreUri::parse_prefix(uri).unwrap();
+        assert_eq!(credentials.address(&uri).as_deref(), expected, "{uri}");
+    }
+}
