@@ -1,6 +1,7 @@
 //! `verify`: what it prints, and its exit code.
 
 use std::error::Error as StdError;
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use crate::feeder::chain;

@@ -37,12 +37,7 @@ pub struct SourceVersion {
 impl Source {
     /// The object at `path`. Messages call it `object` (its URI), and say `hints` when access is refused: which Secret
     /// or permission to check.
-    pub fn new(
-        store: Arc<dyn ObjectStore>,
-        path: Path,
-        object: impl Into<Arc<str>>,
-        hints: impl Into<Hints>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, path: Path, object: impl Into<Arc<str>>, hints: impl Into<Hints>) -> Self {
         Self {
             store,
             path,

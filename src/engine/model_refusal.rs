@@ -2,8 +2,8 @@
 
 use crate::api::reason::Reason;
 
-use super::Engine;
-use super::architecture::{Architecture, is_default_version, unsupported};
+use super::architecture::{Architecture, unsupported};
+use super::{Engine, Version};
 
 /// Why a model is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,7 +130,7 @@ pub fn refuse_architecture(
     model: &str,
     architecture: Architecture<'_>,
 ) -> Result<(), ModelRefusal> {
-    match unsupported(engine, architecture).filter(|_| is_default_version(engine, image)) {
+    match unsupported(engine, architecture).filter(|_| Version::of(engine, image) == Version::Default) {
         Some(kind) => Err(ModelRefusal::Architecture {
             engine,
             model: model.to_owned(),

@@ -136,9 +136,9 @@ pub enum CredentialsError {
 }
 
 /// How to give a key that is not there.
-fn how_to_add(giver: Giver, given: bool, missing: &str) -> String {
+fn how_to_add(giver: Giver, is_named: bool, missing: &str) -> String {
     match giver {
-        Giver::Secret(side) if !given => {
+        Giver::Secret(side) if !is_named => {
             let field = side.secret_field();
             format!("nothing says {missing}: name a Secret with it in {field}")
         }
