@@ -402,7 +402,7 @@ async fn a_hub_is_asked_for_the_file_at_its_revision_with_the_token() {
 async fn a_data_set_that_a_hub_does_not_have_or_show_is_told_from_a_refusal() {
     let mistyped =
         "does not exist; correct `spec.dataset`, or upload it and create the job again; if it is not for all to see, ";
-    let name = "name a Secret with HF_TOKEN in spec.dataset.credentialsSecretRef";
+    let name = "set HF_TOKEN in the Secret of spec.dataset.credentialsSecretRef";
     let check = "see that HF_TOKEN of the Secret of spec.dataset.credentialsSecretRef may read it";
     let no_token = "is not permitted: no HF_TOKEN was given";
     for (status, hub_code, token, want) in [
