@@ -194,6 +194,7 @@ fn launch(
         names: &names,
         quantization: server.quantization.as_deref(),
         revision: server.revision.as_deref(),
+        has_model_cache: server.model_cache.is_some(),
         adapters: server.adapters.as_ref(),
         devices,
         version: Version::of(server.engine, image),

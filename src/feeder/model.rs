@@ -114,7 +114,7 @@ impl ModelCheck {
         }))
     }
 
-    /// Asks. `told` is what an earlier start of the job said: a revision's commit stays what it was. Where the job has no revision, it is
+    /// Asks. `told` is what an earlier start of the job said, and what stays: a revision's commit stays what it was. Where the job has no revision, it is
     /// `main`: of that, too, all servers have one commit.
     pub async fn ask(&self, told: Option<&ModelStatus>) -> Asked {
         let told = told.and_then(|told| told.revision.clone());
@@ -127,7 +127,8 @@ impl ModelCheck {
             Ok((commit, parameters)) => {
                 let pinned = told.or(commit).or_else(|| self.revision.clone());
                 Asked::Good(ModelStatus {
-                    revision: pinned.filter(|_| takes_revision(self.engine)),
+                    // llama-server is told none, but what brings its file to a claim may be.
+                    revision: pinned.filter(|_| takes_revision(self.engine) || self.revision.is_some()),
                     parameters: parameters.map(number),
                 })
             }
@@ -142,6 +143,13 @@ impl ModelCheck {
                 Asked::Unknown(self.unknown(&format!("its answer is not understood ({error})")))
             }
         }
+    }
+
+    /// What is said while it is asked.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { hub, repository, .. } = self;
+        format!("{hub} is asked about the model {repository}")
     }
 
     /// The commit and the number of parameters, as far as the hub says them.
