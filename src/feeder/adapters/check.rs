@@ -38,6 +38,8 @@ enum Origin {
     Store {
         credentials: Credentials,
         names: AdapterNames,
+        /// Whether servers ask it with the same keys.
+        has_keys: bool,
     },
 }
 
@@ -73,8 +75,8 @@ impl AdapterCheck {
                 let hub = ModelHub::open(&credentials).map_err(|error| End::new(Reason::SpecInvalid, chain(&error)))?;
                 Origin::Hub(hub)
             }
-            // Without keys of theirs, it is the servers that the store knows, and not this pod.
-            AdapterSource::S3 if has_keys(&environment) => Origin::Store {
+            AdapterSource::S3 => Origin::Store {
+                has_keys: has_keys(&environment),
                 credentials: Credentials::from_env(Side::Adapters, environment),
                 names: adapters.names.clone(),
             },
@@ -138,9 +140,13 @@ impl AdapterCheck {
     async fn look(&self, adapter: &Known) -> Result<Facts, Halt> {
         match &self.origin {
             Origin::Hub(hub) => self.look_at_hub(hub, &adapter.path).await,
-            Origin::Store { credentials, names } => {
+            Origin::Store {
+                credentials,
+                names,
+                has_keys,
+            } => {
                 let address = names.path(&adapter.name).unwrap_or_default();
-                look_in_store(self.engine, credentials, &address).await
+                look_in_store(self.engine, credentials, *has_keys, &address).await
             }
         }
     }
@@ -189,8 +195,14 @@ fn has_keys(environment: &[(String, String)]) -> bool {
     environment.iter().any(|(name, _)| name.starts_with(prefix))
 }
 
-/// Of a folder, `adapter_config.json` tells; llama-server has a single file.
-async fn look_in_store(engine: Engine, credentials: &Credentials, address: &str) -> Result<Facts, Halt> {
+/// Of a folder, `adapter_config.json` tells; llama-server has a single file. Without keys of theirs, servers may be known to the store as somebody
+/// else than this pod.
+async fn look_in_store(
+    engine: Engine,
+    credentials: &Credentials,
+    has_keys: bool,
+    address: &str,
+) -> Result<Facts, Halt> {
     let (folder, file) = match address.rsplit_once('/') {
         Some(parts) if engine == Engine::LlamaCpp => parts,
         _ => (address, ADAPTER_CONFIG),
@@ -212,7 +224,7 @@ async fn look_in_store(engine: Engine, credentials: &Credentials, address: &str)
             "`{}` is not there",
             store.uri_of(file)
         )))),
-        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) => {
+        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) if has_keys => {
             Err(Halt::Bad(Bad::not_found(chain(&error))))
         }
         Err(error) => Err(silent(&error)),

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::adapters::AdaptersSpec;
 use crate::storage::loopback::serve;
 
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
@@ -119,5 +120,49 @@ async fn what_a_token_that_is_not_known_here_may_open_is_left_to_the_servers() {
         let (told, silence) = check.ask(before.clone()).await;
         assert_eq!(told, before);
         assert!(silence.is_some(), "{name}");
+    }
+}
+
+/// A store that has nothing, and lets in nobody who asks for `secret.gguf`.
+async fn store(has_keys: bool) -> AdapterCheck {
+    let answer = async |request: Request| match request.uri().path() {
+        path if path.ends_with("secret.gguf") => StatusCode::FORBIDDEN,
+        _ => StatusCode::NOT_FOUND,
+    };
+    let address = format!("http://{}", serve(axum::Router::new().fallback(answer)).await);
+    let environment = [
+        ("ADAPTERS_AWS_ENDPOINT_URL", address.as_str()),
+        ("ADAPTERS_AWS_ACCESS_KEY_ID", "id"),
+        ("ADAPTERS_AWS_SECRET_ACCESS_KEY", "key"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let spec = AdaptersSpec {
+        source: AdapterSource::S3,
+        location: Some("s3://bucket/loras".to_owned()),
+        ..AdaptersSpec::default()
+    };
+    AdapterCheck {
+        origin: Origin::Store {
+            credentials: Credentials::from_env(Side::Adapters, environment),
+            names: AdapterNames::new(spec),
+            has_keys,
+        },
+        engine: Engine::LlamaCpp,
+        is_token_unknown: false,
+    }
+}
+
+/// Servers may be let in as somebody else than the feeder.
+#[tokio::test]
+async fn a_store_that_is_asked_without_the_servers_keys_says_only_what_is_not_there() {
+    for (has_keys, name, is_bad) in [
+        (true, "sql.gguf", true),
+        (false, "sql.gguf", true),
+        (true, "secret.gguf", true),
+        (false, "secret.gguf", false),
+    ] {
+        let (told, silence) = store(has_keys).await.ask(adapters(&[name])).await;
+        assert_eq!(told[0].bad.is_some(), is_bad, "{has_keys} {name}");
+        assert_eq!(silence.is_some(), !is_bad, "{has_keys} {name}: {silence:?}");
     }
 }
