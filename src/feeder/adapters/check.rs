@@ -10,7 +10,7 @@ use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::engine::AdapterNames;
 use crate::engine::adapters::AdapterConfig;
-use crate::engine::repository::{ADAPTER_CONFIG, Repository};
+use crate::engine::repository::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Repository};
 use crate::feeder::job::Job;
 use crate::feeder::model::{NEWEST, is_offline};
 use crate::feeder::report::End;
@@ -27,6 +27,8 @@ const AT_ONCE: usize = 8;
 pub struct AdapterCheck {
     origin: Origin,
     engine: Engine,
+    /// What servers are to have room for, where the spec says so.
+    max_rank: Option<u32>,
     /// Whether servers may have a token for the hub that is not known here.
     is_token_unknown: bool,
 }
@@ -86,6 +88,7 @@ impl AdapterCheck {
         Ok(Some(Self {
             origin,
             engine: job.engine,
+            max_rank: adapters.names.max_rank(),
             is_token_unknown,
         }))
     }
@@ -107,7 +110,7 @@ impl AdapterCheck {
     }
 
     fn with_facts(&self, adapter: Known, facts: Facts) -> Known {
-        let problem = facts.config.problem(self.engine).map(Bad::not_loaded);
+        let problem = facts.config.problem(self.engine, self.max_rank).map(Bad::not_loaded);
         Known {
             revision: facts.revision,
             rank: facts.config.rank(),
@@ -158,6 +161,10 @@ impl AdapterCheck {
             .map_err(|error| Halt::Silent(format!("its answer is not understood ({error})")))?;
         if !repository.may_be_adapter() {
             let message = format!("{path} has no {ADAPTER_CONFIG}, so it is no adapter");
+            return Err(Halt::Bad(Bad::not_found(message)));
+        }
+        if self.engine == Engine::VLLM && !repository.may_have_adapter_weights() {
+            let message = format!("{path} has no weights ({})", ADAPTER_WEIGHTS.join(", "));
             return Err(Halt::Bad(Bad::not_found(message)));
         }
         let revision = repository.sha;

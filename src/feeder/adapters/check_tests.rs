@@ -37,6 +37,7 @@ async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
     AdapterCheck {
         origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),
         engine: Engine::VLLM,
+        max_rank: Some(512),
         is_token_unknown: false,
     }
 }
@@ -70,11 +71,19 @@ async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
         (&of("large"), ok, adapter.clone()),
         (&config("large"), ok, json!({"peft_type": "LORA", "r": 1024})),
         (&of("model"), ok, repository(&["config.json", "model.safetensors"])),
+        (&of("hollow"), ok, repository(&["adapter_config.json", "README.md"])),
         (&of("gated"), ok, adapter),
         (&config("gated"), StatusCode::FORBIDDEN, json!("access is restricted")),
     ])
     .await;
-    let names = ["org/sql", "org/large", "org/model", "org/gated", "org/missing"];
+    let names = [
+        "org/sql",
+        "org/large",
+        "org/model",
+        "org/hollow",
+        "org/gated",
+        "org/missing",
+    ];
     let (told, silence) = check.ask(adapters(&names)).await;
     assert_eq!(silence, None);
     assert_eq!((told[0].revision.as_deref(), told[0].rank), (Some(COMMIT), Some(16)));
@@ -82,6 +91,7 @@ async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
     for (adapter, words) in told[1..].iter().zip([
         "its rank is 1024",
         "so it is no adapter",
+        "has no weights",
         "name a token that may read it",
         "has none (404",
     ]) {
@@ -148,6 +158,7 @@ async fn store(has_keys: bool) -> AdapterCheck {
             has_keys,
         },
         engine: Engine::LlamaCpp,
+        max_rank: None,
         is_token_unknown: false,
     }
 }
