@@ -5,6 +5,7 @@
 
 use k8s_openapi::api::core::v1::EnvVar;
 
+use super::validate::has_newest_options;
 use super::variables;
 use crate::api::BatchInferenceJob;
 use crate::api::adapters::{AdapterSource, AdaptersSpec};
@@ -31,7 +32,11 @@ pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option
     if told.count < 1 || !resolved.adapter_args.is_empty() {
         return resolved;
     }
-    resolved.adapter_args = options(resolved.engine, &found(resolved.engine, adapters, told));
+    let found = FoundAdapters {
+        has_newest_options: has_newest_options(server, &resolved.image),
+        ..found(resolved.engine, adapters, told)
+    };
+    resolved.adapter_args = options(resolved.engine, &found);
     let at = resolved.args.len().saturating_sub(server.args.len());
     resolved.args.splice(at..at, resolved.adapter_args.iter().cloned());
     resolved
@@ -46,6 +51,7 @@ fn found(engine: Engine, adapters: &AdaptersSpec, told: &AdaptersStatus) -> Foun
             .iter()
             .map(|path| place(engine, adapters.source, path))
             .collect(),
+        ..FoundAdapters::default()
     }
 }
 
@@ -172,6 +178,21 @@ mod tests {
         assert_eq!(later, after);
         assert_eq!(equipped(before.clone(), &server, None), before);
         assert_eq!(equipped(before.clone(), &server, Some(&told(&[], None))), before);
+    }
+
+    #[test]
+    fn a_deployment_s_image_of_another_version_is_told_only_what_it_cannot_do_without() {
+        let server = json!({"from": {"deployment": {"name": "vllm"}}, "baseModel": "org/model", "adapters": {}});
+        let server: ServerSpec = serde_json::from_value(server).expect("a server");
+        let before = Resolved {
+            image: "vllm/vllm-openai:v0.6.0".to_owned(),
+            ..resolved(Engine::VLLM, &[])
+        };
+        let after = equipped(before, &server, Some(&told(&["org/a"], Some(8))));
+        assert_eq!(
+            after.args.join(" "),
+            "--enable-lora --max-loras 1 --max-cpu-loras 64 --max-lora-rank 8"
+        );
     }
 
     #[test]

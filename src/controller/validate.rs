@@ -186,7 +186,7 @@ fn launch(
         revision: server.revision.as_deref(),
         adapters: server.adapters.as_ref(),
         devices,
-        has_newest_options: server.from.is_none() || is_default_version(server.engine, image),
+        has_newest_options: has_newest_options(server, image),
         extra_args: &server.args,
         container: server_container::given(container),
     };
@@ -206,6 +206,11 @@ fn launch(
     refuse_conflict(server, &launch, devices)?;
     adapters::refuse_conflict(server)?;
     Ok(launch)
+}
+
+/// Whether the image is taken for one that has all options that the operator's own has.
+pub(super) fn has_newest_options(server: &ServerSpec, image: &str) -> bool {
+    server.from.is_none() || is_default_version(server.engine, image)
 }
 
 /// Refuses arguments and variables that say what a field says.
