@@ -105,6 +105,7 @@ async fn rows_of_adapters_are_answered_by_them_and_those_of_a_missing_one_fail()
             assert!(message.starts_with("adapter `org/missing`: "), "{engine}: {message}");
         }
         let adapters = &status["adapters"];
+        // Only servers refuse the third.
         assert_eq!(adapters["count"], 3, "{engine}: {adapters}");
         let sql = told(&adapters["mostUsed"], "org/sql");
         assert_eq!(
