@@ -135,10 +135,12 @@ async fn what_a_token_that_is_not_known_here_may_open_is_left_to_the_servers() {
 
 /// A store that has nothing, and lets in nobody who asks for `secret.gguf`.
 async fn store(has_keys: bool) -> AdapterCheck {
-    let answer = async |request: Request| match request.uri().path() {
-        path if path.ends_with("secret.gguf") => StatusCode::FORBIDDEN,
-        _ => StatusCode::NOT_FOUND,
-    };
+    async fn answer(request: Request) -> StatusCode {
+        match request.uri().path() {
+            path if path.ends_with("secret.gguf") => StatusCode::FORBIDDEN,
+            _ => StatusCode::NOT_FOUND,
+        }
+    }
     let address = format!("http://{}", serve(axum::Router::new().fallback(answer)).await);
     let environment = [
         ("ADAPTERS_AWS_ENDPOINT_URL", address.as_str()),
