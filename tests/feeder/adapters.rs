@@ -275,7 +275,7 @@ async fn hub() -> String {
             path if path.ends_with("/adapter_config.json") => {
                 Json(json!({"peft_type": "LORA", "r": 16})).into_response()
             }
-            path if path.starts_with("/api/models/org/") => {
+            path if path.starts_with("/api/models/org/chat/") || path.starts_with("/api/models/org/missing/") => {
                 (StatusCode::NOT_FOUND, [("X-Error-Code", "RepoNotFound")]).into_response()
             }
             // Of the base model.
