@@ -9,7 +9,7 @@ use crate::api::adapters::AdapterSource;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::engine::AdapterNames;
-use crate::engine::adapters::AdapterConfig;
+use crate::engine::adapters::{AdapterConfig, are_fetched};
 use crate::engine::repository::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Repository};
 use crate::feeder::job::Job;
 use crate::feeder::model::{NEWEST, is_offline};
@@ -77,7 +77,8 @@ impl AdapterCheck {
                 let hub = ModelHub::open(&credentials).map_err(|error| End::new(Reason::SpecInvalid, chain(&error)))?;
                 Origin::Hub(hub)
             }
-            AdapterSource::S3 => Origin::Store {
+            // LoRAX, which reads it by itself, may have keys and an address of it that are not known here.
+            source @ AdapterSource::S3 if has_keys(&environment) || are_fetched(job.engine, source) => Origin::Store {
                 has_keys: has_keys(&environment),
                 credentials: Credentials::from_env(Side::Adapters, environment),
                 names: adapters.names.clone(),
