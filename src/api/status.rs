@@ -357,7 +357,7 @@ pub struct DatasetStatus {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdaptersStatus {
-    /// How many different ones servers are to have: those that are known not to be there are not among them.
+    /// How many different ones servers are to have: of those that cannot be used, the ones that only a server refuses count.
     pub count: i64,
     /// The largest rank of them, as far as the hub tells; where it does not tell all, at least 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]

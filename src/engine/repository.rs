@@ -17,6 +17,8 @@ use super::{Engine, ModelRefusal};
 pub const CONFIG: &str = "config.json";
 /// In its place, a LoRA adapter has this.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// An adapter's weights.
+pub const ADAPTER_WEIGHTS: [&str; 3] = ["adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt"];
 /// Files that say how large all files with weights are together.
 const INDEXES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 /// How files of weights end that are no GGUF.
@@ -138,6 +140,12 @@ impl Repository {
     #[must_use]
     pub fn may_be_adapter(&self) -> bool {
         self.siblings.is_empty() || self.has(ADAPTER_CONFIG)
+    }
+
+    /// Whether there can be weights where vLLM looks for those of an adapter (`vllm/lora/lora_model.py`, `from_local_checkpoint`).
+    #[must_use]
+    pub fn may_have_adapter_weights(&self) -> bool {
+        self.siblings.is_empty() || ADAPTER_WEIGHTS.into_iter().any(|name| self.has(name))
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {

@@ -66,7 +66,7 @@ impl Feeder {
         let (reporter, status) = (&self.patience.reporter, feeding.ledger.status());
         let finished = tokio::select! {
             finished = feeding.run() => finished,
-            stop = follow_ledger(reporter, status, index.rows) => Err(stop),
+            stop = follow_ledger(reporter, status, index.rows, &self.job.token_budget) => Err(stop),
             stop = ended(equipping.as_mut()) => feeding.settle(Err(stop)).await.map(drop),
             never = follow_endpoint(&self.client, self.job.endpoint.as_ref(), reporter) => match never {},
         };

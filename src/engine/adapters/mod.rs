@@ -39,6 +39,13 @@ const MOST_SLOTS: u32 = 8;
 /// Adapters that are kept in the memory of the pod besides. Takes memory only as they come, and must not be fewer than the slots, of which a
 /// person may want more (`vllm/config/lora.py`, sglang `server_args.py`).
 const IN_MEMORY: u32 = 64;
+/// How many processes of vLLM take requests.
+const SERVER_COUNT: &str = "--api-server-count";
+/// How many adapters SGLang keeps, which are all where it is not told.
+const LOADED: &str = "--max-loaded-loras";
+/// An image that is too old for these does not start with them, and can do without. llama-server cannot do without any of its own: rows of the base
+/// would be answered with adapters.
+const LATE: [&str; 2] = [SERVER_COUNT, LOADED];
 /// Where nothing is known of ranks: common ones are up to this.
 pub const COMMON_RANK: u32 = 64;
 /// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
@@ -55,6 +62,8 @@ pub struct FoundAdapters {
     pub max_rank: Option<u32>,
     /// Where they are, in the order in which an engine that has them from its start on is given them.
     pub paths: Vec<String>,
+    /// Whether the server's image is taken for one that has options which came late.
+    pub has_newest_options: bool,
 }
 
 /// The options of an engine that is to serve these adapters. A person's own come after them, and count.
@@ -72,7 +81,7 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
                 ("--max-lora-rank", Some(vllm_rank(rank).to_string())),
                 // With data parallelism there would be more, of which each knows the adapters only that it has loaded itself: it does not
                 // start (`vllm/entrypoints/cli/serve.py`).
-                ("--api-server-count", Some("1".to_owned())),
+                (SERVER_COUNT, Some("1".to_owned())),
             ]
         }
         // `sglang/srt/arg_groups/fields/lora.py`. The base takes a slot of each batch. Ranks and modules are not inferred where no adapter is
@@ -82,7 +91,7 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
             vec![
                 ("--enable-lora", None),
                 ("--max-loras-per-batch", Some(slots.to_string())),
-                ("--max-loaded-loras", Some(IN_MEMORY.to_string())),
+                (LOADED, Some(IN_MEMORY.to_string())),
                 ("--max-lora-rank", Some(rank.to_string())),
                 ("--lora-target-modules", Some("all".to_owned())),
             ]
@@ -101,7 +110,10 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
         // It takes up to 1024 at a time, in a tenth of the device's memory (`launcher/src/main.rs`), and any rank.
         Engine::LoRAX | Engine::Custom => Vec::new(),
     };
-    let words = options.into_iter().flat_map(|(name, value)| {
+    let known = options
+        .into_iter()
+        .filter(|(name, _)| found.has_newest_options || !LATE.contains(name));
+    let words = known.flat_map(|(name, value)| {
         let name = Some(name.to_owned());
         name.into_iter().chain(value)
     });
