@@ -119,7 +119,7 @@ fn attributes<'a>(source: &'a str, name: &str) -> Option<Vec<&'a str>> {
 fn file_with_test<'a>(sources: &'a [String], name: &str) -> Option<&'a String> {
     let is_test = |attribute: &&str| attribute.starts_with("#[test]") || attribute.starts_with("#[tokio::test");
     let has_test = |source: &&String| {
-        attributes(source, name).is_some_and(|found| found.iter().any(|attribute| is_test(&attribute)))
+        attributes(source, name).is_some_and(|found| found.iter().any(|attribute| is_test(attribute)))
     };
     sources.iter().find(has_test)
 }

@@ -122,13 +122,12 @@ fn validate_servers(
         spread::refuse_uneven(server, &resources, template.as_ref())?;
         resources
     };
-    let image = match &decided {
-        Some(resolved) => resolved.image.clone(),
-        None => {
-            let image = image(server, container, profile, settings)?;
-            foreign_devices::refuse(server.engine, &image, &resources)?;
-            image
-        }
+    let image = if let Some(resolved) = &decided {
+        resolved.image.clone()
+    } else {
+        let image = image(server, container, profile, settings)?;
+        foreign_devices::refuse(server.engine, &image, &resources)?;
+        image
     };
     let devices = devices(&resources, template.as_ref());
     let engine = settings.engine(server.engine);

@@ -21,6 +21,10 @@ const COPY_LIMIT: u64 = 10;
 
 /// What a server does.
 #[derive(Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that servers do or do not"
+)]
 struct Behaviour {
     content: &'static [u8],
     etag: Option<&'static str>,

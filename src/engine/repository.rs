@@ -79,7 +79,8 @@ pub struct Config {
     #[serde(rename = "quantization_config")]
     quantization: Option<IgnoredAny>,
     /// Of a model that sees or hears, what its language model is.
-    text_config: Option<TextConfig>,
+    #[serde(rename = "text_config")]
+    text: Option<TextConfig>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -261,7 +262,7 @@ impl Config {
     }
 
     fn bytes_of_a_weight(&self) -> Option<u64> {
-        let text = self.text_config.as_ref();
+        let text = self.text.as_ref();
         let of_text = text.and_then(|text| text.dtype.as_ref().or(text.torch_dtype.as_ref()));
         match self.dtype.as_ref().or(self.torch_dtype.as_ref()).or(of_text)?.as_str() {
             "float32" => Some(4),

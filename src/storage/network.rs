@@ -92,7 +92,7 @@ impl Proxies {
     }
 
     /// Decides anew at each address: a hub inside the cluster may send us on to the outside. reqwest heeds no `NO_PROXY` with that.
-    fn to_outside(self) -> reqwest::Proxy {
+    fn into_proxy(self) -> reqwest::Proxy {
         let Self { http, https, no } = self;
         let matcher = Matcher::builder()
             .http(http.clone())
@@ -125,7 +125,7 @@ fn client_through(proxies: Proxies, url: &reqwest::Url) -> reqwest::Result<reqwe
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .https_only(url.scheme() == "https")
-        .proxy(proxies.to_outside())
+        .proxy(proxies.into_proxy())
         .retry(reqwest::retry::never())
         .build()
 }

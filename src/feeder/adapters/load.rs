@@ -257,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_adapter_that_hangs_is_given_up_but_not_for_a_server_that_is_away() {
-        let router = axum::Router::new().fallback(|| std::future::pending::<()>());
+        let router = axum::Router::new().fallback(std::future::pending::<()>);
         let hanging = serve(router).await;
         let away = {
             let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -104,15 +104,12 @@ async fn credentials(jobs: &Jobs, output: &OutputSpec, uri: &StoreUri) -> Option
 
 /// Where a job that has ended says, else in the namespace's default store: its Secret may name another store by now.
 async fn default_output(jobs: &Jobs, job: &Job) -> Option<(StoreUri, Credentials)> {
-    let (uri, credentials) = match written(job) {
-        Some(uri) => {
-            let credentials = keys(jobs, Side::Output, Some(DEFAULT_STORE), &uri).await.ok()?;
-            (uri, credentials)
-        }
-        None => {
-            let (prefix, credentials) = default_store(jobs, Side::Output).await.ok()?;
-            (prefix.join(&output_folder(job.name())), credentials)
-        }
+    let (uri, credentials) = if let Some(uri) = written(job) {
+        let credentials = keys(jobs, Side::Output, Some(DEFAULT_STORE), &uri).await.ok()?;
+        (uri, credentials)
+    } else {
+        let (prefix, credentials) = default_store(jobs, Side::Output).await.ok()?;
+        (prefix.join(&output_folder(job.name())), credentials)
     };
     let is_in_reach = credentials.identify(&uri) && is_found(Side::Output, &credentials, &uri).await;
     is_in_reach.then_some((uri, credentials))
