@@ -85,8 +85,8 @@ pub enum Conflict {
     },
     /// An argument that is no option and the value of none.
     #[error(
-        "spec.server.args has {argument:?}, which is no option and the value of none: the model is spec.server.baseModel, and the operator starts the \
-         server; write further options only"
+        "spec.server.args has {argument:?}, which is no option and the value of none: the model is spec.server.baseModel, and the operator \
+         starts the server; write further options only"
     )]
     Positional {
         /// As it was written.

@@ -62,7 +62,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
         args.extend(["--max-model-len", "auto"].map(str::to_owned));
     }
     args.extend(devices::tensor_parallel(input));
-    args.extend(quantization(input)?);
+    args.extend(quantization_args(input)?);
     // Probes and scrapes every few seconds would hide the lines that matter. (Since 0.16, PR 30011.)
     if input.version.has_newest_options() {
         args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));
@@ -71,7 +71,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     Ok(args)
 }
 
-fn quantization(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+fn quantization_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     match input.version {
         Version::Default => Ok(quantization::vllm(input.quantization)?),
         Version::Newer | Version::Other => Ok(quantization::other_vllm(input.quantization)),
