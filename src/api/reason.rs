@@ -36,7 +36,7 @@ reasons! {
     /// A container cannot be started.
     ContainerNotStarting => "See kubelet's words in the message, and the events of the pod.",
     /// Kubernetes has made no pod for the feeder's Job.
-    FeederPodMissing => "See why in the events of the feeder's Job (kubectl describe job NAME-feeder): a quota or a policy may refuse its pod, and after several evictions Kubernetes waits for minutes; the job goes on by itself.",
+    FeederPodMissing => "See why in the events of the feeder's Job (kubectl describe job NAME-feeder): a quota or a policy may refuse its pod, the account of spec.feeder.serviceAccountName may be missing, and after several evictions Kubernetes waits for minutes; the job goes on by itself.",
     /// No feeder could run for so long that the servers were given back.
     FeederLost => "See why the feeder's pod does not run, in ResultsAvailable; servers are started again when it does.",
     /// The feeder's container keeps ending.

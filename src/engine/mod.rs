@@ -13,6 +13,7 @@ pub mod adapters;
 pub mod architecture;
 pub mod catalog;
 pub mod classify;
+mod close_names;
 mod conflict_options;
 pub mod conflicts;
 pub mod custom;
@@ -59,6 +60,6 @@ pub use launch::{
 };
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
-pub use model_refusal::{ModelRefusal, refuse_size};
+pub use model_refusal::{ModelRefusal, refuse_architecture, refuse_size};
 pub use names::{AcceptedNames, NameError};
 pub use version::Version;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::model_cache::{ModelCacheState, ModelCacheStatus};
 use batch_inference_operator::api::status::{AdapterStatus, AdaptersStatus};
 use batch_inference_operator::controller::build::build;
 use batch_inference_operator::controller::children::Children;
@@ -41,7 +42,7 @@ impl Outcome {
         let settings = settings();
         let source = source_to_read(&job).and_then(|source| deployment(&source.deployment.name));
         let checked = |job: &BatchInferenceJob| {
-            let validated = filled(job, source.as_ref()).and_then(|job| validate(&job, &settings));
+            let validated = filled(job, source.as_ref(), &settings).and_then(|job| validate(&job, &settings));
             validated.map_err(|wait| wait.message)
         };
         let resolved = checked(&job)?.resolved;
@@ -50,7 +51,20 @@ impl Outcome {
         let validated = checked(&job)?;
         let observed = Observed::default();
         let decision = decide(&job, Ok(&validated), &observed, &settings, at(NOW));
-        let children = build(&validated, &decision, &settings, &observed.workloads);
+        let mut children = build(&validated, &decision, &settings, &observed.workloads);
+        // Servers wait for a model cache.
+        if decision.fills_model_cache {
+            let later = decide(
+                &with_full_model_cache(&job),
+                Ok(&validated),
+                &observed,
+                &settings,
+                at(NOW),
+            );
+            children.workloads.servers = build(&validated, &later, &settings, &observed.workloads)
+                .workloads
+                .servers;
+        }
         let rows = feeder::Job::new(&job, &validated.resolved, "the data set").map_err(|end| end.message)?;
         let mut parts = by_name(&children);
         parts.insert("rows", format!("{rows:?}").into());
@@ -96,6 +110,17 @@ fn job(spec: &Value) -> Result<BatchInferenceJob, String> {
         ..AdaptersStatus::default()
     });
     Ok(job)
+}
+
+/// The same job when its model is in its cache.
+fn with_full_model_cache(job: &BatchInferenceJob) -> BatchInferenceJob {
+    let mut job = job.clone();
+    let ready = ModelCacheStatus {
+        state: ModelCacheState::Ready,
+        ..ModelCacheStatus::default()
+    };
+    job.status.get_or_insert_default().cached.model_cache = Some(ready);
+    job
 }
 
 /// An installation in which everything that a job may name is there.
@@ -147,7 +172,7 @@ fn by_name(children: &Children) -> BTreeMap<&'static str, Value> {
 
 fn becomes(job: &BatchInferenceJob, decision: &Decision) -> Option<String> {
     if let Some(stopping) = &decision.stopping {
-        return Some(format!("{:?}", stopping.reason));
+        return Some(format!("{:?} ({:?})", stopping.reason, stopping.mode));
     }
     if decision.feeder == FeederWanted::Suspend {
         return Some("Suspended".into());

@@ -138,6 +138,11 @@ impl Findings {
         for model in &refusal.unknown_models {
             writeln!(out, "{file}:{}: {}", model.first_line, self.about(model, refusal))?;
         }
+        let named: u64 = refusal.unknown_models.iter().map(|model| model.rows).sum();
+        if refusal.unknown_model_rows > named {
+            let more = counted(refusal.unknown_model_rows - named);
+            writeln!(out, "{file}: and {more} of other names")?;
+        }
         Ok(())
     }
 

@@ -1,7 +1,9 @@
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::api::Engine;
+use crate::controller::build::servers;
 use crate::controller::settings::Settings;
 use crate::controller::validate::validate;
 
@@ -35,13 +37,158 @@ fn source() -> Deployment {
 
 fn server_of(server: Value) -> ServerSpec {
     let job = job(server);
-    let filled = filled(&job, Some(&source())).expect("filled").into_owned();
+    let settings = Settings::new("operator:1");
+    let filled = filled(&job, Some(&source()), &settings).expect("filled").into_owned();
     filled.spec.server.expect("a server")
 }
 
 fn from(mut more: Value) -> Value {
     more["from"] = json!({"deployment": {"name": "lorax"}});
     more
+}
+
+/// A Deployment with this one container, on nodes of its own.
+fn source_of(container: Value) -> Deployment {
+    serde_json::from_value(json!({
+        "metadata": {"name": "lorax"},
+        "spec": {"selector": {}, "template": {"spec": {
+            "nodeSelector": {"gpu": "a100"},
+            "runtimeClassName": "nvidia",
+            "tolerations": [{"key": "spot", "operator": "Exists"}],
+            "affinity": {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["a100"]}]},
+                ]}},
+                "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]},
+            },
+            "containers": [container],
+        }}},
+    }))
+    .expect("a Deployment")
+}
+
+/// The pod of a server of a job that gives these fields and takes the rest.
+fn pod(source: &Deployment, given: Value, settings: &Settings) -> Result<PodSpec, Wait> {
+    let filled = filled(&job(from(given)), Some(source), settings)?.into_owned();
+    let validated = validate(&filled, settings)?;
+    let ours = validated.servers.as_ref().expect("servers");
+    let deployment = servers::deployment(&validated, ours, 1, None);
+    Ok(deployment.spec.template.spec.expect("a pod"))
+}
+
+fn limit<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
+    let limits = container.resources.as_ref()?.limits.as_ref()?;
+    Some(limits.get(name)?.0.as_str())
+}
+
+/// An installation with the profile `l4`.
+fn with_profile(profile: Value) -> Settings {
+    let mut settings = Settings::new("operator:1");
+    let profile = serde_json::from_value(profile).expect("a profile");
+    settings.resource_profiles.insert("l4".into(), profile);
+    settings
+}
+
+#[test]
+fn a_profile_s_nodes_devices_and_image_take_the_place_of_the_deployment_s() {
+    let source = source_of(json!({
+        "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": ["--model", "org/model"],
+        "resources": {"limits": {"nvidia.com/gpu": 8, "memory": "500Gi"}, "requests": {"cpu": 64}},
+    }));
+    let on = |image: Value| {
+        with_profile(json!({
+            "resources": {"limits": {"amd.com/gpu": 1}, "requests": {"cpu": 3}},
+            "nodeSelector": {"node": "mi300"},
+            "image": image,
+        }))
+    };
+    let (settings, with_image) = (on(json!({})), on(json!({"VLLM": "registry.example/vllm-rocm:1"})));
+    let given = |more: Value| {
+        let mut given = json!({"resourceProfile": "l4:2"});
+        given
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        given
+    };
+    for (settings, given, image) in [
+        (&settings, given(json!({})), "vllm/vllm-openai:v0.30.0"),
+        (
+            &settings,
+            given(json!({"imageTag": "v0.31.0"})),
+            "vllm/vllm-openai:v0.31.0",
+        ),
+        (&with_image, given(json!({})), "registry.example/vllm-rocm:1"),
+        (
+            &with_image,
+            given(json!({"imageTag": "2"})),
+            "registry.example/vllm-rocm:2",
+        ),
+        (&with_image, given(json!({"image": "own:1"})), "own:1"),
+    ] {
+        let pod = pod(&source, given.clone(), settings).unwrap_or_else(|wait| panic!("{given}: {wait:?}"));
+        let container = &pod.containers[0];
+        assert_eq!(container.image.as_deref(), Some(image), "{given}");
+        assert_eq!(limit(container, "amd.com/gpu"), Some("2"), "{given}");
+        assert_eq!(limit(container, "nvidia.com/gpu"), None, "{given}");
+        assert_ne!(limit(container, "memory"), Some("500Gi"), "{given}");
+        let requests = container
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.requests.as_ref());
+        assert_eq!(requests.expect("requests")["cpu"].0, "6", "{given}");
+        assert_eq!(json!(pod.node_selector), json!({"node": "mi300"}), "{given}");
+        assert_eq!(pod.runtime_class_name, None, "{given}");
+        let affinity = pod.affinity.expect("an affinity");
+        assert!(
+            affinity.node_affinity.is_none() && affinity.pod_anti_affinity.is_some(),
+            "{given}"
+        );
+        // They keep servers away from no node.
+        let mut tolerations = pod.tolerations.iter().flatten();
+        assert!(
+            tolerations.any(|toleration| toleration.key.as_deref() == Some("spot")),
+            "{given}"
+        );
+    }
+    let unknown = pod(&source, json!({"resourceProfile": "h100"}), &settings).expect_err("no profile");
+    assert_eq!(unknown.reason, Reason::ResourceProfileUnknown);
+    let without = pod(&source, json!({}), &with_image).expect("a pod");
+    assert_eq!(json!(without.node_selector), json!({"gpu": "a100"}));
+    assert_eq!(limit(&without.containers[0], "nvidia.com/gpu"), Some("8"));
+}
+
+#[test]
+fn a_driver_s_devices_are_taken_unless_the_job_names_its_own() {
+    let mut source = source_of(json!({
+        "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": ["--model", "org/model"],
+        "resources": {"claims": [{"name": "gpu"}]},
+    }));
+    let claims = json!([{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]);
+    let claims = serde_json::from_value(claims).expect("claims");
+    source.spec.template.spec.as_mut().expect("a pod").resource_claims = Some(claims);
+    let settings = with_profile(json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}));
+    let device = json!({"limits": {"nvidia.com/gpu": 1}});
+    for (given, gpus) in [
+        (json!({}), None),
+        (json!({"resources": {"requests": {"memory": "64Gi"}}}), None),
+        (json!({"resources": device}), Some("1")),
+        (json!({"resourceProfile": "l4"}), Some("1")),
+        (
+            json!({"podTemplate": {"spec": {"containers": [{"name": "server", "resources": device}]}}}),
+            Some("1"),
+        ),
+    ] {
+        let pod = pod(&source, given.clone(), &settings).unwrap_or_else(|wait| panic!("{given}: {wait:?}"));
+        let container = &pod.containers[0];
+        let claims = container
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.claims.as_ref());
+        assert_eq!(claims.is_none(), gpus.is_some(), "{given}");
+        assert_eq!(pod.resource_claims.is_none(), gpus.is_some(), "{given}");
+        assert_eq!(limit(container, "nvidia.com/gpu"), gpus, "{given}");
+    }
 }
 
 #[test]
@@ -102,7 +249,9 @@ fn where_the_deployment_keeps_models_is_not_taken_by_a_job_with_a_model_cache() 
     let settings = Settings::new("operator:1");
     let cache = json!({"persistentVolumeClaim": {"claimName": "models"}});
     for (server, is_taken) in [(json!({}), true), (json!({"modelCache": cache}), false)] {
-        let job = filled(&job(from(server)), Some(&source)).expect("filled").into_owned();
+        let job = filled(&job(from(server)), Some(&source), &settings)
+            .expect("filled")
+            .into_owned();
         let server = job.spec.server.as_ref().expect("a server");
         assert_eq!(server.args.contains(&"/data".to_owned()), is_taken);
         assert_eq!(server.env.iter().any(|variable| variable.name == "HF_HOME"), is_taken);
@@ -112,13 +261,14 @@ fn where_the_deployment_keeps_models_is_not_taken_by_a_job_with_a_model_cache() 
 
 #[test]
 fn a_deployment_that_is_not_there_is_waited_for_and_one_that_cannot_be_read_is_refused() {
+    let settings = Settings::new("operator:1");
     let job = job(from(json!({})));
-    let wait = filled(&job, None).expect_err("a wait");
+    let wait = filled(&job, None, &settings).expect_err("a wait");
     assert_eq!(wait.reason, Reason::DeploymentMissing);
     assert_eq!(wait.message, "deployment \"lorax\" of spec.server.from not found");
     let mut other = source();
     other.spec.template.spec.as_mut().expect("a pod").containers[0].image = Some("nginx:1".into());
-    let refusal = filled(&job, Some(&other)).expect_err("a refusal");
+    let refusal = filled(&job, Some(&other), &settings).expect_err("a refusal");
     assert_eq!(refusal.reason, Reason::SpecInvalid);
     assert!(
         refusal
@@ -134,19 +284,23 @@ fn what_was_taken_stays_though_the_deployment_changes_or_goes() {
     let settings = Settings::new("operator:1");
     let mut job = job(from(json!({})));
     assert!(source_to_read(&job).is_some());
-    let taken_up = filled(&job, Some(&source())).expect("filled").into_owned();
+    let taken_up = filled(&job, Some(&source()), &settings).expect("filled").into_owned();
     let resolved = validate(&taken_up, &settings).expect("valid").resolved;
     job.status.get_or_insert_default().controller.resolved = Some(resolved);
     // As the API server gives it back.
     let job: BatchInferenceJob =
         serde_json::from_value(serde_json::to_value(&job).expect("serialises")).expect("a job");
     assert_eq!(source_to_read(&job), None);
-    assert_eq!(filled(&job, None).expect("filled").spec.server, taken_up.spec.server);
+    assert_eq!(
+        filled(&job, None, &settings).expect("filled").spec.server,
+        taken_up.spec.server
+    );
 }
 
 #[test]
 fn a_job_that_takes_nothing_is_as_it_is() {
     let job = job(json!({"baseModel": "qwen3-8b"}));
     assert_eq!(source_to_read(&job), None);
-    assert_eq!(filled(&job, None).expect("filled").into_owned(), job);
+    let settings = Settings::new("operator:1");
+    assert_eq!(filled(&job, None, &settings).expect("filled").into_owned(), job);
 }

@@ -104,10 +104,12 @@ pub enum CredentialsError {
         missing: &'static str,
     },
     /// Without it, the store cannot be found.
-    #[error("{giver} has no {missing}: add it, {why}")]
+    #[error("{}, {why}", how_to_add(*giver, *given, missing))]
     Missing {
         /// Who should give it.
         giver: Giver,
+        /// Whether it gave any key.
+        given: bool,
         /// The key that is not there.
         missing: &'static str,
         /// What it is for.
@@ -133,6 +135,17 @@ pub enum CredentialsError {
     },
 }
 
+/// How to give a key that is not there.
+fn how_to_add(giver: Giver, given: bool, missing: &str) -> String {
+    match giver {
+        Giver::Secret(side) if !given => {
+            let field = side.secret_field();
+            format!("nothing says {missing}: name a Secret with it in {field}")
+        }
+        _ => format!("{giver} has no {missing}: add it"),
+    }
+}
+
 impl Credentials {
     /// Takes one side's keys from environment variables.
     ///
@@ -156,6 +169,7 @@ impl Credentials {
         let uri = credentials.prefixed.remove(DEFAULT_STORE_URI);
         let uri = uri.ok_or(CredentialsError::Missing {
             giver,
+            given: true,
             missing: DEFAULT_STORE_URI,
             why: "as s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or az://CONTAINER/PREFIX/",
         })?;
@@ -218,6 +232,13 @@ impl Credentials {
     pub fn identify(&self, uri: &StoreUri) -> bool {
         let identities = Kind::of(uri).map_or(&[][..], |kind| kind.identities);
         self.has_any(identities)
+    }
+
+    /// The address of the store of this URI, if these keys are for another than the cloud's own.
+    #[must_use]
+    pub fn address(&self, uri: &StoreUri) -> Option<String> {
+        let keys = self.keys(Kind::of(uri)?).ok()?;
+        keys.endpoint().map(str::to_owned)
     }
 
     fn has_any(&self, names: &[&str]) -> bool {

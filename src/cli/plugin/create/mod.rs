@@ -44,7 +44,7 @@ pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> 
     }
     let new = match &arguments.file {
         Some(path) => file::with_rows(file::read(path)?, dataset.rows(), path)?,
-        None => manifest(arguments.name.as_deref(), &arguments.job, dataset.rows()),
+        None => manifest(arguments.name.as_deref(), &arguments.job, dataset.rows())?,
     };
     let new = file::in_namespace(new, cluster.namespace())?;
     if let Dataset::Local { file, .. } = &dataset {
