@@ -499,6 +499,21 @@ fn only_an_image_of_this_or_a_later_version_is_given_what_came_late() {
 }
 
 #[test]
+fn a_vllm_of_another_version_may_take_words_that_the_operator_s_does_not() {
+    let server = json!({"baseModel": "qwen3-8b", "quantization": "bitsandbytes"});
+    assert_refused(
+        &server,
+        Reason::QuantizationUnsupported,
+        "spec.server.quantization: engine VLLM",
+    );
+    for tag in ["v0.8.5", "v0.40.0", "nightly"] {
+        let args = resolved(&with(server.clone(), "imageTag", json!(tag))).args;
+        let expected = ["--quantization", "bitsandbytes"];
+        assert!(args.windows(2).any(|pair| pair == expected), "{tag} {args:?}");
+    }
+}
+
+#[test]
 fn an_image_of_the_job_s_own_may_load_what_the_operator_s_does_not() {
     let server = json!({"engine": "LoRAX", "baseModel": "qwen3-8b", "image": "own/lorax:next"});
     assert!(validate(&job(&server), &settings()).is_ok());

@@ -95,6 +95,12 @@ impl Catalog {
         self.0.get(name)
     }
 
+    /// What is known of a repository that a short name stands for.
+    #[must_use]
+    pub fn of_repository(&self, repository: &str) -> Option<&CatalogEntry> {
+        self.0.values().find(|entry| entry.repository == repository)
+    }
+
     /// The short names that look most like what was written, closest first; none when nothing is close.
     #[must_use]
     pub fn close_names(&self, written: &str) -> Vec<String> {

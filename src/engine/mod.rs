@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`] and the fields of adapters) and `openai` (for what is JSON). Start with [`launch`], which turns a job's
 //! wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold what is peculiar to one program; [`conflicts`] refuses
-//! arguments that fight a field, [`found`] reads how somebody else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`;
+//! arguments that fight a field (`conflict_options` lists them), [`found`] reads how somebody else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`;
 //! [`devices`] spreads a model over several devices; [`revision`] puts a commit among arguments; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and [`architecture`]
 //! which of them an engine loads, [`version`] which version an image has, [`model_files`] and [`gguf`] which files of one, [`model_cache`] how it reads them from a volume; [`adapters`] has all that is about LoRA; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
 //! do with a row after an answer or a fault; [`metrics`] reads how much an engine has to do; [`last_words`] says why a server ended.
@@ -14,6 +14,7 @@ pub mod architecture;
 pub mod catalog;
 pub mod classify;
 mod close_names;
+mod conflict_options;
 pub mod conflicts;
 pub mod custom;
 pub mod devices;

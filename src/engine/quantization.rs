@@ -103,6 +103,17 @@ fn arguments<const N: usize>(arguments: [&str; N]) -> Vec<String> {
     arguments.map(str::to_owned).into()
 }
 
+/// The arguments of a vLLM of another version for a word. Which words it takes is not known here, so that it has to say itself what it does not.
+#[must_use]
+pub fn other_vllm(value: Option<&str>) -> Vec<String> {
+    match value {
+        None | Some(NONE) => Vec::new(),
+        // Versions before 0.32 make nf4 of an ordinary checkpoint by this word (`vllm/engine/arg_utils.py`, which sets the loader as well).
+        Some(NF4) => arguments(["--quantization", "bitsandbytes"]),
+        Some(word) => arguments(["--quantization", word]),
+    }
+}
+
 /// vLLM's arguments for a word; none when the checkpoint is to be taken as it is.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::{devices, quantization};
+use super::{Version, devices, quantization};
 
 /// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
 const PORT: u16 = 8000;
@@ -62,13 +62,20 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
         args.extend(["--max-model-len", "auto"].map(str::to_owned));
     }
     args.extend(devices::tensor_parallel(input));
-    args.extend(quantization::vllm(input.quantization)?);
+    args.extend(quantization_args(input)?);
     // Probes and scrapes every few seconds would hide the lines that matter. (Since 0.16, PR 30011.)
     if input.version.has_newest_options() {
         args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));
     }
     args.extend(input.extra_args.iter().cloned());
     Ok(args)
+}
+
+fn quantization_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+    match input.version {
+        Version::Default => Ok(quantization::vllm(input.quantization)?),
+        Version::Newer | Version::Other => Ok(quantization::other_vllm(input.quantization)),
+    }
 }
 
 fn env() -> Vec<(String, String)> {
