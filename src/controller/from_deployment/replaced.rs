@@ -5,6 +5,22 @@ use k8s_openapi::api::core::v1::Container;
 use crate::api::server::ServerSpec;
 use crate::controller::server_resources::is_device;
 use crate::controller::{pod_template, server_container};
+use crate::engine::found::{FoundServer, Part};
+
+/// A server as it was found, without what the job says itself.
+pub(super) fn left(found: FoundServer, container: &Container, given: &ServerSpec) -> FoundServer {
+    let parts = [
+        (Part::Devices, has_other_devices(container, given)),
+        (Part::Adapters, given.adapters.is_some()),
+    ];
+    let replaced = parts.into_iter().filter(|(_, is_replaced)| *is_replaced);
+    replaced.fold(found, |found, (part, _)| found.without(part))
+}
+
+/// Whether servers of a job have other devices than the Deployment's.
+fn has_other_devices(container: &Container, given: &ServerSpec) -> bool {
+    names_devices(given) || (given.resources.is_some() && !has_claims(container))
+}
 
 /// Whether a container has devices of a driver (Dynamic Resource Allocation).
 pub(super) fn has_claims(container: &Container) -> bool {

@@ -1,16 +1,18 @@
 //! How somebody else starts a server: the way back from a container's command, arguments and variables to what a job says of its own.
 //!
 //! [`words`] reads the command line, also through a shell; [`program`] knows which engine it starts; [`options`] tells what a job has
-//! fields for from what is passed on. What cannot be read is refused, never guessed.
+//! fields for from what is passed on, and [`replaced`] what gives way to such fields. What cannot be read is refused, never guessed.
 
 mod options;
 mod program;
+mod replaced;
 mod script;
 mod words;
 
 use std::collections::BTreeMap;
 
 use super::Engine;
+pub use replaced::Part;
 
 /// A container as it stands in a pod.
 #[derive(Clone, Copy, Debug)]
