@@ -306,6 +306,58 @@ fn a_deployment_s_adapters_are_not_taken_by_a_job_that_names_its_own() {
 }
 
 #[test]
+fn how_a_deployment_quantizes_gives_way_to_the_job_s_quantization() {
+    let settings = Settings::new("operator:1");
+    let (vllm, lorax) = ("vllm/vllm-openai:v0.30.0", "ghcr.io/predibase/lorax:0.12");
+    let loads = &["--model", "m/m", "--load-format", "bitsandbytes", "--seed", "1"][..];
+    let fp8 = json!({"quantization": "fp8"});
+    for (image, args, given, is_taken) in [
+        (vllm, loads, json!({}), true),
+        (vllm, loads, fp8.clone(), false),
+        (vllm, loads, json!({"quantization": "none"}), false),
+        (vllm, loads, json!({"baseModel": "other/other"}), false),
+        (
+            vllm,
+            &["--model", "m/m", "--load-format=safetensors", "--seed", "1"],
+            fp8.clone(),
+            true,
+        ),
+        (
+            lorax,
+            &["--model-id", "m/m", "--dtype", "float16", "--seed", "1"],
+            fp8,
+            false,
+        ),
+        (
+            lorax,
+            &["--model-id", "m/m", "--dtype", "float16", "--seed", "1"],
+            json!({"quantization": "none"}),
+            true,
+        ),
+    ] {
+        let env = json!([{"name": "DTYPE", "value": "float16"}]);
+        let source = source_of(json!({"name": "server", "image": image, "args": args, "env": env}));
+        let pod = pod(&source, given.clone(), &settings).unwrap_or_else(|wait| panic!("{args:?} {given}: {wait:?}"));
+        let container = &pod.containers[0];
+        let words = words(container);
+        let says = words.contains("--load-format") || words.contains("--dtype");
+        assert_eq!(says, is_taken, "{given}: {words}");
+        assert!(words.ends_with("--seed 1"), "{given}: {words}");
+        let has_variable = variables_of(container).contains(&"DTYPE");
+        assert_eq!(has_variable, is_taken || image == vllm, "{args:?} {given}");
+    }
+    let sglang = source_of(json!({
+        "name": "server", "image": "lmsysorg/sglang:v0.5.3", "command": ["python3", "-m", "sglang.launch_server"],
+        "args": ["--model-path", "m/m", "--quantization", "bitsandbytes", "--load-format", "bitsandbytes"],
+    }));
+    for (given, count) in [(json!({}), 1), (json!({"quantization": "fp8"}), 0)] {
+        let pod = pod(&sglang, given.clone(), &settings).expect("a pod");
+        let words = words(&pod.containers[0]);
+        assert_eq!(words.matches("--load-format").count(), count, "{given}: {words}");
+    }
+}
+
+#[test]
 fn a_refusal_of_what_a_deployment_says_names_it() {
     let source = source_of(json!({
         "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": ["--model", "m/m", "-tp", "2"],

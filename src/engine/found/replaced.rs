@@ -4,6 +4,12 @@ use super::FoundServer;
 use crate::engine::spelling::{Reader, without};
 use crate::engine::{Engine, adapters, devices};
 
+/// By this option an engine quantizes what it loads, in this format (`vllm/config/load.py`; sglang,
+/// `sglang/srt/configs/load_config.py`).
+const LOAD_FORMAT: &str = "--load-format";
+const BITS_AND_BYTES: &str = "bitsandbytes";
+const LOADS_QUANTIZED: [Engine; 2] = [Engine::VLLM, Engine::SGLang];
+
 /// What a job has fields for in place of arguments and variables that are passed on otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -11,6 +17,10 @@ pub enum Part {
     Devices,
     /// Which adapters there are.
     Adapters,
+    /// How weights are quantized when they are loaded.
+    Quantization,
+    /// The type of numbers, where it cannot stand beside a quantization.
+    NumberType,
 }
 
 impl Part {
@@ -24,6 +34,10 @@ impl Part {
                 let (options, variables) = adapters::own_options(engine);
                 (options.to_vec(), variables)
             }
+            Self::Quantization if LOADS_QUANTIZED.contains(&engine) => (vec![LOAD_FORMAT], &[]),
+            // predibase/lorax, `server/lorax_server/cli.py`: "Only 1 can be set between `dtype` and `quantize`".
+            Self::NumberType if engine == Engine::LoRAX => (vec!["--dtype"], &["DTYPE"]),
+            Self::Quantization | Self::NumberType => (Vec::new(), &[]),
         }
     }
 }
@@ -35,6 +49,11 @@ impl FoundServer {
         let Some(reader) = Reader::of(self.engine) else {
             return self;
         };
+        // Every other format is one of files, not of weights.
+        let is_other_format = || reader.value(&self.args, &[LOAD_FORMAT]) != Some(BITS_AND_BYTES);
+        if part == Part::Quantization && is_other_format() {
+            return self;
+        }
         let (options, variables) = part.names(self.engine);
         let is_one = |written: &str| options.iter().any(|name| reader.is_spelling(written, name));
         self.args = without(self.args, is_one);
