@@ -358,6 +358,42 @@ fn how_a_deployment_quantizes_gives_way_to_the_job_s_quantization() {
 }
 
 #[test]
+fn a_server_that_another_program_starts_is_started_by_it() {
+    let settings = Settings::new("operator:1");
+    for (args, begins, variable) in [
+        (
+            &["tini", "--", "vllm", "serve", "m/m"][..],
+            "tini -- vllm serve m/m ",
+            None,
+        ),
+        (
+            &["opentelemetry-instrument", "vllm", "serve", "m/m"],
+            "opentelemetry-instrument vllm serve m/m ",
+            None,
+        ),
+        (
+            &["/usr/bin/env", "B=c", "vllm", "serve", "m/m"],
+            "vllm serve m/m ",
+            Some("c"),
+        ),
+    ] {
+        let source = source_of(json!({
+            "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": args, "env": [{"name": "A", "value": "1"}],
+        }));
+        let pod = pod(&source, json!({}), &settings).unwrap_or_else(|wait| panic!("{args:?}: {wait:?}"));
+        let container = &pod.containers[0];
+        assert!(words(container).starts_with(begins), "{args:?}: {}", words(container));
+        let mut env = container.env.iter().flatten();
+        let value = env.find(|variable| variable.name == "B");
+        assert_eq!(
+            value.and_then(|variable| variable.value.as_deref()),
+            variable,
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
 fn a_refusal_of_what_a_deployment_says_names_it() {
     let source = source_of(json!({
         "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": ["--model", "m/m", "-tp", "2"],
