@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 
 use super::cost::refuse_unpriced;
+use super::from_deployment::with_origin;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
@@ -71,7 +72,8 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
                 let resolved = model_cache::pinned(resolved, job);
                 adapters::equipped(resolved, server, adapters::told(job))
             });
-            let (resolved, servers) = validate_servers(server, decided, settings)?;
+            let (resolved, servers) =
+                validate_servers(server, decided, settings).map_err(|refusal| with_origin(refusal, server))?;
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
         }

@@ -6,7 +6,7 @@
 use super::Engine;
 use super::gguf::Choice;
 use super::lorax;
-use super::spelling::{Reader, option_name};
+use super::spelling::{Reader, option_name, without};
 use crate::api::names::MODEL_CACHE_MOUNT_PATH;
 
 /// The folder of all models, below the volume.
@@ -153,21 +153,6 @@ pub fn conflict_in_template(engine: Engine, env: &[&str]) -> Option<CacheConflic
 #[must_use]
 pub fn without_places(engine: Engine, args: Vec<String>) -> Vec<String> {
     without(args, |arg| is_place(engine, arg))
-}
-
-/// Arguments without these options and their values.
-fn without(args: Vec<String>, is_option: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut without = Vec::new();
-    let mut rest = args.into_iter();
-    while let Some(arg) = rest.next() {
-        if !is_option(&arg) {
-            without.push(arg);
-        } else if option_name(&arg) == arg {
-            // Its value.
-            rest.next();
-        }
-    }
-    without
 }
 
 /// Whether a variable says where an engine keeps models.

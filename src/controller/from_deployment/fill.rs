@@ -89,6 +89,19 @@ fn leave_place(taken: &mut Taken) {
     taken.env.retain(|variable| !is_variable_of_place(&variable.name));
 }
 
+/// A refusal with the Deployment that fields are from: the person of the job wrote none of them.
+#[must_use]
+pub fn with_origin(refusal: Wait, server: &ServerSpec) -> Wait {
+    let Some(from) = &server.from else {
+        return refusal;
+    };
+    let message = format!(
+        "{}; what the job does not give in spec.server is from the deployment {:?} of spec.server.from",
+        refusal.message, from.deployment.name
+    );
+    Wait { message, ..refusal }
+}
+
 /// What is given, unless that is nothing.
 fn or<T: Clone + Default + PartialEq>(given: &T, taken: &T) -> T {
     let is_given = *given != T::default();

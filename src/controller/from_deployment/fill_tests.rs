@@ -191,6 +191,230 @@ fn a_driver_s_devices_are_taken_unless_the_job_names_its_own() {
     }
 }
 
+fn words(container: &Container) -> String {
+    let words = [&container.command, &container.args].into_iter().flatten().flatten();
+    words.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn variables_of(container: &Container) -> Vec<&str> {
+    let env = container.env.iter().flatten();
+    env.map(|variable| variable.name.as_str()).collect()
+}
+
+#[test]
+fn how_a_deployment_spreads_its_model_is_not_taken_by_a_job_with_other_devices() {
+    let settings = with_profile(json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}));
+    let (vllm, lorax) = ("vllm/vllm-openai:v0.30.0", "ghcr.io/predibase/lorax:0.12");
+    let one = json!({"resources": {"limits": {"nvidia.com/gpu": 1}}});
+    let four = json!({"resources": {"limits": {"nvidia.com/gpu": 4}}});
+    let memory = json!({"resources": {"requests": {"memory": "64Gi"}}});
+    let profile = json!({"resourceProfile": "l4"});
+    let by_template =
+        json!({"podTemplate": {"spec": {"containers": [{"name": "server", "resources": one["resources"]}]}}});
+    let tensor = "--tensor-parallel-size 2";
+    for (image, args, given, option, gpus) in [
+        (vllm, &["--model", "m/m", "-tp", "2"][..], json!({}), Some("-tp 2"), "2"),
+        (
+            vllm,
+            &["--model", "m/m", "--tensor-parallel-size=2"],
+            one.clone(),
+            None,
+            "1",
+        ),
+        (vllm, &["--model", "m/m", "-tp", "2"], memory, None, "1"),
+        (vllm, &["--model", "m/m", "-tp", "2"], profile.clone(), None, "1"),
+        (
+            vllm,
+            &["--model", "m/m", "-tp", "2"],
+            json!({"resourceProfile": "l4:2"}),
+            Some(tensor),
+            "2",
+        ),
+        (vllm, &["--model", "m/m", "-tp", "2"], by_template, None, "1"),
+        (
+            vllm,
+            &["--model", "m/m", "-tp", "1", "-pp", "2"],
+            four,
+            Some("--tensor-parallel-size 4"),
+            "4",
+        ),
+        (lorax, &["--model-id", "m/m"], one, Some("--num-shard 1"), "1"),
+        (
+            lorax,
+            &["--model-id", "m/m", "--num-shard", "2"],
+            profile,
+            Some("--num-shard 1"),
+            "1",
+        ),
+    ] {
+        let source = source_of(json!({
+            "name": "server", "image": image, "args": args,
+            "env": [{"name": "NUM_SHARD", "value": "2"}, {"name": "A", "value": "1"}],
+            "resources": {"limits": {"nvidia.com/gpu": 2}},
+        }));
+        let pod = pod(&source, given.clone(), &settings).unwrap_or_else(|wait| panic!("{args:?} {given}: {wait:?}"));
+        let container = &pod.containers[0];
+        assert_eq!(limit(container, "nvidia.com/gpu"), Some(gpus), "{args:?} {given}");
+        let words = words(container);
+        let said = ["-tp ", "--tensor-parallel-size", "-pp ", "--num-shard"];
+        let count: usize = said.iter().map(|option| words.matches(option).count()).sum();
+        assert_eq!(count, usize::from(option.is_some()), "{given}: {words}");
+        assert!(words.contains(option.unwrap_or_default()), "{given}: {words}");
+        let variables = variables_of(container);
+        assert!(variables.contains(&"A"), "{variables:?}");
+        assert_eq!(variables.contains(&"NUM_SHARD"), image == vllm, "{variables:?}");
+    }
+}
+
+#[test]
+fn a_deployment_s_adapters_are_not_taken_by_a_job_that_names_its_own() {
+    let settings = Settings::new("operator:1");
+    let own = json!({"adapters": {"source": "Hub"}});
+    for (image, args, variable) in [
+        (
+            "vllm/vllm-openai:v0.30.0",
+            &[
+                "--model",
+                "m/m",
+                "--lora-modules",
+                "a=org/a",
+                "b=org/b",
+                "--max-num-seqs",
+                "8",
+            ][..],
+            "A",
+        ),
+        (
+            "ghcr.io/predibase/lorax:0.12",
+            &["--model-id", "m/m", "--adapter-id", "org/a", "--max-num-seqs", "8"],
+            "ADAPTER_ID",
+        ),
+    ] {
+        let source = source_of(json!({
+            "name": "server", "image": image, "args": args, "env": [{"name": variable, "value": "org/a"}],
+        }));
+        for (given, is_taken) in [(json!({}), true), (own.clone(), false)] {
+            let pod = pod(&source, given.clone(), &settings).unwrap_or_else(|wait| panic!("{image} {given}: {wait:?}"));
+            let container = &pod.containers[0];
+            let words = words(container);
+            assert_eq!(words.contains("org/a"), is_taken, "{words}");
+            assert!(words.ends_with("--max-num-seqs 8"), "{words}");
+            let has_variable = variables_of(container).contains(&variable);
+            assert_eq!(has_variable, is_taken || variable == "A", "{image} {given}");
+        }
+    }
+}
+
+#[test]
+fn how_a_deployment_quantizes_gives_way_to_the_job_s_quantization() {
+    let settings = Settings::new("operator:1");
+    let (vllm, lorax) = ("vllm/vllm-openai:v0.30.0", "ghcr.io/predibase/lorax:0.12");
+    let loads = &["--model", "m/m", "--load-format", "bitsandbytes", "--seed", "1"][..];
+    let fp8 = json!({"quantization": "fp8"});
+    for (image, args, given, is_taken) in [
+        (vllm, loads, json!({}), true),
+        (vllm, loads, fp8.clone(), false),
+        (vllm, loads, json!({"quantization": "none"}), false),
+        (vllm, loads, json!({"baseModel": "other/other"}), false),
+        (
+            vllm,
+            &["--model", "m/m", "--load-format=safetensors", "--seed", "1"],
+            fp8.clone(),
+            true,
+        ),
+        (
+            lorax,
+            &["--model-id", "m/m", "--dtype", "float16", "--seed", "1"],
+            fp8,
+            false,
+        ),
+        (
+            lorax,
+            &["--model-id", "m/m", "--dtype", "float16", "--seed", "1"],
+            json!({"quantization": "none"}),
+            true,
+        ),
+    ] {
+        let env = json!([{"name": "DTYPE", "value": "float16"}]);
+        let source = source_of(json!({"name": "server", "image": image, "args": args, "env": env}));
+        let pod = pod(&source, given.clone(), &settings).unwrap_or_else(|wait| panic!("{args:?} {given}: {wait:?}"));
+        let container = &pod.containers[0];
+        let words = words(container);
+        let says = words.contains("--load-format") || words.contains("--dtype");
+        assert_eq!(says, is_taken, "{given}: {words}");
+        assert!(words.ends_with("--seed 1"), "{given}: {words}");
+        let has_variable = variables_of(container).contains(&"DTYPE");
+        assert_eq!(has_variable, is_taken || image == vllm, "{args:?} {given}");
+    }
+    let sglang = source_of(json!({
+        "name": "server", "image": "lmsysorg/sglang:v0.5.3", "command": ["python3", "-m", "sglang.launch_server"],
+        "args": ["--model-path", "m/m", "--quantization", "bitsandbytes", "--load-format", "bitsandbytes"],
+    }));
+    for (given, count) in [(json!({}), 1), (json!({"quantization": "fp8"}), 0)] {
+        let pod = pod(&sglang, given.clone(), &settings).expect("a pod");
+        let words = words(&pod.containers[0]);
+        assert_eq!(words.matches("--load-format").count(), count, "{given}: {words}");
+    }
+}
+
+#[test]
+fn a_server_that_another_program_starts_is_started_by_it() {
+    let settings = Settings::new("operator:1");
+    for (args, begins, variable) in [
+        (
+            &["tini", "--", "vllm", "serve", "m/m"][..],
+            "tini -- vllm serve m/m ",
+            None,
+        ),
+        (
+            &["opentelemetry-instrument", "vllm", "serve", "m/m"],
+            "opentelemetry-instrument vllm serve m/m ",
+            None,
+        ),
+        (
+            &["/usr/bin/env", "B=c", "vllm", "serve", "m/m"],
+            "vllm serve m/m ",
+            Some("c"),
+        ),
+    ] {
+        let source = source_of(json!({
+            "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": args, "env": [{"name": "A", "value": "1"}],
+        }));
+        let pod = pod(&source, json!({}), &settings).unwrap_or_else(|wait| panic!("{args:?}: {wait:?}"));
+        let container = &pod.containers[0];
+        assert!(words(container).starts_with(begins), "{args:?}: {}", words(container));
+        let mut env = container.env.iter().flatten();
+        let value = env.find(|variable| variable.name == "B");
+        assert_eq!(
+            value.and_then(|variable| variable.value.as_deref()),
+            variable,
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_of_what_a_deployment_says_names_it() {
+    let source = source_of(json!({
+        "name": "vllm", "image": "vllm/vllm-openai:v0.30.0", "args": ["--model", "m/m", "-tp", "2"],
+        "resources": {"limits": {"nvidia.com/gpu": 4}},
+    }));
+    let refusal = pod(&source, json!({}), &Settings::new("operator:1")).expect_err("a refusal");
+    assert_eq!(refusal.reason, Reason::EngineFieldConflict);
+    assert!(
+        refusal.message.starts_with("spec.server.args has \"-tp\""),
+        "{}",
+        refusal.message
+    );
+    assert!(
+        refusal
+            .message
+            .ends_with("is from the deployment \"lorax\" of spec.server.from"),
+        "{}",
+        refusal.message
+    );
+}
+
 #[test]
 fn what_is_not_given_is_taken() {
     let server = server_of(from(json!({})));

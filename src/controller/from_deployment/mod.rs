@@ -25,7 +25,7 @@ use crate::controller::variables;
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
 
 use caches::{moved, moved_argument, moved_variable};
-pub use fill::{filled, source_to_read};
+pub use fill::{filled, source_to_read, with_origin};
 
 /// By these a server is given its token for the Hugging Face Hub (`huggingface_hub`, `constants.py`, and older names of it).
 const TOKEN_VARIABLES: [&str; 3] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
@@ -135,6 +135,7 @@ pub fn take(deployment: &Deployment, given: &ServerSpec) -> Result<Taken, TakeEr
 
 fn taken(pod: &PodSpec, given: &ServerSpec) -> Result<Taken, Problem> {
     let (container, found) = server(pod)?;
+    let found = replaced::left(found, container, given);
     let engine = found.engine;
     let base_model = base_model(container, &found, given)?;
     // Of another model these say nothing.

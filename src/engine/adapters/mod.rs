@@ -153,10 +153,9 @@ pub fn env(engine: Engine, source: AdapterSource, options: &[String]) -> Vec<(St
     variables.iter().map(owned).collect()
 }
 
-/// The first of a person's arguments and variables that says which adapters a server has, as `spec.server.adapters` does.
-#[must_use]
-pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Option<&'a str> {
-    let (options, variables): (&[&str], &[&str]) = match engine {
+/// An engine's options and variables that say which adapters a server has, as `spec.server.adapters` does.
+pub(super) fn own_options(engine: Engine) -> (&'static [&'static str], &'static [&'static str]) {
+    match engine {
         Engine::VLLM => (&["--lora-modules"], &[]),
         // With adapters that are there from the start it takes no others (predibase/lorax, `launcher/src/main.rs`).
         Engine::LoRAX => (
@@ -172,8 +171,14 @@ pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Opti
         ),
         Engine::SGLang => (&["--lora-paths"], &[]),
         Engine::LlamaCpp => (&["--lora", "--lora-scaled", "--lora-init-without-apply"], &[]),
-        Engine::Custom => return None,
-    };
+        Engine::Custom => (&[], &[]),
+    }
+}
+
+/// The first of a person's arguments and variables that says which adapters a server has.
+#[must_use]
+pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Option<&'a str> {
+    let (options, variables) = own_options(engine);
     let reader = Reader::of(engine)?;
     let is_one = |written: &&String| options.iter().any(|name| reader.is_spelling(written, name));
     let argument = args.iter().find(is_one).map(|written| option_name(written));
