@@ -25,7 +25,7 @@ const REFUSALS: u32 = 3;
 /// With the waits between them, so many tries take half a minute to a minute: as long as a hub may fail before an adapter is given up that it
 /// has, or of which it is not certain that it is to blame.
 const FAILURES: u32 = 8;
-/// An adapter of which a server says nothing for so long, and then nothing again, is given up: rows of others wait for it.
+/// So many count for [`ANSWERS_WITHIN`] without an answer. After two of them an adapter is given up: the rows of all others wait for it.
 const FAILURES_IN_TIMEOUT: u32 = FAILURES / 2;
 /// Of an answer, this much is read, in bytes: a list of a hundred paths is shorter.
 const LONGEST_ANSWER: usize = 1 << 20;
