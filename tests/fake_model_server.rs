@@ -83,6 +83,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
     let input = LaunchInput {
+        has_model_cache: false,
         engine,
         model: &model,
         names: &names,
@@ -130,6 +131,7 @@ fn every_launch_is_accepted_and_listens_where_it_says() {
 #[test]
 fn every_option_for_adapters_is_accepted() {
     let found = FoundAdapters {
+        has_newest_options: true,
         count: 2,
         max_rank: Some(16),
         paths: ["/a/x.gguf", "/a/y.gguf"].map(str::to_owned).into(),

@@ -56,6 +56,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
     let input = LaunchInput {
+        has_model_cache: false,
         engine: Engine::LlamaCpp,
         model: &model,
         names: &names,
