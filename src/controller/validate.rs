@@ -100,7 +100,10 @@ fn validate_servers(
 ) -> Result<(Resolved, ValidatedServers), Wait> {
     let template = read_template(server.pod_template.as_ref(), "spec.server.podTemplate")?;
     let container = server_container::find(template.as_ref());
-    let model = base_model::read(server, &settings.models)?;
+    let model = match &decided {
+        Some(resolved) => BaseModel::resolved(resolved.engine, &server.base_model, &resolved.model),
+        None => base_model::read(server, &settings.models)?,
+    };
     // A job that was taken up keeps its profile, whatever became of it since.
     let profile = match (&decided, &server.resource_profile) {
         (None, Some(written)) => Some(Chosen::find(written, &settings.resource_profiles)?),
@@ -147,6 +150,7 @@ fn validate_servers(
         },
     };
     model_cache::refuse(server, &model)?;
+    // Nothing where the model was decided before: it comes without an entry then.
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     let servers = ValidatedServers {
         spec: server.clone(),

@@ -389,6 +389,33 @@ fn the_installation_adds_models_and_says_how_large_one_may_be() {
 }
 
 #[test]
+fn a_job_that_was_taken_up_keeps_its_model_whatever_the_installation_says_since() {
+    let entry = |more: Value| {
+        let mut entry = json!({"repository": "org/our-model", "parameters": 7_000_000_000_u64});
+        entry
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
+        let entries = serde_json::from_value(json!({"our-model": entry})).expect("entries");
+        let mut settings = settings();
+        settings.models.catalog = settings.models.catalog.with(entries).expect("a catalog");
+        settings
+    };
+    let mut job = job(&json!({"engine": "LoRAX", "baseModel": "our-model"}));
+    let first = validate(&job, &entry(json!({}))).expect("valid");
+    job.status.get_or_insert_default().controller.resolved = Some(first.resolved.clone());
+    let without_name = settings();
+    let mut with_less = entry(json!({}));
+    with_less.models.max_parameters = 1_000_000_000;
+    let of_another_kind = entry(json!({"architecture": "qwen3"}));
+    let elsewhere = entry(json!({"repository": "org/another"}));
+    for settings in [without_name, with_less, of_another_kind, elsewhere] {
+        let later = validate(&job, &settings).expect("valid");
+        assert_eq!(later.resolved, first.resolved);
+    }
+}
+
+#[test]
 fn servers_are_told_the_commit_once_the_feeder_has_said_it() {
     let mut job = job(&json!({"baseModel": "qwen3-8b", "revision": "main"}));
     let revision = |job: &BatchInferenceJob| {
