@@ -69,7 +69,7 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
         return RESTART;
     };
     let meter = Arc::new(Meter::default());
-    let telling = Telling::new(Arc::clone(&meter));
+    let telling = Telling::new(Arc::clone(&meter), earlier_commit(&job));
     let hub = match ModelHub::open(&Credentials::from_env(Side::Model, environment())) {
         Ok(hub) => hub,
         Err(error) => {
@@ -151,7 +151,7 @@ fn wanted(job: &BatchInferenceJob) -> Option<(Wanted, String)> {
     let status = job.status.as_ref()?;
     let resolved = status.controller.resolved.as_ref()?;
     let told = status.reported.model.as_ref();
-    let revision = told.and_then(|model| model.revision.clone());
+    let revision = earlier_commit(job).or_else(|| told?.revision.clone());
     let wanted = Wanted {
         engine: resolved.engine,
         repository: resolved.model.clone(),
@@ -161,6 +161,11 @@ fn wanted(job: &BatchInferenceJob) -> Option<(Wanted, String)> {
         choice: Choice::of(&resolved.args),
     };
     Some((wanted, cache.persistent_volume_claim.claim_name.clone()))
+}
+
+/// The commit of an earlier filling for this job: its rows may have answers of it, so it stays.
+fn earlier_commit(job: &BatchInferenceJob) -> Option<String> {
+    job.status.as_ref()?.cached.model_cache.as_ref()?.revision.clone()
 }
 
 /// Variables that are not UTF-8 are none of ours.
@@ -188,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commit_that_the_feeder_found_goes_before_the_revision() {
+    fn a_commit_that_was_found_goes_before_the_revision_and_stays() {
         let resolved = |revision: serde_json::Value| {
             json!({
                 "engine": "LlamaCpp", "image": "i", "model": "org/m", "revision": revision, "servedModelName": "m",
@@ -201,6 +206,13 @@ mod tests {
             (
                 json!({"resolved": resolved(json!("v1")), "model": {"revision": "c0ffee"}}),
                 "c0ffee",
+            ),
+            (
+                json!({
+                    "resolved": resolved(json!(null)), "model": {"revision": "main"},
+                    "modelCache": {"state": "Ready", "revision": "b968826", "bytes": 7},
+                }),
+                "b968826",
             ),
         ] {
             let (wanted, claim) = wanted(&job(status)).expect("a job that is taken up");
