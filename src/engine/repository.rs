@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::architecture::Architecture;
+use super::gguf::Choice;
 use super::repository_file::{Checksum, RepositoryFile};
 use super::{Engine, ModelRefusal};
 
@@ -157,6 +158,18 @@ impl Repository {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The GGUF file that llama-server loads, or the first of them. A hub that lists no file says nothing.
+    ///
+    /// # Errors
+    /// [`ModelRefusal`] when what is asked for is not there.
+    pub fn gguf(&self, choice: &Choice, model: &str) -> Result<Option<&str>, ModelRefusal> {
+        if self.siblings.is_empty() {
+            return Ok(None);
+        }
+        let paths: Vec<&str> = self.files().collect();
+        choice.path_among(model, &paths).map(Some)
     }
 
     /// The index of the weights, where the hub has not counted them itself.

@@ -9,6 +9,7 @@ use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::{ModelStatus, Resolved};
 use crate::engine::architecture::{is_default_version, unsupported};
+use crate::engine::gguf::Choice;
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
 use crate::engine::revision::takes_revision;
 use crate::engine::{Engine, ModelRefusal, lorax, refuse_size};
@@ -47,6 +48,8 @@ pub struct ModelCheck {
     is_token_unknown: bool,
     /// Whether the image is of the version that is known here.
     is_default_version: bool,
+    /// The GGUF file that llama-server is told to load; not of other engines.
+    gguf: Option<Choice>,
     most_parameters: u64,
 }
 
@@ -107,6 +110,7 @@ impl ModelCheck {
             repository: resolved.model.clone(),
             revision: resolved.revision.clone(),
             is_default_version: is_default_version(resolved.engine, &resolved.image),
+            gguf: (resolved.engine == Engine::LlamaCpp).then(|| Choice::of(&resolved.args)),
             most_parameters,
         }))
     }
@@ -149,8 +153,14 @@ impl ModelCheck {
         let commit = repository.sha.clone();
         // From here on, of one commit.
         let revision = commit.as_deref().unwrap_or(revision);
-        let config = self.config(&repository, revision).await?;
+        let gguf = match &self.gguf {
+            Some(choice) => repository.gguf(choice, model),
+            None => Ok(None),
+        };
+        let chosen = gguf.as_ref().ok().copied().flatten();
+        let config = self.config(&repository, revision, chosen).await?;
         repository.refuse_files(self.engine, model)?;
+        gguf?;
         self.refuse_architecture(&config)?;
         let index = self.index(&repository, revision).await;
         let parameters = repository.parameters(&config, index.as_ref());
@@ -160,15 +170,15 @@ impl ModelCheck {
         Ok((commit, parameters))
     }
 
-    /// `config.json`; where there is none, it is seen whether the model is given at all.
-    async fn config(&self, repository: &Repository, revision: &str) -> Result<Config, HubError> {
+    /// `config.json`; where there is none, it is seen whether the model is given at all, by the GGUF file that was chosen where one was.
+    async fn config(&self, repository: &Repository, revision: &str, gguf: Option<&str>) -> Result<Config, HubError> {
         match repository.guarded_file() {
             Some(CONFIG) => {
                 let file = self.hub.file(&self.repository, revision, CONFIG).await?;
                 Ok(Config::read(&file))
             }
             Some(file) => {
-                self.hub.gives(&self.repository, revision, file).await?;
+                self.hub.gives(&self.repository, revision, gguf.unwrap_or(file)).await?;
                 Ok(Config::default())
             }
             None => Ok(Config::default()),

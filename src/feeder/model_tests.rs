@@ -252,6 +252,32 @@ async fn what_no_server_could_run_is_refused() {
 }
 
 #[tokio::test]
+async fn llama_server_s_own_choice_is_looked_for_before_it_starts() {
+    let shown = json!({"sha": COMMIT, "siblings": files(&["m-Q4_K_M.gguf", "m-Q8_0.gguf"])});
+    let with_args = |args: &[&str]| Resolved {
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        ..resolved(Engine::LlamaCpp)
+    };
+    let hub = Hub::with(&shown, &qwen3()).await;
+    let probed = format!("/org/model/resolve/{COMMIT}/m-Q8_0.gguf");
+    hub.put(&probed, &json!("GGUF"));
+    assert!(matches!(
+        hub.ask(&with_args(&["-hf", "org/model:Q8_0"])).await,
+        Asked::Good(_)
+    ));
+    assert!(hub.asked().iter().any(|(path, _)| *path == probed));
+    hub.put(&format!("/org/model/resolve/{COMMIT}/m-Q4_K_M.gguf"), &json!("GGUF"));
+    let end = refusal(hub.ask(&with_args(&["-hf", "org/model:Q2_K"])).await);
+    assert_eq!(end.reason, Reason::EngineModelMismatch);
+    assert!(
+        end.message
+            .starts_with("org/model has no GGUF file \"Q2_K\": write one of m-Q4_K_M.gguf, m-Q8_0.gguf in"),
+        "{}",
+        end.message
+    );
+}
+
+#[tokio::test]
 async fn the_size_is_told_by_the_index_where_the_hub_has_not_counted() {
     let index = "model.safetensors.index.json";
     let shown = json!({"sha": COMMIT, "siblings": files(&["config.json", "model-1-of-2.safetensors", index])});
