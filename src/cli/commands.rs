@@ -103,6 +103,7 @@ async fn fill_model_cache(arguments: FillModelCacheArguments) -> anyhow::Result<
         name: arguments.name,
         uid: arguments.uid,
         directory: arguments.directory,
+        max_base_model_parameters: arguments.max_base_model_parameters,
     };
     let exit = Box::pin(model_cache::run(arguments, client, shutdown_signal())).await;
     Ok(ExitCode::from(exit))

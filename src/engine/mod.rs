@@ -57,5 +57,5 @@ pub use launch::{
 };
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
-pub use model_refusal::{ModelRefusal, refuse_size};
+pub use model_refusal::{ModelRefusal, refuse_architecture, refuse_size};
 pub use names::{AcceptedNames, NameError};

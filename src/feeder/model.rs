@@ -8,11 +8,10 @@ use tokio::time::timeout;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::{ModelStatus, Resolved};
-use crate::engine::architecture::{is_default_version, unsupported};
 use crate::engine::gguf::Choice;
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
 use crate::engine::revision::takes_revision;
-use crate::engine::{Engine, ModelRefusal, lorax, refuse_size};
+use crate::engine::{Engine, ModelRefusal, lorax, refuse_architecture, refuse_size};
 use crate::storage::{Credentials, HubError, ModelHub, Side};
 
 use super::report::{End, number};
@@ -46,8 +45,8 @@ pub struct ModelCheck {
     revision: Option<String>,
     /// Whether servers may have a token that is not known here.
     is_token_unknown: bool,
-    /// Whether the image is of the version that is known here.
-    is_default_version: bool,
+    /// The servers' image.
+    image: String,
     /// The GGUF file that llama-server is told to load; not of other engines.
     gguf: Option<Choice>,
     most_parameters: u64,
@@ -109,7 +108,7 @@ impl ModelCheck {
             engine: resolved.engine,
             repository: resolved.model.clone(),
             revision: resolved.revision.clone(),
-            is_default_version: is_default_version(resolved.engine, &resolved.image),
+            image: resolved.image.clone(),
             gguf: (resolved.engine == Engine::LlamaCpp).then(|| Choice::of(&resolved.args)),
             most_parameters,
         }))
@@ -161,7 +160,7 @@ impl ModelCheck {
         let config = self.config(&repository, revision, chosen).await?;
         repository.refuse_files(self.engine, model)?;
         gguf?;
-        self.refuse_architecture(&config)?;
+        refuse_architecture(self.engine, &self.image, model, config.architecture())?;
         let index = self.index(&repository, revision).await;
         let parameters = repository.parameters(&config, index.as_ref());
         if let Some(parameters) = parameters {
@@ -182,17 +181,6 @@ impl ModelCheck {
                 Ok(Config::default())
             }
             None => Ok(Config::default()),
-        }
-    }
-
-    fn refuse_architecture(&self, config: &Config) -> Result<(), ModelRefusal> {
-        match unsupported(self.engine, config.architecture()).filter(|_| self.is_default_version) {
-            Some(kind) => Err(ModelRefusal::Architecture {
-                engine: self.engine,
-                model: self.repository.clone(),
-                kind: kind.to_owned(),
-            }),
-            None => Ok(()),
         }
     }
 

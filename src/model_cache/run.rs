@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{Meaning, Of};
 use super::fill::{Filler, Wanted};
+use super::limits::Limits;
 use super::lock::{Holder, RHYTHM};
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
@@ -42,6 +43,8 @@ pub struct Arguments {
     pub uid: String,
     /// Where the claim is mounted.
     pub directory: PathBuf,
+    /// The most parameters that the model may have.
+    pub max_base_model_parameters: u64,
 }
 
 /// Fills the model cache of one job, until everything is there, or never will be: which of the two is in the job's status then. The hub
@@ -78,6 +81,7 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
             return DONE;
         }
     };
+    let limits = limits(&job, arguments.max_base_model_parameters);
     let has_more = environment().any(|(name, _)| name == MODEL_TOKEN_UNKNOWN_ENV);
     let is_token_unknown = has_more && !hub.has_token();
     let Arguments {
@@ -85,11 +89,13 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
         name,
         uid,
         directory,
+        ..
     } = arguments;
     let filler = Filler {
         hub,
         volume: directory.clone(),
         wanted,
+        limits,
         holder: Holder::new(format!("{namespace}/{name}"), uid.clone()),
         rhythm: RHYTHM,
         meter,
@@ -168,6 +174,18 @@ fn earlier_commit(job: &BatchInferenceJob) -> Option<String> {
     job.status.as_ref()?.cached.model_cache.as_ref()?.revision.clone()
 }
 
+/// Which models may be brought; none where one was let in before: what became of the installation since does not end the job.
+fn limits(job: &BatchInferenceJob, most_parameters: u64) -> Option<Limits> {
+    if earlier_commit(job).is_some() {
+        return None;
+    }
+    let resolved = job.status.as_ref()?.controller.resolved.as_ref()?;
+    Some(Limits {
+        most_parameters,
+        image: resolved.image.clone(),
+    })
+}
+
 /// Variables that are not UTF-8 are none of ours.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -220,6 +238,16 @@ mod tests {
             assert_eq!(wanted.choice.tag.as_deref(), Some("Q8_0"));
         }
         assert!(wanted(&job(json!({}))).is_none());
+    }
+
+    #[test]
+    fn a_model_that_was_let_in_once_stays() {
+        let resolved = json!({"engine": "VLLM", "image": "i", "model": "org/m", "servedModelName": "m", "args": [], "resources": {}});
+        let cached = json!({"state": "Filling", "bytes": 0, "revision": "c0ffee"});
+        for (cache, is_judged) in [(json!(null), true), (cached, false)] {
+            let job = job(json!({"resolved": resolved.clone(), "modelCache": cache}));
+            assert_eq!(limits(&job, 7).is_some(), is_judged);
+        }
     }
 
     #[test]

@@ -71,15 +71,11 @@ fn container(validated: &ValidatedJob, server: &Container, settings: &Settings) 
         .chain(hub::of_model(server))
         .chain(endpoint_key(job))
         .chain(adapters::feeder_env(job));
-    let limit = [
-        "--max-base-model-parameters".to_owned(),
-        validated.max_parameters.to_string(),
-    ];
-    let arguments = cpu_pod::arguments("feed", job).into_iter().chain(limit);
+    let arguments = cpu_pod::arguments("feed", validated);
     Container {
         env_from: Some(store_keys(job)),
         resources: Some(resources(job).into()),
-        ..cpu_pod::container(settings, arguments.collect(), env.collect())
+        ..cpu_pod::container(settings, arguments, env.collect())
     }
 }
 
