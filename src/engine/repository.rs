@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use super::architecture::Architecture;
 use super::gguf::Choice;
@@ -76,6 +76,14 @@ pub struct Config {
     torch_dtype: Option<String>,
     #[serde(rename = "quantization_config")]
     quantization: Option<IgnoredAny>,
+    /// Of a model that sees or hears, what its language model is.
+    text_config: Option<TextConfig>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct TextConfig {
+    dtype: Option<String>,
+    torch_dtype: Option<String>,
 }
 
 /// The index of the files with weights.
@@ -86,8 +94,20 @@ pub struct WeightsIndex {
 
 #[derive(Clone, Debug, Deserialize)]
 struct IndexMetadata {
-    /// In bytes.
+    /// As transformers writes it since its version 4.54.
+    #[serde(default, deserialize_with = "whole_part")]
+    total_parameters: Option<u64>,
+    /// In bytes; some programs write it with a fraction.
+    #[serde(default, deserialize_with = "whole_part")]
     total_size: Option<u64>,
+}
+
+/// A number without its fraction; none of what is no such number.
+fn whole_part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let written = value.as_number().map(ToString::to_string).unwrap_or_default();
+    let whole = written.split('.').next().unwrap_or_default();
+    Ok(whole.parse().ok())
 }
 
 impl Repository {
@@ -185,9 +205,12 @@ impl Repository {
     #[must_use]
     pub fn parameters(&self, config: &Config, index: Option<&WeightsIndex>) -> Option<u64> {
         self.counted().or_else(|| {
-            // Of packed weights, bytes say little.
-            let bytes = config.bytes_of_a_weight().filter(|_| config.quantization.is_none())?;
-            Some(index?.metadata.total_size? / bytes)
+            let metadata = &index?.metadata;
+            metadata.total_parameters.or_else(|| {
+                // Of packed weights, bytes say little.
+                let bytes = config.bytes_of_a_weight().filter(|_| config.quantization.is_none())?;
+                Some(metadata.total_size? / bytes)
+            })
         })
     }
 
@@ -230,7 +253,9 @@ impl Config {
     }
 
     fn bytes_of_a_weight(&self) -> Option<u64> {
-        match self.dtype.as_deref().or(self.torch_dtype.as_deref())? {
+        let text = self.text_config.as_ref();
+        let of_text = text.and_then(|text| text.dtype.as_ref().or(text.torch_dtype.as_ref()));
+        match self.dtype.as_ref().or(self.torch_dtype.as_ref()).or(of_text)?.as_str() {
             "float32" => Some(4),
             "float16" | "bfloat16" => Some(2),
             _ => None,
