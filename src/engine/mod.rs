@@ -13,6 +13,7 @@ pub mod adapters;
 pub mod architecture;
 pub mod catalog;
 pub mod classify;
+mod close_names;
 pub mod conflicts;
 pub mod custom;
 pub mod devices;

@@ -69,10 +69,10 @@ pub enum ModelError {
     },
 }
 
-/// The half sentence that offers close names.
+/// The half sentence that offers close names, or says where all are.
 fn hint(close: &[String]) -> String {
     if close.is_empty() {
-        return String::new();
+        return " (docs/models.md has its names, and the chart's value models those of this cluster)".to_owned();
     }
     format!(" (close names: {})", close.join(", "))
 }
@@ -328,7 +328,8 @@ mod tests {
         );
         assert_eq!(
             refused("").to_string(),
-            "baseModel \"\" is not in the catalog: write a Hugging Face repository (ORG/NAME) or an absolute path"
+            "baseModel \"\" is not in the catalog (docs/models.md has its names, and the chart's value models those of this cluster): \
+             write a Hugging Face repository (ORG/NAME) or an absolute path"
         );
     }
 }

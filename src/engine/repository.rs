@@ -94,7 +94,7 @@ pub struct WeightsIndex {
 
 #[derive(Clone, Debug, Deserialize)]
 struct IndexMetadata {
-    /// As transformers writes it since its version 4.54.
+    /// As newer versions of transformers write it (`modeling_utils.py`, `save_pretrained`).
     #[serde(default, deserialize_with = "whole_part")]
     total_parameters: Option<u64>,
     /// In bytes; some programs write it with a fraction.
