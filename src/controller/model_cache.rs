@@ -2,7 +2,7 @@
 //! told then. Pure, a part of [`super::validate`] and [`super::decide`].
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -19,7 +19,7 @@ use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
 use crate::api::{BatchInferenceJob, Engine};
-use crate::engine::model_cache::{self, conflict};
+use crate::engine::model_cache::{self, conflict, conflict_in_template};
 use crate::engine::{BaseModel, Location};
 
 /// Access modes by which several nodes, or one, can write to a volume
@@ -43,7 +43,7 @@ pub(super) fn claim_to_read(job: &BatchInferenceJob) -> Option<&str> {
 }
 
 /// Refuses a cache that nobody would read.
-pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait> {
+pub(super) fn refuse(server: &ServerSpec, model: &BaseModel, container: Option<&Container>) -> Result<(), Wait> {
     if server.model_cache.is_none() {
         return Ok(());
     }
@@ -69,12 +69,23 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait>
         )),
         Location::Repository(repository) => {
             let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-            match conflict(server.engine, repository, &server.args, &env) {
+            let found = conflict(server.engine, repository, &server.args, &env);
+            match found.or_else(|| conflict_in_template(server.engine, &names_of_variables(container))) {
                 Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
                 None => Ok(()),
             }
         }
     }
+}
+
+/// Those of the pod template's container.
+fn names_of_variables(container: Option<&Container>) -> Vec<&str> {
+    let variables = container.and_then(|container| container.env.as_ref());
+    variables
+        .into_iter()
+        .flatten()
+        .map(|variable| variable.name.as_str())
+        .collect()
 }
 
 fn has_adapters_of_hub(server: &ServerSpec) -> bool {

@@ -122,6 +122,11 @@ fn the_modes_of_the_volume_go_before_those_that_were_asked_for_and_a_device_hold
     assert!(refused.message.contains("block device"), "{}", refused.message);
 }
 
+/// A pod template that goes over a variable of the operator's own.
+fn with_variable(name: &str) -> Value {
+    json!({"spec": {"containers": [{"name": "server", "env": [{"name": name, "value": "0"}]}]}})
+}
+
 #[test]
 fn a_cache_that_nobody_would_read_is_refused() {
     for (server, reason) in [
@@ -137,6 +142,14 @@ fn a_cache_that_nobody_would_read_is_refused() {
             Reason::EngineFieldConflict,
         ),
         (
+            json!({"baseModel": "qwen3-8b", "podTemplate": with_variable("HF_HUB_CACHE")}),
+            Reason::EngineFieldConflict,
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "podTemplate": with_variable("HF_HUB_OFFLINE")}),
+            Reason::EngineFieldConflict,
+        ),
+        (
             json!({"baseModel": "qwen3-8b", "args": ["--download-dir", "/x"]}),
             Reason::EngineFieldConflict,
         ),
@@ -148,6 +161,8 @@ fn a_cache_that_nobody_would_read_is_refused() {
         let refused = validate(&job(server.clone(), json!({})), &settings()).expect_err("a refusal");
         assert_eq!(refused.reason, reason, "{server}: {}", refused.message);
     }
+    let harmless = json!({"baseModel": "qwen3-8b", "podTemplate": with_variable("HF_XET_HIGH_PERFORMANCE")});
+    assert!(validate(&job(harmless, json!({})), &settings()).is_ok());
 }
 
 #[test]

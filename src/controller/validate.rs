@@ -149,7 +149,7 @@ fn validate_servers(
             server: server.from.is_some().then(|| FilledServer(Box::new(server.clone()))),
         },
     };
-    model_cache::refuse(server, &model)?;
+    model_cache::refuse(server, &model, container)?;
     // Nothing where the model was decided before: it comes without an entry then.
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     let servers = ValidatedServers {
