@@ -13,6 +13,7 @@ use crate::api::reason::Reason;
 use crate::api::shutdown::Stopping;
 use crate::api::status::{FeederStage, ModelStatus};
 use crate::dataset::{Index, InspectError, Inspection, Scratch, Source, inspect};
+use crate::engine::repository_file::is_commit;
 use crate::results::{
     Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Kept, LEASE_LOOKED_AT_EVERY, Lease, Ledger, Manifest,
     OutputNotEmpty, Removal, StoreClock, claim, finalise, highest_attempt, read_claim, read_manifest, remove_leftovers,
@@ -150,7 +151,7 @@ impl Feeder {
             return Ok(None);
         };
         let reporter = &self.patience.reporter;
-        let told = reporter.latest().model;
+        let told = self.told_before().await?;
         // Boxed, as it would make every future around it large.
         let asked = self.patience.unless_stopped(Box::pin(check.ask(told.as_ref()))).await?;
         match asked {
@@ -175,6 +176,20 @@ impl Feeder {
             self.patience.unless_stopped(reporter.flush()).await?;
         }
         Ok(None)
+    }
+
+    /// What an earlier start has told of the model, and what stays. A branch or tag stays only where the output is claimed with it: the hub did
+    /// not say then which commit it is, and may now.
+    async fn told_before(&self) -> Result<Option<ModelStatus>, Stop> {
+        let Some(told) = self.patience.reporter.latest().model else {
+            return Ok(None);
+        };
+        if told.revision.as_deref().is_none_or(is_commit) {
+            return Ok(Some(told));
+        }
+        let read = || async { Ok(read_claim(&self.store).await?) };
+        let claim = self.patience.until_done(Place::Output, read).await?;
+        Ok(claim.is_some().then_some(told))
     }
 
     /// Keeps a refusal back where the output has results: they may be those of this job.
