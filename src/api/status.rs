@@ -320,7 +320,7 @@ pub struct FeederState {
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
     /// The commit that `spec.server.revision` stands for, or `main` where none is given; the revision as it was given, when the hub did not
-    /// say. Not set for an engine that takes no revision.
+    /// say. Not set for Custom, nor for LlamaCpp without `spec.server.revision`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// How many parameters it has, as far as the hub says.

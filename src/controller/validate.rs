@@ -188,6 +188,7 @@ fn launch(
         names: &names,
         quantization: server.quantization.as_deref(),
         revision: server.revision.as_deref(),
+        has_model_cache: server.model_cache.is_some(),
         adapters: server.adapters.as_ref(),
         devices,
         has_newest_options: server.from.is_none() || is_default_version(server.engine, image),

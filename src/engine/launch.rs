@@ -25,6 +25,8 @@ pub struct LaunchInput<'a> {
     pub quantization: Option<&'a str>,
     /// `spec.server.revision`.
     pub revision: Option<&'a str>,
+    /// Whether its files come from `spec.server.modelCache`, which brings those of one commit.
+    pub has_model_cache: bool,
     /// `spec.server.adapters`.
     pub adapters: Option<&'a AdaptersSpec>,
     /// The devices that one server is given.
@@ -64,7 +66,8 @@ impl LaunchInput<'_> {
         if self.revision.is_none() {
             return Ok(());
         }
-        if !takes_revision(self.engine) {
+        let is_given_by_cache = self.engine == Engine::LlamaCpp && self.has_model_cache;
+        if !takes_revision(self.engine) && !is_given_by_cache {
             return Err(LaunchError::RevisionOnEngine { engine: self.engine });
         }
         match self.model.location() {
@@ -213,7 +216,7 @@ pub enum LaunchError {
         "engine {engine} takes no revision: leave it out, and {}",
         match engine {
             Engine::Custom => "say it in the command or arguments of the container `server` in spec.server.podTemplate",
-            _ => "put the file of that revision into a volume and write its path in baseModel",
+            _ => "put the file of that revision into a volume and write its path in baseModel, or name a spec.server.modelCache",
         }
     )]
     RevisionOnEngine {

@@ -9,6 +9,7 @@ struct Case {
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
     revision: Option<&'static str>,
+    has_model_cache: bool,
     adapters: Option<AdaptersSpec>,
     devices: Devices,
     has_newest_options: bool,
@@ -24,6 +25,7 @@ impl Case {
             served_model_names: &[],
             quantization: None,
             revision: None,
+            has_model_cache: false,
             adapters: None,
             devices: Devices::Counted(u32::from(matches!(
                 engine,
@@ -45,6 +47,7 @@ impl Case {
             names: &names,
             quantization: self.quantization,
             revision: self.revision,
+            has_model_cache: self.has_model_cache,
             adapters: self.adapters.as_ref(),
             devices: self.devices,
             has_newest_options: self.has_newest_options,
@@ -450,9 +453,26 @@ fn a_revision_that_nobody_would_heed_is_refused() {
     }
     let words = on_engine(Engine::LlamaCpp).to_string();
     assert!(
-        words.ends_with("put the file of that revision into a volume and write its path in baseModel"),
+        words.ends_with("put the file of that revision into a volume and write its path in baseModel, or name a spec.server.modelCache"),
         "{words}"
     );
+}
+
+#[test]
+fn what_brings_the_file_to_a_claim_heeds_the_revision_of_llama_server() {
+    let launch = |model: &'static str, has_model_cache: bool, revision: Option<&'static str>| {
+        let case = Case {
+            revision,
+            has_model_cache,
+            ..Case::new(Engine::LlamaCpp, model)
+        };
+        case.launch()
+    };
+    let model = "Qwen/Qwen3-8B-GGUF";
+    assert_eq!(launch(model, true, Some("v1")), launch(model, true, None));
+    assert!(launch(model, true, Some("v1")).is_ok());
+    let of_path = launch("/models/model.gguf", true, Some("v1")).expect_err("a refusal");
+    assert!(matches!(of_path, LaunchError::RevisionOfPath { .. }), "{of_path}");
 }
 
 #[test]

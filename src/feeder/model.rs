@@ -127,7 +127,8 @@ impl ModelCheck {
             Ok((commit, parameters)) => {
                 let pinned = told.or(commit).or_else(|| self.revision.clone());
                 Asked::Good(ModelStatus {
-                    revision: pinned.filter(|_| takes_revision(self.engine)),
+                    // llama-server is told none, but what brings its file to a claim may be.
+                    revision: pinned.filter(|_| takes_revision(self.engine) || self.revision.is_some()),
                     parameters: parameters.map(number),
                 })
             }

@@ -172,6 +172,22 @@ async fn a_revision_becomes_a_commit_once() {
 }
 
 #[tokio::test]
+async fn llama_server_s_revision_becomes_a_commit_where_it_has_one() {
+    let shown = json!({"sha": COMMIT, "siblings": files(&["config.json", "m.gguf"])});
+    let hub = Hub::with(&shown, &qwen3()).await;
+    for (revision, told) in [(None, None), (Some("main"), Some(COMMIT))] {
+        let resolved = Resolved {
+            revision: revision.map(str::to_owned),
+            ..resolved(Engine::LlamaCpp)
+        };
+        match hub.ask(&resolved).await {
+            Asked::Good(model) => assert_eq!(model.revision.as_deref(), told),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_the_hub_refuses_ends_the_job_by_name() {
     use Reason::{ModelAccessDenied, ModelNotFound};
     for (status, code, reason) in [

@@ -151,6 +151,9 @@ impl Feeder {
             return Ok(None);
         };
         let reporter = &self.patience.reporter;
+        if self.job.may_mix_commits {
+            reporter.update(|report| report.warn(mixed_commits(&self.job.model)));
+        }
         let told = self.told_before().await?;
         // Boxed, as it would make every future around it large.
         let asked = self.patience.unless_stopped(Box::pin(check.ask(told.as_ref()))).await?;
@@ -543,6 +546,14 @@ impl Feeder {
             }
         }
     }
+}
+
+/// What is said of servers that cannot be told a commit.
+fn mixed_commits(model: &str) -> String {
+    format!(
+        "each server of engine LlamaCpp loads what is the newest of {model} when it starts, which may change while the job runs: with \
+         spec.server.modelCache all have the files of one commit"
+    )
 }
 
 /// A directory of its own for each inspection: a killed one may have left files.
