@@ -41,8 +41,8 @@ reasons! {
     FeederLost => "See why the feeder's pod does not run, in ResultsAvailable; servers are started again when it does.",
     /// The feeder's container keeps ending.
     FeederCrashLooping => "Read the feeder's log (kubectl logs job/NAME-feeder); it goes on by itself when the cause is gone.",
-    /// The data set is being read and checked.
-    Inspecting => "Nothing to do; the data set is being read.",
+    /// The hub is asked about the model, and the data set is being read and checked.
+    Inspecting => "Nothing to do; the hub is asked about the model, and the data set is read.",
     /// The data set is good.
     DatasetValid => "Nothing to do.",
     /// Rows of the data set cannot be run.

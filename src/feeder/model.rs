@@ -145,6 +145,13 @@ impl ModelCheck {
         }
     }
 
+    /// What is said while it is asked.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { hub, repository, .. } = self;
+        format!("{hub} is asked about the model {repository}")
+    }
+
     /// The commit and the number of parameters, as far as the hub says them.
     async fn look(&self, revision: &str) -> Result<(Option<String>, Option<u64>), Halt> {
         let model = &self.repository;

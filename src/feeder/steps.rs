@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::shutdown::Stopping;
 use crate::api::status::{FeederStage, ModelStatus};
+use crate::api::wait::Wait;
 use crate::dataset::{Index, InspectError, Inspection, Scratch, Source, inspect};
 use crate::engine::repository_file::is_commit;
 use crate::results::{
@@ -34,6 +36,9 @@ use super::stopping::end_without_turn;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
 use super::turn::{Turn, keep};
+
+/// A hub that answers within this time is asked without a word.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// A feeder at work on one job.
 #[derive(Debug)]
@@ -155,9 +160,7 @@ impl Feeder {
             reporter.update(|report| report.warn(mixed_commits(&self.job.model)));
         }
         let told = self.told_before().await?;
-        // Boxed, as it would make every future around it large.
-        let asked = self.patience.unless_stopped(Box::pin(check.ask(told.as_ref()))).await?;
-        match asked {
+        match self.asked(check, told.as_ref()).await? {
             Asked::Refused(end) => return self.kept_back(end).await,
             Asked::Good(model) => reporter.update(|report| report.model = Some(model)),
             Asked::Unknown(warning) => {
@@ -179,6 +182,21 @@ impl Feeder {
             self.patience.unless_stopped(reporter.flush()).await?;
         }
         Ok(None)
+    }
+
+    /// What the hub says. Where it takes its time, it is said that it is asked.
+    async fn asked(&self, check: &ModelCheck, told: Option<&ModelStatus>) -> Result<Asked, Stop> {
+        let reporter = &self.patience.reporter;
+        // Boxed, as it would make every future around it large.
+        let mut asking = Box::pin(self.patience.unless_stopped(check.ask(told)));
+        if let Ok(asked) = timeout(TOLD_AFTER, &mut asking).await {
+            return asked;
+        }
+        let wait = Wait::new(Reason::Inspecting, check.in_words());
+        reporter.update(|report| _ = report.waits.insert(Place::Hub, wait));
+        let asked = asking.await;
+        reporter.update(|report| _ = report.waits.remove(&Place::Hub));
+        asked
     }
 
     /// What an earlier start has told of the model, and what stays. A branch or tag stays only where the output is claimed with it: the hub did
