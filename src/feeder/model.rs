@@ -114,8 +114,8 @@ impl ModelCheck {
         }))
     }
 
-    /// Asks. `told` is what an earlier start of the job said, and what stays: a revision's commit stays what it was. Where the job has no revision, it is
-    /// `main`: of that, too, all servers have one commit.
+    /// Asks. `told` is what an earlier start of the job said, and what stays: a revision's commit stays what it was. Where the job has no
+    /// revision, it is `main`: of that, too, all servers have one commit.
     pub async fn ask(&self, told: Option<&ModelStatus>) -> Asked {
         let told = told.and_then(|told| told.revision.clone());
         let revision = told.as_ref().or(self.revision.as_ref());
