@@ -118,9 +118,7 @@ fn attributes<'a>(source: &'a str, name: &str) -> Option<Vec<&'a str>> {
 /// The file that has a test of this name.
 fn file_with_test<'a>(sources: &'a [String], name: &str) -> Option<&'a String> {
     let is_test = |attribute: &&str| attribute.starts_with("#[test]") || attribute.starts_with("#[tokio::test");
-    let has_test = |source: &&String| {
-        attributes(source, name).is_some_and(|found| found.iter().any(|attribute| is_test(attribute)))
-    };
+    let has_test = |source: &&String| attributes(source, name).is_some_and(|found| found.iter().any(is_test));
     sources.iter().find(has_test)
 }
 

@@ -146,6 +146,10 @@ mod tests {
     fn resolved(engine: Engine, args: &[&str]) -> Resolved {
         Resolved {
             engine,
+            image: engine
+                .default_image()
+                .map(|image| image.to_string())
+                .unwrap_or_default(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             ..Resolved::default()
         }

@@ -137,7 +137,7 @@ mod tests {
                 let Meaning::Final(why) = refused.meaning(Of { is_token_unknown, ..OF }) else {
                     panic!("it does not pass")
                 };
-                let is_told = why.message.ends_with("name the token by spec.server.hfTokenSecretRef");
+                let is_told = why.message.ends_with("name it by spec.server.hfTokenSecretRef");
                 assert_eq!(is_told, is_token_unknown, "{}", why.message);
             }
         }

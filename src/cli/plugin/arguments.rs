@@ -1,8 +1,9 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::create::CreateArguments;
@@ -28,8 +29,9 @@ pub struct Arguments {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ClusterArguments {
     /// The kubeconfig file to use. Default: KUBECONFIG, then ~/.kube/config, then the service account of the pod.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    // PathBuf's own parser refuses an empty value.
+    pub kubeconfig: Option<OsString>,
     /// The context of the kubeconfig to use. Default: its current one.
     #[arg(long, global = true)]
     pub context: Option<String>,
@@ -43,7 +45,10 @@ impl ClusterArguments {
     /// The file that is named.
     #[must_use]
     pub fn kubeconfig(&self) -> Option<&Path> {
-        self.kubeconfig.as_deref().filter(|path| !path.as_os_str().is_empty())
+        self.kubeconfig
+            .as_deref()
+            .filter(|path| !path.is_empty())
+            .map(Path::new)
     }
 
     /// The context that is named.
