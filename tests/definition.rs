@@ -110,8 +110,9 @@ fn sources(folder: &Path) -> Vec<String> {
 fn attributes<'a>(source: &'a str, name: &str) -> Option<Vec<&'a str>> {
     let declaration = format!("fn {name}(");
     let (before, _) = source.split_once(&declaration)?;
-    // The function's own line begins before its name.
-    let above = before.lines().rev().skip(1).map(str::trim_start);
+    // The function's own line may begin before its name.
+    let (above, _) = before.rsplit_once('\n')?;
+    let above = above.lines().rev().map(str::trim_start);
     Some(above.take_while(|line| line.starts_with("#[")).collect())
 }
 

@@ -6,13 +6,13 @@ use batch_inference_operator::api::BatchInferenceJob;
 use batch_inference_operator::api::model_cache::{ModelCacheState, ModelCacheStatus};
 use batch_inference_operator::api::status::{AdapterStatus, AdaptersStatus};
 use batch_inference_operator::controller::build::build;
-use batch_inference_operator::controller::children::Children;
+use batch_inference_operator::controller::children::{Children, Workloads};
 use batch_inference_operator::controller::decide::{Decision, FeederWanted, decide};
 use batch_inference_operator::controller::dereference::Observed;
 use batch_inference_operator::controller::expiry::expires_at;
 use batch_inference_operator::controller::from_deployment::{filled, source_to_read};
 use batch_inference_operator::controller::settings::Settings;
-use batch_inference_operator::controller::validate::validate;
+use batch_inference_operator::controller::validate::{ValidatedJob, validate};
 use batch_inference_operator::feeder;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -54,16 +54,7 @@ impl Outcome {
         let mut children = build(&validated, &decision, &settings, &observed.workloads);
         // Servers wait for a model cache.
         if decision.fills_model_cache {
-            let later = decide(
-                &with_full_model_cache(&job),
-                Ok(&validated),
-                &observed,
-                &settings,
-                at(NOW),
-            );
-            children.workloads.servers = build(&validated, &later, &settings, &observed.workloads)
-                .workloads
-                .servers;
+            children.workloads.servers = servers_once_cached(&job, &validated, &settings);
         }
         let rows = feeder::Job::new(&job, &validated.resolved, "the data set").map_err(|end| end.message)?;
         let mut parts = by_name(&children);
@@ -110,6 +101,23 @@ fn job(spec: &Value) -> Result<BatchInferenceJob, String> {
         ..AdaptersStatus::default()
     });
     Ok(job)
+}
+
+/// The servers of the same job when the Job that fills its model cache has completed.
+fn servers_once_cached(job: &BatchInferenceJob, validated: &ValidatedJob, settings: &Settings) -> Option<Deployment> {
+    let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
+    let observed = Observed {
+        workloads: Workloads {
+            model_cache: Some(serde_json::from_value(complete).expect("a Job")),
+            ..Workloads::default()
+        },
+        ..Observed::default()
+    };
+    let job = with_full_model_cache(job);
+    let decision = decide(&job, Ok(validated), &observed, settings, at(NOW));
+    build(validated, &decision, settings, &observed.workloads)
+        .workloads
+        .servers
 }
 
 /// The same job when its model is in its cache.
