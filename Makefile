@@ -50,7 +50,7 @@ bench-full: ## Measure those that take long: ten million rows, and a real model
 	benches/run full
 
 .PHONY: bench-controller
-bench-controller: ## Measure the controller with a thousand and ten thousand jobs: fifteen minutes
+bench-controller: ## Measure the controller with a thousand and ten thousand jobs: half an hour
 	benches/controller/run
 
 .PHONY: soak

@@ -107,6 +107,16 @@ fn the_lowest_floors_do_no_io() {
     }
 }
 
+/// Clients read a number with a fraction differently, and Kubernetes advises against it in a resource.
+#[test]
+fn no_resource_has_floating_point() {
+    for source in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")) {
+        let text = fs::read_to_string(&source).expect("a readable file");
+        let has_float = ["f32", "f64"].iter().any(|word| text.contains(word));
+        assert!(!has_float, "{} has a floating-point number", source.display());
+    }
+}
+
 #[test]
 fn every_folder_says_what_lives_there() {
     for (folder, path) in folders() {

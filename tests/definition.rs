@@ -106,10 +106,34 @@ fn sources(folder: &Path) -> Vec<String> {
     texts.collect()
 }
 
+/// The attributes of the function of this name, from the last to the first.
+fn attributes<'a>(source: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    let declaration = format!("fn {name}(");
+    let (before, _) = source.split_once(&declaration)?;
+    // The function's own line may begin before its name.
+    let (above, _) = before.rsplit_once('\n')?;
+    let above = above.lines().rev().map(str::trim_start);
+    Some(above.take_while(|line| line.starts_with("#[")).collect())
+}
+
 /// The file that has a test of this name.
 fn file_with_test<'a>(sources: &'a [String], name: &str) -> Option<&'a String> {
-    let declaration = format!("fn {name}(");
-    sources.iter().find(|source| source.contains(&declaration))
+    let is_test = |attribute: &&str| attribute.starts_with("#[test]") || attribute.starts_with("#[tokio::test");
+    let has_test = |source: &&String| attributes(source, name).is_some_and(|found| found.iter().any(is_test));
+    sources.iter().find(has_test)
+}
+
+#[test]
+fn a_test_is_known_by_its_attribute() {
+    let source = "#[test]\nfn plain() {}\n\n    #[tokio::test(start_paused = true)]\n    #[ignore]\n    async fn late() {}\n\nfn other() {}\n";
+    let sources = [source.to_owned()];
+    for (name, is_test) in [("plain", true), ("late", true), ("other", false), ("missing", false)] {
+        assert_eq!(file_with_test(&sources, name).is_some(), is_test, "{name}");
+    }
+    assert_eq!(
+        attributes(source, "late"),
+        Some(vec!["#[ignore]", "#[tokio::test(start_paused = true)]"])
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use batch_inference_operator::engine::adapters::{FoundAdapters, options};
 use batch_inference_operator::engine::{
-    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, Launch, LaunchInput, engine_load, launch,
+    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, Launch, LaunchInput, Version, engine_load, launch,
 };
 use fake_model_server::flags::Arity;
 use fake_model_server::{Count, EventKind, FakeModelServer, Flags, Program, Recorder, Settings};
@@ -83,6 +83,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
     let input = LaunchInput {
+        has_model_cache: false,
         engine,
         model: &model,
         names: &names,
@@ -93,8 +94,9 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
             .map(|_| "main"),
         adapters: None,
         devices: Devices::Counted(1),
-        has_newest_options: true,
+        version: Version::Default,
         extra_args: &[],
+        env: &[],
         container: GivenContainer::default(),
     };
     launch(&input).expect("a launch")
@@ -129,6 +131,7 @@ fn every_launch_is_accepted_and_listens_where_it_says() {
 #[test]
 fn every_option_for_adapters_is_accepted() {
     let found = FoundAdapters {
+        has_newest_options: true,
         count: 2,
         max_rank: Some(16),
         paths: ["/a/x.gguf", "/a/y.gguf"].map(str::to_owned).into(),

@@ -49,7 +49,8 @@ pub struct AdaptersSpec {
     pub max_rank: Option<i32>,
 
     /// What becomes of rows whose adapter is not there or cannot be loaded. `FailRows`: they become rows of `errors.jsonl`, and the
-    /// others are run. `FailJob`: the job ends before any row is sent. Default: FailRows.
+    /// others are run; engine LlamaCpp does not start with a file that is not there or not one of its model, and the job ends all the
+    /// same. `FailJob`: the job ends before any row is sent. Default: FailRows.
     #[serde(default)]
     pub on_error: OnAdapterError,
 }

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use super::quantity::bytes;
 use super::resources::{PodTemplate, Resources, quantity_schema};
 
 /// The feeder: one CPU pod which checks the data set, sends every row and writes the results.
@@ -33,12 +34,53 @@ pub struct FeederSpec {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScratchSpec {
-    /// The most that scratch files may take: about 24 bytes a row, used above 131,072 rows. Default: 2Gi.
+    /// The most that scratch files may take: about 24 bytes a row, used above 131,072 rows, and a copy of a data set whose web
+    /// server gives no ranges, for which seven eighths of it are. Default: 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "size_limit")]
     pub size_limit: Option<Quantity>,
 }
 
+/// Of `sizeLimit`.
+const DEFAULT_SIZE_LIMIT: &str = "2Gi";
+
+impl FeederSpec {
+    /// The most that the feeder's scratch files may take.
+    #[must_use]
+    pub fn scratch_limit(&self) -> Quantity {
+        let given = self.scratch.as_ref().and_then(|scratch| scratch.size_limit.clone());
+        given.unwrap_or_else(|| Quantity(DEFAULT_SIZE_LIMIT.to_owned()))
+    }
+
+    /// The most that a copy of the data set may take of it, in bytes. What is left is for the rows' ids: beyond the limit, kubelet evicts
+    /// the feeder, and the next one begins anew. None for a limit that is written with an exponent.
+    #[must_use]
+    pub fn copy_limit(&self) -> Option<u64> {
+        bytes(&self.scratch_limit()).map(|limit| limit - limit / 8)
+    }
+}
+
 fn size_limit(_: &mut SchemaGenerator) -> Schema {
     quantity_schema()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_leaves_an_eighth_of_the_scratch_disk() {
+        let of = |size_limit: Option<&str>| {
+            let size_limit = size_limit.map(|limit| Quantity(limit.to_owned()));
+            let feeder = FeederSpec {
+                scratch: Some(ScratchSpec { size_limit }),
+                ..FeederSpec::default()
+            };
+            feeder.copy_limit()
+        };
+        assert_eq!(of(Some("800")), Some(700));
+        assert_eq!(of(None), Some(7 << 28));
+        assert_eq!(FeederSpec::default().copy_limit(), Some(7 << 28));
+        assert_eq!(of(Some("1e9")), None);
+    }
 }

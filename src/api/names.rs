@@ -39,7 +39,7 @@ pub const DATASET_ENV_PREFIX: &str = "DATASET_";
 pub const OUTPUT_ENV_PREFIX: &str = "OUTPUT_";
 /// Prefix of the feeder's environment variables that say how the servers get their model.
 pub const MODEL_ENV_PREFIX: &str = "MODEL_";
-/// Tells the feeder that the servers have variables whose names are not known to it, of which one may be their token.
+/// Tells the feeder that the servers have variables or files that are not known to it, of which one may be their token.
 pub const MODEL_TOKEN_UNKNOWN_ENV: &str = "MODEL_TOKEN_UNKNOWN";
 /// Where certificates are mounted that the installation trusts.
 pub const CERTIFICATES_MOUNT_PATH: &str = "/etc/batch-inference/certificates";

@@ -36,13 +36,13 @@ reasons! {
     /// A container cannot be started.
     ContainerNotStarting => "See kubelet's words in the message, and the events of the pod.",
     /// Kubernetes has made no pod for the feeder's Job.
-    FeederPodMissing => "See why in the events of the feeder's Job (kubectl describe job NAME-feeder): a quota or a policy may refuse its pod, and after several evictions Kubernetes waits for minutes; the job goes on by itself.",
+    FeederPodMissing => "See why in the events of the feeder's Job (kubectl describe job NAME-feeder): a quota or a policy may refuse its pod, the account of spec.feeder.serviceAccountName may be missing, and after several evictions Kubernetes waits for minutes; the job goes on by itself.",
     /// No feeder could run for so long that the servers were given back.
     FeederLost => "See why the feeder's pod does not run, in ResultsAvailable; servers are started again when it does.",
     /// The feeder's container keeps ending.
     FeederCrashLooping => "Read the feeder's log (kubectl logs job/NAME-feeder); it goes on by itself when the cause is gone.",
-    /// The data set is being read and checked.
-    Inspecting => "Nothing to do; the data set is being read.",
+    /// The hub is asked about the model, and the data set is being read and checked.
+    Inspecting => "Nothing to do; the hub is asked about the model, and the data set is read.",
     /// The data set is good.
     DatasetValid => "Nothing to do.",
     /// Rows of the data set cannot be run.
@@ -77,7 +77,7 @@ reasons! {
     EngineFieldConflict => "Remove the argument or variable that the message names, use the field that it names instead, and create the job again.",
     /// The operator was installed without the resource profile that the job names.
     ResourceProfileUnknown => "Choose one of the profiles that the message names, or have it added to the chart's value resourceProfiles, and create the job again.",
-    /// A pod template has a field that does not exist or a value that Kubernetes refuses.
+    /// A pod template has a field that does not exist, a value that Kubernetes refuses, or arguments that would replace the operator's.
     PodTemplateInvalid => "Correct the field that the message names and create the job again.",
     /// A Secret that the job refers to is not there.
     SecretMissing => "Create the Secret; the job goes on by itself.",

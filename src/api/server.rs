@@ -87,7 +87,8 @@ pub struct ServerSpec {
     pub base_model: String,
 
     /// The revision of the repository: a branch, a tag or a commit. The hub is asked once which commit it stands for, and all servers load
-    /// that one. Default: `main`, of which that is asked, too. Not for paths, LlamaCpp and Custom.
+    /// that one. Default: `main`, of which that is asked, too. Not for paths and Custom; for
+    /// LlamaCpp only with `modelCache`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$"))]
     pub revision: Option<String>,

@@ -320,7 +320,7 @@ pub struct FeederState {
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
     /// The commit that `spec.server.revision` stands for, or `main` where none is given; the revision as it was given, when the hub did not
-    /// say. Not set for an engine that takes no revision.
+    /// say. Not set for Custom, nor for LlamaCpp without `spec.server.revision`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// How many parameters it has, as far as the hub says.
@@ -357,7 +357,7 @@ pub struct DatasetStatus {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdaptersStatus {
-    /// How many different ones servers are to have: those that are known not to be there are not among them.
+    /// How many different ones servers are to have: of those that cannot be used, the ones that only a server refuses count.
     pub count: i64,
     /// The largest rank of them, as far as the hub tells; where it does not tell all, at least 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -147,6 +147,9 @@ pub struct FillModelCacheArguments {
     /// Where the claim is mounted.
     #[arg(long, default_value = MODEL_CACHE_MOUNT_PATH)]
     pub directory: PathBuf,
+    /// The most parameters that the model may have.
+    #[arg(long, default_value_t = DEFAULT_MAX_PARAMETERS, value_name = "NUMBER")]
+    pub max_base_model_parameters: u64,
 }
 
 /// Rules of one argument.

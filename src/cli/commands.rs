@@ -16,6 +16,7 @@ use crate::api::crd;
 use crate::api::prices::Prices;
 use crate::controller::run::run;
 use crate::controller::settings::{ModelSettings, Settings};
+use crate::feeder::chain;
 use crate::{feeder, model_cache};
 
 /// Runs what the arguments name. Logs go to standard error, data to standard output.
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error| {
-        tracing::error!("{error:#}");
+        tracing::error!("{}", chain(error.as_ref()));
         ExitCode::FAILURE
     })
 }
@@ -103,6 +104,7 @@ async fn fill_model_cache(arguments: FillModelCacheArguments) -> anyhow::Result<
         name: arguments.name,
         uid: arguments.uid,
         directory: arguments.directory,
+        max_base_model_parameters: arguments.max_base_model_parameters,
     };
     let exit = Box::pin(model_cache::run(arguments, client, shutdown_signal())).await;
     Ok(ExitCode::from(exit))

@@ -25,7 +25,8 @@ pub struct FetchAdaptersArguments {
     pub addresses: Vec<String>,
 }
 
-/// Fetches all. One that is not there is left out: the server says so of it.
+/// Fetches all. One that is not there is left out: the server says so of it when it is to load it, or, as llama-server, in its last words, as
+/// it does not start without.
 ///
 /// # Errors
 ///

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use crate::feeder::chain;
 use crate::results::Error;
 use crate::storage::{NamedError, Store, open_named_folder, open_named_object};
 use crate::verify::{self, Differences, Proven, Verdict};
@@ -64,17 +65,6 @@ fn damage(error: &Error) -> String {
         }
         error => chain(error),
     }
-}
-
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn report(verdict: &Verdict, arguments: &VerifyArguments) -> (String, u8) {

@@ -13,10 +13,10 @@ use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
 use crate::api::status::{AdaptersStatus, Resolved};
 use crate::api::wait::Wait;
-use crate::engine::Engine;
 use crate::engine::adapters::{
     AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, env, fighting, keys, options, place,
 };
+use crate::engine::{Engine, Version};
 
 /// What the feeder has found.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&AdaptersStatus> {
@@ -31,7 +31,11 @@ pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option
     if told.count < 1 || !resolved.adapter_args.is_empty() {
         return resolved;
     }
-    resolved.adapter_args = options(resolved.engine, &found(resolved.engine, adapters, told));
+    let found = FoundAdapters {
+        has_newest_options: Version::of(server.engine, &resolved.image).has_newest_options(),
+        ..found(resolved.engine, adapters, told)
+    };
+    resolved.adapter_args = options(resolved.engine, &found);
     let at = resolved.args.len().saturating_sub(server.args.len());
     resolved.args.splice(at..at, resolved.adapter_args.iter().cloned());
     resolved
@@ -46,6 +50,7 @@ fn found(engine: Engine, adapters: &AdaptersSpec, told: &AdaptersStatus) -> Foun
             .iter()
             .map(|path| place(engine, adapters.source, path))
             .collect(),
+        ..FoundAdapters::default()
     }
 }
 
@@ -141,6 +146,10 @@ mod tests {
     fn resolved(engine: Engine, args: &[&str]) -> Resolved {
         Resolved {
             engine,
+            image: engine
+                .default_image()
+                .map(|image| image.to_string())
+                .unwrap_or_default(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             ..Resolved::default()
         }
@@ -172,6 +181,21 @@ mod tests {
         assert_eq!(later, after);
         assert_eq!(equipped(before.clone(), &server, None), before);
         assert_eq!(equipped(before.clone(), &server, Some(&told(&[], None))), before);
+    }
+
+    #[test]
+    fn a_deployment_s_image_of_another_version_is_told_only_what_it_cannot_do_without() {
+        let server = json!({"from": {"deployment": {"name": "vllm"}}, "baseModel": "org/model", "adapters": {}});
+        let server: ServerSpec = serde_json::from_value(server).expect("a server");
+        let before = Resolved {
+            image: "vllm/vllm-openai:v0.6.0".to_owned(),
+            ..resolved(Engine::VLLM, &[])
+        };
+        let after = equipped(before, &server, Some(&told(&["org/a"], Some(8))));
+        assert_eq!(
+            after.args.join(" "),
+            "--enable-lora --max-loras 1 --max-cpu-loras 64 --max-lora-rank 8"
+        );
     }
 
     #[test]

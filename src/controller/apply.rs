@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::children::{Children, Kind, Workloads, has_ended};
 use super::decide::{Decision, FeederWanted};
 use super::exactly::{delete_exactly, of_uid};
+use super::model_cache;
 use super::unchanged::is_unchanged;
 use super::waiting::why_refused;
 use crate::api::BatchInferenceJob;
@@ -88,8 +89,7 @@ impl Writer<'_> {
             .feeder
             .as_ref()
             .filter(|_| decision.feeder == FeederWanted::Remove);
-        // What has ended without having said how is made anew.
-        let is_over = |job: &&Job| !decision.fills_model_cache || has_ended(job);
+        let is_over = |filler: &&Job| model_cache::is_over(filler, decision, found);
         let model_cache = found.model_cache.as_ref().filter(is_over);
         self.remove_all(servers, model_cache, feeder).await?;
         match self.make(wanted, found).await {

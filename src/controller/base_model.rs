@@ -6,8 +6,8 @@ use crate::api::Engine;
 use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
 use crate::api::wait::Wait;
-use crate::engine::architecture::{Architecture, is_default_version, unsupported};
-use crate::engine::{BaseModel, ModelError, ModelRefusal, refuse_size};
+use crate::engine::architecture::Architecture;
+use crate::engine::{self, BaseModel, ModelError, ModelRefusal, refuse_size};
 
 /// Reads the model. One of the catalog may be too large; how large others are, the hub knows.
 ///
@@ -31,14 +31,7 @@ pub(super) fn refuse_architecture(model: &BaseModel, engine: Engine, image: &str
         model_type: model.entry().and_then(|entry| entry.architecture.as_deref()),
         classes: &[],
     };
-    match unsupported(engine, architecture).filter(|_| is_default_version(engine, image)) {
-        Some(kind) => Err(refuse(&ModelRefusal::Architecture {
-            engine,
-            model: model.value().to_owned(),
-            kind: kind.to_owned(),
-        })),
-        None => Ok(()),
-    }
+    engine::refuse_architecture(engine, image, model.value(), architecture).map_err(|error| refuse(&error))
 }
 
 fn refuse_name(error: &ModelError) -> Wait {

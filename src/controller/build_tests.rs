@@ -407,7 +407,7 @@ fn servers_have_what_their_profile_says_and_a_template_goes_before_it() {
         "nodeSelector": {"gpu": "t4", "zone": "a"},
         "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
         "runtimeClassName": "nvidia",
-        "image": {"VLLM": "registry.example/vllm:t4"},
+        "image": {"VLLM": "registry.example/vllm:v0.32.0-t4"},
     });
     let profile = serde_json::from_value(profile).expect("a profile");
     settings.resource_profiles.insert("nvidia-gpu-t4".into(), profile);

@@ -59,7 +59,7 @@ pub struct Children {
 pub struct Workloads {
     /// The feeder.
     pub feeder: Option<Job>,
-    /// What fills the model cache; absent when it is filled or nothing needs it.
+    /// What fills the model cache; absent when servers are there or nothing needs it.
     pub model_cache: Option<Job>,
     /// The model servers; absent when none is needed.
     pub servers: Option<Deployment>,
@@ -68,7 +68,16 @@ pub struct Workloads {
 /// Whether a Job has ended: its spec is not looked at any more.
 #[must_use]
 pub fn has_ended(job: &Job) -> bool {
-    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let mut ends = conditions.filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
-    ends.any(|condition| condition.status == "True")
+    has_condition(job, "Complete") || has_condition(job, "Failed")
+}
+
+/// Whether a Job has ended well.
+#[must_use]
+pub fn has_completed(job: &Job) -> bool {
+    has_condition(job, "Complete")
+}
+
+fn has_condition(job: &Job, kind: &str) -> bool {
+    let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == kind && condition.status == "True")
 }

@@ -252,32 +252,53 @@ fn servers_that_wait_are_told_beside_those_that_are_ready() {
     assert!(ready.message.starts_with(expected), "{}", ready.message);
 }
 
+fn with_feeders_job(started_ago: i64, suspend: bool) -> Observed {
+    let feeder = json!({"metadata": {"name": "triangles-feeder"},
+                        "spec": {"suspend": suspend, "template": {}}, "status": {"startTime": at(started_ago)}});
+    let mut observed = Observed::default();
+    observed.workloads.feeder = Some(serde_json::from_value(feeder).expect("a Job"));
+    observed
+}
+
+#[test]
+fn a_feeder_without_a_pod_is_told_with_the_account_that_it_should_run_as() {
+    let account = "see that the service account may-read of spec.feeder.serviceAccountName is there";
+    for (name, is_told) in [(Some("may-read".to_owned()), true), (None, false)] {
+        let mut job = job(json!({}));
+        job.spec.feeder.get_or_insert_default().service_account_name = name;
+        let (_, conditions) = decided(&job, &with_feeders_job(30, false));
+        let condition = conditions.iter().find(|condition| condition.type_ == "Validated");
+        let told = &condition.expect("a condition").message;
+        assert!(told.contains("has had no pod since"), "{told}");
+        assert_eq!(told.contains(account), is_told, "{told}");
+    }
+}
+
 #[test]
 fn a_feeder_without_a_pod_is_told_after_half_a_minute() {
-    let with_job = |started_ago: i64, suspend: bool| -> Observed {
-        let feeder = json!({"metadata": {"name": "triangles-feeder"},
-                            "spec": {"suspend": suspend, "template": {}}, "status": {"startTime": at(started_ago)}});
-        let mut observed = Observed::default();
-        observed.workloads.feeder = Some(serde_json::from_value(feeder).expect("a Job"));
-        observed
-    };
     let reason = |observed: &Observed| {
         let (decision, conditions) = decided(&job(json!({})), observed);
         let reason = reason_of(&conditions, ConditionType::Validated).map(ToOwned::to_owned);
         (reason, decision.look_again)
     };
     let soon = Some(std::time::Duration::from_secs(21));
-    assert_eq!(reason(&with_job(10, false)), (Some("FeederStarting".into()), soon));
-    assert_eq!(reason(&with_job(30, false)), (Some("FeederPodMissing".into()), None));
-    assert_eq!(reason(&with_job(30, true)).0, Some("FeederStarting".into()));
-    let mut there = with_job(30, false);
+    assert_eq!(
+        reason(&with_feeders_job(10, false)),
+        (Some("FeederStarting".into()), soon)
+    );
+    assert_eq!(
+        reason(&with_feeders_job(30, false)),
+        (Some("FeederPodMissing".into()), None)
+    );
+    assert_eq!(reason(&with_feeders_job(30, true)).0, Some("FeederStarting".into()));
+    let mut there = with_feeders_job(30, false);
     there.feeder_pods.push(running_feeder());
     assert_eq!(reason(&there).0, Some("FeederStarting".into()));
     // In mid-run it counts from when the last one was missed.
     let mut status = feeder("Feeding", true);
     for (gone_ago, expected) in [(10, "ResultsPending"), (30, "FeederPodMissing")] {
         status["feederGoneSince"] = json!(at(gone_ago));
-        let (_, conditions) = decided(&job(status.clone()), &with_job(4000, false));
+        let (_, conditions) = decided(&job(status.clone()), &with_feeders_job(4000, false));
         assert_eq!(reason_of(&conditions, ConditionType::ResultsAvailable), Some(expected));
     }
 }

@@ -559,7 +559,7 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
             let resolved = validate(&job, &settings()).expect("valid").resolved;
             job.status.get_or_insert_default().controller.resolved = Some(resolved);
         }
-        job.spec.server.as_mut().expect("servers").base_model = "no-such-model".into();
+        job.spec.server.as_mut().expect("servers").args = vec!["--port".into(), "1".into()];
         job
     };
     let running = |servers: Option<Deployment>| Observed {
@@ -582,7 +582,10 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
         let (decision, conditions) = decided(&job, &observed);
         assert!(decision.ends_now);
         assert_eq!(decision.feeder, FeederWanted::Remove);
-        assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("ModelNotFound"));
+        assert_eq!(
+            reason_of(&conditions, ConditionType::Failed),
+            Some("EngineFieldConflict")
+        );
     };
     ends(refused(json!({}), false), Observed::default());
     ends(refused(feeder("Feeding", true), true), running(None));

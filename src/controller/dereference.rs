@@ -11,7 +11,7 @@ use kube::{Client, ResourceExt};
 use super::cache::Cache;
 use super::children::{Kind, Workloads};
 use super::from_deployment::source_to_read;
-use super::model_cache::{claim_name, claim_to_read, ready};
+use super::model_cache::{claim_name, claim_to_read};
 use super::pod_state::has_component;
 use super::settings::HubSettings;
 use crate::api::BatchInferenceJob;
@@ -170,13 +170,13 @@ impl Reader<'_> {
             .await
     }
 
-    /// What fills the model cache. Nothing of the name is asked for where a job has none, and once the cache is full: then it is only removed.
+    /// What fills the model cache. Nothing of the name is asked for where a job has none, and once servers are there: then it is only removed.
     async fn model_cache(&self, cache: &Cache, uid: &str) -> Result<Option<Job>, DereferenceError> {
         if let Some(found) = cache.model_cache(uid) {
             return Ok(Some(Arc::unwrap_or_clone(found)));
         }
-        let fills = claim_name(self.job).is_some() && self.servers_needed() && ready(self.job).is_none();
-        if !fills {
+        let may_fill = claim_name(self.job).is_some() && self.servers_needed() && cache.servers(uid).is_none();
+        if !may_fill {
             return Ok(None);
         }
         let name = child_name(&self.job.name_any(), Component::ModelCache);

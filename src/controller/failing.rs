@@ -84,7 +84,8 @@ fn failures_of(program: Program, pod: &Pod) -> Vec<ConfigurationFailure> {
 fn due(wait: &Wait, container: &ContainerStatus, since: Timestamp) -> Option<Timestamp> {
     let after = |pause: SignedDuration| since.checked_add(pause).ok();
     match wait.reason {
-        Reason::ModelAccessDenied
+        Reason::AdapterNotLoaded
+        | Reason::ModelAccessDenied
         | Reason::OutOfGPUMemory
         | Reason::QuantizationUnsupported
         | Reason::UnsupportedArchitecture

@@ -58,7 +58,11 @@ fn crash_loop(restarts: i32, words: &str) -> serde_json::Value {
 }
 
 fn failure(pods: &[Pod]) -> Option<(Reason, i64)> {
-    let failure = configuration_failure(Program::Server(Engine::VLLM), pods)?;
+    failure_on(Engine::VLLM, pods)
+}
+
+fn failure_on(engine: Engine, pods: &[Pod]) -> Option<(Reason, i64)> {
+    let failure = configuration_failure(Program::Server(engine), pods)?;
     let due = failure.due.as_second() - STARTED;
     Some((failure.wait.reason, due))
 }
@@ -165,6 +169,13 @@ fn what_ends_a_job_and_when() {
     for (what, container, expected) in table {
         assert_eq!(failure(&[pod(container)]), expected, "{what}");
     }
+}
+
+#[test]
+fn llama_server_without_its_adapter_is_not_started_again_and_again() {
+    let words = "E cmn  common_init_: failed to load lora adapter '/adapters/sql.gguf'";
+    let pods = [pod(ended(0, 1, words))];
+    assert_eq!(failure_on(Engine::LlamaCpp, &pods), Some((Reason::AdapterNotLoaded, 0)));
 }
 
 #[test]

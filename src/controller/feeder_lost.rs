@@ -38,8 +38,18 @@ impl View<'_> {
     pub(super) fn feeder_pod_missing(&self) -> Option<Wait> {
         let told_at = self.feeder_pod_due().filter(|due| *due <= self.now)?;
         let name = self.observed.workloads.feeder.as_ref()?.name_any();
-        let message = format!("Job {name} has had no pod since {}", told_at - POD_WITHIN);
+        let account = self.named_account();
+        let message = format!("Job {name} has had no pod since {}{account}", told_at - POD_WITHIN);
         Some(Wait::new(Reason::FeederPodMissing, message))
+    }
+
+    /// Kubernetes makes no pod for an account that is not there, and says so in the Job's events only.
+    fn named_account(&self) -> String {
+        let feeder = self.job.spec.feeder.as_ref();
+        let Some(account) = feeder.and_then(|feeder| feeder.service_account_name.as_deref()) else {
+            return String::new();
+        };
+        format!("; see that the service account {account} of spec.feeder.serviceAccountName is there")
     }
 
     /// Until when the feeder's Job, which has none, is to have a pod.

@@ -2,7 +2,7 @@
 //!
 //! It never touches data and reads no Secret. [`reconcile`] is the place to start: it lists the steps, each a file of its own. [`dereference`] reads the cluster
 //! ([`cache`] has what watches have brought), [`validate`] makes sense of the spec (`base_model`, `revision` and `adapters` of the model, `model_cache` of the claim that it is kept on, `server_resources` of what a server
-//! asks for, `weights_volume` of where it keeps the model, `spread` of how it uses several devices, [`resource_profile`] of where it may run), [`decide`] decides
+//! asks for, `weights_volume` of where it keeps the model, `spread` of how it uses several devices, `foreign_devices` of those that the operator's images do not compute on, `server_conflicts` of arguments that say what a field says, [`resource_profile`] of where it may run), [`decide`] decides
 //! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `endpoint`
 //! what is other where rows go to a server of somebody else, `lost` and `evicted` which pods do not count, `pod_missing` which are never made, `cost` what was used up) and [`build`] builds (all
 //! pure), [`apply`] writes children ([`as_wanted`] knows which need no look, `server_pods` changes single pods of the servers), [`update_status`] writes the
@@ -30,6 +30,7 @@ mod exactly;
 pub mod expiry;
 mod failing;
 mod feeder_lost;
+mod foreign_devices;
 pub mod from_deployment;
 pub mod leader;
 mod lost;
@@ -44,6 +45,7 @@ mod revision;
 pub mod run;
 mod scheduling;
 pub mod serve;
+mod server_conflicts;
 mod server_container;
 pub mod server_pods;
 mod server_resources;

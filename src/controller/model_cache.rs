@@ -1,11 +1,13 @@
 //! `spec.server.modelCache`: a claim that is filled before servers exist. Whether it can be used, whether it is filled, and what servers are
 //! told then. Pure, a part of [`super::validate`] and [`super::decide`].
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::decide::View;
+use super::children::{Workloads, has_completed, has_ended};
+use super::decide::{Decision, View};
 use super::evicted::why_evicted;
 use super::pod_missing::pod_due;
 use super::validate::ValidatedJob;
@@ -17,7 +19,7 @@ use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
 use crate::api::{BatchInferenceJob, Engine};
-use crate::engine::model_cache::{self, conflict};
+use crate::engine::model_cache::{self, conflict, conflict_in_template};
 use crate::engine::{BaseModel, Location};
 
 /// Access modes by which several nodes, or one, can write to a volume
@@ -41,7 +43,7 @@ pub(super) fn claim_to_read(job: &BatchInferenceJob) -> Option<&str> {
 }
 
 /// Refuses a cache that nobody would read.
-pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait> {
+pub(super) fn refuse(server: &ServerSpec, model: &BaseModel, container: Option<&Container>) -> Result<(), Wait> {
     if server.model_cache.is_none() {
         return Ok(());
     }
@@ -67,12 +69,23 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel) -> Result<(), Wait>
         )),
         Location::Repository(repository) => {
             let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-            match conflict(server.engine, repository, &server.args, &env) {
+            let found = conflict(server.engine, repository, &server.args, &env);
+            match found.or_else(|| conflict_in_template(server.engine, &names_of_variables(container))) {
                 Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
                 None => Ok(()),
             }
         }
     }
+}
+
+/// Those of the pod template's container.
+fn names_of_variables(container: Option<&Container>) -> Vec<&str> {
+    let variables = container.and_then(|container| container.env.as_ref());
+    variables
+        .into_iter()
+        .flatten()
+        .map(|variable| variable.name.as_str())
+        .collect()
 }
 
 fn has_adapters_of_hub(server: &ServerSpec) -> bool {
@@ -162,11 +175,27 @@ pub(super) fn pinned(mut resolved: Resolved, job: &BatchInferenceJob) -> Resolve
     resolved
 }
 
+/// Whether the Job that fills the cache is to go. One that has ended without having said how is made anew; on the word of one that has
+/// filled the cache servers are made, so it stays until they are there.
+pub(super) fn is_over(filler: &Job, decision: &Decision, found: &Workloads) -> bool {
+    if decision.fills_model_cache {
+        return has_ended(filler);
+    }
+    decision.servers.is_none() || found.servers.is_some()
+}
+
 impl View<'_> {
-    /// Whether servers, which are needed, wait for their model. Those that run have it.
+    /// Whether servers, which are needed, wait for their model. Those that run have it. For new ones the status alone is not enough: it may
+    /// be of the time before a suspension, since when somebody has cleared the claim. A full claim is looked through in a moment.
     pub(super) fn waits_for_model_cache(&self) -> bool {
-        let has_cache = claim_name(self.job).is_some();
-        has_cache && ready(self.job).is_none() && self.observed.workloads.servers.is_none()
+        let Workloads {
+            model_cache, servers, ..
+        } = &self.observed.workloads;
+        if claim_name(self.job).is_none() || servers.is_some() {
+            return false;
+        }
+        let has_looked = model_cache.as_ref().is_some_and(has_completed);
+        ready(self.job).is_none() || !has_looked
     }
 
     /// Why the cache cannot be filled.

@@ -51,6 +51,17 @@ fn filled() -> Value {
     json!({"state": "Ready", "revision": COMMIT, "bytes": 7, "totalBytes": 7})
 }
 
+/// What is there when the cache was just filled.
+fn just_filled() -> Observed {
+    let filler = json!({
+        "metadata": {"name": "triangles-model-cache"}, "spec": {"template": {}},
+        "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+    });
+    let mut observed = Observed::default();
+    observed.workloads.model_cache = Some(serde_json::from_value(filler).expect("a Job"));
+    observed
+}
+
 fn decided(job: &BatchInferenceJob, observed: &Observed) -> (Decision, Children) {
     let validated = accept(job, Some(&claim(&["ReadWriteMany"]))).expect("a valid job");
     let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
@@ -111,6 +122,11 @@ fn the_modes_of_the_volume_go_before_those_that_were_asked_for_and_a_device_hold
     assert!(refused.message.contains("block device"), "{}", refused.message);
 }
 
+/// A pod template that goes over a variable of the operator's own.
+fn with_variable(name: &str) -> Value {
+    json!({"spec": {"containers": [{"name": "server", "env": [{"name": name, "value": "0"}]}]}})
+}
+
 #[test]
 fn a_cache_that_nobody_would_read_is_refused() {
     for (server, reason) in [
@@ -126,6 +142,14 @@ fn a_cache_that_nobody_would_read_is_refused() {
             Reason::EngineFieldConflict,
         ),
         (
+            json!({"baseModel": "qwen3-8b", "podTemplate": with_variable("HF_HUB_CACHE")}),
+            Reason::EngineFieldConflict,
+        ),
+        (
+            json!({"baseModel": "qwen3-8b", "podTemplate": with_variable("HF_HUB_OFFLINE")}),
+            Reason::EngineFieldConflict,
+        ),
+        (
             json!({"baseModel": "qwen3-8b", "args": ["--download-dir", "/x"]}),
             Reason::EngineFieldConflict,
         ),
@@ -137,6 +161,8 @@ fn a_cache_that_nobody_would_read_is_refused() {
         let refused = validate(&job(server.clone(), json!({})), &settings()).expect_err("a refusal");
         assert_eq!(refused.reason, reason, "{server}: {}", refused.message);
     }
+    let harmless = json!({"baseModel": "qwen3-8b", "podTemplate": with_variable("HF_XET_HIGH_PERFORMANCE")});
+    assert!(validate(&job(harmless, json!({})), &settings()).is_ok());
 }
 
 #[test]
@@ -152,7 +178,7 @@ fn the_cache_is_filled_before_there_is_a_server_and_then_nothing_fills_it() {
         (feeding(json!({"state": "Filling", "bytes": 1})), true, None),
         (feeding(filled()), false, Some(1)),
     ] {
-        let (decision, children) = decided(&job(server(), status.clone()), &Observed::default());
+        let (decision, children) = decided(&job(server(), status.clone()), &just_filled());
         assert_eq!(
             (decision.fills_model_cache, decision.servers),
             (fills, servers),
@@ -172,6 +198,45 @@ fn the_cache_is_filled_before_there_is_a_server_and_then_nothing_fills_it() {
         };
         assert_eq!(said, expected, "{status}");
     }
+}
+
+/// Somebody may have cleared the claim while the job was suspended.
+#[test]
+fn a_job_that_begins_again_looks_whether_its_model_is_still_there() {
+    let job = job(json!({"baseModel": "qwen3-8b"}), feeding(filled()));
+    let (decision, _) = decided(&job, &Observed::default());
+    assert_eq!((decision.fills_model_cache, decision.servers), (true, None));
+    let mut failed = just_filled();
+    let filler = failed
+        .workloads
+        .model_cache
+        .as_mut()
+        .and_then(|filler| filler.status.as_mut());
+    let condition = filler.and_then(|status| status.conditions.as_mut()?.first_mut());
+    condition.expect("a condition").type_ = "Failed".into();
+    assert!(decided(&job, &failed).0.fills_model_cache);
+}
+
+#[test]
+fn what_has_filled_the_cache_stays_until_servers_are_there() {
+    let job = job(json!({"baseModel": "qwen3-8b"}), feeding(filled()));
+    let mut found = just_filled();
+    let (to_start, _) = decided(&job, &found);
+    let filler = found.workloads.model_cache.clone().expect("a Job");
+    assert!(!is_over(&filler, &to_start, &found.workloads));
+    let nothing = Decision {
+        servers: None,
+        ..to_start.clone()
+    };
+    assert!(is_over(&filler, &nothing, &found.workloads));
+    let again = Decision {
+        servers: None,
+        fills_model_cache: true,
+        ..to_start.clone()
+    };
+    assert!(is_over(&filler, &again, &found.workloads));
+    found.workloads.servers = Some(k8s_openapi::api::apps::v1::Deployment::default());
+    assert!(is_over(&filler, &to_start, &found.workloads));
 }
 
 /// Whoever deletes the status of a running job's cache does not stop its servers.
@@ -280,7 +345,7 @@ fn a_job_that_was_scaled_beyond_its_claim_has_as_many_servers_as_can_mount_it_an
     let pod = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
     let observed = Observed {
         server_pods: vec![serde_json::from_value(pod).expect("a pod")],
-        ..Observed::default()
+        ..just_filled()
     };
     assert_eq!(decided(&job, &observed).0.servers, Some(1));
     let (reason, message) = said(&job, &observed);
@@ -321,7 +386,7 @@ fn server(engine: &str, model: &str, cache: Value) -> Value {
     let mut job = job(json!({"engine": engine, "baseModel": model}), feeding(cache));
     let first = accept(&job, Some(&claim(&["ReadWriteMany"]))).expect("a valid job");
     job.status.as_mut().expect("a status").controller.resolved = Some(first.resolved);
-    let (_, children) = decided(&job, &Observed::default());
+    let (_, children) = decided(&job, &just_filled());
     let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
     servers["spec"]["template"]["spec"].clone()
 }

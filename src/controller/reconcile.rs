@@ -130,7 +130,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         return Ok(until_expiry.map_or_else(Action::await_change, Action::requeue));
     }
     let mut observed = dereference(client, &context.cache, job, &context.settings.hub).await?;
-    let filled = from_deployment::filled(job, observed.source.as_ref());
+    let filled = from_deployment::filled(job, observed.source.as_ref(), &context.settings);
     let validated = filled
         .and_then(|job| validate(&job, &context.settings))
         .and_then(|validated| model_cache::accepted(validated, observed.model_cache_claim.as_ref()));

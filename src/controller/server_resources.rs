@@ -172,13 +172,12 @@ fn names_device(resources: &Resources) -> bool {
     names.any(|name| is_device(name))
 }
 
-/// Whether the template claims devices of a driver (Dynamic Resource Allocation).
+/// Whether the template gives the server devices of a driver (Dynamic Resource Allocation). A claim of the pod is a device of those containers only
+/// that name it, such as a network adapter of a container beside the server.
 fn has_claims(template: Option<&PodTemplateSpec>) -> bool {
-    let pod = template.and_then(|template| template.spec.as_ref());
-    let of_pod = pod.and_then(|pod| pod.resource_claims.as_ref());
     let resources = server_container::find(template).and_then(|container| container.resources.as_ref());
-    let of_container = resources.and_then(|resources| resources.claims.as_ref());
-    of_pod.is_some_and(|claims| !claims.is_empty()) || of_container.is_some_and(|claims| !claims.is_empty())
+    let claims = resources.and_then(|resources| resources.claims.as_ref());
+    claims.is_some_and(|claims| !claims.is_empty())
 }
 
 /// The devices that compute; where none is known to, all.

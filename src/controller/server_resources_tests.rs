@@ -127,7 +127,7 @@ fn no_device_is_added_where_a_template_claims_one() {
     let of_another = json!({"spec": {"containers": [{"name": "side", "resources": {"claims": [{"name": "nic"}]}}]}});
     for (template, expected) in [
         (of_container, json!({})),
-        (of_pod, json!({})),
+        (of_pod, json!({"nvidia.com/gpu": "1"})),
         (of_another, json!({"nvidia.com/gpu": "1"})),
     ] {
         let server = json!({"baseModel": "qwen3-8b", "podTemplate": template});

@@ -3,19 +3,21 @@
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 
 use super::cost::refuse_unpriced;
+use super::from_deployment::with_origin;
 use super::resource_profile::Chosen;
 use super::server_resources::{self, Asked, devices};
 use super::settings::{EngineSettings, HubSettings, Settings, with_tag};
-use super::{adapters, base_model, endpoint, model_cache, pod_template, revision, server_container, spread};
+use super::{
+    adapters, base_model, endpoint, foreign_devices, model_cache, pod_template, revision, server_conflicts,
+    server_container, spread,
+};
 use crate::api::BatchInferenceJob;
 use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
 use crate::api::server::{FilledServer, ServerSpec};
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
-use crate::engine::architecture::is_default_version;
-use crate::engine::conflicts::{self, conflict};
-use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput};
+use crate::engine::{AcceptedNames, BaseModel, Devices, Launch, LaunchError, LaunchInput, Version};
 use crate::storage::{Root, StoreUri, UriError};
 
 /// A job whose every field has a meaning.
@@ -70,7 +72,8 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
                 let resolved = model_cache::pinned(resolved, job);
                 adapters::equipped(resolved, server, adapters::told(job))
             });
-            let (resolved, servers) = validate_servers(server, decided, settings)?;
+            let (resolved, servers) =
+                validate_servers(server, decided, settings).map_err(|refusal| with_origin(refusal, server))?;
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
         }
@@ -100,7 +103,10 @@ fn validate_servers(
 ) -> Result<(Resolved, ValidatedServers), Wait> {
     let template = read_template(server.pod_template.as_ref(), "spec.server.podTemplate")?;
     let container = server_container::find(template.as_ref());
-    let model = base_model::read(server, &settings.models)?;
+    let model = match &decided {
+        Some(resolved) => BaseModel::resolved(resolved.engine, &server.base_model, &resolved.model),
+        None => base_model::read(server, &settings.models)?,
+    };
     // A job that was taken up keeps its profile, whatever became of it since.
     let profile = match (&decided, &server.resource_profile) {
         (None, Some(written)) => Some(Chosen::find(written, &settings.resource_profiles)?),
@@ -118,17 +124,20 @@ fn validate_servers(
         spread::refuse_uneven(server, &resources, template.as_ref())?;
         resources
     };
-    let image = match &decided {
-        Some(resolved) => resolved.image.clone(),
-        None => image(server, container, profile, settings)?,
+    let image = if let Some(resolved) = &decided {
+        resolved.image.clone()
+    } else {
+        let image = image(server, container, profile, settings)?;
+        foreign_devices::refuse(server.engine, &image, &resources)?;
+        image
     };
-    let launch = launch(
-        server,
-        &model,
-        container,
-        devices(&resources, template.as_ref()),
-        &image,
-    )?;
+    let devices = devices(&resources, template.as_ref());
+    let engine = settings.engine(server.engine);
+    let env = server_conflicts::names_of_all(server, container, &engine.env);
+    let launch = launch(server, &model, container, &env, devices, &image)?;
+    if decided.is_none() {
+        server_conflicts::refuse_of_others(server, &launch, devices, container, &engine.env)?;
+    }
     let resolved = match decided {
         Some(resolved) => resolved,
         None => Resolved {
@@ -146,12 +155,13 @@ fn validate_servers(
             server: server.from.is_some().then(|| FilledServer(Box::new(server.clone()))),
         },
     };
-    model_cache::refuse(server, &model)?;
+    model_cache::refuse(server, &model, container)?;
+    // Nothing where the model was decided before: it comes without an entry then.
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     let servers = ValidatedServers {
         spec: server.clone(),
         launch,
-        engine: settings.engine(server.engine),
+        engine,
         template,
         operator_image: settings.feeder_image.clone(),
     };
@@ -173,6 +183,7 @@ fn launch(
     server: &ServerSpec,
     model: &BaseModel,
     container: Option<&Container>,
+    env: &[&str],
     devices: Devices,
     image: &str,
 ) -> Result<Launch, Wait> {
@@ -184,10 +195,12 @@ fn launch(
         names: &names,
         quantization: server.quantization.as_deref(),
         revision: server.revision.as_deref(),
+        has_model_cache: server.model_cache.is_some(),
         adapters: server.adapters.as_ref(),
         devices,
-        has_newest_options: server.from.is_none() || is_default_version(server.engine, image),
+        version: Version::of(server.engine, image),
         extra_args: &server.args,
+        env,
         container: server_container::given(container),
     };
     let launch = crate::engine::launch(&input).map_err(|error| match error {
@@ -203,25 +216,9 @@ fn launch(
         LaunchError::CustomWithoutPort | LaunchError::CustomWithoutReadiness => refuse("podTemplate", &error),
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
-    refuse_conflict(server, &launch, devices)?;
+    server_conflicts::refuse_of_job(server, &launch, devices)?;
     adapters::refuse_conflict(server)?;
     Ok(launch)
-}
-
-/// Refuses arguments and variables that say what a field says.
-fn refuse_conflict(server: &ServerSpec, launch: &Launch, devices: Devices) -> Result<(), Wait> {
-    let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-    let given = conflicts::Given {
-        args: &server.args,
-        env: &env,
-        token_env: server.hf_token_secret_ref.as_ref().map_or(&[], |_| launch.token_env),
-        has_quantization: server.quantization.is_some(),
-        devices,
-    };
-    match conflict(server.engine, &given) {
-        Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// The image that servers will have; one in the template replaces every other.

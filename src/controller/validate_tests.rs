@@ -91,6 +91,11 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
             "spec.server.env has HF_TOKEN: name the token's Secret",
         ),
         (
+            json!({"baseModel": "qwen3-8b", "resources": {"limits": {"amd.com/gpu": 1}}}),
+            Reason::SpecInvalid,
+            "spec.server.image: the operator's image for engine VLLM, vllm/vllm-openai:v0.32.0, computes on NVIDIA devices",
+        ),
+        (
             json!({"engine": "Custom", "baseModel": "tgi", "image": "tgi:1"}),
             Reason::SpecInvalid,
             "spec.server.podTemplate: engine Custom needs the port",
@@ -128,6 +133,66 @@ fn what_an_engine_cannot_do_is_refused_with_field_and_reason() {
     ] {
         assert_refused(&server, reason, message);
     }
+}
+
+#[test]
+fn what_a_template_or_the_installation_adds_does_not_say_what_a_field_says() {
+    let template = |container: Value| json!({"spec": {"containers": [with(container, "name", json!("server"))]}});
+    let server = json!({"baseModel": "qwen3-8b"});
+    let key = json!([{"name": "VLLM_API_KEY", "value": "x"}]);
+    let token = json!([{"name": "HF_TOKEN", "value": "x"}]);
+    let secret = json!({"name": "hugging-face", "key": "token"});
+    let with_env = with(server.clone(), "podTemplate", template(json!({"env": key})));
+    let with_token = with(server.clone(), "podTemplate", template(json!({"env": token})));
+    assert!(validate(&job(&with_token), &settings()).is_ok());
+    for (server, reason, message) in [
+        (
+            with(
+                server.clone(),
+                "podTemplate",
+                template(json!({"args": ["--port", "1"]})),
+            ),
+            Reason::PodTemplateInvalid,
+            "spec.server.podTemplate: the container `server` has args, which would replace all",
+        ),
+        (
+            with_env,
+            Reason::EngineFieldConflict,
+            "the env of the container `server` of spec.server.podTemplate has VLLM_API_KEY: leave it out",
+        ),
+        (
+            with(with_token, "hfTokenSecretRef", secret),
+            Reason::EngineFieldConflict,
+            "the env of the container `server` of spec.server.podTemplate has HF_TOKEN: name the token's Secret",
+        ),
+    ] {
+        assert_refused(&server, reason, message);
+    }
+    let command = with(
+        server.clone(),
+        "podTemplate",
+        template(json!({"command": ["vllm", "serve"]})),
+    );
+    assert!(validate(&job(&command), &settings()).is_ok());
+
+    let mut job = job(&server);
+    let resolved = validate(&job, &settings()).expect("valid").resolved;
+    let mut settings = settings();
+    let env = serde_json::from_value(key).expect("variables");
+    let of_engine = EngineSettings {
+        env,
+        ..EngineSettings::default()
+    };
+    settings.engines.insert(Engine::VLLM, of_engine);
+    let refusal = validate(&job, &settings).expect_err("a key");
+    assert_eq!(refusal.reason, Reason::EngineFieldConflict);
+    assert!(
+        refusal.message.contains("the chart's value engines"),
+        "{}",
+        refusal.message
+    );
+    job.status.get_or_insert_default().controller.resolved = Some(resolved);
+    assert!(validate(&job, &settings).is_ok(), "a job that was taken up");
 }
 
 #[test]
@@ -227,7 +292,8 @@ fn the_image_is_the_template_s_else_the_job_s_else_the_installation_s() {
 #[test]
 fn a_device_is_added_where_an_engine_needs_one_and_none_is_named() {
     let gpu = |count: &str| json!({"limits": {"nvidia.com/gpu": count}});
-    let amd = json!({"spec": {"containers": [{"name": "server", "resources": {"limits": {"amd.com/gpu": 1}}}]}});
+    let amd = json!({"name": "server", "image": "rocm:1", "resources": {"limits": {"amd.com/gpu": 1}}});
+    let amd = json!({"spec": {"containers": [amd]}});
     for (server, devices) in [
         (json!({"baseModel": "qwen3-8b"}), json!({"nvidia.com/gpu": "1"})),
         (
@@ -365,6 +431,89 @@ fn arguments_follow_from_the_devices_of_one_server() {
 }
 
 #[test]
+fn only_an_image_of_this_or_a_later_version_is_given_what_came_late() {
+    let with_image = |engine: &str, image: &str| {
+        let mut settings = settings();
+        let image = Some(image.to_owned());
+        let engine = serde_json::from_value(json!(engine)).expect("an engine");
+        let of_engine = EngineSettings {
+            image,
+            ..EngineSettings::default()
+        };
+        settings.engines.insert(engine, of_engine);
+        settings
+    };
+    let vllm = json!({"baseModel": "qwen3-8b"});
+    let llama = json!({"engine": "LlamaCpp", "baseModel": "/m.gguf", "resources": {"limits": {"nvidia.com/gpu": 1}}});
+    let profile = with_profile(&json!({"image": {"VLLM": "registry.example/vllm:v0.11.0"}}));
+    for (server, settings, late, is_late) in [
+        (vllm.clone(), settings(), "--max-model-len", true),
+        (
+            with(vllm.clone(), "imageTag", json!("v0.33.0")),
+            settings(),
+            "--max-model-len",
+            true,
+        ),
+        (
+            with(vllm.clone(), "imageTag", json!("v0.11.0")),
+            settings(),
+            "--max-model-len",
+            false,
+        ),
+        (
+            with(vllm.clone(), "image", json!("own/vllm:mine")),
+            settings(),
+            "--max-model-len",
+            false,
+        ),
+        (
+            with(vllm.clone(), "resourceProfile", json!("l4")),
+            profile,
+            "--max-model-len",
+            false,
+        ),
+        (
+            vllm,
+            with_image("VLLM", "registry.example/vllm:v0.11.0"),
+            "--max-model-len",
+            false,
+        ),
+        (llama.clone(), settings(), "--n-gpu-layers", true),
+        (
+            with(llama, "imageTag", json!("server-cuda-b4000")),
+            settings(),
+            "--n-gpu-layers",
+            false,
+        ),
+    ] {
+        let validated = validate(&job(&server), &settings).expect("valid");
+        let args = &validated.resolved.args;
+        assert_eq!(args.iter().any(|arg| arg == late), is_late, "{server} {args:?}");
+        let run_as = validated.servers.expect("servers").launch.run_as;
+        assert_eq!(
+            run_as.is_some(),
+            is_late || validated.resolved.engine == Engine::LlamaCpp,
+            "{server}"
+        );
+    }
+}
+
+#[test]
+fn a_vllm_of_another_version_may_take_words_that_the_operator_s_does_not() {
+    let server = json!({"baseModel": "qwen3-8b", "quantization": "bitsandbytes"});
+    assert_refused(
+        &server,
+        Reason::QuantizationUnsupported,
+        "spec.server.quantization: engine VLLM",
+    );
+    for tag in ["v0.8.5", "v0.40.0", "nightly"] {
+        let args = resolved(&with(server.clone(), "imageTag", json!(tag))).args;
+        let expected = ["--quantization", "bitsandbytes"];
+        assert!(args.windows(2).any(|pair| pair == expected), "{tag} {args:?}");
+    }
+}
+
+#[test]
 fn an_image_of_the_job_s_own_may_load_what_the_operator_s_does_not() {
     let server = json!({"engine": "LoRAX", "baseModel": "qwen3-8b", "image": "own/lorax:next"});
     assert!(validate(&job(&server), &settings()).is_ok());
@@ -386,6 +535,33 @@ fn the_installation_adds_models_and_says_how_large_one_may_be() {
         (validated.resolved.model.as_str(), validated.max_parameters),
         ("org/our-model", 40_000_000_000)
     );
+}
+
+#[test]
+fn a_job_that_was_taken_up_keeps_its_model_whatever_the_installation_says_since() {
+    let entry = |more: Value| {
+        let mut entry = json!({"repository": "org/our-model", "parameters": 7_000_000_000_u64});
+        entry
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
+        let entries = serde_json::from_value(json!({"our-model": entry})).expect("entries");
+        let mut settings = settings();
+        settings.models.catalog = settings.models.catalog.with(entries).expect("a catalog");
+        settings
+    };
+    let mut job = job(&json!({"engine": "LoRAX", "baseModel": "our-model"}));
+    let first = validate(&job, &entry(json!({}))).expect("valid");
+    job.status.get_or_insert_default().controller.resolved = Some(first.resolved.clone());
+    let without_name = settings();
+    let mut with_less = entry(json!({}));
+    with_less.models.max_parameters = 1_000_000_000;
+    let of_another_kind = entry(json!({"architecture": "qwen3"}));
+    let elsewhere = entry(json!({"repository": "org/another"}));
+    for settings in [without_name, with_less, of_another_kind, elsewhere] {
+        let later = validate(&job, &settings).expect("valid");
+        assert_eq!(later.resolved, first.resolved);
+    }
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn reason_of(mistake: Mistake) -> Reason {
         Mistake::OutOfGPUMemory => Reason::OutOfGPUMemory,
         Mistake::QuantizationUnsupported => Reason::QuantizationUnsupported,
         Mistake::UnsupportedArchitecture => Reason::UnsupportedArchitecture,
+        Mistake::AdapterNotLoaded => Reason::AdapterNotLoaded,
         Mistake::InvalidServerArguments => Reason::InvalidServerArguments,
     }
 }

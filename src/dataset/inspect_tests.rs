@@ -211,7 +211,8 @@ async fn a_model_that_nothing_serves_is_refused_with_what_to_write() {
         refusal.to_string(),
         "nothing here serves the model `gpt-4` of 2 rows (first in line 2), \
          the model `my-adapter` of 1 row (first in line 4); \
-         write `qwen3-8b` or `gpt-4o-mini`, leave body.model empty, or add the name to servedModelNames of spec.server, where the job has one"
+         write `qwen3-8b` or `gpt-4o-mini`, or leave body.model empty; a name that is a LoRA adapter needs spec.server.adapters, and one \
+         that is another name of the base model goes into spec.server.servedModelNames; spec.endpoint takes neither"
     );
 }
 

@@ -91,8 +91,10 @@ impl ModelNames {
             .collect();
         match names.as_slice() {
             [] => "leave body.model empty".to_owned(),
+            // Under another name of the base an adapter's rows would be answered by the base.
             names => format!(
-                "write {}, leave body.model empty, or add the name to servedModelNames of spec.server, where the job has one",
+                "write {}, or leave body.model empty; a name that is a LoRA adapter needs spec.server.adapters, and one that is another \
+                 name of the base model goes into spec.server.servedModelNames; spec.endpoint takes neither",
                 names.join(" or ")
             ),
         }

@@ -5,7 +5,7 @@ use futures::{Stream, StreamExt};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{Compression, Sha256Digest, SourceError, Undecodable};
-use crate::storage::is_outage;
+use crate::storage::{Hints, is_outage};
 
 /// Bytes of one request of a streaming read. Many short requests instead of a long one: each can be retried, and no
 /// connection idles while its rows are looked at.
@@ -20,7 +20,7 @@ pub struct Source {
     store: Arc<dyn ObjectStore>,
     path: Path,
     object: Arc<str>,
-    hint: Arc<str>,
+    hints: Hints,
     read_bytes: u64,
     checksum: Option<Sha256Digest>,
 }
@@ -35,19 +35,14 @@ pub struct SourceVersion {
 }
 
 impl Source {
-    /// The object at `path`. Messages call it `object` (its URI), and say `hint` when access is refused: which Secret
+    /// The object at `path`. Messages call it `object` (its URI), and say `hints` when access is refused: which Secret
     /// or permission to check.
-    pub fn new(
-        store: Arc<dyn ObjectStore>,
-        path: Path,
-        object: impl Into<Arc<str>>,
-        hint: impl Into<Arc<str>>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, path: Path, object: impl Into<Arc<str>>, hints: impl Into<Hints>) -> Self {
         Self {
             store,
             path,
             object: object.into(),
-            hint: hint.into(),
+            hints: hints.into(),
             read_bytes: READ_BYTES,
             checksum: None,
         }
@@ -179,7 +174,7 @@ impl Source {
     }
 
     fn error(&self, error: object_store::Error) -> SourceError {
-        SourceError::new(&self.object, &self.hint, error)
+        SourceError::new(&self.object, &self.hints, error)
     }
 }
 

@@ -1,16 +1,21 @@
 use std::sync::Arc;
 
 use super::Undecodable;
-use crate::storage::{is_refused, scratch_failure, skewed_clocks};
+use crate::storage::{Hints, is_refused, scratch_failure, skewed_clocks};
 
 /// A data set's object cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The object or its bucket is not there.
-    #[error("the data set `{object}` does not exist; correct `spec.dataset`, or upload it and create the job again")]
+    #[error(
+        "the data set `{object}` does not exist; correct `spec.dataset`, or upload it and create the job again{}",
+        besides(hint.as_deref())
+    )]
     NotFound {
         /// The object, as its owner calls it.
         object: Arc<str>,
+        /// What else to do, at a store that hides what it does not show.
+        hint: Option<Arc<str>>,
         /// What the store answered.
         source: object_store::Error,
     },
@@ -83,9 +88,9 @@ pub enum SourceError {
 
 impl SourceError {
     /// Says in the product's words what a store answered about `object`.
-    pub(super) fn new(object: &Arc<str>, hint: &Arc<str>, source: object_store::Error) -> Self {
+    pub(super) fn new(object: &Arc<str>, hints: &Hints, source: object_store::Error) -> Self {
         use object_store::Error as E;
-        let (object, hint) = (Arc::clone(object), Arc::clone(hint));
+        let (object, hint) = (Arc::clone(object), hints.refused());
         // A clock is put right while the job waits, though the answer's status is that of a refusal.
         if let Some(clocks) = skewed_clocks(&source) {
             return Self::ClockSkew { object, clocks, source };
@@ -93,8 +98,15 @@ impl SourceError {
         if let Some(what) = scratch_failure(&source) {
             return Self::Scratch { object, what };
         }
+        if let Some(hint) = hints.region(&source) {
+            return Self::PermissionDenied { object, hint, source };
+        }
         match source {
-            E::NotFound { .. } => Self::NotFound { object, source },
+            E::NotFound { .. } => Self::NotFound {
+                object,
+                hint: hints.not_found(),
+                source,
+            },
             E::PermissionDenied { .. } => Self::PermissionDenied { object, hint, source },
             E::Unauthenticated { .. } => Self::Unauthenticated { object, hint, source },
             E::Precondition { .. } => Self::Changed {
@@ -107,6 +119,10 @@ impl SourceError {
     }
 }
 
+fn besides(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {hint}")).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -114,8 +130,8 @@ mod tests {
     use super::*;
 
     fn message(source: object_store::Error) -> String {
-        let hint: Arc<str> = "check the Secret `keys`".into();
-        SourceError::new(&"s3://bucket/rows.jsonl".into(), &hint, source).to_string()
+        let hints = Hints::from("check the Secret `keys`");
+        SourceError::new(&"s3://bucket/rows.jsonl".into(), &hints, source).to_string()
     }
 
     #[test]

@@ -16,18 +16,28 @@ use crate::storage::loopback::serve;
 use crate::storage::{Credentials, Directories, Side, StoreUri, open_dataset};
 
 const ROWS: &[u8] = b"0123456789";
+/// Of a copy.
+const COPY_LIMIT: u64 = 10;
 
 /// What a server does.
 #[derive(Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that servers do or do not"
+)]
 struct Behaviour {
     content: &'static [u8],
     etag: Option<&'static str>,
     gives_ranges: bool,
+    /// Whether a part says how large the whole is.
+    tells_size: bool,
     /// Whether it says how much is to come of a whole file.
     tells_length: bool,
     heeds_if_match: bool,
     /// What it answers instead.
     refuses: Option<StatusCode>,
+    /// What a hub calls that.
+    hub_code: Option<&'static str>,
     /// Where it sends everybody.
     sends_on_to: Option<String>,
     /// How many answers break off in the middle before one is whole.
@@ -40,9 +50,11 @@ impl Default for Behaviour {
             content: ROWS,
             etag: Some("\"1\""),
             gives_ranges: true,
+            tells_size: true,
             tells_length: true,
             heeds_if_match: true,
             refuses: None,
+            hub_code: None,
             sends_on_to: None,
             broken_answers: 0,
         }
@@ -106,15 +118,16 @@ fn open(uri: &str, vars: &[(&str, &str)], scratch: &Path) -> Source {
         .iter()
         .map(|(name, value)| (format!("DATASET_{name}"), (*value).to_owned()));
     let directories = Directories {
-        mount: None,
         scratch: Some(scratch),
+        copy_limit: Some(COPY_LIMIT),
+        ..Directories::default()
     };
     let opened = open_dataset(&uri, &Credentials::from_env(Side::Dataset, vars), directories).unwrap();
     Source::new(
         opened.store.clone(),
         opened.path.clone(),
         uri.to_string(),
-        opened.hint(),
+        opened.hints(),
     )
     .with_read_bytes(3)
 }
@@ -133,8 +146,11 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     if let Some(etag) = behaviour.etag {
         told.insert(ETAG, etag.parse().unwrap());
     }
+    if let Some(code) = behaviour.hub_code {
+        told.insert("x-error-code", code.parse().unwrap());
+    }
     if let Some(status) = behaviour.refuses {
-        return (status, "the server's words").into_response();
+        return (status, told, "the server's words").into_response();
     }
     if let Some(location) = &behaviour.sends_on_to {
         told.insert(LOCATION, location.parse().unwrap());
@@ -154,10 +170,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
             (StatusCode::RANGE_NOT_SATISFIABLE, &b""[..])
         }
         Some((start, end)) => {
-            told.insert(
-                CONTENT_RANGE,
-                format!("bytes {start}-{}/{size}", end - 1).parse().unwrap(),
-            );
+            let whole = if behaviour.tells_size {
+                size.to_string()
+            } else {
+                "*".to_owned()
+            };
+            let range = format!("bytes {start}-{}/{whole}", end - 1);
+            told.insert(CONTENT_RANGE, range.parse().unwrap());
             (StatusCode::PARTIAL_CONTENT, &behaviour.content[start..end])
         }
     };
@@ -228,6 +247,19 @@ async fn a_server_without_ranges_is_read_once_to_the_scratch_disk() {
         drop(source);
         assert_eq!(server.kept(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_says_of_no_part_how_large_the_whole_is_is_read_once() {
+    let server = Server::start(Behaviour {
+        tells_size: false,
+        ..Behaviour::default()
+    })
+    .await;
+    let source = server.source(&[]);
+    assert_eq!(read(&source).await.unwrap(), ROWS);
+    let whole = server.asked().into_iter().filter(|asked| asked.range.is_none());
+    assert_eq!((whole.count(), server.kept()), (1, 1));
 }
 
 #[tokio::test]
@@ -367,6 +399,63 @@ async fn a_hub_is_asked_for_the_file_at_its_revision_with_the_token() {
     for asked in hub.asked() {
         assert_eq!(asked.path, "/datasets/org/set/resolve/v1/data/rows.jsonl.gz");
         assert_eq!(asked.authorization.as_deref(), Some("Bearer hf_x"));
+    }
+}
+
+#[tokio::test]
+async fn a_data_set_that_a_hub_does_not_have_or_show_is_told_from_a_refusal() {
+    let mistyped =
+        "does not exist; correct `spec.dataset`, or upload it and create the job again; if it is not for all to see, ";
+    let name = "set HF_TOKEN in the Secret of spec.dataset.credentialsSecretRef";
+    let check = "see that HF_TOKEN of the Secret of spec.dataset.credentialsSecretRef may read it";
+    let no_token = "is not permitted: no HF_TOKEN was given";
+    for (status, hub_code, token, want) in [
+        (
+            StatusCode::UNAUTHORIZED,
+            "RepoNotFound",
+            None,
+            format!("{mistyped}{name}"),
+        ),
+        (
+            StatusCode::NOT_FOUND,
+            "RepoNotFound",
+            Some("hf_x"),
+            format!("{mistyped}{check}"),
+        ),
+        (StatusCode::UNAUTHORIZED, "GatedRepo", None, no_token.to_owned()),
+    ] {
+        let hub = Server::start(Behaviour {
+            refuses: Some(status),
+            hub_code: Some(hub_code),
+            ..Behaviour::default()
+        })
+        .await;
+        let mut vars = vec![("HF_ENDPOINT", hub.address.as_str())];
+        vars.extend(token.map(|token| ("HF_TOKEN", token)));
+        let source = open("hf://datasets/org/set/rows.jsonl", &vars, hub.scratch.path());
+        let told = source.version().await.unwrap_err().to_string();
+        assert!(told.contains(&want), "{hub_code}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_would_be_larger_than_the_scratch_disk_is_not_made() {
+    for tells_length in [true, false] {
+        let server = Server::start(Behaviour {
+            content: b"0123456789a",
+            tells_length,
+            ..WITHOUT_RANGES()
+        })
+        .await;
+        let source = server.source(&[]);
+        let error = source.version().await.unwrap_err();
+        assert!(matches!(error, SourceError::Scratch { .. }), "{error:?}");
+        let told = error.to_string();
+        assert!(told.contains("more than the 10 bytes that a copy may take"), "{told}");
+        assert!(told.contains("spec.feeder.scratch.sizeLimit"), "{told}");
+        assert_eq!(server.kept(), 0);
+        server.now(|behaviour| behaviour.content = ROWS);
+        assert_eq!(read(&source).await.unwrap(), ROWS, "it is tried again");
     }
 }
 

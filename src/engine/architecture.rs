@@ -60,7 +60,7 @@ const NOT_VLLM: &[&str] = &[
     "Phi4FlashForCausalLM",
 ];
 
-/// The word of a model's kind that the engine's default version is certain not to load; none when it may load it.
+/// The word of a model's kind that the engine's default version ([`super::Version::Default`]) is certain not to load; none when it may load it.
 #[must_use]
 pub fn unsupported(engine: Engine, architecture: Architecture<'_>) -> Option<&str> {
     match engine {
@@ -72,13 +72,6 @@ pub fn unsupported(engine: Engine, architecture: Architecture<'_>) -> Option<&st
         // SGLang takes what it does not know by the code of transformers, too; GGUF files say their kind to llama.cpp alone.
         Engine::SGLang | Engine::LlamaCpp | Engine::Custom => None,
     }
-}
-
-/// Whether an image has the tag of the version that the facts above are of. Of another one nothing is certain.
-#[must_use]
-pub fn is_default_version(engine: Engine, image: &str) -> bool {
-    let tag = image.rsplit_once(':').map(|(_, tag)| tag);
-    engine.default_image().is_some_and(|default| Some(default.tag) == tag)
 }
 
 #[cfg(test)]
@@ -110,18 +103,5 @@ mod tests {
             assert_eq!(unsupported(engine, architecture), expected, "{engine} {model_type}");
         }
         assert_eq!(unsupported(Engine::LoRAX, Architecture::default()), None);
-    }
-
-    #[test]
-    fn the_default_version_is_known_by_its_tag_in_any_registry() {
-        for (image, expected) in [
-            ("vllm/vllm-openai:v0.32.0", true),
-            ("registry.example:5000/vllm/vllm-openai:v0.32.0", true),
-            ("vllm/vllm-openai:v0.33.0", false),
-            ("registry.example:5000/vllm", false),
-        ] {
-            assert_eq!(is_default_version(Engine::VLLM, image), expected, "{image}");
-        }
-        assert!(!is_default_version(Engine::Custom, "tgi:1"));
     }
 }

@@ -7,10 +7,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::close_names::close_names;
 use super::model::is_repository;
-
-/// How many names [`Catalog::close_names`] gives at most.
-const CLOSE_NAMES: usize = 3;
 
 // A test reads the file, so that the default is never taken.
 static BUILT_IN: LazyLock<Catalog> =
@@ -97,23 +95,16 @@ impl Catalog {
         self.0.get(name)
     }
 
+    /// What is known of a repository that a short name stands for.
+    #[must_use]
+    pub fn of_repository(&self, repository: &str) -> Option<&CatalogEntry> {
+        self.0.values().find(|entry| entry.repository == repository)
+    }
+
     /// The short names that look most like what was written, closest first; none when nothing is close.
     #[must_use]
     pub fn close_names(&self, written: &str) -> Vec<String> {
-        let written = written.to_lowercase().replace(['.', '_', ' '], "-");
-        let limit = (written.chars().count() / 3).max(1);
-        let mut close: Vec<(usize, &String)> = self
-            .0
-            .keys()
-            .map(|name| (edit_distance(&written, name), name))
-            .filter(|(distance, _)| *distance <= limit)
-            .collect();
-        close.sort_unstable();
-        close
-            .into_iter()
-            .take(CLOSE_NAMES)
-            .map(|(_, name)| name.clone())
-            .collect()
+        close_names(written, self.0.keys().map(String::as_str))
     }
 }
 
@@ -135,22 +126,6 @@ fn check(name: &str, entry: &CatalogEntry) -> Result<(), CatalogError> {
         }),
         None => Ok(()),
     }
-}
-
-/// How many characters must be added, removed or replaced to make one text the other (Levenshtein's distance).
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut above: Vec<usize> = (0..=right.len()).collect();
-    for (row, from) in left.chars().enumerate() {
-        let mut diagonal = above[0];
-        above[0] = row + 1;
-        for (column, to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = above[column + 1];
-            above[column + 1] = replaced.min(diagonal + 1).min(above[column] + 1);
-        }
-    }
-    above[right.len()]
 }
 
 #[cfg(test)]
@@ -231,17 +206,19 @@ mod tests {
             Some("qwen2-5-7b-instruct")
         );
         assert_eq!(close("gpt-4o-mini"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_distance_counts_added_removed_and_replaced_characters() {
-        for (left, right, distance) in [
-            ("", "abc", 3),
-            ("abc", "abc", 0),
-            ("abc", "axc", 1),
-            ("kitten", "sitting", 3),
+        for (written, first) in [
+            ("qwen3", "qwen3-8b"),
+            ("Qwen3-8B-Instruct-2507", "qwen3-8b"),
+            ("qwen3-8b-instruct", "qwen3-8b"),
+            ("llama-3", "llama-3-8b"),
+            ("llama3", "llama-3-8b"),
+            ("mistral", "mistral-7b"),
+            ("phi-3.5", "phi-3-5-mini-instruct"),
+            ("deepseek-r1", "deepseek-r1-distill-qwen-32b"),
+            ("zephyr", "zephyr-7b-beta"),
+            ("openhands-lm-32b-v0-1", "openhands-lm-32b-v0.1"),
         ] {
-            assert_eq!(edit_distance(left, right), distance, "{left} and {right}");
+            assert_eq!(close(written).first().map(String::as_str), Some(first), "{written}");
         }
     }
 }

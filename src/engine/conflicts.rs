@@ -4,7 +4,9 @@
 //! Python's argparse reads them (vLLM, SGLang) also `--served`. What an engine does not know is for it to refuse.
 
 use super::Engine;
+use super::conflict_options::{Options, options_of};
 use super::devices::{self, Devices};
+use super::quantization;
 use super::spelling::{Reader, option_name};
 
 /// What stands in `spec.server` beside the fields that an argument could fight.
@@ -12,14 +14,45 @@ use super::spelling::{Reader, option_name};
 pub struct Given<'a> {
     /// `spec.server.args`.
     pub args: &'a [String],
-    /// The names in `spec.server.env`.
+    /// Names of variables.
     pub env: &'a [&'a str],
+    /// Where those variables stand.
+    pub place: Place,
     /// Variables that are filled from `spec.server.hfTokenSecretRef`; empty where it is not given.
     pub token_env: &'a [&'a str],
-    /// Whether `spec.server.quantization` is given.
-    pub has_quantization: bool,
+    /// `spec.server.quantization`.
+    pub quantization: Option<&'a str>,
     /// The devices of one server.
     pub devices: Devices,
+}
+
+/// Where variables of a server stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `spec.server.env`.
+    Env,
+    /// The container `server` of `spec.server.podTemplate`.
+    PodTemplate,
+    /// The chart's value `engines.NAME.env`.
+    Installation,
+}
+
+impl Place {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Env => "spec.server.env",
+            Self::PodTemplate => "the env of the container `server` of spec.server.podTemplate",
+            Self::Installation => {
+                "the env of the engine in the chart's value engines (ask whoever installed the operator)"
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.words())
+    }
 }
 
 /// An argument or a variable that fights a field.
@@ -34,17 +67,27 @@ pub enum Conflict {
         subject: Subject,
     },
     /// A variable.
-    #[error("spec.server.env has {variable}: {subject}")]
+    #[error("{place} has {variable}: {subject}")]
     Variable {
+        /// Where it stands.
+        place: Place,
         /// Its name.
         variable: String,
         /// What it is about.
         subject: Subject,
     },
-    /// An argument at the front that is no option.
+    /// An argument or a variable beside which the engine does not quantize as it is told to.
+    #[error("{place} has {written}: leave it out, or spec.server.quantization, which says how weights are loaded")]
+    BesideQuantization {
+        /// Where it stands.
+        place: &'static str,
+        /// Its name.
+        written: &'static str,
+    },
+    /// An argument that is no option and the value of none.
     #[error(
-        "spec.server.args begins with {argument:?}, which is no option: the model is spec.server.baseModel, and the operator starts the \
-         server; write further options only"
+        "spec.server.args has {argument:?}, which is no option and the value of none: the model is spec.server.baseModel, and the operator \
+         starts the server; write further options only"
     )]
     Positional {
         /// As it was written.
@@ -97,105 +140,6 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// Options, and variables in their place, that are about one thing.
-struct Options {
-    subject: Subject,
-    names: &'static [&'static str],
-    env: &'static [&'static str],
-}
-
-const fn options(subject: Subject, names: &'static [&'static str], env: &'static [&'static str]) -> Options {
-    Options { subject, names, env }
-}
-
-/// vLLM 0.32.0 (`vllm/entrypoints/launchers/cli_args.py`, `vllm/engine/arg_utils.py`, `vllm/envs.py`).
-const VLLM: &[Options] = &[
-    options(Subject::BaseModel, &["--model"], &[]),
-    options(Subject::Revision, &["--revision"], &[]),
-    options(Subject::Names, &["--served-model-name"], &[]),
-    options(Subject::Address, &["--host", "--port", "--uds"], &[]),
-    options(Subject::Quantization, &["--quantization", "-q"], &[]),
-    options(Subject::Devices, &["--tensor-parallel-size", "-tp"], &[]),
-    options(Subject::Token, &["--hf-token"], &[]),
-    options(Subject::ApiKey, &["--api-key"], &["VLLM_API_KEY"]),
-    options(Subject::Tls, &["--ssl-keyfile", "--ssl-certfile"], &[]),
-];
-
-/// predibase/lorax (`launcher/src/main.rs`): every option has a variable of its name.
-const LORAX: &[Options] = &[
-    options(Subject::BaseModel, &["--model-id"], &["MODEL_ID"]),
-    options(Subject::Revision, &["--revision"], &["REVISION"]),
-    options(Subject::Address, &["--hostname", "--port", "-p"], &["HOSTNAME", "PORT"]),
-    options(Subject::Quantization, &["--quantize"], &["QUANTIZE"]),
-    options(Subject::Devices, &["--num-shard"], &["NUM_SHARD", "SHARDED"]),
-];
-
-/// sglang 0.5.23 (`sglang/srt/arg_groups/fields/model.py`, `serving.py`).
-const SGLANG: &[Options] = &[
-    options(Subject::BaseModel, &["--model-path", "--model"], &[]),
-    options(Subject::Revision, &["--revision"], &[]),
-    options(Subject::Names, &["--served-model-name"], &[]),
-    options(Subject::Address, &["--host", "--port"], &[]),
-    options(Subject::Quantization, &["--quantization"], &[]),
-    options(Subject::Devices, &["--tp-size", "--tensor-parallel-size"], &[]),
-    options(Subject::ApiKey, &["--api-key"], &[]),
-    options(Subject::Tls, &["--ssl-keyfile", "--ssl-certfile"], &[]),
-];
-
-/// llama.cpp 0.7.0 (`llama-server --help`).
-const LLAMA_CPP: &[Options] = &[
-    options(
-        Subject::BaseModel,
-        &[
-            "-m",
-            "--model",
-            "-mu",
-            "--model-url",
-            "-dr",
-            "--docker-repo",
-            "-hf",
-            "-hfr",
-            "--hf-repo",
-        ],
-        &[
-            "LLAMA_ARG_MODEL",
-            "LLAMA_ARG_MODEL_URL",
-            "LLAMA_ARG_DOCKER_REPO",
-            "LLAMA_ARG_HF_REPO",
-        ],
-    ),
-    options(Subject::File, &["-hff", "--hf-file"], &["LLAMA_ARG_HF_FILE"]),
-    options(Subject::Names, &["-a", "--alias"], &["LLAMA_ARG_ALIAS"]),
-    options(
-        Subject::Address,
-        &["--host", "--port", "--api-prefix"],
-        &["LLAMA_ARG_HOST", "LLAMA_ARG_PORT", "LLAMA_ARG_API_PREFIX"],
-    ),
-    options(Subject::Token, &["-hft", "--hf-token"], &[]),
-    options(
-        Subject::ApiKey,
-        &["--api-key", "--api-key-file"],
-        &["LLAMA_API_KEY", "LLAMA_ARG_API_KEY_FILE"],
-    ),
-    options(
-        Subject::Tls,
-        &["--ssl-key-file", "--ssl-cert-file"],
-        &["LLAMA_ARG_SSL_KEY_FILE", "LLAMA_ARG_SSL_CERT_FILE"],
-    ),
-];
-
-/// What is known of an engine's options; nothing of a person's own image.
-fn options_of(engine: Engine) -> Option<(&'static [Options], Reader)> {
-    let table = match engine {
-        Engine::VLLM => VLLM,
-        Engine::LoRAX => LORAX,
-        Engine::SGLang => SGLANG,
-        Engine::LlamaCpp => LLAMA_CPP,
-        Engine::Custom => return None,
-    };
-    Some((table, Reader::of(engine)?))
-}
-
 /// What an option of an engine is about, if a field of a job decides it or the operator does.
 pub(super) fn subject_of_option(engine: Engine, written: &str) -> Option<Subject> {
     let (table, reader) = options_of(engine)?;
@@ -217,15 +161,38 @@ pub fn conflict(engine: Engine, given: &Given<'_>) -> Option<Conflict> {
     let Some((table, reader)) = options_of(engine) else {
         return variable(&[], given);
     };
-    positional(given)
+    positional(reader, given)
+        .or_else(|| beside_quantization(engine, reader, given))
         .or_else(|| argument(engine, table, reader, given))
         .or_else(|| variable(table, given))
 }
 
-fn positional(given: &Given<'_>) -> Option<Conflict> {
-    let argument = given.args.first().filter(|argument| !argument.starts_with('-'))?;
+/// At the front, or behind an option whose value is attached. Behind others it can be a value.
+fn positional(reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    let is_option = |argument: &String| argument.starts_with('-');
+    let is_whole = |argument: &String| reader != Reader::LlamaCpp && is_option(argument) && argument.contains('=');
+    let first = given.args.first().filter(|argument| !is_option(argument));
+    let argument = first.or_else(|| {
+        let mut pairs = given.args.windows(2);
+        let pair = pairs.find(|pair| is_whole(&pair[0]) && !is_option(&pair[1]))?;
+        Some(&pair[1])
+    })?;
     Some(Conflict::Positional {
         argument: argument.clone(),
+    })
+}
+
+fn beside_quantization(engine: Engine, reader: Reader, given: &Given<'_>) -> Option<Conflict> {
+    let (option, variable) = quantization::excluded(engine, given.quantization?)?;
+    if reader.has(given.args, &[option]) {
+        return Some(Conflict::BesideQuantization {
+            place: "spec.server.args",
+            written: option,
+        });
+    }
+    Some(Conflict::BesideQuantization {
+        place: given.place.words(),
+        written: variable.filter(|variable| given.env.contains(variable))?,
     })
 }
 
@@ -255,6 +222,7 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
             fighting.find(|options| options.env.contains(name))?.subject
         };
         Some(Conflict::Variable {
+            place: given.place,
             variable: (*name).to_owned(),
             subject,
         })
@@ -264,7 +232,7 @@ fn variable(table: &[Options], given: &Given<'_>) -> Option<Conflict> {
 /// Which file of a repository is loaded, and over how many devices, is a person's to say where no field does.
 fn fights(subject: Subject, given: &Given<'_>) -> bool {
     match subject {
-        Subject::File => given.has_quantization,
+        Subject::File => given.quantization.is_some(),
         Subject::Devices => matches!(given.devices, Devices::Counted(1..)),
         _ => true,
     }

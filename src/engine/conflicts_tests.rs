@@ -7,8 +7,9 @@ fn found(engine: Engine, args: &[&str], env: &[&str]) -> Option<Conflict> {
         &Given {
             args: &args,
             env,
+            place: Place::Env,
             token_env: &[],
-            has_quantization: false,
+            quantization: None,
             devices: Devices::Counted(2),
         },
     )
@@ -51,6 +52,7 @@ fn an_argument_that_says_what_a_field_says_is_refused_in_every_spelling() {
         (Engine::SGLang, &["--quantization", "fp8"], Subject::Quantization),
         (Engine::SGLang, &["--api-key=x"], Subject::ApiKey),
         (Engine::LlamaCpp, &["-m", "/other.gguf"], Subject::BaseModel),
+        (Engine::LlamaCpp, &["--gpt-oss-20b-default"], Subject::BaseModel),
         (Engine::LlamaCpp, &["--hf_repo", "org/other"], Subject::BaseModel),
         (Engine::LlamaCpp, &["-hf", "org/other"], Subject::BaseModel),
         (Engine::LlamaCpp, &["-a", "x"], Subject::Names),
@@ -125,6 +127,7 @@ fn a_variable_that_says_what_a_field_says_is_refused() {
         assert_eq!(
             found(engine, &[], &["LEVEL", variable]),
             Some(Conflict::Variable {
+                place: Place::Env,
                 variable: variable.into(),
                 subject
             })
@@ -145,8 +148,9 @@ fn the_token_is_said_once() {
         let given = Given {
             args: &[],
             env: &["HF_TOKEN"],
+            place: Place::Env,
             token_env: &["HF_TOKEN"],
-            has_quantization: false,
+            quantization: None,
             devices: Devices::Counted(2),
         };
         let message = conflict(engine, &given).expect("a conflict").to_string();
@@ -163,8 +167,9 @@ fn the_file_of_a_repository_is_chosen_once() {
     let given = Given {
         args: &args,
         env: &[],
+        place: Place::Env,
         token_env: &[],
-        has_quantization: true,
+        quantization: Some("Q4_K_M"),
         devices: Devices::Counted(2),
     };
     assert_eq!(
@@ -193,10 +198,105 @@ fn how_a_model_is_spread_is_a_person_s_where_no_device_is_counted() {
         let given = Given {
             args: &args,
             env: &[],
+            place: Place::Env,
             token_env: &[],
-            has_quantization: false,
+            quantization: None,
             devices,
         };
         assert_eq!(conflict(Engine::VLLM, &given), None, "{devices:?}");
+    }
+}
+
+const LLAMA_SERVER_HELP: &str = include_str!("../../tests/fake-model-server/llama-server-help.txt");
+
+/// Options of models, addresses and keys that are a person's: of no model, or of one beside that of the rows.
+const A_PERSON_S: [&str; 9] = [
+    "--hf-repo-draft",
+    "--model-draft",
+    "--models-autoload",
+    "--models-max",
+    "--no-host",
+    "--no-models-autoload",
+    "--reuse-port",
+    "--spec-default",
+    "--spec-draft-model",
+];
+
+/// The long names of all options whose names are about a model, an address or a key, or end as presets do.
+fn options_about_fields() -> Vec<&'static str> {
+    let words = ["model", "hf-", "repo", "host", "port", "api-", "ssl-", "alias"];
+    let lines = LLAMA_SERVER_HELP.lines().filter(|line| line.starts_with('-'));
+    let names = lines.flat_map(|line| {
+        let parts = line.split([',', ' ']).filter(|part| !part.is_empty());
+        parts.take_while(|part| part.starts_with('-'))
+    });
+    let long = names.filter(|name| name.starts_with("--") && !name.ends_with('-'));
+    long.filter(|name| {
+        let is_preset = name.ends_with("-default") || name.ends_with("-spec");
+        is_preset || words.iter().any(|word| name.contains(word))
+    })
+    .collect()
+}
+
+#[test]
+fn every_option_of_llama_server_about_a_model_an_address_or_a_key_is_known() {
+    let options = options_about_fields();
+    assert!(options.len() > 25, "{options:?}");
+    for option in options {
+        let is_refused = subject_of_option(Engine::LlamaCpp, option).is_some();
+        assert!(is_refused || A_PERSON_S.contains(&option), "{option}");
+    }
+}
+
+#[test]
+fn an_argument_behind_a_whole_option_is_no_value() {
+    let positional = |argument: &str| {
+        Some(Conflict::Positional {
+            argument: argument.into(),
+        })
+    };
+    for (engine, args, expected) in [
+        (Engine::VLLM, &["--seed=1", "org/other"][..], positional("org/other")),
+        (Engine::LoRAX, &["--max-total-tokens=8192", "x"], positional("x")),
+        (Engine::VLLM, &["--seed", "1", "--max-num-seqs=8"], None),
+        (Engine::LlamaCpp, &["--override-kv", "a=int:1", "-c", "8192"], None),
+    ] {
+        assert_eq!(found(engine, args, &[]), expected, "{engine} {args:?}");
+    }
+}
+
+#[test]
+fn beside_some_quantizations_weights_are_not_loaded_in_another_way() {
+    for (engine, quantization, args, env, is_refused) in [
+        (
+            Engine::SGLang,
+            Some("bitsandbytes-nf4"),
+            &["--load-format", "auto"][..],
+            &[][..],
+            true,
+        ),
+        (Engine::SGLang, Some("fp8"), &["--load-format", "auto"], &[], false),
+        (Engine::SGLang, None, &["--load-format", "auto"], &[], false),
+        (Engine::LoRAX, Some("eetq"), &["--dtype", "float16"], &[], true),
+        (Engine::LoRAX, Some("eetq"), &[], &["DTYPE"], true),
+        (Engine::LoRAX, Some("none"), &["--dtype", "float16"], &[], false),
+        (Engine::LoRAX, None, &["--dtype", "float16"], &[], false),
+    ] {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let given = Given {
+            args: &args,
+            env,
+            place: Place::Env,
+            token_env: &[],
+            quantization,
+            devices: Devices::Counted(1),
+        };
+        let found = conflict(engine, &given);
+        let is_found = matches!(found, Some(Conflict::BesideQuantization { .. }));
+        assert_eq!(
+            (is_found, found.is_some()),
+            (is_refused, is_refused),
+            "{engine} {args:?} {env:?}"
+        );
     }
 }

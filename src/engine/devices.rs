@@ -107,6 +107,12 @@ pub fn option_to_write(engine: Engine, args: &[String]) -> Option<&'static str> 
     (!is_said).then_some(layout.tensor[0])
 }
 
+/// The options that say how a model is spread over devices.
+pub(super) fn options(engine: Engine) -> Vec<&'static str> {
+    let layout = layout(engine).map(|(layout, _)| [layout.tensor, layout.other].concat());
+    layout.unwrap_or_default()
+}
+
 /// Whether a person's arguments spread the model over another number of devices than the server has: with more it ends at once, and
 /// with fewer the rest is paid for in vain.
 pub(super) fn disagrees(engine: Engine, args: &[String], devices: Devices) -> bool {

@@ -116,6 +116,8 @@ fn the_program_tells_the_engine_and_else_the_image() {
     }
     for (image, command) in [
         ("tgi:3", &["text-generation-launcher"][..]),
+        ("vllm/vllm-openai:v1", &["tini", "--"]),
+        ("vllm/vllm-openai:v1", &["env", "-u", "A", "vllm", "serve"]),
         ("lmsysorg/sglang:1", &[]),
         ("vllm/vllm-openai:v1", &["bash"]),
     ] {
@@ -123,6 +125,125 @@ fn the_program_tells_the_engine_and_else_the_image() {
         assert!(
             matches!(error, FoundError::Unknown { .. } | FoundError::ScriptFile { .. }),
             "{image}: {error:?}"
+        );
+    }
+}
+
+/// An image, command and arguments; what stays before the server, and the variables that are set for it.
+type Wrapped<'a> = (
+    &'a str,
+    &'a [&'a str],
+    &'a [&'a str],
+    &'a [&'a str],
+    &'a [(&'a str, &'a str)],
+);
+
+#[test]
+fn a_program_that_starts_the_server_stays_before_it() {
+    let serve = ["vllm", "serve"];
+    let cases: &[Wrapped<'_>] = &[
+        (
+            "own:1",
+            &["tini", "-g", "--"],
+            &["vllm", "serve", "m", "--x"],
+            &["tini", "-g", "--"],
+            &[],
+        ),
+        (
+            "vllm:1",
+            &[],
+            &["/usr/bin/tini", "--", "vllm", "serve", "m", "--x"],
+            &["/usr/bin/tini", "--"],
+            &[],
+        ),
+        (
+            "own:1",
+            &["dumb-init", "--"],
+            &["bash", "-c", "A=b exec vllm serve m --x"],
+            &["dumb-init", "--"],
+            &[("A", "b")],
+        ),
+        (
+            "own:1",
+            &[
+                "bash",
+                "-c",
+                "exec opentelemetry-instrument --traces_exporter otlp vllm serve m --x",
+            ],
+            &[],
+            &["opentelemetry-instrument", "--traces_exporter", "otlp"],
+            &[],
+        ),
+        (
+            "own:1",
+            &["/usr/bin/env", "A=b", "C=d", "vllm", "serve"],
+            &["m", "--x"],
+            &[],
+            &[("A", "b"), ("C", "d")],
+        ),
+        (
+            "own:1",
+            &[
+                "tini",
+                "--",
+                "env",
+                "A=b",
+                "python3",
+                "-m",
+                "vllm.entrypoints.openai.api_server",
+            ],
+            &["--model", "m", "--x"],
+            &["tini", "--"],
+            &[("A", "b")],
+        ),
+        (
+            "own:1",
+            &["env", "A=m", "sh", "-c", "vllm serve $A --x"],
+            &[],
+            &[],
+            &[("A", "m")],
+        ),
+        // What the operator decides.
+        (
+            "own:1",
+            &["env", "VLLM_API_KEY=k", "vllm", "serve"],
+            &["m", "--x"],
+            &[],
+            &[],
+        ),
+    ];
+    for (image, command, args, before, env) in cases {
+        let server = found(image, command, args, &[]).unwrap_or_else(|error| panic!("{command:?} {args:?}: {error}"));
+        assert_eq!(server.model.as_deref(), Ok("m"), "{command:?} {args:?}");
+        assert_eq!(server.args, ["--x"], "{command:?} {args:?}");
+        assert_eq!(
+            server.command,
+            Some(owned(&[*before, &serve[..]].concat())),
+            "{command:?} {args:?}"
+        );
+        let env: Vec<_> = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        assert_eq!(server.env, env, "{command:?} {args:?}");
+    }
+    let server = found("own:1", &["env", "MODEL_ID=m", "lorax-launcher"], &[], &[]).expect("a server");
+    assert_eq!(server.model.as_deref(), Ok("m"));
+    assert!(server.env.is_empty(), "{:?}", server.env);
+}
+
+#[test]
+fn the_name_of_another_program_is_not_taken_for_a_model() {
+    for (image, args) in [
+        ("vllm/vllm-openai:v1", &["tini"][..]),
+        ("vllm/vllm-openai:v1", &["tini", "--", "/start.sh"]),
+        ("vllm/vllm-openai:v1", &["ray-start", "vllm", "serve", "m"]),
+        ("lorax:1", &["dumb-init", "--", "/start.sh"]),
+    ] {
+        let error = found(image, &[], args, &[]).expect_err(image);
+        assert!(
+            matches!(&error, FoundError::Unknown { program, .. } if program == args[0]),
+            "{args:?}: {error}"
         );
     }
 }

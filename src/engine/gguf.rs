@@ -65,34 +65,41 @@ impl Choice {
     /// # Errors
     /// [`ModelRefusal`] when what is asked for is not there.
     pub fn among(&self, model: &str, files: &[RepositoryFile]) -> Result<Chosen, ModelRefusal> {
-        let models: Vec<&RepositoryFile> = files.iter().filter(|file| is_model(file.path())).collect();
+        let paths: Vec<&str> = files.iter().map(RepositoryFile::path).collect();
+        let chosen = self.path_among(model, &paths)?;
+        Ok(Chosen {
+            model: chosen.to_owned(),
+            parts: parts(files, chosen),
+            projector: projector(files, chosen).filter(|_| self.with_projector).cloned(),
+        })
+    }
+
+    /// Chooses among the paths of a repository's files: the model's file, or the first of them.
+    ///
+    /// # Errors
+    /// [`ModelRefusal`] when what is asked for is not there.
+    pub fn path_among<'a>(&self, model: &str, paths: &[&'a str]) -> Result<&'a str, ModelRefusal> {
+        let models: Vec<&str> = paths.iter().copied().filter(|path| is_model(path)).collect();
         let chosen = match (&self.file, &self.tag) {
-            (Some(path), _) => files.iter().find(|file| file.path().eq_ignore_ascii_case(path)),
+            (Some(file), _) => paths.iter().copied().find(|path| path.eq_ignore_ascii_case(file)),
             (None, Some(tag)) => first_of_type(&models, tag),
             (None, None) => {
                 let mut preferred = PREFERRED.iter().filter_map(|tag| first_of_type(&models, tag));
                 preferred
                     .next()
-                    .or_else(|| models.iter().copied().find(|file| begins(file)))
+                    .or_else(|| models.iter().copied().find(|path| begins(path)))
             }
         };
-        let Some(chosen) = chosen else {
-            return Err(self.refusal(model, &models));
-        };
-        Ok(Chosen {
-            model: chosen.path().to_owned(),
-            parts: parts(files, chosen),
-            projector: projector(files, chosen.path()).filter(|_| self.with_projector).cloned(),
-        })
+        chosen.ok_or_else(|| self.refusal(model, &models))
     }
 
-    fn refusal(&self, model: &str, models: &[&RepositoryFile]) -> ModelRefusal {
+    fn refusal(&self, model: &str, models: &[&str]) -> ModelRefusal {
         let model = model.to_owned();
         match self.file.as_ref().or(self.tag.as_ref()) {
             Some(wanted) if !models.is_empty() => ModelRefusal::NoSuchGguf {
                 model,
                 wanted: wanted.clone(),
-                there: models.iter().map(|file| file.path().to_owned()).collect(),
+                there: models.iter().map(|path| (*path).to_owned()).collect(),
             },
             _ => ModelRefusal::NoGguf { model },
         }
@@ -116,14 +123,14 @@ fn is_model(path: &str) -> bool {
 }
 
 /// The first file with this type in its path, as a word that ends there.
-fn first_of_type<'a>(models: &[&'a RepositoryFile], tag: &str) -> Option<&'a RepositoryFile> {
+fn first_of_type<'a>(models: &[&'a str], tag: &str) -> Option<&'a str> {
     let tag = tag.to_ascii_uppercase();
     let has_tag = |path: &str| {
         let path = path.to_ascii_uppercase();
         [".", "-"].iter().any(|end| path.contains(&format!("{tag}{end}")))
     };
-    let mut found = models.iter().copied().filter(|file| begins(file));
-    found.find(|file| has_tag(file.path()))
+    let mut found = models.iter().copied().filter(|path| begins(path));
+    found.find(|path| has_tag(path))
 }
 
 /// What stands before `-00001-of-00003.gguf`, and which of how many parts it is.
@@ -134,14 +141,14 @@ fn part(path: &str) -> Option<(&str, u32, u32)> {
 }
 
 /// Whether a file is whole, or the first of its parts.
-fn begins(file: &RepositoryFile) -> bool {
-    part(file.path()).is_none_or(|(_, number, _)| number == 1)
+fn begins(path: &str) -> bool {
+    part(path).is_none_or(|(_, number, _)| number == 1)
 }
 
 /// All parts of the model that a file is of.
-fn parts(files: &[RepositoryFile], chosen: &RepositoryFile) -> Vec<RepositoryFile> {
-    let Some((prefix, _, count)) = part(chosen.path()) else {
-        return vec![chosen.clone()];
+fn parts(files: &[RepositoryFile], chosen: &str) -> Vec<RepositoryFile> {
+    let Some((prefix, _, count)) = part(chosen) else {
+        return files.iter().filter(|file| file.path() == chosen).cloned().collect();
     };
     let is_part = |file: &&RepositoryFile| part(file.path()).is_some_and(|(of, _, all)| of == prefix && all == count);
     files.iter().filter(is_part).cloned().collect()

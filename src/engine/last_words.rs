@@ -22,6 +22,8 @@ pub enum Mistake {
     QuantizationUnsupported,
     /// The engine does not know this kind of model.
     UnsupportedArchitecture,
+    /// An adapter that the server has from its start on is not there, or not one of the model.
+    AdapterNotLoaded,
     /// An argument is wrong.
     InvalidServerArguments,
 }
@@ -144,6 +146,10 @@ const LLAMA_CPP: Signs = &[
     (Mistake::OutOfGPUMemory, &["unable to allocate CUDA"]),
     (Mistake::OutOfGPUMemory, &["unable to allocate ROCm"]),
     (Mistake::OutOfGPUMemory, &["ErrorOutOfDeviceMemory"]),
+    // `common/common.cpp`, of which the first names the file; builds before 2026 have the second. The third is `src/llama-adapter.cpp`.
+    (Mistake::AdapterNotLoaded, &["failed to load lora adapter '"]),
+    (Mistake::AdapterNotLoaded, &["failed to apply lora adapter '"]),
+    (Mistake::AdapterNotLoaded, &["failed to apply lora adapter: "]),
     (Mistake::UnsupportedArchitecture, &["unknown model architecture: "]),
     (Mistake::QuantizationUnsupported, &["has invalid ggml type"]),
     (

@@ -1,6 +1,6 @@
 use super::Mistake::{
-    InvalidServerArguments, ModelAccessDenied, ModelNotFound, OutOfGPUMemory, QuantizationUnsupported,
-    UnsupportedArchitecture,
+    AdapterNotLoaded, InvalidServerArguments, ModelAccessDenied, ModelNotFound, OutOfGPUMemory,
+    QuantizationUnsupported, UnsupportedArchitecture,
 };
 use super::*;
 
@@ -224,6 +224,18 @@ fn llama_server() {
                 InvalidServerArguments,
                 "error while handling environment variable \"LLAMA_ARG_CTX_SIZE\": stoi",
                 "LLAMA_ARG_CTX_SIZE",
+            ),
+            (
+                AdapterNotLoaded,
+                // The format strings of ggml/src/gguf.cpp, src/llama-adapter.cpp and common/common.cpp.
+                "E gguf_init_from_file: failed to open GGUF file '/adapters/sql.gguf' (No such file or directory)\nE llama_adapter_lora_init: failed to apply lora adapter: failed to load lora adapter file from /adapters/sql.gguf\nE cmn  common_init_: failed to load lora adapter '/adapters/sql.gguf'\nE srv  llama_server: exiting due to model loading error",
+                "failed to load lora adapter '/adapters/sql.gguf'",
+            ),
+            (
+                AdapterNotLoaded,
+                // The same of builds of 2025.
+                "common_init_from_params: failed to apply lora adapter '/adapters/sql.gguf'\nsrv    load_model: failed to load model, '/models/model.gguf'",
+                "'/adapters/sql.gguf'",
             ),
             (
                 OutOfGPUMemory,

@@ -6,7 +6,7 @@ use super::adapters::{self, AdaptersError};
 use super::quantization::QuantizationError;
 use super::revision::takes_revision;
 use super::spelling::Reader;
-use super::{AcceptedNames, BaseModel, Devices, Engine, Location, custom, llama_cpp, lorax, sglang, vllm};
+use super::{AcceptedNames, BaseModel, Devices, Engine, Location, Version, custom, llama_cpp, lorax, sglang, vllm};
 use crate::api::adapters::AdaptersSpec;
 
 /// The option that names the revision of a repository; its value follows as an argument of its own.
@@ -25,15 +25,18 @@ pub struct LaunchInput<'a> {
     pub quantization: Option<&'a str>,
     /// `spec.server.revision`.
     pub revision: Option<&'a str>,
+    /// Whether its files come from `spec.server.modelCache`, which brings those of one commit.
+    pub has_model_cache: bool,
     /// `spec.server.adapters`.
     pub adapters: Option<&'a AdaptersSpec>,
     /// The devices that one server is given.
     pub devices: Devices,
-    /// Whether the image is taken for one that has all that the operator's own has: options that came late, and a user beside root. An image
-    /// of servers that run without is not, unless it is of the same version.
-    pub has_newest_options: bool,
+    /// The image's version.
+    pub version: Version,
     /// `spec.server.args`, passed on as they are, last: where an engine takes an option twice, the last one counts.
     pub extra_args: &'a [String],
+    /// The names of the variables that servers have beside the operator's own.
+    pub env: &'a [&'a str],
     /// What a person's template says of the server's container.
     pub container: GivenContainer,
 }
@@ -64,7 +67,8 @@ impl LaunchInput<'_> {
         if self.revision.is_none() {
             return Ok(());
         }
-        if !takes_revision(self.engine) {
+        let is_given_by_cache = self.engine == Engine::LlamaCpp && self.has_model_cache;
+        if !takes_revision(self.engine) && !is_given_by_cache {
             return Err(LaunchError::RevisionOnEngine { engine: self.engine });
         }
         match self.model.location() {
@@ -213,7 +217,7 @@ pub enum LaunchError {
         "engine {engine} takes no revision: leave it out, and {}",
         match engine {
             Engine::Custom => "say it in the command or arguments of the container `server` in spec.server.podTemplate",
-            _ => "put the file of that revision into a volume and write its path in baseModel",
+            _ => "put the file of that revision into a volume and write its path in baseModel, or name a spec.server.modelCache",
         }
     )]
     RevisionOnEngine {

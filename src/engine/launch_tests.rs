@@ -9,10 +9,12 @@ struct Case {
     served_model_names: &'static [&'static str],
     quantization: Option<&'static str>,
     revision: Option<&'static str>,
+    has_model_cache: bool,
     adapters: Option<AdaptersSpec>,
     devices: Devices,
-    has_newest_options: bool,
+    version: Version,
     args: &'static [&'static str],
+    env: &'static [&'static str],
     container: GivenContainer,
 }
 
@@ -24,13 +26,15 @@ impl Case {
             served_model_names: &[],
             quantization: None,
             revision: None,
+            has_model_cache: false,
             adapters: None,
             devices: Devices::Counted(u32::from(matches!(
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
             ))),
-            has_newest_options: true,
+            version: Version::Default,
             args: &[],
+            env: &[],
             container: GivenContainer::default(),
         }
     }
@@ -45,10 +49,12 @@ impl Case {
             names: &names,
             quantization: self.quantization,
             revision: self.revision,
+            has_model_cache: self.has_model_cache,
             adapters: self.adapters.as_ref(),
             devices: self.devices,
-            has_newest_options: self.has_newest_options,
+            version: self.version,
             extra_args: &owned(self.args),
+            env: self.env,
             container: self.container,
         })
     }
@@ -215,24 +221,41 @@ fn an_image_of_another_version_is_given_no_option_that_came_late() {
         ),
         (Engine::LlamaCpp, "/models/model.gguf", &["--n-gpu-layers"]),
     ] {
-        for has_newest_options in [true, false] {
+        for (version, has_late) in [
+            (Version::Default, true),
+            (Version::Newer, true),
+            (Version::Other, false),
+        ] {
             let case = Case {
                 devices: Devices::Counted(1),
-                has_newest_options,
+                version,
                 ..Case::new(engine, model)
             };
             let args = case.launch().expect("a launch").args;
             for option in late {
-                assert_eq!(args.iter().any(|arg| arg == option), has_newest_options, "{option}");
+                assert_eq!(args.iter().any(|arg| arg == option), has_late, "{option} {version:?}");
             }
         }
     }
 }
 
 #[test]
+fn llama_server_is_not_told_how_many_layers_where_a_variable_says_so() {
+    for (env, is_told) in [(&[][..], true), (&["LLAMA_ARG_N_GPU_LAYERS"], false)] {
+        let case = Case {
+            devices: Devices::Counted(1),
+            env,
+            ..Case::new(Engine::LlamaCpp, "/models/model.gguf")
+        };
+        let args = case.launch().expect("a launch").args;
+        assert_eq!(args.iter().any(|arg| arg == "--n-gpu-layers"), is_told, "{env:?}");
+    }
+}
+
+#[test]
 fn an_image_of_another_version_runs_as_the_user_that_it_knows() {
     let case = Case {
-        has_newest_options: false,
+        version: Version::Other,
         ..Case::new(Engine::VLLM, "org/model")
     };
     assert_eq!(case.launch().expect("a launch").run_as, None);
@@ -450,9 +473,26 @@ fn a_revision_that_nobody_would_heed_is_refused() {
     }
     let words = on_engine(Engine::LlamaCpp).to_string();
     assert!(
-        words.ends_with("put the file of that revision into a volume and write its path in baseModel"),
+        words.ends_with("put the file of that revision into a volume and write its path in baseModel, or name a spec.server.modelCache"),
         "{words}"
     );
+}
+
+#[test]
+fn what_brings_the_file_to_a_claim_heeds_the_revision_of_llama_server() {
+    let launch = |model: &'static str, has_model_cache: bool, revision: Option<&'static str>| {
+        let case = Case {
+            revision,
+            has_model_cache,
+            ..Case::new(Engine::LlamaCpp, model)
+        };
+        case.launch()
+    };
+    let model = "Qwen/Qwen3-8B-GGUF";
+    assert_eq!(launch(model, true, Some("v1")), launch(model, true, None));
+    assert!(launch(model, true, Some("v1")).is_ok());
+    let of_path = launch("/models/model.gguf", true, Some("v1")).expect_err("a refusal");
+    assert!(matches!(of_path, LaunchError::RevisionOfPath { .. }), "{of_path}");
 }
 
 #[test]

@@ -49,8 +49,10 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     args.push("--metrics".to_owned());
     // At `auto`, layers that are thought not to fit would be computed on a few CPUs beside a GPU that is paid for. A model that does not
     // fit ends the server so, and is told as `OutOfGPUMemory`. Over several devices layers are spread without a word
-    // (`devices::tensor_parallel`). Older builds take a number only.
-    if input.devices.are_there() && input.has_newest_options {
+    // (`devices::tensor_parallel`). Older builds take a number only. An argument
+    // goes before the variable, by which a person may have said another number.
+    let is_said = input.env.contains(&"LLAMA_ARG_N_GPU_LAYERS");
+    if input.devices.are_there() && input.version.has_newest_options() && !is_said {
         args.extend(["--n-gpu-layers", "all"].map(str::to_owned));
     }
     // `-np` is left at auto: four slots that share the whole context (llama-server run: n_slots = 4, kv_unified = true). A number

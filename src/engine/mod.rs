@@ -2,9 +2,9 @@
 //!
 //! Pure: no I/O, no client, no Kubernetes types; uses only `api` (for [`Engine`] and the fields of adapters) and `openai` (for what is JSON). Start with [`launch`], which turns a job's
 //! wishes into a [`Launch`]; [`vllm`], [`lorax`], [`sglang`], [`llama_cpp`] and [`custom`] hold what is peculiar to one program; [`conflicts`] refuses
-//! arguments that fight a field, [`found`] reads how somebody else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`;
+//! arguments that fight a field (`conflict_options` lists them), [`found`] reads how somebody else starts a server, [`endpoint`] where one is; [`model`] reads `spec.server.baseModel`;
 //! [`devices`] spreads a model over several devices; [`revision`] puts a commit among arguments; [`sizing`] estimates what it needs; [`repository`] reads what a hub says of a model, and [`architecture`]
-//! which of them an engine loads, [`model_files`] and [`gguf`] which files of one, [`model_cache`] how it reads them from a volume; [`adapters`] has all that is about LoRA; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
+//! which of them an engine loads, [`version`] which version an image has, [`model_files`] and [`gguf`] which files of one, [`model_cache`] how it reads them from a volume; [`adapters`] has all that is about LoRA; [`names`] says which `body.model` is the base; [`lorax_bodies`] makes LoRAX speak as the others do; [`classify`] says what to
 //! do with a row after an answer or a fault; [`metrics`] reads how much an engine has to do; [`last_words`] says why a server ended.
 //!
 //! Facts were read in vLLM 0.32.0, predibase/lorax a7394ba, sglang 0.5.23 and llama.cpp 0.7.0 (build 11669); "llama-server run" means observed on that build.
@@ -13,6 +13,8 @@ pub mod adapters;
 pub mod architecture;
 pub mod catalog;
 pub mod classify;
+mod close_names;
+mod conflict_options;
 pub mod conflicts;
 pub mod custom;
 pub mod devices;
@@ -39,6 +41,7 @@ pub mod revision;
 pub mod sglang;
 pub mod sizing;
 mod spelling;
+pub mod version;
 pub mod vllm;
 mod vocabulary;
 mod weights;
@@ -57,5 +60,6 @@ pub use launch::{
 };
 pub use metrics::{EngineLoad, engine_load};
 pub use model::{BaseModel, Location, ModelError};
-pub use model_refusal::{ModelRefusal, refuse_size};
+pub use model_refusal::{ModelRefusal, refuse_architecture, refuse_size};
 pub use names::{AcceptedNames, NameError};
+pub use version::Version;

@@ -69,10 +69,10 @@ pub enum ModelError {
     },
 }
 
-/// The half sentence that offers close names.
+/// The half sentence that offers close names, or says where all are.
 fn hint(close: &[String]) -> String {
     if close.is_empty() {
-        return String::new();
+        return " (docs/models.md has its names, and the chart's value models those of this cluster)".to_owned();
     }
     format!(" (close names: {})", close.join(", "))
 }
@@ -84,8 +84,8 @@ impl BaseModel {
     /// # Errors
     /// When another engine could not be told to load it.
     pub fn read(catalog: &Catalog, engine: Engine, value: &str) -> Result<Self, ModelError> {
-        let entry = catalog.entry(value).filter(|_| engine != Engine::Custom);
-        let location = match entry {
+        let by_name = catalog.entry(value).filter(|_| engine != Engine::Custom);
+        let location = match by_name {
             Some(entry) => Location::Repository(repository_for(engine, entry).to_owned()),
             None if engine == Engine::Custom => Location::Server(value.to_owned()),
             None => locate(catalog, value)?,
@@ -93,7 +93,7 @@ impl BaseModel {
         Ok(Self {
             value: value.to_owned(),
             location,
-            entry: entry.cloned(),
+            entry: by_name.or_else(|| written_out(catalog, engine, value)).cloned(),
         })
     }
 
@@ -208,6 +208,14 @@ fn is_repository_part(part: &str) -> bool {
         && part.strip_suffix(".git").is_none()
 }
 
+/// The entry of a model that is written as its repository. llama.cpp does not load what is there.
+fn written_out<'a>(catalog: &'a Catalog, engine: Engine, value: &str) -> Option<&'a CatalogEntry> {
+    match engine {
+        Engine::VLLM | Engine::LoRAX | Engine::SGLang => catalog.of_repository(value),
+        Engine::LlamaCpp | Engine::Custom => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +246,18 @@ mod tests {
         let model = parsed("Qwen/Qwen3-8B-GGUF");
         assert_eq!(model.location(), &Location::Repository("Qwen/Qwen3-8B-GGUF".into()));
         assert_eq!(model.entry(), None);
+    }
+
+    #[test]
+    fn what_is_known_of_a_short_name_is_known_of_its_repository() {
+        let read = |engine, value| BaseModel::read(Catalog::built_in(), engine, value).expect("a model");
+        for engine in [Engine::VLLM, Engine::LoRAX, Engine::SGLang] {
+            let model = read(engine, "microsoft/phi-2");
+            assert_eq!(model.repository(), Some("microsoft/phi-2"));
+            assert_eq!(model.entry(), read(engine, "phi-2").entry());
+        }
+        let model = read(Engine::LlamaCpp, "Qwen/Qwen3-8B");
+        assert_eq!((model.repository(), model.entry()), (Some("Qwen/Qwen3-8B"), None));
     }
 
     #[test]
@@ -328,7 +348,8 @@ mod tests {
         );
         assert_eq!(
             refused("").to_string(),
-            "baseModel \"\" is not in the catalog: write a Hugging Face repository (ORG/NAME) or an absolute path"
+            "baseModel \"\" is not in the catalog (docs/models.md has its names, and the chart's value models those of this cluster): \
+             write a Hugging Face repository (ORG/NAME) or an absolute path"
         );
     }
 }

@@ -6,7 +6,7 @@
 use super::Engine;
 use super::gguf::Choice;
 use super::lorax;
-use super::spelling::{Reader, option_name};
+use super::spelling::{Reader, option_name, without};
 use crate::api::names::MODEL_CACHE_MOUNT_PATH;
 
 /// The folder of all models, below the volume.
@@ -75,6 +75,15 @@ pub enum CacheConflict {
         /// Its name.
         variable: String,
     },
+    /// A variable of the pod template, which goes over the operator's own.
+    #[error(
+        "spec.server.podTemplate has {variable} in the container `server`: leave it out, or spec.server.modelCache, from which servers read \
+         their model"
+    )]
+    InTemplate {
+        /// Its name.
+        variable: String,
+    },
     /// An argument that needs a repository that nobody brings.
     #[error(
         "spec.server.args has {argument:?} with {repository:?}: spec.server.modelCache has the repository of spec.server.baseModel alone, and \
@@ -130,25 +139,20 @@ pub fn conflict(engine: Engine, model: &str, args: &[String], env: &[&str]) -> O
         .or_else(|| variable(engine, env))
 }
 
+/// The first variable of the pod template by which servers would look elsewhere, or download.
+#[must_use]
+pub fn conflict_in_template(engine: Engine, env: &[&str]) -> Option<CacheConflict> {
+    let goes_over = |name: &&&str| is_elsewhere(engine, name) || **name == OFFLINE;
+    let variable = env.iter().find(goes_over)?;
+    Some(CacheConflict::InTemplate {
+        variable: (*variable).to_owned(),
+    })
+}
+
 /// A Deployment's arguments without those that say where it keeps models.
 #[must_use]
 pub fn without_places(engine: Engine, args: Vec<String>) -> Vec<String> {
     without(args, |arg| is_place(engine, arg))
-}
-
-/// Arguments without these options and their values.
-fn without(args: Vec<String>, is_option: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut without = Vec::new();
-    let mut rest = args.into_iter();
-    while let Some(arg) = rest.next() {
-        if !is_option(&arg) {
-            without.push(arg);
-        } else if option_name(&arg) == arg {
-            // Its value.
-            rest.next();
-        }
-    }
-    without
 }
 
 /// Whether a variable says where an engine keeps models.
@@ -196,9 +200,13 @@ fn draft_model(config: &str) -> Option<String> {
     model.contains('/').then(|| model.to_owned())
 }
 
+/// Whether by a variable an engine has models from elsewhere than the hub's cache on the claim.
+fn is_elsewhere(engine: Engine, variable: &str) -> bool {
+    is_variable_of_place(variable) || other_sources(engine).contains(&variable)
+}
+
 fn variable(engine: Engine, env: &[&str]) -> Option<CacheConflict> {
-    let is_elsewhere = |name: &&&str| is_variable_of_place(name) || other_sources(engine).contains(*name);
-    let variable = env.iter().find(is_elsewhere)?;
+    let variable = env.iter().find(|name| is_elsewhere(engine, name))?;
     Some(CacheConflict::Variable {
         variable: (*variable).to_owned(),
     })

@@ -2,7 +2,8 @@
 
 use crate::api::reason::Reason;
 
-use super::Engine;
+use super::architecture::{Architecture, unsupported};
+use super::{Engine, Version};
 
 /// Why a model is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +118,26 @@ pub fn refuse_size(model: &str, parameters: u64, most: u64) -> Result<(), ModelR
         parameters,
         most,
     })
+}
+
+/// Refuses a kind of model that the engine's version is certain not to load.
+///
+/// # Errors
+/// [`ModelRefusal::Architecture`].
+pub fn refuse_architecture(
+    engine: Engine,
+    image: &str,
+    model: &str,
+    architecture: Architecture<'_>,
+) -> Result<(), ModelRefusal> {
+    match unsupported(engine, architecture).filter(|_| Version::of(engine, image) == Version::Default) {
+        Some(kind) => Err(ModelRefusal::Architecture {
+            engine,
+            model: model.to_owned(),
+            kind: kind.to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// What else may help.

@@ -33,7 +33,7 @@ pub enum QuantizationError {
     Ambiguous,
     /// `exl2` with several devices.
     #[error(
-        "quantization \"exl2\" works with one device, and spec.server.resources names {devices}: name one, or use awq or gptq"
+        "quantization \"exl2\" works with one device, and a server has {devices} by spec.server.resources or resourceProfile: name one, or use awq or gptq"
     )]
     Exl2OnSeveralDevices {
         /// How many.
@@ -103,6 +103,17 @@ fn arguments<const N: usize>(arguments: [&str; N]) -> Vec<String> {
     arguments.map(str::to_owned).into()
 }
 
+/// The arguments of a vLLM of another version for a word. Which words it takes is not known here, so that it has to say itself what it does not.
+#[must_use]
+pub fn other_vllm(value: Option<&str>) -> Vec<String> {
+    match value {
+        None | Some(NONE) => Vec::new(),
+        // Versions before 0.32 make nf4 of an ordinary checkpoint by this word (`vllm/engine/arg_utils.py`, which sets the loader as well).
+        Some(NF4) => arguments(["--quantization", "bitsandbytes"]),
+        Some(word) => arguments(["--quantization", word]),
+    }
+}
+
 /// vLLM's arguments for a word; none when the checkpoint is to be taken as it is.
 ///
 /// # Errors
@@ -150,6 +161,18 @@ pub fn lorax(value: Option<&str>, devices: u32) -> Result<Vec<String>, Quantizat
         Some(known) if LORAX.contains(&known) => Ok(arguments(["--quantize", known])),
         Some("bitsandbytes") => Err(QuantizationError::Ambiguous),
         Some(other) => Err(unsupported(Engine::LoRAX, other)),
+    }
+}
+
+/// The option, and the variable in its place, beside which an engine does not quantize as the word says.
+pub(super) fn excluded(engine: Engine, value: &str) -> Option<(&'static str, Option<&'static str>)> {
+    match (engine, value) {
+        // The last one counts, and another loader makes no nf4.
+        (Engine::SGLang, NF4) => Some(("--load-format", None)),
+        (Engine::LoRAX, NONE) => None,
+        // It takes one of the two (predibase/lorax, `server/lorax_server/cli.py`).
+        (Engine::LoRAX, _) => Some(("--dtype", Some("DTYPE"))),
+        _ => None,
     }
 }
 

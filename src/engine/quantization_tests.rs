@@ -124,10 +124,26 @@ fn what_an_engine_cannot_do_is_refused_by_name() {
 }
 
 #[test]
+fn another_vllm_is_asked_for_what_is_written() {
+    for (word, expected) in [
+        (None, &[][..]),
+        (Some("none"), &[]),
+        (Some("bitsandbytes"), &["--quantization", "bitsandbytes"]),
+        (Some("bitsandbytes-nf4"), &["--quantization", "bitsandbytes"]),
+        (Some("of-tomorrow"), &["--quantization", "of-tomorrow"]),
+    ] {
+        assert_eq!(other_vllm(word), expected, "{word:?}");
+    }
+}
+
+#[test]
 fn exl2_is_refused_on_several_devices() {
-    assert_eq!(
-        lorax(Some("exl2"), 2),
-        Err(QuantizationError::Exl2OnSeveralDevices { devices: 2 })
+    let refusal = lorax(Some("exl2"), 2).expect_err("a refusal");
+    assert_eq!(refusal, QuantizationError::Exl2OnSeveralDevices { devices: 2 });
+    let message = refusal.to_string();
+    assert!(
+        message.contains("spec.server.resources or resourceProfile"),
+        "{message}"
     );
 }
 

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use super::architecture::Architecture;
+use super::gguf::Choice;
 use super::repository_file::{Checksum, RepositoryFile};
 use super::{Engine, ModelRefusal};
 
@@ -16,6 +17,8 @@ use super::{Engine, ModelRefusal};
 pub const CONFIG: &str = "config.json";
 /// In its place, a LoRA adapter has this.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// An adapter's weights.
+pub const ADAPTER_WEIGHTS: [&str; 3] = ["adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt"];
 /// Files that say how large all files with weights are together.
 const INDEXES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 /// How files of weights end that are no GGUF.
@@ -75,6 +78,15 @@ pub struct Config {
     torch_dtype: Option<String>,
     #[serde(rename = "quantization_config")]
     quantization: Option<IgnoredAny>,
+    /// Of a model that sees or hears, what its language model is.
+    #[serde(rename = "text_config")]
+    text: Option<TextConfig>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct TextConfig {
+    dtype: Option<String>,
+    torch_dtype: Option<String>,
 }
 
 /// The index of the files with weights.
@@ -85,8 +97,20 @@ pub struct WeightsIndex {
 
 #[derive(Clone, Debug, Deserialize)]
 struct IndexMetadata {
-    /// In bytes.
+    /// As newer versions of transformers write it (`modeling_utils.py`, `save_pretrained`).
+    #[serde(default, deserialize_with = "whole_part")]
+    total_parameters: Option<u64>,
+    /// In bytes; some programs write it with a fraction.
+    #[serde(default, deserialize_with = "whole_part")]
     total_size: Option<u64>,
+}
+
+/// A number without its fraction; none of what is no such number.
+fn whole_part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let written = value.as_number().map(ToString::to_string).unwrap_or_default();
+    let whole = written.split('.').next().unwrap_or_default();
+    Ok(whole.parse().ok())
 }
 
 impl Repository {
@@ -117,6 +141,12 @@ impl Repository {
     #[must_use]
     pub fn may_be_adapter(&self) -> bool {
         self.siblings.is_empty() || self.has(ADAPTER_CONFIG)
+    }
+
+    /// Whether there can be weights where vLLM looks for those of an adapter (`vllm/lora/lora_model.py`, `from_local_checkpoint`).
+    #[must_use]
+    pub fn may_have_adapter_weights(&self) -> bool {
+        self.siblings.is_empty() || ADAPTER_WEIGHTS.into_iter().any(|name| self.has(name))
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {
@@ -159,6 +189,18 @@ impl Repository {
         }
     }
 
+    /// The GGUF file that llama-server loads, or the first of them. A hub that lists no file says nothing.
+    ///
+    /// # Errors
+    /// [`ModelRefusal`] when what is asked for is not there.
+    pub fn gguf(&self, choice: &Choice, model: &str) -> Result<Option<&str>, ModelRefusal> {
+        if self.siblings.is_empty() {
+            return Ok(None);
+        }
+        let paths: Vec<&str> = self.files().collect();
+        choice.path_among(model, &paths).map(Some)
+    }
+
     /// The index of the weights, where the hub has not counted them itself.
     #[must_use]
     pub fn index_to_count(&self) -> Option<&'static str> {
@@ -172,9 +214,12 @@ impl Repository {
     #[must_use]
     pub fn parameters(&self, config: &Config, index: Option<&WeightsIndex>) -> Option<u64> {
         self.counted().or_else(|| {
-            // Of packed weights, bytes say little.
-            let bytes = config.bytes_of_a_weight().filter(|_| config.quantization.is_none())?;
-            Some(index?.metadata.total_size? / bytes)
+            let metadata = &index?.metadata;
+            metadata.total_parameters.or_else(|| {
+                // Of packed weights, bytes say little.
+                let bytes = config.bytes_of_a_weight().filter(|_| config.quantization.is_none())?;
+                Some(metadata.total_size? / bytes)
+            })
         })
     }
 
@@ -217,7 +262,9 @@ impl Config {
     }
 
     fn bytes_of_a_weight(&self) -> Option<u64> {
-        match self.dtype.as_deref().or(self.torch_dtype.as_deref())? {
+        let text = self.text.as_ref();
+        let of_text = text.and_then(|text| text.dtype.as_ref().or(text.torch_dtype.as_ref()));
+        match self.dtype.as_ref().or(self.torch_dtype.as_ref()).or(of_text)?.as_str() {
             "float32" => Some(4),
             "float16" | "bfloat16" => Some(2),
             _ => None,

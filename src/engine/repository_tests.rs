@@ -98,6 +98,8 @@ fn where_the_hub_has_not_counted_the_index_and_the_type_say_it() {
     for (config_says, expected) in [
         (json!({"torch_dtype": "bfloat16"}), Some(800)),
         (json!({"dtype": "float32"}), Some(400)),
+        (json!({"text_config": {"dtype": "bfloat16"}}), Some(800)),
+        (json!({"text_config": {"torch_dtype": "float32"}}), Some(400)),
         (json!({"torch_dtype": "float8_e4m3fn"}), None),
         (json!({}), None),
         (
@@ -107,6 +109,27 @@ fn where_the_hub_has_not_counted_the_index_and_the_type_say_it() {
     ] {
         let parameters = repository.parameters(&config(config_says.clone()), index.as_ref());
         assert_eq!(parameters, expected, "{config_says}");
+    }
+    let bfloat16 = config(json!({"torch_dtype": "bfloat16"}));
+    for (metadata, of_no_type, of_two_bytes) in [
+        (json!({"total_size": 1600.5}), None, Some(800)),
+        (json!({"total_size": 16_060_522_496.0}), None, Some(8_030_261_248)),
+        (json!({"total_size": "1600"}), None, None),
+        (
+            json!({"total_parameters": 790, "total_size": 1600}),
+            Some(790),
+            Some(790),
+        ),
+        (json!({}), None, None),
+    ] {
+        let index = json!({"metadata": metadata, "weight_map": {}}).to_string();
+        let index = WeightsIndex::read(index.as_bytes()).expect("an index");
+        let of = |config: &Config| repository.parameters(config, Some(&index));
+        assert_eq!(
+            (of(&Config::default()), of(&bfloat16)),
+            (of_no_type, of_two_bytes),
+            "{metadata}"
+        );
     }
     let without = WeightsIndex::read(b"[]");
     assert_eq!(

@@ -60,9 +60,39 @@ pub(super) fn option_name(written: &str) -> &str {
     written.split_once('=').map_or(written, |(name, _)| name)
 }
 
+/// Arguments without these options and their values, which are the words up to the next option.
+pub(super) fn without(args: Vec<String>, is_option: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut without = Vec::new();
+    let mut rest = args.into_iter().peekable();
+    while let Some(arg) = rest.next() {
+        if !is_option(&arg) {
+            without.push(arg);
+            continue;
+        }
+        let has_value = option_name(&arg) != arg;
+        while rest.next_if(|word| !has_value && !word.starts_with('-')).is_some() {}
+    }
+    without
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_option_goes_with_all_of_its_values() {
+        for (args, left) in [
+            (
+                &["--seed", "1", "--lora-modules", "a=b", "c=d", "--x"][..],
+                &["--seed", "1", "--x"][..],
+            ),
+            (&["--lora-modules=a=b", "left"], &["left"]),
+            (&["--lora-modules", "--x"], &["--x"]),
+        ] {
+            let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+            assert_eq!(without(args, |arg| option_name(arg) == "--lora-modules"), left);
+        }
+    }
 
     #[test]
     fn of_an_option_given_twice_the_last_value_counts() {

@@ -2,7 +2,7 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::{devices, quantization};
+use super::{Version, devices, quantization};
 
 /// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
 const PORT: u16 = 8000;
@@ -40,7 +40,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         ],
         // An older image does not know this user (vllm-project/vllm, PR 40275), and torch does not start as nobody
         // (`torch/_inductor/runtime/cache_dir_utils.py`, `getpass.getuser`).
-        run_as: input.has_newest_options.then_some(USER),
+        run_as: input.version.has_newest_options().then_some(USER),
         // On SIGTERM it aborts what is in flight at once (`--shutdown-timeout` is 0 by default, `vllm/config/vllm.py`), and that is
         // right here: rows in flight are sent again, and at a job's end there are none. The rest is for the workers to free the GPU.
         shutdown_seconds: 30,
@@ -58,17 +58,24 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     args.extend(["--host", "0.0.0.0", "--port", &PORT.to_string()].map(str::to_owned));
     // The largest context that fits the GPU (`vllm/config/model.py`; since 0.14, vllm-project/vllm, PR 29431). Without it vLLM does not start
     // when a single request of the model's full context would not fit (`vllm/v1/core/kv_cache_utils.py`).
-    if input.has_newest_options {
+    if input.version.has_newest_options() {
         args.extend(["--max-model-len", "auto"].map(str::to_owned));
     }
     args.extend(devices::tensor_parallel(input));
-    args.extend(quantization::vllm(input.quantization)?);
+    args.extend(quantization_args(input)?);
     // Probes and scrapes every few seconds would hide the lines that matter. (Since 0.16, PR 30011.)
-    if input.has_newest_options {
+    if input.version.has_newest_options() {
         args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));
     }
     args.extend(input.extra_args.iter().cloned());
     Ok(args)
+}
+
+fn quantization_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
+    match input.version {
+        Version::Default => Ok(quantization::vllm(input.quantization)?),
+        Version::Newer | Version::Other => Ok(quantization::other_vllm(input.quantization)),
+    }
 }
 
 fn env() -> Vec<(String, String)> {

@@ -7,6 +7,10 @@ use crate::results::StopReason;
 
 use super::failures::Halt;
 
+/// Servers need not say what an answer cost.
+const NOT_COUNTED: &str = "the servers' answers have no `usage`, so that no tokens are counted, and spec.budget.maxTotalTokens and maxTokenCost do not \
+    end this job: set spec.activeDeadlineSeconds, or spec.budget.maxGPUCost where servers hold devices";
+
 /// What a job may use up of tokens.
 #[derive(Clone, Debug, Default)]
 pub struct TokenBudget {
@@ -14,6 +18,15 @@ pub struct TokenBudget {
     pub most: Option<u64>,
     /// `spec.budget.maxTokenCost`, and the prices that it is counted at.
     pub most_cost: Option<(Amount, Prices)>,
+}
+
+impl TokenBudget {
+    /// What to say where so many rows have a result and used so many tokens, if the budget will never be used up.
+    #[must_use]
+    pub fn warning(&self, results: u64, tokens: u64) -> Option<&'static str> {
+        let is_set = self.most.is_some() || self.most_cost.is_some();
+        (is_set && results > 0 && tokens == 0).then_some(NOT_COUNTED)
+    }
 }
 
 /// Tokens used, and how many there may be.
@@ -126,6 +139,23 @@ mod tests {
         ] {
             let spending = Spending::new(cost(most, price), used);
             assert_eq!(spending.too_much().is_some(), stops, "{used} at {price} of {most}");
+        }
+    }
+
+    #[test]
+    fn a_budget_that_nothing_is_counted_for_is_warned_of() {
+        for (budget, results, used, is_warned) in [
+            (tokens(100), 1, 0, true),
+            (cost("1", "1"), 1, 0, true),
+            (tokens(100), 1, 1, false),
+            (tokens(100), 0, 0, false),
+            (TokenBudget::default(), 1, 0, false),
+        ] {
+            assert_eq!(
+                budget.warning(results, used).is_some(),
+                is_warned,
+                "{budget:?} {results} {used}"
+            );
         }
     }
 

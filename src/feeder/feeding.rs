@@ -15,7 +15,7 @@ use crate::openai::RowSet;
 use crate::results::{Durable, Identity, Ledger, LedgerWriter, Stopped, read_stopped, stop};
 
 use super::adapters::{
-    AdapterTable, Asking, Ending, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows,
+    ASK_AGAIN, AdapterTable, Asking, Ending, Equipment, Equipped, Equipping, Known, RowAdapters, equip, refused_rows,
 };
 use super::budget::Spending;
 use super::endpoint::follow_endpoint;
@@ -66,8 +66,8 @@ impl Feeder {
         let (reporter, status) = (&self.patience.reporter, feeding.ledger.status());
         let finished = tokio::select! {
             finished = feeding.run() => finished,
-            stop = follow_ledger(reporter, status, index.rows) => Err(stop),
-            stop = ended(equipping.as_mut()) => Err(stop),
+            stop = follow_ledger(reporter, status, index.rows, &self.job.token_budget) => Err(stop),
+            stop = ended(equipping.as_mut()) => feeding.settle(Err(stop)).await.map(drop),
             never = follow_endpoint(&self.client, self.job.endpoint.as_ref(), reporter) => match never {},
         };
         reporter.update(|report| {
@@ -90,6 +90,7 @@ impl Feeder {
             asking: self.asking(&wanted.names),
             adapters: adapters.to_vec(),
             ending: (durable.rows() == 0).then_some(ending),
+            ask_again: ASK_AGAIN,
             client: self.client.clone(),
             reporter: self.patience.reporter.clone(),
         };

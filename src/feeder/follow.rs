@@ -10,6 +10,7 @@ use crate::api::reason::Reason;
 use crate::results::LedgerStatus;
 use crate::storage;
 
+use super::budget::TokenBudget;
 use super::estimate::Estimate;
 use super::rate::Rate;
 use super::report::{End, Pace, Place};
@@ -23,7 +24,12 @@ const TICK: Duration = Duration::from_secs(5);
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// Reports progress and trouble of a ledger of `total` rows, until the store has refused its keys for too long, or will never have room.
-pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<LedgerStatus>, total: u64) -> Stop {
+pub async fn follow_ledger(
+    reporter: &Reporter,
+    mut ledger: watch::Receiver<LedgerStatus>,
+    total: u64,
+    budget: &TokenBudget,
+) -> Stop {
     let mut ticks = interval(TICK);
     let mut durable = finished(&ledger.borrow());
     let mut rate = Rate::new(Instant::now(), durable);
@@ -49,6 +55,9 @@ pub async fn follow_ledger(reporter: &Reporter, mut ledger: watch::Receiver<Ledg
         };
         reporter.update(|report| {
             report.set_progress(total, &status, pace);
+            if let Some(warning) = budget.warning(status.results, status.usage.total()) {
+                report.warn(warning.to_owned());
+            }
             if grown {
                 report.last_durable_at = Some(Timestamp::now());
             }

@@ -10,6 +10,7 @@ use crate::api::output::{IfExists, MOST_ROWS_IN_CONFIG_MAP, OutputPlace};
 use crate::api::prices::Prices;
 use crate::api::reason::Reason;
 use crate::api::row_policy::RowPolicy;
+use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::dataset::{Index, ModelNames};
@@ -33,6 +34,8 @@ pub struct Job {
     pub model: String,
     /// `spec.server.revision`.
     pub revision: Option<String>,
+    /// Whether servers that start at different times may load different commits.
+    pub may_mix_commits: bool,
     /// The name that rows are sent with.
     pub served_model_name: String,
     /// The names by which rows may call the model.
@@ -66,6 +69,12 @@ pub struct JobAdapters {
     pub names: AdapterNames,
     /// What becomes of rows whose adapter cannot be used.
     pub on_error: OnAdapterError,
+}
+
+/// Whether there are several servers, of which each asks the hub for the newest commit: llama-server cannot be told one.
+fn may_mix_commits(server: &ServerSpec, resolved: &Resolved) -> bool {
+    let asks_hub = resolved.engine == Engine::LlamaCpp && !resolved.model.starts_with('/');
+    asks_hub && server.model_cache.is_none() && server.replicas.is_some_and(|replicas| replicas > 1)
 }
 
 impl Job {
@@ -104,6 +113,7 @@ impl Job {
             engine: resolved.engine,
             model: resolved.model.clone(),
             revision: server.and_then(|server| server.revision.clone()),
+            may_mix_commits: server.is_some_and(|server| may_mix_commits(server, resolved)),
             served_model_name: resolved.served_model_name.clone(),
             accepted_names,
             quantization: server.and_then(|server| server.quantization.clone()),
@@ -191,4 +201,32 @@ fn token_budget(job: &BatchInferenceJob, prices: Option<&Prices>) -> TokenBudget
 fn most_rows(job: &BatchInferenceJob) -> Option<u64> {
     let is_config_map = matches!(job.spec.output.place(), OutputPlace::ConfigMap(_));
     is_config_map.then_some(MOST_ROWS_IN_CONFIG_MAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn several_llama_servers_that_ask_the_hub_may_mix_commits() {
+        let cache = json!({"persistentVolumeClaim": {"claimName": "models"}});
+        for (engine, model, replicas, cache, expected) in [
+            (Engine::LlamaCpp, "org/m", 2, Value::Null, true),
+            (Engine::LlamaCpp, "org/m", 1, Value::Null, false),
+            (Engine::LlamaCpp, "org/m", 2, cache, false),
+            (Engine::LlamaCpp, "/m.gguf", 2, Value::Null, false),
+            (Engine::VLLM, "org/m", 2, Value::Null, false),
+        ] {
+            let server = json!({"engine": engine, "baseModel": model, "replicas": replicas, "modelCache": cache});
+            let server: ServerSpec = serde_json::from_value(server.clone()).expect("a server");
+            let resolved = Resolved {
+                engine,
+                model: model.to_owned(),
+                ..Resolved::default()
+            };
+            assert_eq!(may_mix_commits(&server, &resolved), expected, "{server:?}");
+        }
+    }
 }

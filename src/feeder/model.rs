@@ -8,10 +8,10 @@ use tokio::time::timeout;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::status::{ModelStatus, Resolved};
-use crate::engine::architecture::{is_default_version, unsupported};
+use crate::engine::gguf::Choice;
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
 use crate::engine::revision::takes_revision;
-use crate::engine::{Engine, ModelRefusal, lorax, refuse_size};
+use crate::engine::{Engine, ModelRefusal, lorax, refuse_architecture, refuse_size};
 use crate::storage::{Credentials, HubError, ModelHub, Side};
 
 use super::report::{End, number};
@@ -45,8 +45,10 @@ pub struct ModelCheck {
     revision: Option<String>,
     /// Whether servers may have a token that is not known here.
     is_token_unknown: bool,
-    /// Whether the image is of the version that is known here.
-    is_default_version: bool,
+    /// The servers' image.
+    image: String,
+    /// The GGUF file that llama-server is told to load; not of other engines.
+    gguf: Option<Choice>,
     most_parameters: u64,
 }
 
@@ -106,13 +108,14 @@ impl ModelCheck {
             engine: resolved.engine,
             repository: resolved.model.clone(),
             revision: resolved.revision.clone(),
-            is_default_version: is_default_version(resolved.engine, &resolved.image),
+            image: resolved.image.clone(),
+            gguf: (resolved.engine == Engine::LlamaCpp).then(|| Choice::of(&resolved.args)),
             most_parameters,
         }))
     }
 
-    /// Asks. `told` is what an earlier start of the job said: a revision's commit stays what it was. Where the job has no revision, it is
-    /// `main`: of that, too, all servers have one commit.
+    /// Asks. `told` is what an earlier start of the job said, and what stays: a revision's commit stays what it was. Where the job has no
+    /// revision, it is `main`: of that, too, all servers have one commit.
     pub async fn ask(&self, told: Option<&ModelStatus>) -> Asked {
         let told = told.and_then(|told| told.revision.clone());
         let revision = told.as_ref().or(self.revision.as_ref());
@@ -124,7 +127,8 @@ impl ModelCheck {
             Ok((commit, parameters)) => {
                 let pinned = told.or(commit).or_else(|| self.revision.clone());
                 Asked::Good(ModelStatus {
-                    revision: pinned.filter(|_| takes_revision(self.engine)),
+                    // llama-server is told none, but what brings its file to a claim may be.
+                    revision: pinned.filter(|_| takes_revision(self.engine) || self.revision.is_some()),
                     parameters: parameters.map(number),
                 })
             }
@@ -141,6 +145,13 @@ impl ModelCheck {
         }
     }
 
+    /// What is said while it is asked.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { hub, repository, .. } = self;
+        format!("{hub} is asked about the model {repository}")
+    }
+
     /// The commit and the number of parameters, as far as the hub says them.
     async fn look(&self, revision: &str) -> Result<(Option<String>, Option<u64>), Halt> {
         let model = &self.repository;
@@ -149,9 +160,15 @@ impl ModelCheck {
         let commit = repository.sha.clone();
         // From here on, of one commit.
         let revision = commit.as_deref().unwrap_or(revision);
-        let config = self.config(&repository, revision).await?;
+        let gguf = match &self.gguf {
+            Some(choice) => repository.gguf(choice, model),
+            None => Ok(None),
+        };
+        let chosen = gguf.as_ref().ok().copied().flatten();
+        let config = self.config(&repository, revision, chosen).await?;
         repository.refuse_files(self.engine, model)?;
-        self.refuse_architecture(&config)?;
+        gguf?;
+        refuse_architecture(self.engine, &self.image, model, config.architecture())?;
         let index = self.index(&repository, revision).await;
         let parameters = repository.parameters(&config, index.as_ref());
         if let Some(parameters) = parameters {
@@ -160,29 +177,18 @@ impl ModelCheck {
         Ok((commit, parameters))
     }
 
-    /// `config.json`; where there is none, it is seen whether the model is given at all.
-    async fn config(&self, repository: &Repository, revision: &str) -> Result<Config, HubError> {
+    /// `config.json`; where there is none, it is seen whether the model is given at all, by the GGUF file that was chosen where one was.
+    async fn config(&self, repository: &Repository, revision: &str, gguf: Option<&str>) -> Result<Config, HubError> {
         match repository.guarded_file() {
             Some(CONFIG) => {
                 let file = self.hub.file(&self.repository, revision, CONFIG).await?;
                 Ok(Config::read(&file))
             }
             Some(file) => {
-                self.hub.gives(&self.repository, revision, file).await?;
+                self.hub.gives(&self.repository, revision, gguf.unwrap_or(file)).await?;
                 Ok(Config::default())
             }
             None => Ok(Config::default()),
-        }
-    }
-
-    fn refuse_architecture(&self, config: &Config) -> Result<(), ModelRefusal> {
-        match unsupported(self.engine, config.architecture()).filter(|_| self.is_default_version) {
-            Some(kind) => Err(ModelRefusal::Architecture {
-                engine: self.engine,
-                model: self.repository.clone(),
-                kind: kind.to_owned(),
-            }),
-            None => Ok(()),
         }
     }
 

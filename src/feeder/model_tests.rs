@@ -172,6 +172,22 @@ async fn a_revision_becomes_a_commit_once() {
 }
 
 #[tokio::test]
+async fn llama_server_s_revision_becomes_a_commit_where_it_has_one() {
+    let shown = json!({"sha": COMMIT, "siblings": files(&["config.json", "m.gguf"])});
+    let hub = Hub::with(&shown, &qwen3()).await;
+    for (revision, told) in [(None, None), (Some("main"), Some(COMMIT))] {
+        let resolved = Resolved {
+            revision: revision.map(str::to_owned),
+            ..resolved(Engine::LlamaCpp)
+        };
+        match hub.ask(&resolved).await {
+            Asked::Good(model) => assert_eq!(model.revision.as_deref(), told),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_the_hub_refuses_ends_the_job_by_name() {
     use Reason::{ModelAccessDenied, ModelNotFound};
     for (status, code, reason) in [
@@ -249,6 +265,32 @@ async fn what_no_server_could_run_is_refused() {
         };
         assert_eq!(reason, expected, "{resolved:?}");
     }
+}
+
+#[tokio::test]
+async fn llama_server_s_own_choice_is_looked_for_before_it_starts() {
+    let shown = json!({"sha": COMMIT, "siblings": files(&["m-Q4_K_M.gguf", "m-Q8_0.gguf"])});
+    let with_args = |args: &[&str]| Resolved {
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        ..resolved(Engine::LlamaCpp)
+    };
+    let hub = Hub::with(&shown, &qwen3()).await;
+    let probed = format!("/org/model/resolve/{COMMIT}/m-Q8_0.gguf");
+    hub.put(&probed, &json!("GGUF"));
+    assert!(matches!(
+        hub.ask(&with_args(&["-hf", "org/model:Q8_0"])).await,
+        Asked::Good(_)
+    ));
+    assert!(hub.asked().iter().any(|(path, _)| *path == probed));
+    hub.put(&format!("/org/model/resolve/{COMMIT}/m-Q4_K_M.gguf"), &json!("GGUF"));
+    let end = refusal(hub.ask(&with_args(&["-hf", "org/model:Q2_K"])).await);
+    assert_eq!(end.reason, Reason::EngineModelMismatch);
+    assert!(
+        end.message
+            .starts_with("org/model has no GGUF file \"Q2_K\": write one of m-Q4_K_M.gguf, m-Q8_0.gguf in"),
+        "{}",
+        end.message
+    );
 }
 
 #[tokio::test]

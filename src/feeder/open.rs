@@ -46,13 +46,14 @@ pub async fn open_source(
     let directories = Directories {
         mount: Some(directory),
         scratch: Some(scratch),
+        copy_limit: job.spec.feeder.clone().unwrap_or_default().copy_limit(),
     };
     let opened = open_dataset(&uri, &credentials, directories).map_err(|error| denied(&error))?;
     Ok(Source::new(
         Arc::clone(&opened.store),
         opened.path.clone(),
         uri.to_string(),
-        opened.hint(),
+        opened.hints(),
     ))
 }
 

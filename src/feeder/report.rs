@@ -35,6 +35,8 @@ pub enum Place {
     Endpoint,
     /// The servers, which have to have adapters first.
     Adapters,
+    /// The hub, which is asked about the model.
+    Hub,
 }
 
 /// How fast rows are finished; nothing while that is not known, or none are.

@@ -267,6 +267,8 @@ async fn conclude(worked: Result<End, Stop>, reporter: &Reporter, shutdown: &Can
         Ok(end) | Err(Stop::Ended(end)) => end,
         Err(Stop::Restart(why)) => {
             tracing::error!(%why, "the feeder starts anew");
+            // Which adapters cannot be used, among other things: the next start goes on with it.
+            let _ = timeout(LAST_WORD, reporter.flush()).await;
             return Exit::Restart;
         }
         Err(Stop::Interrupted) => {

@@ -2,17 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::dataset::InvalidRows;
 use crate::api::output::IfExists;
 use crate::api::reason::Reason;
 use crate::api::shutdown::Stopping;
 use crate::api::status::{FeederStage, ModelStatus};
+use crate::api::wait::Wait;
 use crate::dataset::{Index, InspectError, Inspection, Scratch, Source, inspect};
+use crate::engine::repository_file::is_commit;
 use crate::results::{
     Claim, Claimed, DatasetFacts, Finished, INDEX, Identity, Kept, LEASE_LOOKED_AT_EVERY, Lease, Ledger, Manifest,
     OutputNotEmpty, Removal, StoreClock, claim, finalise, highest_attempt, read_claim, read_manifest, remove_leftovers,
@@ -33,6 +36,9 @@ use super::stopping::end_without_turn;
 pub use super::trouble::Stop;
 use super::trouble::Trouble;
 use super::turn::{Turn, keep};
+
+/// A hub that answers within this time is asked without a word.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// A feeder at work on one job.
 #[derive(Debug)]
@@ -150,10 +156,11 @@ impl Feeder {
             return Ok(None);
         };
         let reporter = &self.patience.reporter;
-        let told = reporter.latest().model;
-        // Boxed, as it would make every future around it large.
-        let asked = self.patience.unless_stopped(Box::pin(check.ask(told.as_ref()))).await?;
-        match asked {
+        if self.job.may_mix_commits {
+            reporter.update(|report| report.warn(mixed_commits(&self.job.model)));
+        }
+        let told = self.told_before().await?;
+        match self.asked(check, told.as_ref()).await? {
             Asked::Refused(end) => return self.kept_back(end).await,
             Asked::Good(model) => reporter.update(|report| report.model = Some(model)),
             Asked::Unknown(warning) => {
@@ -175,6 +182,35 @@ impl Feeder {
             self.patience.unless_stopped(reporter.flush()).await?;
         }
         Ok(None)
+    }
+
+    /// What the hub says. Where it takes its time, it is said that it is asked.
+    async fn asked(&self, check: &ModelCheck, told: Option<&ModelStatus>) -> Result<Asked, Stop> {
+        let reporter = &self.patience.reporter;
+        // Boxed, as it would make every future around it large.
+        let mut asking = Box::pin(self.patience.unless_stopped(check.ask(told)));
+        if let Ok(asked) = timeout(TOLD_AFTER, &mut asking).await {
+            return asked;
+        }
+        let wait = Wait::new(Reason::Inspecting, check.in_words());
+        reporter.update(|report| _ = report.waits.insert(Place::Hub, wait));
+        let asked = asking.await;
+        reporter.update(|report| _ = report.waits.remove(&Place::Hub));
+        asked
+    }
+
+    /// What an earlier start has told of the model, and what stays. A branch or tag stays only where the output is claimed with it: the hub did
+    /// not say then which commit it is, and may now.
+    async fn told_before(&self) -> Result<Option<ModelStatus>, Stop> {
+        let Some(told) = self.patience.reporter.latest().model else {
+            return Ok(None);
+        };
+        if told.revision.as_deref().is_none_or(is_commit) {
+            return Ok(Some(told));
+        }
+        let read = || async { Ok(read_claim(&self.store).await?) };
+        let claim = self.patience.until_done(Place::Output, read).await?;
+        Ok(claim.is_some().then_some(told))
     }
 
     /// Keeps a refusal back where the output has results: they may be those of this job.
@@ -528,6 +564,14 @@ impl Feeder {
             }
         }
     }
+}
+
+/// What is said of servers that cannot be told a commit.
+fn mixed_commits(model: &str) -> String {
+    format!(
+        "each server of engine LlamaCpp loads what is the newest of {model} when it starts, which may change while the job runs: with \
+         spec.server.modelCache all have the files of one commit"
+    )
 }
 
 /// A directory of its own for each inspection: a killed one may have left files.

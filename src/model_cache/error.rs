@@ -103,7 +103,7 @@ impl Of<'_> {
     /// What is said to who has given the token to servers alone.
     fn unknown_token(self) -> &'static str {
         if self.is_token_unknown {
-            "; whole Secrets of envFrom are not given to what fills the cache: name the token by spec.server.hfTokenSecretRef"
+            "; a token that servers have from envFrom or a file is not given to what fills the cache: name it by spec.server.hfTokenSecretRef"
         } else {
             ""
         }
@@ -137,7 +137,7 @@ mod tests {
                 let Meaning::Final(why) = refused.meaning(Of { is_token_unknown, ..OF }) else {
                     panic!("it does not pass")
                 };
-                let is_told = why.message.ends_with("name the token by spec.server.hfTokenSecretRef");
+                let is_told = why.message.ends_with("name it by spec.server.hfTokenSecretRef");
                 assert_eq!(is_told, is_token_unknown, "{}", why.message);
             }
         }

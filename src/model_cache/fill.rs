@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use super::download::Source;
 use super::error::FillError;
 use super::folder::Folder;
+use super::limits::Limits;
 use super::lock::{Holder, Lock, Rhythm};
 use super::marker::Marker;
 use super::meter::Meter;
@@ -52,6 +53,8 @@ pub(super) struct Filler<T> {
     /// Where the claim is mounted.
     pub(super) volume: PathBuf,
     pub(super) wanted: Wanted,
+    /// Not where an earlier filling for this job has let the model in.
+    pub(super) limits: Option<Limits>,
     pub(super) holder: Holder,
     pub(super) rhythm: Rhythm,
     pub(super) meter: Arc<Meter>,
@@ -59,10 +62,11 @@ pub(super) struct Filler<T> {
 }
 
 /// A commit of a repository.
-struct Listing {
-    commit: String,
-    marker: Marker,
-    selection: Selection,
+pub(super) struct Listing {
+    pub(super) commit: String,
+    pub(super) marker: Marker,
+    pub(super) repository: Repository,
+    pub(super) selection: Selection,
 }
 
 impl<T: Told> Filler<T> {
@@ -75,6 +79,7 @@ impl<T: Told> Filler<T> {
         self.meter.begin();
         let folder = Folder::new(&self.volume, &self.wanted.repository);
         let listing = self.listing(&folder).await?;
+        self.refuse(&folder, &listing).await?;
         self.told.expects(&listing.commit, &listing.selection);
         if self.is_there(&folder, &listing).await {
             self.note_revision(&folder, &listing.commit).await;
@@ -179,6 +184,7 @@ impl<T: Told> Filler<T> {
         Ok(Listing {
             commit: commit.to_owned(),
             selection: select(*engine, repository, &files, choice)?,
+            repository: read,
             marker,
         })
     }
@@ -209,6 +215,7 @@ impl<T: Told> Filler<T> {
             commit,
             marker,
             selection,
+            ..
         } = listing;
         // Another job may have gone on until now.
         let mut marker = marker.with_checked_of(Marker::read(folder, &commit).await);

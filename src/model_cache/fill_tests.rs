@@ -40,6 +40,7 @@ struct Files {
     gives_no_ranges: bool,
     is_away: bool,
     tells_no_checksums: bool,
+    parameters: u64,
 }
 
 #[derive(Clone, Default)]
@@ -83,7 +84,8 @@ fn described(files: &Files) -> Value {
         }
     };
     let siblings: Vec<_> = files.by_name.iter().map(sibling).collect();
-    json!({"id": "org/model", "sha": COMMIT, "siblings": siblings})
+    let counted = json!({"parameters": {"BF16": files.parameters}});
+    json!({"id": "org/model", "sha": COMMIT, "siblings": siblings, "safetensors": counted})
 }
 
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
@@ -174,6 +176,7 @@ impl Hub {
                 revision: "main".into(),
                 choice: Choice::default(),
             },
+            limits: None,
             holder: Holder::new(format!("ns/{uid}"), uid.to_owned()),
             rhythm: QUICK,
             meter: Arc::default(),
@@ -479,6 +482,47 @@ async fn a_file_in_a_snapshot_that_was_not_checked_is_replaced() {
     std::fs::write(folder.join(WEIGHTS), vec![0; content.len()]).unwrap();
     hub.filler(&volume, "first").fill().await.unwrap();
     assert_eq!(snapshot(&volume, WEIGHTS), content);
+}
+
+/// The feeder may have had no answer when it asked.
+#[tokio::test]
+async fn a_model_that_may_not_be_run_is_refused_before_it_is_brought() {
+    let image = Engine::LoRAX.default_image().expect("an image").to_string();
+    for (engine, parameters, kind, refused) in [
+        (Engine::VLLM, 7, "qwen3", None),
+        (
+            Engine::VLLM,
+            8,
+            "qwen3",
+            Some("has 8 parameters, and this operator runs models of up to 7"),
+        ),
+        (
+            Engine::LoRAX,
+            7,
+            "qwen3",
+            Some("does not load models of the kind qwen3"),
+        ),
+    ] {
+        let (hub, volume) = (Hub::start().await, volume());
+        hub.change(|hub| {
+            hub.parameters = parameters;
+            let config = json!({"model_type": kind}).to_string();
+            hub.by_name.insert("config.json".into(), config.into_bytes());
+        });
+        let mut filler = hub.filler(&volume, "first");
+        filler.wanted.engine = engine;
+        filler.limits = Some(Limits {
+            most_parameters: 7,
+            image: image.clone(),
+        });
+        let said = filler.fill().await.err().map(|error| error.to_string());
+        match (&said, refused) {
+            (Some(said), Some(words)) => assert!(said.contains(words), "{said}"),
+            (said, refused) => assert_eq!(said.as_deref(), refused),
+        }
+        assert_eq!(filler.told.commit.lock().unwrap().is_none(), refused.is_some());
+        assert_eq!(hub.asked().iter().any(|(name, _)| name == WEIGHTS), refused.is_none());
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{Meaning, Of};
 use super::fill::{Filler, Wanted};
+use super::limits::Limits;
 use super::lock::{Holder, RHYTHM};
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
@@ -42,6 +43,8 @@ pub struct Arguments {
     pub uid: String,
     /// Where the claim is mounted.
     pub directory: PathBuf,
+    /// The most parameters that the model may have.
+    pub max_base_model_parameters: u64,
 }
 
 /// Fills the model cache of one job, until everything is there, or never will be: which of the two is in the job's status then. The hub
@@ -69,7 +72,7 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
         return RESTART;
     };
     let meter = Arc::new(Meter::default());
-    let telling = Telling::new(Arc::clone(&meter));
+    let telling = Telling::new(Arc::clone(&meter), earlier_commit(&job));
     let hub = match ModelHub::open(&Credentials::from_env(Side::Model, environment())) {
         Ok(hub) => hub,
         Err(error) => {
@@ -78,6 +81,7 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
             return DONE;
         }
     };
+    let limits = limits(&job, arguments.max_base_model_parameters);
     let has_more = environment().any(|(name, _)| name == MODEL_TOKEN_UNKNOWN_ENV);
     let is_token_unknown = has_more && !hub.has_token();
     let Arguments {
@@ -85,11 +89,13 @@ async fn work(arguments: &Arguments, api: &JobApi, shutdown: &CancellationToken)
         name,
         uid,
         directory,
+        ..
     } = arguments;
     let filler = Filler {
         hub,
         volume: directory.clone(),
         wanted,
+        limits,
         holder: Holder::new(format!("{namespace}/{name}"), uid.clone()),
         rhythm: RHYTHM,
         meter,
@@ -151,7 +157,7 @@ fn wanted(job: &BatchInferenceJob) -> Option<(Wanted, String)> {
     let status = job.status.as_ref()?;
     let resolved = status.controller.resolved.as_ref()?;
     let told = status.reported.model.as_ref();
-    let revision = told.and_then(|model| model.revision.clone());
+    let revision = earlier_commit(job).or_else(|| told?.revision.clone());
     let wanted = Wanted {
         engine: resolved.engine,
         repository: resolved.model.clone(),
@@ -161,6 +167,23 @@ fn wanted(job: &BatchInferenceJob) -> Option<(Wanted, String)> {
         choice: Choice::of(&resolved.args),
     };
     Some((wanted, cache.persistent_volume_claim.claim_name.clone()))
+}
+
+/// The commit of an earlier filling for this job: its rows may have answers of it, so it stays.
+fn earlier_commit(job: &BatchInferenceJob) -> Option<String> {
+    job.status.as_ref()?.cached.model_cache.as_ref()?.revision.clone()
+}
+
+/// Which models may be brought; none where one was let in before: what became of the installation since does not end the job.
+fn limits(job: &BatchInferenceJob, most_parameters: u64) -> Option<Limits> {
+    if earlier_commit(job).is_some() {
+        return None;
+    }
+    let resolved = job.status.as_ref()?.controller.resolved.as_ref()?;
+    Some(Limits {
+        most_parameters,
+        image: resolved.image.clone(),
+    })
 }
 
 /// Variables that are not UTF-8 are none of ours.
@@ -188,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commit_that_the_feeder_found_goes_before_the_revision() {
+    fn a_commit_that_was_found_goes_before_the_revision_and_stays() {
         let resolved = |revision: serde_json::Value| {
             json!({
                 "engine": "LlamaCpp", "image": "i", "model": "org/m", "revision": revision, "servedModelName": "m",
@@ -202,12 +225,29 @@ mod tests {
                 json!({"resolved": resolved(json!("v1")), "model": {"revision": "c0ffee"}}),
                 "c0ffee",
             ),
+            (
+                json!({
+                    "resolved": resolved(json!(null)), "model": {"revision": "main"},
+                    "modelCache": {"state": "Ready", "revision": "b968826", "bytes": 7},
+                }),
+                "b968826",
+            ),
         ] {
             let (wanted, claim) = wanted(&job(status)).expect("a job that is taken up");
             assert_eq!((wanted.revision.as_str(), claim.as_str()), (revision, "models"));
             assert_eq!(wanted.choice.tag.as_deref(), Some("Q8_0"));
         }
         assert!(wanted(&job(json!({}))).is_none());
+    }
+
+    #[test]
+    fn a_model_that_was_let_in_once_stays() {
+        let resolved = json!({"engine": "VLLM", "image": "i", "model": "org/m", "servedModelName": "m", "args": [], "resources": {}});
+        let cached = json!({"state": "Filling", "bytes": 0, "revision": "c0ffee"});
+        for (cache, is_judged) in [(json!(null), true), (cached, false)] {
+            let job = job(json!({"resolved": resolved.clone(), "modelCache": cache}));
+            assert_eq!(limits(&job, 7).is_some(), is_judged);
+        }
     }
 
     #[test]

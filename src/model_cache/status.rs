@@ -88,9 +88,13 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub(super) fn new(meter: Arc<Meter>) -> Self {
+    /// Begins with the commit that an earlier filling has said.
+    pub(super) fn new(meter: Arc<Meter>, revision: Option<String>) -> Self {
         Self {
-            said: watch::Sender::new(ModelCacheStatus::default()),
+            said: watch::Sender::new(ModelCacheStatus {
+                revision,
+                ..ModelCacheStatus::default()
+            }),
             meter,
         }
     }

@@ -265,6 +265,9 @@ mod tests {
     fn a_container_without_an_account_cannot_be_found() {
         let error = refused_by_azure(&[("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")]);
         assert!(error.contains("has no AZURE_STORAGE_ACCOUNT_NAME: add it"), "{error}");
+        let error = refused_by_azure(&[]);
+        let want = "nothing says AZURE_STORAGE_ACCOUNT_NAME: name a Secret with it in spec.output.credentialsSecretRef, as az://";
+        assert!(error.starts_with(want), "{error}");
         let text = "BlobEndpoint=https://me.blob.core.windows.net/;SharedAccessSignature=sv=2024&sig=x%3D";
         azure("container", keys(&AZURE, &[(AZURE_CONNECTION, text)])).unwrap();
     }

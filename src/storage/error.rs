@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use object_store::client::HttpError;
 
 use super::config_map::ConfigMapError;
+use super::hints::Hints;
 use super::uri::StoreUri;
 
 /// A store's refusal or failure.
@@ -104,8 +105,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Sorts what the store answered about `uri`; `hint` says what to check when it refused.
-    pub(super) fn new(uri: StoreUri, hint: &Arc<str>, source: object_store::Error) -> Self {
+    /// Sorts what the store answered about `uri`; `hints` say what to check.
+    pub(super) fn new(uri: StoreUri, hints: &Hints, source: object_store::Error) -> Self {
         let source = Box::new(source);
         let of_config_map = chain(&source).find_map(|error| error.downcast_ref::<ConfigMapError>());
         if let Some(error) = of_config_map {
@@ -126,8 +127,11 @@ impl Error {
         if let Some(what) = missing_ability(&source) {
             return Self::Unsupported { uri, what, source };
         }
+        if let Some(hint) = hints.region(&source) {
+            return Self::AccessDenied { uri, hint, source };
+        }
         if is_refused(&source) {
-            let hint = Arc::clone(hint);
+            let hint = hints.refused();
             return Self::AccessDenied { uri, hint, source };
         }
         if NO_BUCKET.iter().any(|code| chain_says(&source, code)) {
@@ -184,6 +188,22 @@ fn clocks(error: &object_store::Error, here: Timestamp) -> String {
         Some(there) => format!("it is {here} here and {there} there"),
         None => format!("it is {here} here, and another time there"),
     }
+}
+
+/// What `object_store` (0.14, `client/retry.rs`) makes of Amazon's `PermanentRedirect`, which has no `Location`; and what Amazon says of a
+/// request that is signed for another region: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+const OTHER_REGION: [&str; 2] = [
+    "Received redirect without LOCATION",
+    "<Code>AuthorizationHeaderMalformed</Code>",
+];
+
+/// In which region the bucket is, in words, if it is in another one than that which was asked.
+pub(super) fn other_region(error: &object_store::Error) -> Option<String> {
+    if !OTHER_REGION.iter().any(|text| chain_says(error, text)) {
+        return None;
+    }
+    let named = chain(error).find_map(|error| element(&error.to_string(), "Region"));
+    Some(named.map_or_else(|| "another region".to_owned(), |name| format!("the region {name}")))
 }
 
 /// The text of an element in a store's XML.

@@ -1,6 +1,6 @@
 //! A Hugging Face hub, asked what it says of a model, and for its files.
 //!
-//! The answers' meaning is that of huggingface_hub (`utils/_http.py`, `hf_raise_for_status`).
+//! What its answers mean is in `web/meant.rs`.
 
 use std::fmt;
 
@@ -11,12 +11,10 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::credentials::{self, Credentials, CredentialsError};
 use super::open::HUB;
-use super::web::{Authorization, LONGEST_ANSWER, Request, begins_at};
+use super::web::{Authorization, CODE, LONGEST_ANSWER, Request, begins_at, meant};
 
 /// More than any answer needs that is waited for here, in bytes: an index of weights has some megabytes.
 const LARGEST: usize = 32 << 20;
-/// What a hub calls its refusals.
-const CODE: &str = "x-error-code";
 /// What it says of them.
 const MESSAGE: &str = "x-error-message";
 
@@ -217,12 +215,7 @@ fn judged(answered: object_store::Result<Response>) -> Result<Response, HubError
         return Err(HubError::Unreachable(format!("{status}, which is not said by a hub")));
     }
     let said = format!("{status}{}", said.map(|said| format!(": {said}")).unwrap_or_default());
-    let meant = match code.as_deref() {
-        Some("GatedRepo") => StatusCode::FORBIDDEN,
-        Some("RepoNotFound" | "RevisionNotFound" | "EntryNotFound") => StatusCode::NOT_FOUND,
-        _ => status,
-    };
-    Err(match meant {
+    Err(match meant(status, response.headers()) {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => HubError::Denied(said),
         StatusCode::NOT_FOUND | StatusCode::GONE => HubError::NotFound(said),
         _ => HubError::Unreachable(said),

@@ -16,6 +16,7 @@ mod connection_string;
 mod credentials;
 mod default_store;
 mod error;
+mod hints;
 mod hub;
 mod leftovers;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use config_map::open_config_map;
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use default_store::{DefaultStoreError, default_store, default_store_of_secret};
 pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
+pub use hints::Hints;
 pub use hub::{Download, HubError, ModelHub};
 pub use named::{NamedError, open_named_dataset, open_named_folder, open_named_object};
 pub use network::is_inside_cluster;

@@ -89,7 +89,7 @@ pub fn open_named_object(
             let opened = open_dataset(&uri, &credentials, Directories::default())?;
             let (prefix, key) = uri.split();
             return Ok((
-                Store::new(Arc::clone(&opened.store), prefix, opened.hint()),
+                Store::new(Arc::clone(&opened.store), prefix, opened.hints()),
                 key.to_owned(),
             ));
         }
@@ -118,8 +118,8 @@ pub fn open_named_dataset(
         }
     };
     let directories = Directories {
-        mount: None,
         scratch: Some(scratch),
+        ..Directories::default()
     };
     Ok(open_dataset(
         &uri,

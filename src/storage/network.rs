@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 /// Long enough for a store to fail over and to be asked politely after a 503, short enough that a
@@ -67,27 +68,111 @@ pub fn is_inside_cluster(endpoint: &str) -> bool {
     }
 }
 
+/// Proxies on the way out of the cluster, and the hosts that need none, as curl takes them from variables.
+#[derive(Default)]
+struct Proxies {
+    http: String,
+    https: String,
+    no: String,
+}
+
+impl Proxies {
+    fn of_environment() -> Self {
+        let first = |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok());
+        let of_scheme = |names| {
+            first(names)
+                .or_else(|| first(["ALL_PROXY", "all_proxy"]))
+                .unwrap_or_default()
+        };
+        Self {
+            http: of_scheme(["HTTP_PROXY", "http_proxy"]),
+            https: of_scheme(["HTTPS_PROXY", "https_proxy"]),
+            no: first(["NO_PROXY", "no_proxy"]).unwrap_or_default(),
+        }
+    }
+
+    /// Decides anew at each address: a hub inside the cluster may send us on to the outside. reqwest heeds no `NO_PROXY` with that.
+    fn into_proxy(self) -> reqwest::Proxy {
+        let Self { http, https, no } = self;
+        let matcher = Matcher::builder()
+            .http(http.clone())
+            .https(https.clone())
+            .no(no)
+            .build();
+        reqwest::Proxy::custom(move |url| {
+            let uri = url.as_str().parse().ok()?;
+            if is_inside_cluster(url.as_str()) || matcher.intercept(&uri).is_none() {
+                return None;
+            }
+            let proxy = if url.scheme() == "https" { &https } else { &http };
+            Some(proxy.clone())
+        })
+    }
+}
+
 /// A client for the server at `url`, and for those that it sends us on to; from https:// on to https:// only.
 ///
 /// # Errors
 ///
 /// There is no certificate to trust anybody by.
 pub(super) fn web_client(url: &reqwest::Url) -> reqwest::Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
+    client_through(Proxies::of_environment(), url)
+}
+
+fn client_through(proxies: Proxies, url: &reqwest::Url) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .https_only(url.scheme() == "https")
-        .retry(reqwest::retry::never());
-    if is_inside_cluster(url.as_str()) {
-        builder = builder.no_proxy();
-    }
-    builder.build()
+        .proxy(proxies.into_proxy())
+        .retry(reqwest::retry::never())
+        .build()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::response::Redirect;
+    use axum::routing::get;
+
     use super::*;
+    use crate::storage::loopback::serve;
+
+    /// Says what it is asked for, as a proxy.
+    async fn proxy() -> String {
+        let router = Router::new().fallback(|request: Request| async move { format!("through {}", request.uri()) });
+        format!("http://{}", serve(router).await)
+    }
+
+    #[tokio::test]
+    async fn only_what_is_outside_goes_through_a_proxy_wherever_a_server_sends_us_on_to() {
+        let http = proxy().await;
+        let router = Router::new()
+            .route("/out", get(|| async { Redirect::temporary("http://hub.invalid/file") }))
+            .route("/in", get(|| async { "directly" }));
+        let inside = format!("http://{}", serve(router).await);
+        for (path, no, answer) in [
+            ("/in", "", Some("directly")),
+            ("/out", "", Some("through http://hub.invalid/file")),
+            // There is no such host.
+            ("/out", "invalid", None),
+        ] {
+            let url: reqwest::Url = format!("{inside}{path}").parse().unwrap();
+            let proxies = Proxies {
+                http: http.clone(),
+                no: no.to_owned(),
+                ..Proxies::default()
+            };
+            let client = client_through(proxies, &url).unwrap();
+            let answered = match client.get(url).send().await {
+                Ok(response) => Some(response.text().await.unwrap()),
+                Err(_) => None,
+            };
+            assert_eq!(answered.as_deref(), answer, "{path} {no}");
+        }
+    }
 
     #[test]
     fn services_and_private_addresses_are_inside_the_cluster() {

@@ -12,9 +12,10 @@ use reqwest::Url;
 use super::clouds::{self, CloudError};
 use super::credentials::{self, Credentials, CredentialsError, Keys};
 use super::error::Error;
+use super::hints::Hints;
 use super::store::Store;
 use super::uri::{Cloud, Root, StoreUri};
-use super::web::{Authorization, Request, WebFile};
+use super::web::{Authorization, Request, Scratch, WebFile};
 
 /// Where `hf://` is, unless `HF_ENDPOINT` says otherwise.
 pub(super) const HUB: &str = "https://huggingface.co";
@@ -26,6 +27,8 @@ pub struct Directories<'a> {
     pub mount: Option<&'a Directory>,
     /// Where a copy is kept of what a web server gives only as a whole; without it, where the system keeps such things.
     pub scratch: Option<&'a Directory>,
+    /// The most that such a copy may take, in bytes; without it, as much as there is room for.
+    pub copy_limit: Option<u64>,
 }
 
 /// A data set's object, opened.
@@ -37,20 +40,20 @@ pub struct Dataset {
     pub path: Path,
     /// Where it is in words.
     pub uri: StoreUri,
-    hint: Arc<str>,
+    hints: Hints,
 }
 
 impl Dataset {
     /// What its owner should check when the store refuses.
     #[must_use]
-    pub fn hint(&self) -> Arc<str> {
-        Arc::clone(&self.hint)
+    pub fn hints(&self) -> Hints {
+        self.hints.clone()
     }
 
     /// Says in the product's words what the store answered about this data set.
     #[must_use]
     pub fn explain(&self, source: object_store::Error) -> Error {
-        Error::new(self.uri.clone(), &self.hint, source)
+        Error::new(self.uri.clone(), &self.hints, source)
     }
 }
 
@@ -105,12 +108,12 @@ pub fn open_dataset(
     credentials: &Credentials,
     directories: Directories<'_>,
 ) -> Result<Dataset, OpenError> {
-    let (store, hint) = open(uri, credentials, directories)?;
+    let (store, hints) = open(uri, credentials, directories)?;
     Ok(Dataset {
         store,
         path: uri.path(),
         uri: uri.clone(),
-        hint,
+        hints,
     })
 }
 
@@ -120,16 +123,19 @@ pub fn open_dataset(
 ///
 /// [`OpenError`]; the store itself is not asked yet.
 pub fn open_output(uri: &StoreUri, credentials: &Credentials, mount: Option<&Directory>) -> Result<Store, OpenError> {
-    let scratch = None;
-    let (store, hint) = open(uri, credentials, Directories { mount, scratch })?;
-    let store = Store::new(store, uri.clone(), hint);
+    let directories = Directories {
+        mount,
+        ..Directories::default()
+    };
+    let (store, hints) = open(uri, credentials, directories)?;
+    let store = Store::new(store, uri.clone(), hints);
     Ok(match (uri.root(), mount) {
         (Root::Claim(_), Some(mount)) => store.in_directory(&mount.join(uri.key())),
         _ => store,
     })
 }
 
-type Opened = (Arc<dyn ObjectStore>, Arc<str>);
+type Opened = (Arc<dyn ObjectStore>, Hints);
 
 fn open(uri: &StoreUri, credentials: &Credentials, directories: Directories<'_>) -> Result<Opened, OpenError> {
     let settings = |source| OpenError::Settings {
@@ -178,17 +184,17 @@ fn open_bucket(cloud: Cloud, bucket: &str, credentials: &Credentials) -> Result<
     Ok(match cloud {
         Cloud::S3 => {
             let keys = keys(&credentials::S3)?;
-            (Arc::new(clouds::s3(bucket, &keys)?), keys.hint())
+            (Arc::new(clouds::s3(bucket, &keys)?), keys.hints())
         }
         Cloud::Google => {
             let keys = keys(&credentials::GOOGLE)?;
-            let hint = keys.hint();
-            (Arc::new(clouds::google(bucket, keys)?), hint)
+            let hints = keys.hints();
+            (Arc::new(clouds::google(bucket, keys)?), hints)
         }
         Cloud::Azure => {
             let keys = keys(&credentials::AZURE)?;
-            let hint = keys.hint();
-            (Arc::new(clouds::azure(bucket, keys)?), hint)
+            let hints = keys.hints();
+            (Arc::new(clouds::azure(bucket, keys)?), hints)
         }
     })
 }
@@ -201,9 +207,12 @@ fn open_file(url: Url, keys: &Keys, directories: Directories<'_>) -> object_stor
         (None, Some((user, password))) => Authorization::Basic(user.to_owned(), password.to_owned()),
         (None, None) => Authorization::None,
     };
-    let scratch = directories.scratch.map_or_else(std::env::temp_dir, Directory::to_owned);
+    let scratch = Scratch {
+        directory: directories.scratch.map_or_else(std::env::temp_dir, Directory::to_owned),
+        limit: directories.copy_limit,
+    };
     let file = WebFile::new(Request::new(url, authorization)?, scratch);
-    Ok((Arc::new(file), keys.hint()))
+    Ok((Arc::new(file), keys.hints()))
 }
 
 fn no_address() -> object_store::Error {
@@ -258,5 +267,29 @@ mod tests {
             refused.to_string(),
             "`pvc://claim/run/` cannot be opened: the claim is not mounted"
         );
+    }
+    /// Amazon's answer to a request at the wrong region has no `Location`.
+    #[tokio::test]
+    async fn a_bucket_of_another_region_is_told_with_what_to_set() {
+        let moved = axum::Router::new().fallback(async || axum::http::StatusCode::MOVED_PERMANENTLY);
+        let endpoint = format!("http://{}", crate::storage::loopback::serve(moved).await);
+        let credentials = credentials(&[
+            ("OUTPUT_AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("OUTPUT_AWS_ACCESS_KEY_ID", "id"),
+            ("OUTPUT_AWS_SECRET_ACCESS_KEY", "secret"),
+        ]);
+        let uri = StoreUri::parse_prefix("s3://bucket/run").unwrap();
+        let store = open_output(&uri, &credentials, None).unwrap();
+        let told = [
+            store.read("job.json").await.unwrap_err(),
+            store.create("job.json", "x").await.unwrap_err(),
+            store.list("segments/").await.unwrap_err(),
+        ];
+        for error in told {
+            assert!(matches!(error, Error::AccessDenied { .. }), "{error:?}");
+            let remedy =
+                "its bucket is in another region: set AWS_REGION in the Secret of spec.output.credentialsSecretRef";
+            assert!(error.to_string().ends_with(remedy), "{error}");
+        }
     }
 }

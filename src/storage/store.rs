@@ -14,6 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::error::Error;
+use super::hints::Hints;
 use super::leftovers;
 use super::uri::{Root, StoreUri};
 use super::writer::ObjectWriter;
@@ -23,7 +24,7 @@ use super::writer::ObjectWriter;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     uri: StoreUri,
-    hint: Arc<str>,
+    hints: Hints,
     /// Where the prefix is on this machine, for a mounted claim.
     directory: Option<Arc<Directory>>,
 }
@@ -56,13 +57,13 @@ pub struct Entry {
 }
 
 impl Store {
-    /// A store over `objects`, below the prefix that `uri` names; `hint` is what refusals tell the
+    /// A store over `objects`, below the prefix that `uri` names; `hints` are what refusals tell the
     /// owner to check.
-    pub fn new(objects: Arc<dyn ObjectStore>, uri: StoreUri, hint: Arc<str>) -> Self {
+    pub fn new(objects: Arc<dyn ObjectStore>, uri: StoreUri, hints: Hints) -> Self {
         Self {
             objects,
             uri,
-            hint,
+            hints,
             directory: None,
         }
     }
@@ -258,7 +259,7 @@ impl Store {
     }
 
     fn error(&self, key: &str, source: object_store::Error) -> Error {
-        Error::new(self.uri_of(key), &self.hint, source)
+        Error::new(self.uri_of(key), &self.hints, source)
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use axum::Json;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::fake_model_server::{FakeModelServer, LoraLoading, Settings};
 use crate::output::Output;
@@ -13,6 +17,7 @@ use crate::world::{JOB, World};
 /// Ten rows each of the base, of two adapters that there are, and of one that is not there.
 const NAMES: [&str; 4] = [MODEL, "org/sql", "org/chat", "org/missing"];
 const ROWS: usize = 40;
+const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 
 fn dataset_of(names: &[&str]) -> String {
     dataset_with(ROWS, names)
@@ -105,6 +110,7 @@ async fn rows_of_adapters_are_answered_by_them_and_those_of_a_missing_one_fail()
             assert!(message.starts_with("adapter `org/missing`: "), "{engine}: {message}");
         }
         let adapters = &status["adapters"];
+        // Only servers refuse the third.
         assert_eq!(adapters["count"], 3, "{engine}: {adapters}");
         let sql = told(&adapters["mostUsed"], "org/sql");
         assert_eq!(
@@ -234,6 +240,76 @@ async fn every_server_loads_every_adapter_before_its_first_row() {
         );
     }
     assert_eq!(status["adapters"]["count"], 20);
+}
+
+/// Else a server fetches each adapter again for nearly every row.
+#[tokio::test]
+async fn rows_of_one_adapter_are_sent_together() {
+    // As many as are put in order at a time, so that the few in flight at a change count for little.
+    const MANY: usize = 1000;
+    let dataset = dataset_with(MANY, &["org/sql", "org/chat"]);
+    let mut world = world_on("adapters-together", "VLLM", json!({}), &dataset).await;
+    add_server(&mut world, "server", &[MODEL, "--enable-lora"]);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    let mut answers = world.server("server").answers();
+    answers.sort_by_key(|answer| answer.received);
+    let is_even = |id: &str| {
+        let number: usize = id.trim_start_matches("row-").parse().expect("a number");
+        number.is_multiple_of(2)
+    };
+    let pairs = answers.windows(2);
+    let changes = pairs.filter(|pair| is_even(&pair[0].id) != is_even(&pair[1].id));
+    let changes = changes.count();
+    assert!(changes < MANY / 4, "the adapter changes {changes} times");
+}
+
+/// A hub that has one adapter of rank 16, and not the other.
+async fn hub() -> String {
+    async fn answer(uri: Uri) -> Response {
+        match uri.path() {
+            "/api/models/org/sql/revision/main" => {
+                let files = ["adapter_config.json", "adapter_model.safetensors"].map(|name| json!({"rfilename": name}));
+                Json(json!({"sha": COMMIT, "siblings": files})).into_response()
+            }
+            path if path.ends_with("/adapter_config.json") => {
+                Json(json!({"peft_type": "LORA", "r": 16})).into_response()
+            }
+            path if path.starts_with("/api/models/org/chat/") || path.starts_with("/api/models/org/missing/") => {
+                (StatusCode::NOT_FOUND, [("X-Error-Code", "RepoNotFound")]).into_response()
+            }
+            // Of the base model.
+            _ => Json(json!({"sha": COMMIT})).into_response(),
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_job_that_is_to_fail_by_an_adapter_that_the_hub_has_not_needs_no_server() {
+    let adapters = json!({"onError": "FailJob"});
+    let mut world = world_on("adapters-hub-missing", "VLLM", adapters, &dataset_of(&NAMES)).await;
+    world.ask_hub(&hub().await);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AdapterNotFound", "{status}");
+    assert_eq!(world.servers_needed(), [false]);
+}
+
+#[tokio::test]
+async fn rank_and_commit_that_the_hub_tells_are_in_the_status() {
+    let dataset = dataset_of(&NAMES[..2]);
+    let mut world = world_on("adapters-hub", "VLLM", json!({}), &dataset).await;
+    world.ask_hub(&hub().await);
+    add_server(&mut world, "server", &[MODEL, "--enable-lora"]);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    assert_eq!(status["adapters"]["maxRank"], 16, "{status}");
+    let sql = told(&status["adapters"]["mostUsed"], "org/sql");
+    assert_eq!(sql["revision"], COMMIT);
 }
 
 #[tokio::test]

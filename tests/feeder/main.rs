@@ -54,3 +54,4 @@ mod store_faults;
 mod store_without_conditions;
 mod superseded;
 mod vllm;
+mod web;

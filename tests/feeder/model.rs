@@ -1,10 +1,13 @@
 //! What a hub says of the model, before any server is needed.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::rows::lines;
 use crate::world::{JOB, World};
@@ -122,4 +125,61 @@ async fn a_hub_that_does_not_say_is_a_warning_and_the_job_goes_on() {
     assert_eq!(status["model"], json!({"revision": "main"}));
     assert_eq!(claimed_revision(&world).await, "main");
     world.output().await.prove(&dataset);
+}
+
+#[tokio::test]
+async fn a_hub_that_answers_again_says_the_commit_unless_the_output_is_claimed_without_it() {
+    let dataset = lines(3);
+    let there = hub(StatusCode::OK, json!({"sha": COMMIT})).await;
+    let away = hub(StatusCode::PROXY_AUTHENTICATION_REQUIRED, json!(null)).await;
+    let told = |job: &mut Value| {
+        job["status"]["feeder"]["state"] = json!("Inspecting");
+        job["status"]["model"] = json!({"revision": "main"});
+    };
+    let mut unclaimed = world("hub-again", &dataset, &there).await;
+    unclaimed.kubernetes.change_job(JOB, told);
+    let status = unclaimed.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    assert_eq!(status["model"], json!({"revision": COMMIT}));
+    assert_eq!(claimed_revision(&unclaimed).await, COMMIT);
+
+    let mut claimed = world("hub-again-claimed", &dataset, &away).await;
+    claimed.run().await;
+    claimed.ask_hub(&there);
+    claimed.kubernetes.change_job(JOB, told);
+    let status = claimed.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    assert_eq!(claimed_revision(&claimed).await, "main");
+}
+
+/// One that answers when it is notified.
+async fn slow_hub(may_answer: Arc<Notify>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = move || async move {
+        may_answer.notified().await;
+        json!({"sha": COMMIT}).to_string()
+    };
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_hub_that_takes_its_time_is_said_to_be_asked() {
+    let may_answer = Arc::new(Notify::new());
+    let hub = slow_hub(Arc::clone(&may_answer)).await;
+    let mut world = world("slow-hub", &lines(3), &hub).await;
+    let feeder = world.start();
+    let status = world.until_waits("Inspecting").await;
+    let message = status["feeder"]["message"].as_str().expect("a message");
+    assert!(
+        message.starts_with(&format!("{hub} is asked about the model ")),
+        "{message}"
+    );
+    may_answer.notify_one();
+    assert_eq!(feeder.exit_code().await, 0);
+    let status = world.status();
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    assert_eq!(status["model"], json!({"revision": COMMIT}));
 }

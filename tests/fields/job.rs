@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::model_cache::{ModelCacheState, ModelCacheStatus};
 use batch_inference_operator::api::status::{AdapterStatus, AdaptersStatus};
 use batch_inference_operator::controller::build::build;
-use batch_inference_operator::controller::children::Children;
+use batch_inference_operator::controller::children::{Children, Workloads};
 use batch_inference_operator::controller::decide::{Decision, FeederWanted, decide};
 use batch_inference_operator::controller::dereference::Observed;
 use batch_inference_operator::controller::expiry::expires_at;
 use batch_inference_operator::controller::from_deployment::{filled, source_to_read};
 use batch_inference_operator::controller::settings::Settings;
-use batch_inference_operator::controller::validate::validate;
+use batch_inference_operator::controller::validate::{ValidatedJob, validate};
 use batch_inference_operator::feeder;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -41,7 +42,7 @@ impl Outcome {
         let settings = settings();
         let source = source_to_read(&job).and_then(|source| deployment(&source.deployment.name));
         let checked = |job: &BatchInferenceJob| {
-            let validated = filled(job, source.as_ref()).and_then(|job| validate(&job, &settings));
+            let validated = filled(job, source.as_ref(), &settings).and_then(|job| validate(&job, &settings));
             validated.map_err(|wait| wait.message)
         };
         let resolved = checked(&job)?.resolved;
@@ -50,7 +51,11 @@ impl Outcome {
         let validated = checked(&job)?;
         let observed = Observed::default();
         let decision = decide(&job, Ok(&validated), &observed, &settings, at(NOW));
-        let children = build(&validated, &decision, &settings, &observed.workloads);
+        let mut children = build(&validated, &decision, &settings, &observed.workloads);
+        // Servers wait for a model cache.
+        if decision.fills_model_cache {
+            children.workloads.servers = servers_once_cached(&job, &validated, &settings);
+        }
         let rows = feeder::Job::new(&job, &validated.resolved, "the data set").map_err(|end| end.message)?;
         let mut parts = by_name(&children);
         parts.insert("rows", format!("{rows:?}").into());
@@ -96,6 +101,34 @@ fn job(spec: &Value) -> Result<BatchInferenceJob, String> {
         ..AdaptersStatus::default()
     });
     Ok(job)
+}
+
+/// The servers of the same job when the Job that fills its model cache has completed.
+fn servers_once_cached(job: &BatchInferenceJob, validated: &ValidatedJob, settings: &Settings) -> Option<Deployment> {
+    let complete = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
+    let observed = Observed {
+        workloads: Workloads {
+            model_cache: Some(serde_json::from_value(complete).expect("a Job")),
+            ..Workloads::default()
+        },
+        ..Observed::default()
+    };
+    let job = with_full_model_cache(job);
+    let decision = decide(&job, Ok(validated), &observed, settings, at(NOW));
+    build(validated, &decision, settings, &observed.workloads)
+        .workloads
+        .servers
+}
+
+/// The same job when its model is in its cache.
+fn with_full_model_cache(job: &BatchInferenceJob) -> BatchInferenceJob {
+    let mut job = job.clone();
+    let ready = ModelCacheStatus {
+        state: ModelCacheState::Ready,
+        ..ModelCacheStatus::default()
+    };
+    job.status.get_or_insert_default().cached.model_cache = Some(ready);
+    job
 }
 
 /// An installation in which everything that a job may name is there.
@@ -147,7 +180,7 @@ fn by_name(children: &Children) -> BTreeMap<&'static str, Value> {
 
 fn becomes(job: &BatchInferenceJob, decision: &Decision) -> Option<String> {
     if let Some(stopping) = &decision.stopping {
-        return Some(format!("{:?}", stopping.reason));
+        return Some(format!("{:?} ({:?})", stopping.reason, stopping.mode));
     }
     if decision.feeder == FeederWanted::Suspend {
         return Some("Suspended".into());

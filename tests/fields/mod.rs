@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{file_with_test, sources};
+use crate::{attributes, file_with_test, sources};
 use job::Outcome;
 
 const TABLE: &str = "tests/fields/cases.yaml";
@@ -81,6 +81,19 @@ fn every_field_is_honoured_or_refused() {
     }
 }
 
+#[test]
+fn every_value_of_a_list_of_values_has_a_case() {
+    let (table, schema) = (table(), schema::spec());
+    for field in schema::fields(&schema, &table.whole) {
+        let default = schema::default_of(&schema, &field);
+        for value in schema::values_of(&schema, &field) {
+            let mut cases = table.cases.iter().filter(|case| case.field == field);
+            let has_case = cases.any(|case| &case.value == value) || default == Some(value);
+            assert!(has_case, "write into {TABLE} what comes of {field}: {value}");
+        }
+    }
+}
+
 impl Case {
     /// A value that the field has anyway would show nothing.
     fn assert_sets_something(&self, before: &Value, default: Option<&Value>) {
@@ -107,19 +120,42 @@ impl Case {
         // A job that is ended or held up has other children in any case.
         if becomes.is_none() {
             assert_eq!(outcome.changes_since(without), self.changes, "{field}");
-            let says_something = !self.changes.is_empty() || self.test.is_some();
-            assert!(says_something, "{field}: nothing comes of it");
+            // `rows` is what the feeder has read; that it goes by it is shown by a test.
+            let is_seen = self.changes.iter().any(|name| name != "rows");
+            assert!(
+                is_seen || self.test.is_some(),
+                "{field}: name the test that shows what comes of it"
+            );
         }
     }
 
-    /// The test that is named is there, and is about the field.
+    /// The test that is named is there and is run, and its file is about the field: it has the last two names of its path.
     fn assert_is_shown(&self, sources: &[String]) {
         let Self { field, test, .. } = self;
         let Some(test) = test else { return };
         let file = file_with_test(sources, test).unwrap_or_else(|| panic!("{field}: there is no test {test}"));
-        let name = field.rsplit('.').next().unwrap_or(field);
-        assert!(file.contains(name), "{field}: the file of {test} does not name it");
+        let found = attributes(file, test).unwrap_or_default();
+        let is_run = !found.iter().any(|attribute| attribute.starts_with("#[ignore"));
+        assert!(is_run, "{field}: {test} is not run");
+        for name in field.rsplit('.').take(2) {
+            let is_named = has_word(file, name) || has_word(file, &in_rust(name));
+            assert!(is_named, "{field}: the file of {test} does not have {name}");
+        }
     }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|found| found == word)
+}
+
+/// A field's name as its Rust type has it: `configMap` is `config_map`.
+fn in_rust(name: &str) -> String {
+    let letters = name.chars().map(|c| match c {
+        c if c.is_ascii_uppercase() => format!("_{}", c.to_ascii_lowercase()),
+        c => c.to_string(),
+    });
+    letters.collect()
 }
 
 /// What a spec says of a field, in a list of its first item.

@@ -45,11 +45,21 @@ fn of_items(schema: &Value) -> &Value {
 
 /// The default of a field, if it has one.
 pub fn default_of<'a>(schema: &'a Value, field: &str) -> Option<&'a Value> {
+    of_field(schema, field).get("default")
+}
+
+/// The values that a field may have, where the definition lists them.
+pub fn values_of<'a>(schema: &'a Value, field: &str) -> &'a [Value] {
+    let values = of_items(of_field(schema, field))["enum"].as_array();
+    values.map(Vec::as_slice).unwrap_or_default()
+}
+
+fn of_field<'a>(schema: &'a Value, field: &str) -> &'a Value {
     let mut at = schema;
     for name in field.split('.') {
         at = &of_items(at)["properties"][name];
     }
-    at.get("default")
+    at
 }
 
 #[test]
@@ -57,11 +67,13 @@ fn a_field_is_found_below_others_and_in_lists() {
     let text = serde_json::json!({"type": "string"});
     let list = serde_json::json!({"type": "array", "items": {"type": "object", "properties": {"a": text}}});
     let schema = serde_json::json!({"type": "object", "properties": {
-        "plain": {"type": "integer", "default": 3}, "list": list, "words": {"type": "array", "items": text}, "other": list,
+        "plain": {"type": "integer", "default": 3, "enum": [3, 4]}, "list": list, "words": {"type": "array", "items": text}, "other": list,
     }});
     let whole = [("other".to_owned(), "as a test wants it".to_owned())].into();
     let found = fields(&schema, &whole);
     assert_eq!(found, ["list.a", "other", "plain", "words"].map(str::to_owned).into());
     assert_eq!(default_of(&schema, "plain"), Some(&serde_json::json!(3)));
     assert_eq!(default_of(&schema, "list.a"), None);
+    assert_eq!(values_of(&schema, "plain"), [3, 4]);
+    assert!(values_of(&schema, "list.a").is_empty());
 }

@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
+use batch_inference_operator::api::BatchInferenceJob;
+use batch_inference_operator::api::phase::Phase;
 use batch_inference_operator::api::shutdown::Shutdown;
 use serde_json::{Value, json};
 
 use super::commands::{must, run};
 use super::job::Job;
-use super::rows::chats;
+use super::rows::{chat, chats};
 use super::tenant::{Tenant, end_of};
 
 const PAGE: &str = include_str!("../../docs/coming-from-predibase.md");
 
-/// What stands before the page's code: a job that does not take its server from a Deployment gets the fake one.
+/// What stands before the page's code: a job that does not take its server from a Deployment gets the fake one. One that names LoRAX's
+/// image is as the page has it, and suspended, since that image is not in the cluster.
 const BEFORE: &str = r#"
 import json, os
 from kubernetes import client
@@ -21,7 +24,9 @@ create_object = client.CustomObjectsApi.create_namespaced_custom_object
 
 def create_on_the_fake_server(self, **words):
     server = words["body"]["spec"]["server"]
-    if "from" not in server:
+    if "imageTag" in server:
+        words["body"]["spec"]["suspend"] = True
+    elif "from" not in server:
         server.update(json.loads(os.environ["FAKE_SERVER"]))
     return create_object(self, **words)
 
@@ -30,8 +35,28 @@ client.CustomObjectsApi.create_namespaced_custom_object = create_on_the_fake_ser
 
 /// And behind it, what came of it, in the last line.
 const BEHIND: &str = r#"
+no_results = None
+try:
+    download_results(lorax_job, dest="nothing.jsonl")
+except LookupError as error:
+    no_results = str(error)
+found = [get(job["metadata"][name])["metadata"]["uid"] == job["metadata"]["uid"] for name in ("name", "uid")]
+refusal = None
+try:
+    create(dataset="my_inference_dataset", server={"baseModel": "qwen3-8b", "quantisation": "fp8"}, name="misspelled")
+except client.ApiException as error:
+    refusal = {"status": error.status, "message": json.loads(error.body)["message"]}
+
 names = [listed["metadata"]["name"] for listed in list_jobs()]
-print(json.dumps({"name": job["metadata"]["name"], "end": end["reason"], "listed": sorted(names)}))
+print(json.dumps({
+    "name": job["metadata"]["name"],
+    "end": end["reason"],
+    "cancelled": wait(other_job)["reason"],
+    "listed": sorted(names),
+    "found": found,
+    "no_results": no_results,
+    "refusal": refusal,
+}))
 "#;
 
 #[tokio::test]
@@ -39,7 +64,7 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     let tenant = Tenant::without_keys("predibase").await;
     tenant.create_default_store().await;
     tenant.apply(&deployment()).await;
-    let rows = chats(5, &json!({}));
+    let rows = chats(5, &json!({})) + &chat("refused", "", &json!({"status": "400"})) + "\n";
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "my_inference_dataset.jsonl", &rows);
     write(folder.path(), "kubeconfig", &tenant.kubeconfig().await.to_string());
@@ -49,18 +74,46 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     let printed = run_python(&tenant, folder.path()).await;
 
     let last: Value = serde_json::from_str(printed.lines().last().expect("a line")).expect("an object");
-    assert_eq!(last["end"], "AllRowsSucceeded", "{printed}");
+    assert_eq!(last["end"], "SomeRowsFailed", "{printed}");
     let name = last["name"].as_str().expect("a name");
-    assert_eq!(last["listed"], json!(["as-my-deployment", name]));
+    assert_eq!(last["listed"], json!(["as-my-deployment", name, "on-lorax"]));
+    assert_eq!(last["found"], json!([true, true]));
+    assert_eq!(last["no_results"], "job on-lorax has no results: see its conditions");
     assert!(name.starts_with("batch-"), "{name}");
-    assert_eq!(end_of(&tenant.end(name).await), "Complete: AllRowsSucceeded");
+    assert_eq!(last["refusal"]["status"], 400, "{printed}");
+    let refusal = last["refusal"]["message"].as_str().expect("why it is refused");
+    assert!(
+        refusal.contains("unknown field \"spec.server.quantisation\""),
+        "{refusal}"
+    );
+    assert_eq!(end_of(&tenant.end(name).await), "Complete: SomeRowsFailed");
     let output = std::fs::read_to_string(folder.path().join("my_output.jsonl")).expect("rows");
     assert_eq!(ids(&output), ids(&rows));
+    assert_eq!(failed(&output), ["refused"]);
 
-    let other = tenant.job("as-my-deployment").await;
+    assert_eq!(last["cancelled"], "Cancelled", "{printed}");
+    let other = tenant.end("as-my-deployment").await;
     assert_eq!(other.spec.shutdown, Some(Shutdown::Terminate));
-    let resolved = other.status.and_then(|status| status.controller.resolved);
-    assert_eq!(resolved.expect("what was resolved").model, "Qwen/Qwen3-8B");
+    let status = other.status.expect("a status").controller;
+    assert_eq!(status.phase, Some(Phase::Cancelled));
+    assert_eq!(status.resolved.expect("what was resolved").model, "Qwen/Qwen3-8B");
+    is_asked_of_lorax(&tenant.job("on-lorax").await);
+}
+
+/// Each argument of `server_config` is in the field that the page's table has for it.
+fn is_asked_of_lorax(job: &BatchInferenceJob) {
+    let server = job.spec.server.as_ref().expect("a server");
+    let server = serde_json::to_value(server).expect("JSON");
+    for (field, value) in [
+        ("engine", json!("LoRAX")),
+        ("baseModel", json!("mistral-7b-instruct-v0-2")),
+        ("imageTag", json!("0.12.1")),
+        ("hfTokenSecretRef", json!({"name": "hugging-face", "key": "token"})),
+        ("quantization", json!("bitsandbytes-nf4")),
+        ("args", json!(["--max-total-tokens", "8192"])),
+    ] {
+        assert_eq!(server[field], value, "{field}");
+    }
 }
 
 /// The page's blocks of code, one after the other.
@@ -98,29 +151,42 @@ fn fake_server(tenant: &Tenant) -> Value {
     server
 }
 
-/// It need not run to be read.
+/// It need not run to be read, and no node is such that a job's servers run as its own: that job waits until it is cancelled.
 fn deployment() -> Value {
     let server = json!({
         "name": "vllm", "image": "vllm/vllm-openai:v0.32.0",
         "args": ["--model", "Qwen/Qwen3-8B", "--max-model-len", "8192"],
     });
+    let pod = json!({"nodeSelector": {"kubernetes.io/hostname": "nowhere"}, "containers": [server]});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "my-deployment"},
         "spec": {
             "replicas": 0,
             "selector": {"matchLabels": {"app": "my-deployment"}},
-            "template": {"metadata": {"labels": {"app": "my-deployment"}}, "spec": {"containers": [server]}},
+            "template": {"metadata": {"labels": {"app": "my-deployment"}}, "spec": pod},
         },
     })
 }
 
 /// Sorted, each as often as it is there.
 fn ids(rows: &str) -> Vec<String> {
-    let row = |line: &str| serde_json::from_str::<Value>(line).expect("a row");
-    let id = |line: &str| row(line)["custom_id"].as_str().expect("an id").to_owned();
-    let mut ids: Vec<_> = rows.lines().map(id).collect();
+    let mut ids: Vec<_> = rows.lines().map(|line| id(&row(line))).collect();
     ids.sort();
     ids
+}
+
+/// The rows with an error.
+fn failed(output: &str) -> Vec<String> {
+    let rows = output.lines().map(row);
+    rows.filter(|row| !row["error"].is_null()).map(|row| id(&row)).collect()
+}
+
+fn row(line: &str) -> Value {
+    serde_json::from_str(line).expect("a row")
+}
+
+fn id(row: &Value) -> String {
+    row["custom_id"].as_str().expect("an id").to_owned()
 }
 
 fn write(folder: &Path, name: &str, content: &str) {
@@ -131,11 +197,12 @@ fn write(folder: &Path, name: &str, content: &str) {
 fn every_call_and_field_of_predibase_is_on_the_page() {
     // SDK 2025.10.3: `predibase/beta/config.py`, `predibase/beta/resources/`.
     for name in [
-        "batch_inference.create",
+        "pb.datasets.from_file(FILE, name=",
+        "batch_inference.create(dataset=, server_config=)",
         "batch_inference.get",
-        "batch_inference.list",
+        "batch_inference.list(limit=",
         "batch_inference.cancel",
-        "batch_inference.download_results",
+        "batch_inference.download_results(job, dest=",
         "BatchInferenceServerConfig.from_deployment",
         "base_model",
         "lorax_image_tag",
@@ -143,6 +210,7 @@ fn every_call_and_field_of_predibase_is_on_the_page() {
         "quantization",
         "custom_args",
         "backend",
+        "preloaded_adapters",
         "job.uuid",
         "job.original_request",
         "job.status",

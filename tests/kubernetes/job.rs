@@ -6,6 +6,8 @@ use super::tenant::Tenant;
 
 /// The fake model server's image.
 pub const FAKE_SERVER: &str = "localhost/fake-model-server:test";
+/// The same under a tag of vLLM's, so that it is started as the operator's own image.
+pub const FAKE_VLLM: &str = "localhost/fake-model-server:v0.32.0";
 /// The path by which jobs name the fake server's model.
 pub const MODEL: &str = "/models/model.gguf";
 
@@ -57,6 +59,7 @@ impl Job {
     pub fn on_vllm(self) -> Self {
         self.set("/server/engine", json!("VLLM"))
             .set("/server/baseModel", json!("qwen3-8b"))
+            .set("/server/image", json!(FAKE_VLLM))
             .set("/server/resources/requests/ephemeral-storage", json!("16Mi"))
             .set(
                 "/server/resources/limits",

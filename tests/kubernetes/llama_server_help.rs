@@ -2,7 +2,7 @@
 
 use batch_inference_operator::engine::adapters::{FoundAdapters, options};
 use batch_inference_operator::engine::{
-    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, LaunchInput, launch,
+    AcceptedNames, BaseModel, Devices, Engine, GivenContainer, LaunchInput, Version, launch,
 };
 use serde_json::json;
 
@@ -56,6 +56,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
     let input = LaunchInput {
+        has_model_cache: false,
         engine: Engine::LlamaCpp,
         model: &model,
         names: &names,
@@ -63,8 +64,9 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         revision: None,
         adapters: None,
         devices: Devices::Counted(1),
-        has_newest_options: true,
+        version: Version::Default,
         extra_args: &[],
+        env: &[],
         container: GivenContainer::default(),
     };
     let adapters = FoundAdapters {

@@ -33,6 +33,7 @@ mod permissions;
 mod plugin;
 mod pod_faults;
 mod prices;
+mod published;
 mod quickstart;
 mod races;
 mod rows;

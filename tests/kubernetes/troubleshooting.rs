@@ -30,7 +30,10 @@ struct Case {
 /// A server that ends with these words.
 fn last_words(job: Job, words: &str) -> Job {
     let script = format!("echo '{words}' >&2; exit 1");
-    let pod = json!({"spec": {"containers": [{"name": "server", "command": ["sh", "-c", script]}]}});
+    // The image's tag is no engine's version, so that it would run as its own user.
+    let user = json!({"runAsNonRoot": true, "runAsUser": 65532, "capabilities": {"drop": ["ALL"]}});
+    let container = json!({"name": "server", "command": ["sh", "-c", script], "securityContext": user});
+    let pod = json!({"spec": {"containers": [container]}});
     job.set("/server/image", json!(SHELL)).set("/server/podTemplate", pod)
 }
 

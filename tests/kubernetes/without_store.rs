@@ -9,7 +9,7 @@ use super::proof;
 use super::rows::chats;
 use super::tenant::{Tenant, end_of};
 
-/// What a person does with `examples/first.yaml`, on the fake server.
+/// What a person does with `examples/first.yaml`, on a fake vLLM.
 #[tokio::test]
 async fn the_first_example_is_applied_and_read_with_kubectl_alone() {
     let tenant = Tenant::without_keys("first").await;
@@ -24,15 +24,13 @@ async fn the_first_example_is_applied_and_read_with_kubectl_alone() {
         manifest: serde_json::from_str(&key(&tenant, "first-results", "manifest.json").await).expect("a manifest"),
     };
     output.prove(&rows);
-    let row = &output.rows()[0];
-    assert_eq!((&row["custom_id"], &row["error"]), (&json!("1"), &Value::Null));
-    assert_eq!(row["response"]["status_code"], 200);
-    let body = &row["response"]["body"];
-    for field in ["created", "model", "object", "usage"] {
-        assert!(!body[field].is_null(), "no {field} in {body}");
-    }
-    assert!(body["choices"][0]["message"]["content"].is_string(), "{body}");
-    assert!(body["choices"][0]["finish_reason"].is_string(), "{body}");
+    assert_eq!(output.errors, "");
+    let results = output.rows();
+    let [row] = &results[..] else {
+        panic!("another number of rows than one: {}", output.results);
+    };
+    let resolved = ended.status.and_then(|status| status.controller.resolved);
+    assert_is_answered(row, &rows, &resolved.expect("what was resolved").served_model_name);
 
     // Results outlive their job.
     let deleted = tenant.kubectl(&["delete", "bij", "first", "--wait=true"]).await;
@@ -91,11 +89,44 @@ async fn a_job_with_a_name_only_waits_for_the_default_store_and_uses_it() {
     assert_eq!(results.uri, tenant.uri("jobs/named/results.jsonl"));
 }
 
-/// The example, on the fake server.
+/// The result of the example's row, field by field.
+fn assert_is_answered(row: &Value, asked: &str, model: &str) {
+    let asked: Value = serde_json::from_str(asked).expect("one row");
+    let question = asked["body"]["messages"][0]["content"].as_str().expect("a question");
+    assert_eq!((&row["custom_id"], &row["error"]), (&json!("1"), &Value::Null));
+    assert!(row["id"].is_string(), "{row}");
+    let response = &row["response"];
+    assert_eq!(response["status_code"], 200);
+    assert!(response["request_id"].is_string(), "{response}");
+    let body = &response["body"];
+    assert_eq!(
+        (&body["object"], &body["model"]),
+        (&json!("chat.completion"), &json!(model))
+    );
+    assert!(body["id"].is_string() && body["created"].is_u64(), "{body}");
+    let choice = &body["choices"][0];
+    assert_eq!(
+        (&choice["index"], &choice["finish_reason"]),
+        (&json!(0), &json!("stop"))
+    );
+    assert_eq!(choice["message"]["role"], "assistant");
+    assert_eq!(choice["message"]["content"], format!("You said: {question}"));
+    for tokens in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+        assert!(body["usage"][tokens].as_u64() > Some(0), "no {tokens} in {body}");
+    }
+}
+
+/// The example with all that it says of its server, on an image that is there.
 fn first(tenant: &Tenant) -> Job {
-    let example = serde_yaml::from_str(include_str!("../../examples/first.yaml")).expect("an example");
-    let server = Job::new(tenant, "first").0["spec"]["server"].clone();
+    let example: Value = serde_yaml::from_str(include_str!("../../examples/first.yaml")).expect("an example");
+    let mut server = Job::new(tenant, "first").on_vllm().0["spec"]["server"].clone();
     assert_eq!(server["image"], FAKE_SERVER);
+    let written = example["spec"]["server"].as_object().expect("fields").clone();
+    server.as_object_mut().expect("fields").extend(written);
+    assert_eq!(
+        (&server["engine"], &server["baseModel"]),
+        (&json!("VLLM"), &json!("qwen3-8b"))
+    );
     Job(example).set("/server", server)
 }
 

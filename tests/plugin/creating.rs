@@ -118,11 +118,24 @@ async fn a_data_set_is_checked_before_it_is_uploaded_and_the_job_names_it() {
         json!({"uri": format!("{}rows.jsonl", uri(folder))})
     );
 
+    // As when the upload was done and the job could not be created.
     server.delete(folder);
+    let again = machine.run(&create(folder)).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(
+        again.stderr.contains("already, with the same bytes"),
+        "{}",
+        again.stderr
+    );
+
+    server.delete(folder);
+    machine.write("rows.jsonl", format!(" {ROW}"));
     let again = machine.run(&create(folder)).await;
     assert_eq!(again.code, 3);
     assert!(
-        again.stderr.contains("is there already: --overwrite replaces it"),
+        again
+            .stderr
+            .contains("is there already, with other bytes: --overwrite replaces it"),
         "{}",
         again.stderr
     );

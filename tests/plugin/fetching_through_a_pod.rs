@@ -146,6 +146,29 @@ async fn a_fetch_that_is_ended_while_its_pod_starts_leaves_none() {
 }
 
 #[tokio::test]
+async fn a_pod_that_waits_for_a_node_is_waited_for_and_says_so() {
+    let lines = lines(10, "x");
+    let folder = "waiting-pod";
+    finish(&store(folder).await, &lines).await;
+    let (server, machine) = world(folder).await;
+    server.put_feeder(folder, "store-keys");
+    server.forbid("GET secrets");
+    server.hold_pods();
+    let process = machine.start(&format!("results {folder}"));
+    until("the pod is watched", async || {
+        let seen = server.seen();
+        seen.iter()
+            .any(|request| request.contains("/pods?") && request.contains("watch=true"))
+    })
+    .await;
+    server.release_pods();
+    let ended = ended(process).await;
+    assert_eq!((ended.code, ended.stdout), (0, text(&lines, None)), "{}", ended.stderr);
+    let told = "waits: 0/3 nodes are available: 3 Insufficient cpu.\n";
+    assert_eq!(ended.stderr.matches(told).count(), 1, "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn a_pod_that_may_not_be_asked_is_removed_and_the_right_is_named() {
     let folder = "no-exec";
     let (server, machine) = world(folder).await;

@@ -124,3 +124,23 @@ async fn nobody_to_be_told_is_no_error() {
     let ended = crate::plugin::ended(process).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
 }
+
+#[tokio::test]
+async fn the_cluster_is_that_of_the_flags_and_an_empty_flag_is_none() {
+    let (_server, machine) = two_jobs().await;
+    let elsewhere = ApiServer::start().await;
+    elsewhere.put("circles", spec(), running());
+    let other = elsewhere
+        .kubeconfig()
+        .replace("\"current-context\":\"test\"", "\"current-context\":\"\"");
+    machine.write("other", other);
+    for (flags, expected) in [
+        ("--kubeconfig other --context test", "circles"),
+        ("--context test", "triangles"),
+        ("--context= --kubeconfig= --namespace=", "triangles"),
+    ] {
+        let ended = machine.run(&format!("list -o name {flags}")).await;
+        assert_eq!(ended.code, 0, "{flags}: {}", ended.stderr);
+        assert!(ended.stdout.contains(expected), "{flags}: {}", ended.stdout);
+    }
+}

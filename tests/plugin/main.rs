@@ -28,5 +28,6 @@ mod fetching_through_a_pod;
 mod following;
 mod looking;
 mod messages;
+mod proxies;
 mod uploading;
 mod without_uri;

@@ -25,10 +25,10 @@ pub struct Pods {
 }
 
 impl Pods {
-    pub fn create(&mut self, mut pod: Value) -> Value {
+    pub fn create(&mut self, mut pod: Value, status: Value) -> Value {
         let prefix = pod["metadata"]["generateName"].as_str().expect("a prefix").to_owned();
         pod["metadata"]["name"] = json!(format!("{prefix}{}", self.created.len()));
-        pod["status"] = json!({"phase": "Pending"});
+        pod["status"] = status;
         self.created.push(pod.clone());
         self.left.push(pod.clone());
         pod

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::api_server::{ApiServer, Fault};
 use crate::plugin::{Machine, ended, interrupt};
-use crate::store::{default_store, keys, store};
+use crate::store::{default_store, keys, store, unnamed_spec, uri};
 use crate::until::until;
 
 /// Beside what the row says.
@@ -58,6 +58,38 @@ async fn who_may_read_the_secret_needs_no_pod() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_not_found_here_or_knows_nobody_here_is_asked_by_a_pod() {
+    let server = ApiServer::start().await;
+    let mut inside = default_store("inside").await;
+    let address = inside.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+    "http://store.no-such-namespace.svc:8333".clone_into(&mut address.1);
+    server.put_secret("batch-inference-store", inside);
+    server.forbid("POST pods");
+    let machine = Machine::of(&server);
+    machine.write("rows.jsonl", rows(1));
+    let asked_a_pod = "you may not create pods in namespace `team`";
+    for words in [
+        CREATE.to_owned(),
+        format!("{CREATE} --dataset-uri {}rows.jsonl", uri("nobody")),
+    ] {
+        let ended = machine.run(&words).await;
+        assert_eq!(ended.code, 3);
+        assert!(ended.stderr.contains(asked_a_pod), "{words}: {}", ended.stderr);
+    }
+    server.put("running", unnamed_spec(), json!({"progress": {"total": 1}}));
+    server.put_feeder("running", "batch-inference-store");
+    let ended = machine.run("results running --partial").await;
+    assert!(ended.stderr.contains(asked_a_pod), "{}", ended.stderr);
+
+    // An address of one's own goes before it.
+    let mut keys = keys().await;
+    keys.retain(|(name, _)| name == "AWS_ENDPOINT_URL");
+    let ended = machine.with(keys).run(CREATE).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(uploaded("inside").await.is_some());
+}
+
+#[tokio::test]
 async fn a_job_in_a_file_takes_its_rows_from_a_flag() {
     let (server, machine) = world("of-file", &rows(1)).await;
     let job = |dataset: &str| {
@@ -83,6 +115,7 @@ async fn a_job_in_a_file_takes_its_rows_from_a_flag() {
 #[tokio::test]
 async fn a_large_file_goes_through_a_pod_whatever_becomes_of_connections_and_of_the_pod() {
     let rows = rows(5);
+    let other = rows.replacen("xx", "xy", 1);
     let (server, machine) = world("through", &rows).await;
     // Where it is, whether there is one, the beginning; then parts.
     server.fail_execs(&[
@@ -107,8 +140,18 @@ async fn a_large_file_goes_through_a_pod_whatever_becomes_of_connections_and_of_
 
     server.delete("triangles");
     let again = machine.run(CREATE).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(
+        again.stderr.contains("already, with the same bytes"),
+        "{}",
+        again.stderr
+    );
+
+    server.delete("triangles");
+    machine.write("rows.jsonl", other);
+    let again = machine.run(CREATE).await;
     assert_eq!(again.code, 3);
-    let expected = "is there already: --overwrite replaces it";
+    let expected = "is there already, with other bytes: --overwrite replaces it";
     assert!(again.stderr.contains(expected), "{}", again.stderr);
     assert_eq!(machine.run(&format!("{CREATE} --overwrite")).await.code, 0);
     assert_eq!(server.pods().1, 0);

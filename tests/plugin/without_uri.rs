@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
 use crate::plugin::Machine;
-use crate::store::{completed, default_store, finish, keys, lines, put_segment, store, text, unnamed_spec};
+use crate::store::{completed, default_store, finish, keys, lines, put_segment, store, text, unnamed_spec, uri};
 
 /// What is in a store, by its keys.
 async fn objects(store: &Store) -> Vec<(String, Vec<u8>)> {
@@ -77,13 +77,31 @@ async fn rows_in_the_default_store_are_found_by_its_secret_or_through_a_pod() {
     server.forbid("GET secrets");
     let ended = machine.run("results named").await;
     assert_eq!((ended.code, ended.stdout), (0, text(&lines, None)), "{}", ended.stderr);
-    let told = "reading `jobs/named/` of the namespace's default store through a pod";
-    assert!(ended.stderr.starts_with(told), "{}", ended.stderr);
+    let told = format!("reading `{}` through a pod", uri(&format!("{folder}/jobs/named")));
+    assert!(ended.stderr.starts_with(&told), "{}", ended.stderr);
     let (created, left) = server.pods();
     assert_eq!((created.len(), left), (1, 0));
 
     // A job that has ended says where its results are, to who has keys of his own.
     let ended = machine.with(keys().await).run("results named").await;
+    assert_eq!((ended.code, ended.stdout), (0, text(&lines, None)), "{}", ended.stderr);
+    assert_eq!(server.pods().0.len(), 1);
+}
+
+#[tokio::test]
+async fn rows_of_an_ended_job_are_found_where_it_wrote_them_wherever_the_default_store_is_by_now() {
+    let lines = lines(10, "x");
+    let folder = "default-store-before/jobs/moved";
+    finish(&store(folder).await, &lines).await;
+    let server = ApiServer::start().await;
+    server.put_secret("batch-inference-store", default_store("default-store-by-now").await);
+    server.put("moved", unnamed_spec(), completed(folder, 10));
+    server.put_feeder("moved", "batch-inference-store");
+    let machine = Machine::of(&server);
+    let ended = machine.run("results moved").await;
+    assert_eq!((ended.code, ended.stdout), (0, text(&lines, None)), "{}", ended.stderr);
+    assert!(server.pods().0.is_empty());
+    let ended = machine.run("results moved --via-cluster").await;
     assert_eq!((ended.code, ended.stdout), (0, text(&lines, None)), "{}", ended.stderr);
     assert_eq!(server.pods().0.len(), 1);
 }

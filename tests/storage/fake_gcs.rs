@@ -1,7 +1,7 @@
 //! `fake-gcs-server` as a Google Cloud Storage on this machine's loopback.
 //!
 //! Version 1.56 knows Google's JSON API, and of its XML API, which our client speaks, only reading, listing and deleting: no put
-//! (400, `invalid uploadType`), hence no create-only one (`x-goog-if-generation-match`), and no upload in parts. What it lacks is
+//! (400, `invalid uploadType`), hence no create-only one (`x-goog-if-generation-match`), no upload in parts, and no `If-Match`. What it lacks is
 //! put here before it, each request of the XML API as the one of the JSON API that Google documents for the same:
 //! <https://cloud.google.com/storage/docs/xml-api/overview>, <https://cloud.google.com/storage/docs/json_api/v1>
 
@@ -195,6 +195,7 @@ impl Xml {
         let url = format!("{}{}", self.server, parts.uri);
         let mut headers = parts.headers;
         headers.remove("host");
+        let expected = headers.get("if-match").cloned();
         let request = self.client.request(asked.method.clone(), url).headers(headers);
         let answer = request.body(asked.body).send().await.unwrap();
         let (status, mut headers) = (answer.status(), answer.headers().clone());
@@ -203,6 +204,10 @@ impl Xml {
         // It has no error of its own for a bucket that is not there.
         if !status.is_success() && asked.method != Method::HEAD && !self.has(&asked.bucket).await {
             return no_bucket();
+        }
+        // It takes no notice of the condition.
+        if status.is_success() && expected.is_some() && headers.get("etag") != expected.as_ref() {
+            return StatusCode::PRECONDITION_FAILED.into_response();
         }
         let body = Body::from(answer.bytes().await.unwrap());
         (status, headers, body).into_response()

@@ -5,6 +5,7 @@
 
 mod azurite;
 mod contract;
+mod data_sets;
 mod emulator;
 mod fake_gcs;
 mod limited;
@@ -17,11 +18,9 @@ mod without_hard_links;
 
 use azurite::{Azurite, CONTAINER};
 use batch_inference_operator::storage::{
-    Cloud, Credentials, Directories, Error, Parts, Root, Side, Store, StoreUri, open_dataset, open_output, open_parts,
-    preflight,
+    Cloud, Credentials, Error, Parts, Root, Side, Store, StoreUri, open_output, open_parts, preflight,
 };
 use fake_gcs::FakeGcs;
-use object_store::ObjectStoreExt;
 use seaweedfs::{BUCKET, SeaweedFs};
 
 fn no_credentials() -> Credentials {
@@ -60,7 +59,9 @@ async fn s3_keeps_the_contract_and_refuses_in_words() {
         let credentials = server.credentials(Side::Output, right);
         contract::parts_of_several_processes_are_one_object(&store, || parts(&uri, &credentials)).await;
     }
-    a_data_set_is_found_where_its_uri_says(&server).await;
+    let sets = format!("s3://{BUCKET}/sets");
+    let of_dataset = server.credentials(Side::Dataset, right);
+    data_sets::are_read_from(&sets, &s3_store(&server, &sets, right), &of_dataset).await;
     a_wrong_key_is_refused_by_name(&server).await;
     a_missing_bucket_is_told_from_a_missing_object(&server).await;
     verify::proves_an_output_in_s3_and_says_what_differs(&server).await;
@@ -68,16 +69,6 @@ async fn s3_keeps_the_contract_and_refuses_in_words() {
     let root = s3_store(&server, &format!("s3://{BUCKET}"), right);
     let listed = root.list("run-1/").await.unwrap();
     assert!(listed.iter().any(|entry| entry.key == "run-1/created"));
-}
-
-async fn a_data_set_is_found_where_its_uri_says(server: &SeaweedFs) {
-    let store = s3_store(server, &format!("s3://{BUCKET}/sets"), seaweedfs::SECRET_KEY);
-    store.create("rows.jsonl", "{}\n").await.unwrap();
-    let uri = StoreUri::parse_object(&format!("s3://{BUCKET}/sets/rows.jsonl")).unwrap();
-    let credentials = server.credentials(Side::Dataset, seaweedfs::SECRET_KEY);
-    let dataset = open_dataset(&uri, &credentials, Directories::default()).unwrap();
-    let read = dataset.store.get(&dataset.path).await.unwrap();
-    assert_eq!(read.bytes().await.unwrap(), "{}\n");
 }
 
 async fn a_wrong_key_is_refused_by_name(server: &SeaweedFs) {
@@ -130,11 +121,14 @@ async fn azure_keeps_the_contract_and_refuses_in_words() {
         contract::large_objects_are_written_in_parts(&store).await;
         contract::parts_of_several_processes_are_one_object(&store, || parts(&uri, &right)).await;
     }
+    let sets = format!("az://{CONTAINER}/sets");
+    data_sets::are_read_from(&sets, &open(&sets, &right), &server.credentials(Side::Dataset)).await;
     let copied = open(
         &format!("az://{CONTAINER}/copied"),
         &server.connection_string(Side::Output),
     );
     preflight_is_good(&copied).await;
+    a_token_is_enough_and_need_not_delete(&server).await;
     let root = open(&format!("az://{CONTAINER}"), &right);
     assert!(!root.list("run-1/").await.unwrap().is_empty());
 
@@ -149,6 +143,17 @@ async fn azure_keeps_the_contract_and_refuses_in_words() {
     no_bucket_is_told(&open("az://no-such-container/run", &right), "container").await;
 }
 
+async fn a_token_is_enough_and_need_not_delete(server: &Azurite) {
+    let given = open(&format!("az://{CONTAINER}/given"), &server.token(Side::Output, "rcwl"));
+    let found = preflight(&given, "preflight/uid").await.unwrap();
+    assert!(found.creates_once && !found.deletes, "{found:?}");
+    assert_eq!(given.list("preflight/").await.unwrap().len(), 1);
+    let read_only = open(&format!("az://{CONTAINER}/given"), &server.token(Side::Output, "rl"));
+    let error = read_only.create("job.json", "x").await.unwrap_err();
+    let want = "check AZURE_STORAGE_SAS_TOKEN in the Secret of spec.output.credentialsSecretRef";
+    assert!(error.to_string().contains(want), "{error}");
+}
+
 #[tokio::test]
 async fn google_keeps_the_contract_where_the_emulator_can() {
     let server = FakeGcs::start().await;
@@ -161,6 +166,8 @@ async fn google_keeps_the_contract_where_the_emulator_can() {
         contract::large_objects_are_written_in_parts(&store).await;
         contract::parts_of_several_processes_are_one_object(&store, || parts(&uri, &credentials)).await;
     }
+    let sets = format!("gs://{bucket}/sets");
+    data_sets::are_read_from(&sets, &open(&sets, &credentials), &server.credentials(Side::Dataset)).await;
     no_bucket_is_told(&open("gs://no-such-bucket/run", &credentials), "bucket").await;
     the_emulator_of_google_knows_no_put_of_the_xml_api(&server).await;
 }

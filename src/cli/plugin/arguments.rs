@@ -1,8 +1,9 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::create::CreateArguments;
@@ -28,8 +29,9 @@ pub struct Arguments {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ClusterArguments {
     /// The kubeconfig file to use. Default: KUBECONFIG, then ~/.kube/config, then the service account of the pod.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    // PathBuf's own parser refuses an empty value.
+    pub kubeconfig: Option<OsString>,
     /// The context of the kubeconfig to use. Default: its current one.
     #[arg(long, global = true)]
     pub context: Option<String>,
@@ -38,8 +40,24 @@ pub struct ClusterArguments {
     pub namespace: Option<String>,
 }
 
+/// An empty value is none, as to kubectl: scripts pass variables that are not set.
 impl ClusterArguments {
-    /// The namespace that is named; an empty name is none, as to kubectl.
+    /// The file that is named.
+    #[must_use]
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig
+            .as_deref()
+            .filter(|path| !path.is_empty())
+            .map(Path::new)
+    }
+
+    /// The context that is named.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The namespace that is named.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref().filter(|name| !name.is_empty())
@@ -52,7 +70,8 @@ pub enum Command {
     /// Create a job by flags or from a file; a data set of this machine is checked and uploaded first.
     ///
     /// It goes to the namespace's default store (Secret `batch-inference-store`), or to --dataset-uri: with the keys of the environment, else
-    /// with those of the store's Secret, if you may read it, else through a pod in the namespace that lives as long as this command.
+    /// with those of the store's Secret, if you may read it and its address is known here, else through a pod in the namespace that lives as
+    /// long as this command.
     Create(Box<CreateArguments>),
     /// Show one job, by its name or uid.
     Get(GetArguments),
@@ -65,8 +84,8 @@ pub enum Command {
     /// Fetch the rows of a job, in input order, failed ones with their error.
     ///
     /// The store is opened with the keys of the environment (`AWS_ACCESS_KEY_ID` and so on), else with those of the Secret that the
-    /// job names, if you may read it. Without either, and for an output on a claim, a pod in the job's namespace reads it: it lives as
-    /// long as this command. Results in a ConfigMap are read from there.
+    /// job names, if you may read it. Without either, for an address that only the cluster knows, and for an output on a claim, a pod in
+    /// the job's namespace reads it: it lives as long as this command. Results in a ConfigMap are read from there.
     Results(ResultsArguments),
     /// End a job before its last row; what is finished becomes its results.
     Cancel(CancelArguments),
@@ -260,6 +279,18 @@ mod tests {
             assert_eq!(arguments.cluster.namespace.as_deref(), Some("a"));
             assert_eq!(arguments.cluster.context.as_deref(), Some("b"));
         }
+    }
+
+    #[test]
+    fn an_empty_value_of_a_flag_is_none() {
+        let cluster = parse("get x --namespace= --context= --kubeconfig=").unwrap().cluster;
+        assert_eq!(
+            (cluster.namespace(), cluster.context(), cluster.kubeconfig()),
+            (None, None, None)
+        );
+        let cluster = parse("get x -n a --context b --kubeconfig c").unwrap().cluster;
+        assert_eq!((cluster.namespace(), cluster.context()), (Some("a"), Some("b")));
+        assert_eq!(cluster.kubeconfig(), Some(Path::new("c")));
     }
 
     const PAGE: &str = include_str!("../../../docs/plugin.md");

@@ -1,5 +1,7 @@
 //! The cluster that the arguments mean.
 
+use std::env;
+use std::error::Error;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -8,7 +10,8 @@ use kube::{Client, Config};
 use super::arguments::ClusterArguments;
 use super::kubeconfig;
 use super::login;
-use super::refusal::Refusal;
+use super::proxy;
+use super::refusal::{Refusal, last_cause};
 
 /// A person waits. kubectl has thirty seconds.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -58,10 +61,10 @@ fn no_client(error: &kube::Error) -> Refusal {
 }
 
 async fn configuration(arguments: &ClusterArguments) -> Result<Config, Refusal> {
-    match kubeconfig::read(arguments.kubeconfig.as_deref())? {
+    match kubeconfig::read(arguments.kubeconfig())? {
         Some(kubeconfig) => of_kubeconfig(kubeconfig, arguments).await,
         // A pod has no kubeconfig, but the token of its service account.
-        None if arguments.context.is_none() => Config::incluster().map_err(|_| no_kubeconfig()),
+        None if arguments.context().is_none() => Config::incluster().map_err(|_| no_kubeconfig()),
         None => Err(no_kubeconfig()),
     }
 }
@@ -73,13 +76,23 @@ fn no_kubeconfig() -> Refusal {
 
 async fn of_kubeconfig(kubeconfig: Kubeconfig, arguments: &ClusterArguments) -> Result<Config, Refusal> {
     let options = KubeConfigOptions {
-        context: arguments.context.clone(),
+        context: arguments.context().map(str::to_owned),
         ..KubeConfigOptions::default()
     };
     let contexts: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    let proxy = proxy::of_kubeconfig(&kubeconfig, arguments.context());
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    config.map_err(|error| match error {
+    let mut config = config.map_err(|error| match error {
         KubeconfigError::LoadContext(context) => Refusal::NoContext { context, contexts },
+        error @ (KubeconfigError::ParseProxyUrl(_) | KubeconfigError::ParseNoProxy(_)) => no_proxy(&error),
         error => Refusal::NoCluster { why: error.to_string() },
-    })
+    })?;
+    let proxy = proxy::find(proxy, &config.cluster_url, |name| env::var(name).ok());
+    config.proxy_url = proxy.map_err(|error| no_proxy(&error))?;
+    Ok(config)
+}
+
+fn no_proxy(error: &(dyn Error + 'static)) -> Refusal {
+    let why = last_cause(error);
+    Refusal::NoProxy { why }
 }

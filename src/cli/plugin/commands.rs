@@ -21,6 +21,7 @@ use super::validate::validate;
 use super::wait::wait;
 use super::watch::watch;
 use crate::cli::runtime;
+use crate::feeder::chain;
 
 /// Runs what the arguments name. Data goes to standard output, everything else to standard error; in a terminal, what `watch` draws over
 /// is not told apart.
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
 fn told(error: &anyhow::Error) -> String {
     match login::failure(error.as_ref()) {
         Some(why) => Refusal::NoLogin { why }.to_string(),
-        None => format!("{error:#}"),
+        None => chain(error.as_ref()),
     }
 }
 

@@ -114,7 +114,7 @@ impl Findings {
             }
             self.write_refused(refusal, out)?;
         }
-        writeln!(out, "{file}: {}", verdict(self.refused_rows(), self.rows))?;
+        writeln!(out, "{file}: {}", self.verdict())?;
         for UnknownField { name, rows } in &self.unknown_fields {
             let rows = counted(*rows);
             writeln!(
@@ -138,6 +138,11 @@ impl Findings {
         for model in &refusal.unknown_models {
             writeln!(out, "{file}:{}: {}", model.first_line, self.about(model, refusal))?;
         }
+        let named: u64 = refusal.unknown_models.iter().map(|model| model.rows).sum();
+        if refusal.unknown_model_rows > named {
+            let more = counted(refusal.unknown_model_rows - named);
+            writeln!(out, "{file}: and {more} of other names")?;
+        }
         Ok(())
     }
 
@@ -148,12 +153,19 @@ impl Findings {
         }
     }
 
-    fn refused_rows(&self) -> u64 {
-        let Some(refusal) = &self.refusal else { return 0 };
-        if self.refuses_models() {
-            return refusal.invalid_rows + refusal.unknown_model_rows;
+    /// A row may be both invalid and of a model that nothing serves, so that the two are not added.
+    fn verdict(&self) -> String {
+        let rows = counted(self.rows);
+        let refusal = self.refusal.as_ref();
+        let invalid = refusal.map_or(0, |refusal| refusal.invalid_rows);
+        let unserved = refusal.filter(|_| self.refuses_models());
+        match (invalid, unserved.map_or(0, |refusal| refusal.unknown_model_rows)) {
+            (0, 0) => format!("good: {rows}"),
+            (refused, 0) | (0, refused) => format!("bad: {refused} of {rows} cannot be run"),
+            (invalid, unserved) => {
+                format!("bad: of {rows}, {invalid} cannot be run, and nothing serves the model of {unserved}")
+            }
         }
-        refusal.invalid_rows
     }
 
     fn refuses_models(&self) -> bool {
@@ -162,13 +174,6 @@ impl Findings {
             .as_ref()
             .is_some_and(|refusal| refusal.unknown_model_rows > 0);
         has_unknown && matches!(self.names, Names::Known(_))
-    }
-}
-
-fn verdict(refused: u64, rows: u64) -> String {
-    match refused {
-        0 => format!("good: {}", counted(rows)),
-        refused => format!("bad: {refused} of {} cannot be run", counted(rows)),
     }
 }
 

@@ -130,6 +130,32 @@ async fn a_model_that_the_job_does_not_serve_is_refused() {
 }
 
 #[tokio::test]
+async fn rows_of_names_beyond_the_first_are_counted() {
+    let name = |id: usize| row(id, &format!(r#","model": "other-{id}""#)) + "\n";
+    let content: String = (0..23).map(name).collect();
+    for names in [qwen(), Names::Any] {
+        let report = findings(&content, &names).await.report;
+        let lines: Vec<_> = report.lines().collect();
+        assert_eq!(
+            (lines.len(), lines[20]),
+            (22, "FILE: and 3 rows of other names"),
+            "{report}"
+        );
+    }
+    let twenty: String = (0..20).map(name).collect();
+    let report = findings(&twenty, &qwen()).await.report;
+    assert!(!report.contains("other names"), "{report}");
+}
+
+#[tokio::test]
+async fn a_row_that_is_bad_twice_is_not_two_rows() {
+    let content = format!("{}\n", row(0, r#","model": "other""#)).repeat(2);
+    let report = findings(&content, &qwen()).await.report;
+    let expected = "FILE: bad: of 2 rows, 1 cannot be run, and nothing serves the model of 2\n";
+    assert!(report.ends_with(expected), "{report}");
+}
+
+#[tokio::test]
 async fn fields_that_are_not_sent_are_a_warning() {
     let tagged = GOOD.replace(r#""method""#, r#""tag": 1, "method""#);
     let Told { runs, report } = findings(&tagged, &Names::Any).await;

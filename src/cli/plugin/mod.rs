@@ -2,8 +2,9 @@
 //!
 //! [`arguments`] says what can be typed, [`commands`] starts what it names. What is printed is pure: [`columns`] and [`table`] (lists),
 //! [`progress`] (how far a job is, as a bar or a sentence), [`narration`] (what it waits for), `create/manifest.rs` (flags → job). What
-//! asks the cluster ([`cluster`], found by a [`kubeconfig`]) goes through [`jobs`] and [`stores`], and what it refuses becomes words in
-//! [`refusal`]. Files come from the store in `results` and go there in `create/upload`, directly or through a [`pod`].
+//! asks the cluster ([`cluster`], found by a [`kubeconfig`], perhaps behind a [`proxy`]) goes through [`jobs`] and [`stores`], and what
+//! it refuses becomes words in [`refusal`]. Files come from the store in `results` and go there in `create/upload`, directly where the
+//! store is in [`reach`], or through a [`pod`].
 
 mod age;
 mod arguments;
@@ -29,6 +30,8 @@ mod narration;
 mod pod;
 mod printed;
 mod progress;
+mod proxy;
+mod reach;
 mod refusal;
 mod results;
 mod screen;

@@ -5,8 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::age::human;
 use super::job::Job;
 
-/// The shortest bar that still says something, and one beyond which more is not seen better. In characters.
-const BAR: std::ops::RangeInclusive<usize> = 10..=40;
+/// The shortest bar that still says something, as what stands beside it says more, and one beyond which more is not seen better. In
+/// characters.
+const BAR: std::ops::RangeInclusive<usize> = 4..=40;
 
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +159,9 @@ mod tests {
             running().bar(now(), 60),
             "████░░░░░░  45%  450/1000  3 failed  12.5 rows/s  4m30s left"
         );
-        assert_eq!(running().bar(now(), 20), "██████░░░░░░░░░  45%");
+        // The cost stands there in a terminal of eighty columns, also when rows have failed.
+        assert_eq!(running().bar(now(), 80), format!("███░░░░{rest}"));
+        assert_eq!(running().bar(now(), 20), "██░░░  45%  450/1000");
         for width in 0..200 {
             let line = running().bar(now(), width);
             assert!(line.chars().count() <= width, "{width}: {line}");

@@ -16,6 +16,14 @@ pub enum Refusal {
         /// What is missing or wrong.
         why: String,
     },
+    /// The way to the cluster leads through a proxy that is none.
+    #[error(
+        "the proxy to the API server cannot be used ({why}): mend HTTPS_PROXY, NO_PROXY, or proxy-url in the kubeconfig"
+    )]
+    NoProxy {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The kubeconfig has other contexts.
     #[error("the kubeconfig has no context `{context}`: {}", contexts_advice(.contexts))]
     NoContext {

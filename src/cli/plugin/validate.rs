@@ -78,6 +78,6 @@ pub(super) async fn find_describing(described: usize, file: &str, names: &Names)
 
 fn open(file: &str, scratch: &Path) -> anyhow::Result<Source> {
     let opened = open_named_dataset(file, environment(), scratch)?;
-    let hint = opened.hint();
-    Ok(Source::new(Arc::clone(&opened.store), opened.path, file, hint))
+    let hints = opened.hints();
+    Ok(Source::new(Arc::clone(&opened.store), opened.path, file, hints))
 }

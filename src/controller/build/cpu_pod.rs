@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 
 use super::{UNPRIVILEGED_ID, access, hub, pod_metadata, restricted};
-use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, FEEDER_CONTAINER};
 use crate::controller::pod_template;
 use crate::controller::settings::Settings;
@@ -82,8 +81,9 @@ pub(super) fn container(settings: &Settings, arguments: Vec<String>, env: Vec<En
     }
 }
 
-/// The words of a command that is about a job.
-pub(super) fn arguments(command: &str, job: &BatchInferenceJob) -> Vec<String> {
+/// The words of a command that is about a job and its model.
+pub(super) fn arguments(command: &str, validated: &ValidatedJob) -> Vec<String> {
+    let job = &validated.job;
     [
         command,
         "--namespace",
@@ -92,6 +92,8 @@ pub(super) fn arguments(command: &str, job: &BatchInferenceJob) -> Vec<String> {
         &job.name_any(),
         "--uid",
         &job.uid().unwrap_or_default(),
+        "--max-base-model-parameters",
+        &validated.max_parameters.to_string(),
     ]
     .map(String::from)
     .to_vec()

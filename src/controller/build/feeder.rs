@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, EnvFromSource, EnvVar, PodSpec, PodTemplateSpec, Volume, VolumeMount,
 };
 
-use super::{claim_volume, cpu_pod, empty_dir, hub, mount, quantity, restricted, servers, workload_metadata};
+use super::{claim_volume, cpu_pod, empty_dir, hub, mount, restricted, servers, workload_metadata};
 use crate::api::BatchInferenceJob;
 use crate::api::names::{
     ADAPTERS_ENV_PREFIX, Component, DATASET_ENV_PREFIX, DATASET_MOUNT_PATH, ENDPOINT_API_KEY_ENV,
@@ -19,7 +19,6 @@ use crate::controller::{adapters, variables};
 
 const DATASET_VOLUME: &str = "dataset";
 const OUTPUT_VOLUME: &str = "output";
-const DEFAULT_SCRATCH: &str = "2Gi";
 
 pub(super) fn job(
     validated: &ValidatedJob,
@@ -40,7 +39,8 @@ pub(super) fn job(
 }
 
 fn pod(validated: &ValidatedJob, settings: &Settings) -> PodSpec {
-    let mut volumes = vec![empty_dir("scratch", None, Some(scratch_limit(&validated.job)))];
+    let feeder = validated.job.spec.feeder.clone().unwrap_or_default();
+    let mut volumes = vec![empty_dir("scratch", None, Some(feeder.scratch_limit()))];
     let mut mounts = vec![mount("scratch", SCRATCH_MOUNT_PATH)];
     if let Some(claim) = &validated.output_claim {
         mounts.push(mount(OUTPUT_VOLUME, OUTPUT_MOUNT_PATH));
@@ -71,15 +71,11 @@ fn container(validated: &ValidatedJob, server: &Container, settings: &Settings) 
         .chain(hub::of_model(server))
         .chain(endpoint_key(job))
         .chain(adapters::feeder_env(job));
-    let limit = [
-        "--max-base-model-parameters".to_owned(),
-        validated.max_parameters.to_string(),
-    ];
-    let arguments = cpu_pod::arguments("feed", job).into_iter().chain(limit);
+    let arguments = cpu_pod::arguments("feed", validated);
     Container {
         env_from: Some(store_keys(job)),
         resources: Some(resources(job).into()),
-        ..cpu_pod::container(settings, arguments.collect(), env.collect())
+        ..cpu_pod::container(settings, arguments, env.collect())
     }
 }
 
@@ -154,13 +150,6 @@ fn dataset_volume(validated: &ValidatedJob) -> Option<Volume> {
         }),
         ..Volume::default()
     })
-}
-
-fn scratch_limit(job: &BatchInferenceJob) -> k8s_openapi::apimachinery::pkg::api::resource::Quantity {
-    let scratch = job.spec.feeder.as_ref().and_then(|feeder| feeder.scratch.as_ref());
-    scratch
-        .and_then(|scratch| scratch.size_limit.clone())
-        .unwrap_or_else(|| quantity(DEFAULT_SCRATCH))
 }
 
 /// What the feeder asks for: what the job says, and for what it does not name, a default.

@@ -29,6 +29,8 @@ use crate::api::names::{ANNOTATION_JOB, ANNOTATION_POD_TEMPLATE, Component, chil
 
 /// The user and group of our own image, and of servers whose image can run as anyone.
 pub const UNPRIVILEGED_ID: i64 = 65532;
+/// How the volume is called, before its number, that servers download weights to.
+const WEIGHTS_VOLUME: &str = "weights";
 
 /// Every child that should exist. `found` gives the pod templates that were decided when a workload was first applied: they stay,
 /// so that a newer operator restarts no running pod.
@@ -111,7 +113,7 @@ pub const WITHOUT_MESH: [(&str, &str); 4] = [
 
 /// Labels of a job that are for Kueue, and that it looks for on pods
 /// (<https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/>).
-const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
+pub const KUEUE_PREFIX: &str = "kueue.x-k8s.io/";
 
 /// Metadata of a server's pod: Kueue's labels are the job's.
 fn server_pod_metadata(job: &BatchInferenceJob, given: Option<ObjectMeta>) -> ObjectMeta {

@@ -44,7 +44,7 @@ fn container(validated: &ValidatedJob, servers: &ValidatedServers, settings: &Se
     let env = hub::env(&validated.hub)
         .into_iter()
         .chain(hub::of_model(&servers::merged(validated, servers)));
-    let arguments = cpu_pod::arguments("fill-model-cache", &validated.job);
+    let arguments = cpu_pod::arguments("fill-model-cache", validated);
     Container {
         resources: Some(resources().into()),
         ..cpu_pod::container(settings, arguments, env.collect())

@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    adapters as fetched, empty_dir, hub, metadata, model_cache, mount, quantity, restricted, server_pod_metadata,
-    workload_metadata,
+    WEIGHTS_VOLUME, adapters as fetched, empty_dir, hub, metadata, model_cache, mount, quantity, restricted,
+    server_pod_metadata, workload_metadata,
 };
 use crate::api::BatchInferenceJob;
 use crate::api::names::{Component, SERVER_CONTAINER, SERVER_PORT_NAME, selector};
@@ -287,7 +287,7 @@ fn volumes(launch: &Launch) -> (Vec<Volume>, Vec<VolumeMount>) {
     writable
         .map(|(index, writable)| {
             let (name, medium, limit) = match writable.purpose {
-                Purpose::WeightsCache => ("weights", None, None),
+                Purpose::WeightsCache => (WEIGHTS_VOLUME, None, None),
                 Purpose::SharedMemory { size_mebibytes } => (
                     "shared-memory",
                     Some("Memory"),

@@ -11,7 +11,8 @@ use crate::api::reason::Reason;
 use crate::api::resources::PodTemplate;
 use crate::api::server::{ServerSource, ServerSpec};
 use crate::api::wait::Wait;
-use crate::controller::settings::with_tag;
+use crate::controller::resource_profile::Chosen;
+use crate::controller::settings::{Settings, with_tag};
 use crate::controller::{pod_template, variables};
 use crate::engine::model_cache::{is_variable_of_place, without_places};
 
@@ -27,7 +28,11 @@ pub fn source_to_read(job: &BatchInferenceJob) -> Option<&ServerSource> {
 ///
 /// # Errors
 /// [`Reason::DeploymentMissing`] while there is no such Deployment; else why nothing can be taken from it.
-pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Result<Cow<'a, BatchInferenceJob>, Wait> {
+pub fn filled<'a>(
+    job: &'a BatchInferenceJob,
+    source: Option<&Deployment>,
+    settings: &Settings,
+) -> Result<Cow<'a, BatchInferenceJob>, Wait> {
     let Some((server, from)) = job
         .spec
         .server
@@ -40,7 +45,7 @@ pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Re
     let resolved = status.and_then(|status| status.controller.resolved.as_ref());
     let server = match (resolved.and_then(|resolved| resolved.server.as_ref()), source) {
         (Some(filled), _) => (*filled.0).clone(),
-        (None, Some(source)) => fill(server, source)?,
+        (None, Some(source)) => fill(server, source, settings)?,
         (None, None) => {
             let name = &from.deployment.name;
             let message = format!("deployment \"{name}\" of spec.server.from not found");
@@ -52,19 +57,22 @@ pub fn filled<'a>(job: &'a BatchInferenceJob, source: Option<&Deployment>) -> Re
     Ok(Cow::Owned(job))
 }
 
-fn fill(given: &ServerSpec, source: &Deployment) -> Result<ServerSpec, Wait> {
+fn fill(given: &ServerSpec, source: &Deployment, settings: &Settings) -> Result<ServerSpec, Wait> {
+    let profile = given.resource_profile.as_ref();
+    let profile = profile.map(|written| Chosen::find(written, &settings.resource_profiles));
     let refused = |error: TakeError| Wait::new(Reason::SpecInvalid, format!("spec.server.from: {error}"));
     let mut taken = take(source, given).map_err(refused)?;
     if given.model_cache.is_some() {
         leave_place(&mut taken);
     }
+    let (image, image_tag) = image(given, &taken, profile.transpose()?);
     Ok(ServerSpec {
         pod_template: template(given, taken.pod_template.clone())?,
         engine: taken.engine,
         base_model: taken.base_model.clone(),
         served_model_names: or(&given.served_model_names, &taken.served_model_names),
-        image: Some(image(given, &taken)),
-        image_tag: None,
+        image,
+        image_tag,
         hf_token_secret_ref: taken.hf_token_secret_ref,
         revision: given.revision.clone().or(taken.revision),
         quantization: given.quantization.clone().or(taken.quantization),
@@ -81,17 +89,33 @@ fn leave_place(taken: &mut Taken) {
     taken.env.retain(|variable| !is_variable_of_place(&variable.name));
 }
 
+/// A refusal with the Deployment that fields are from: the person of the job wrote none of them.
+#[must_use]
+pub fn with_origin(refusal: Wait, server: &ServerSpec) -> Wait {
+    let Some(from) = &server.from else {
+        return refusal;
+    };
+    let message = format!(
+        "{}; what the job does not give in spec.server is from the deployment {:?} of spec.server.from",
+        refusal.message, from.deployment.name
+    );
+    Wait { message, ..refusal }
+}
+
 /// What is given, unless that is nothing.
 fn or<T: Clone + Default + PartialEq>(given: &T, taken: &T) -> T {
     let is_given = *given != T::default();
     if is_given { given.clone() } else { taken.clone() }
 }
 
-fn image(given: &ServerSpec, taken: &Taken) -> String {
+/// The image, and a tag where that is to be the profile's: it is for the profile's devices, which the Deployment's may not be.
+fn image(given: &ServerSpec, taken: &Taken, profile: Option<Chosen<'_>>) -> (Option<String>, Option<String>) {
+    let is_of_profile = profile.is_some_and(|chosen| chosen.profile.image.contains_key(&taken.engine));
     match (&given.image, &given.image_tag) {
-        (Some(image), _) => image.clone(),
-        (None, Some(tag)) => with_tag(&taken.image, tag),
-        (None, None) => taken.image.clone(),
+        (Some(image), _) => (Some(image.clone()), None),
+        (None, tag) if is_of_profile => (None, tag.clone()),
+        (None, Some(tag)) => (Some(with_tag(&taken.image, tag)), None),
+        (None, None) => (Some(taken.image.clone()), None),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a running Deployment of a model server says of its servers, in the fields of `spec.server`: pure.
 //!
-//! [`filled`] is the place to start, [`take`] what it takes, `pod` what no field is for, `volumes` which volumes, `caches` where they are
-//! mounted; how the server is started is read by `engine::found`. Left out is what the operator decides itself (address, probes, shared
+//! [`filled`] is the place to start, [`take`] what it takes, `pod` what no field is for, `replaced` what gives way to fields of the job,
+//! `volumes` which volumes, `caches` where they are mounted; how the server is started is read by `engine::found`. Left out is what the operator decides itself (address, probes, shared
 //! memory and caches that hold nothing), and what is not the server's: other containers, the service account, how many replicas there are.
 
 mod caches;
 mod fill;
 mod pod;
+mod replaced;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use crate::controller::variables;
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
 
 use caches::{moved, moved_argument, moved_variable};
-pub use fill::{filled, source_to_read};
+pub use fill::{filled, source_to_read, with_origin};
 
 /// By these a server is given its token for the Hugging Face Hub (`huggingface_hub`, `constants.py`, and older names of it).
 const TOKEN_VARIABLES: [&str; 3] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
@@ -134,6 +135,7 @@ pub fn take(deployment: &Deployment, given: &ServerSpec) -> Result<Taken, TakeEr
 
 fn taken(pod: &PodSpec, given: &ServerSpec) -> Result<Taken, Problem> {
     let (container, found) = server(pod)?;
+    let found = replaced::left(found, container, given);
     let engine = found.engine;
     let base_model = base_model(container, &found, given)?;
     // Of another model these say nothing.
@@ -153,7 +155,7 @@ fn taken(pod: &PodSpec, given: &ServerSpec) -> Result<Taken, Problem> {
         quantization: found.quantization.clone().filter(|_| is_of_the_model),
         args: args.map(|argument| moved_argument(engine, argument)).collect(),
         env: passed_on(env, &found),
-        resources: resources(container),
+        resources: resources(container, given),
         pod_template: pod::template(pod, container, &found, given)?,
         base_model: moved(engine, base_model),
     })
@@ -272,11 +274,13 @@ fn passed_on(env: Vec<EnvVar>, found: &FoundServer) -> Vec<EnvVar> {
         .collect()
 }
 
-fn resources(container: &Container) -> Option<Resources> {
-    let given = container.resources.clone()?;
+/// None beside a profile, which has its own.
+fn resources(container: &Container, given: &ServerSpec) -> Option<Resources> {
+    let found = container.resources.clone();
+    let found = found.filter(|_| given.resource_profile.is_none())?;
     let resources = Resources {
-        limits: given.limits.unwrap_or_default(),
-        requests: given.requests.unwrap_or_default(),
+        limits: found.limits.unwrap_or_default(),
+        requests: found.requests.unwrap_or_default(),
     };
     (resources != Resources::default()).then_some(resources)
 }

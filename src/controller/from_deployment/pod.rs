@@ -1,8 +1,9 @@
 //! What a Deployment's pods have that no field of `spec.server` is for: volumes, devices of a driver, and where they may run.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Affinity, Container, PodSpec};
 use serde_json::{Value, json};
 
+use super::replaced::{has_claims, names_devices};
 use super::{Problem, volumes};
 use crate::api::names::SERVER_CONTAINER;
 use crate::api::resources::PodTemplate;
@@ -20,19 +21,28 @@ pub(super) fn template(
     given: &ServerSpec,
 ) -> Result<Option<PodTemplate>, Problem> {
     let (volumes, mounts) = volumes::kept(pod, container, found, given)?;
+    // A profile says itself which nodes servers are on.
+    let is_placed = given.resource_profile.is_some();
+    let claims = claims(container).filter(|_| !names_devices(given));
     let of_container = [
         ("command", json!(found.command)),
         ("envFrom", json!(container.env_from)),
-        ("resources", claims(container)),
+        ("resources", json!(claims)),
         ("volumeMounts", json!(mounts)),
     ];
     let of_pod = [
-        ("affinity", json!(pod.affinity)),
+        ("affinity", json!(affinity(pod, given))),
         ("imagePullSecrets", json!(pod.image_pull_secrets)),
-        ("nodeSelector", json!(pod.node_selector)),
+        ("nodeSelector", json!(pod.node_selector.as_ref().filter(|_| !is_placed))),
         ("priorityClassName", json!(pod.priority_class_name)),
-        ("resourceClaims", json!(pod.resource_claims)),
-        ("runtimeClassName", json!(pod.runtime_class_name)),
+        (
+            "resourceClaims",
+            json!(pod.resource_claims.as_ref().filter(|_| !names_devices(given))),
+        ),
+        (
+            "runtimeClassName",
+            json!(pod.runtime_class_name.as_ref().filter(|_| !is_placed)),
+        ),
         ("tolerations", json!(pod.tolerations)),
         ("volumes", json!(volumes)),
     ];
@@ -45,14 +55,19 @@ pub(super) fn template(
     Ok((!spec.is_empty()).then(|| PodTemplate(json!({"spec": spec}))))
 }
 
+/// Which other pods servers keep near, and without a profile, which has its own nodes, also which nodes.
+fn affinity(pod: &PodSpec, given: &ServerSpec) -> Option<Affinity> {
+    let affinity = pod.affinity.clone()?;
+    let node_affinity = affinity.node_affinity.filter(|_| given.resource_profile.is_none());
+    Some(Affinity {
+        node_affinity,
+        ..affinity
+    })
+}
+
 /// Devices of a driver (Dynamic Resource Allocation), which no field of `spec.server` is for.
-fn claims(container: &Container) -> Value {
-    let claims = container
-        .resources
-        .as_ref()
-        .and_then(|resources| resources.claims.as_ref());
-    let claims = claims.filter(|claims| !claims.is_empty());
-    json!(claims.map(|claims| json!({"claims": claims})))
+fn claims(container: &Container) -> Option<Value> {
+    has_claims(container).then(|| json!({"claims": container.resources.as_ref().map(|resources| &resources.claims)}))
 }
 
 /// Those fields that say something.

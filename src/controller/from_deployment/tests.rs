@@ -70,8 +70,9 @@ fn server_pod(pod: &Value) -> PodSpec {
         },
     }))
     .expect("a job");
-    let filled = filled(&job, Some(&deployment_of(pod))).expect("filled");
-    let validated = validate(&filled, &Settings::new("operator:1")).expect("valid");
+    let settings = Settings::new("operator:1");
+    let filled = filled(&job, Some(&deployment_of(pod)), &settings).expect("filled");
+    let validated = validate(&filled, &settings).expect("valid");
     let ours = validated.servers.as_ref().expect("servers");
     let deployment = servers::deployment(&validated, ours, 1, None);
     deployment.spec.template.spec.expect("a pod")

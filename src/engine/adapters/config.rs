@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::largest_rank;
+use super::{largest_rank, vllm_rank};
 use crate::engine::Engine;
 
 /// The kind of adapter that all engines load.
 const LORA: &str = "LORA";
+/// What `bias` is where none is changed.
+const NO_BIAS: &str = "none";
 
 /// An adapter's `adapter_config.json`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,6 +20,9 @@ pub struct AdapterConfig {
     /// Modules of another rank.
     #[serde(default)]
     rank_pattern: BTreeMap<String, u32>,
+    use_dora: Option<bool>,
+    bias: Option<String>,
+    modules_to_save: Option<Vec<String>>,
 }
 
 impl AdapterConfig {
@@ -33,9 +38,9 @@ impl AdapterConfig {
         self.rank_pattern.values().copied().chain(self.r).max()
     }
 
-    /// Why an engine does not load it, where that is certain.
+    /// Why an engine does not load it, where that is certain. `max_rank` is what a person has given it room for.
     #[must_use]
-    pub fn problem(&self, engine: Engine) -> Option<String> {
+    pub fn problem(&self, engine: Engine, max_rank: Option<u32>) -> Option<String> {
         // LoRAX has others besides (predibase/lorax, `server/lorax_server/adapters/`).
         let only_lora = matches!(engine, Engine::VLLM | Engine::SGLang);
         let kind = self.peft_type.as_deref().filter(|kind| only_lora && *kind != LORA);
@@ -44,10 +49,37 @@ impl AdapterConfig {
                 "it is an adapter of the kind {kind}, and engine {engine} loads {LORA} only"
             ));
         }
+        self.unsupported(engine).or_else(|| self.too_large(engine, max_rank))
+    }
+
+    /// What vLLM refuses (`vllm/lora/peft_helper.py`, `_validate_features` and `validate_legal`).
+    fn unsupported(&self, engine: Engine) -> Option<String> {
+        if engine != Engine::VLLM {
+            return None;
+        }
+        let saves_modules = self.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty());
+        let what = if self.use_dora == Some(true) {
+            "it uses DoRA (use_dora)".to_owned()
+        } else if saves_modules {
+            "it has whole modules besides (modules_to_save)".to_owned()
+        } else {
+            let bias = self.bias.as_deref().filter(|bias| *bias != NO_BIAS)?;
+            format!("it changes biases (bias: {bias})")
+        };
+        Some(format!("{what}, which engine {engine} does not load"))
+    }
+
+    fn too_large(&self, engine: Engine, max_rank: Option<u32>) -> Option<String> {
         let most = largest_rank(engine)?;
-        let rank = self.rank().filter(|rank| *rank > most)?;
+        let rank = self.rank()?;
+        if rank > most {
+            return Some(format!(
+                "its rank is {rank}, and engine {engine} loads ranks up to {most}"
+            ));
+        }
+        let max_rank = max_rank.filter(|max_rank| rank > vllm_rank(*max_rank))?;
         Some(format!(
-            "its rank is {rank}, and engine {engine} loads ranks up to {most}"
+            "its rank is {rank}, and spec.server.adapters.maxRank is {max_rank}"
         ))
     }
 }
@@ -77,6 +109,27 @@ mod tests {
                 Some("its rank is 1024"),
                 None,
             ),
+            // vLLM is told the next one that it takes, which is 256.
+            (
+                r#"{"r": 256, "bias": "none", "use_dora": false, "modules_to_save": null}"#,
+                Some(256),
+                None,
+                None,
+            ),
+            (r#"{"r": 257}"#, Some(257), Some("maxRank is 200"), None),
+            (r#"{"r": 8, "use_dora": true}"#, Some(8), Some("DoRA"), None),
+            (
+                r#"{"r": 8, "bias": "lora_only"}"#,
+                Some(8),
+                Some("bias: lora_only"),
+                None,
+            ),
+            (
+                r#"{"r": 8, "modules_to_save": ["lm_head"]}"#,
+                Some(8),
+                Some("modules_to_save"),
+                None,
+            ),
             (r#"{"peft_type": "MEDUSA"}"#, None, Some("of the kind MEDUSA"), None),
             ("{}", None, None, None),
             ("<html>", None, None, None),
@@ -84,7 +137,7 @@ mod tests {
             let config = AdapterConfig::read(file.as_bytes());
             assert_eq!(config.rank(), rank, "{file}");
             for (engine, words) in [(Engine::VLLM, on_vllm), (Engine::LoRAX, on_lorax)] {
-                let problem = config.problem(engine);
+                let problem = config.problem(engine, Some(200));
                 let is_as_expected = match (&problem, words) {
                     (Some(problem), Some(words)) => problem.contains(words),
                     (None, None) => true,

@@ -39,6 +39,13 @@ const MOST_SLOTS: u32 = 8;
 /// Adapters that are kept in the memory of the pod besides. Takes memory only as they come, and must not be fewer than the slots, of which a
 /// person may want more (`vllm/config/lora.py`, sglang `server_args.py`).
 const IN_MEMORY: u32 = 64;
+/// How many processes of vLLM take requests.
+const SERVER_COUNT: &str = "--api-server-count";
+/// How many adapters SGLang keeps, which are all where it is not told.
+const LOADED: &str = "--max-loaded-loras";
+/// An image that is too old for these does not start with them, and can do without. llama-server cannot do without any of its own: rows of the base
+/// would be answered with adapters.
+const LATE: [&str; 2] = [SERVER_COUNT, LOADED];
 /// Where nothing is known of ranks: common ones are up to this.
 pub const COMMON_RANK: u32 = 64;
 /// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
@@ -55,6 +62,8 @@ pub struct FoundAdapters {
     pub max_rank: Option<u32>,
     /// Where they are, in the order in which an engine that has them from its start on is given them.
     pub paths: Vec<String>,
+    /// Whether the server's image is taken for one that has options which came late.
+    pub has_newest_options: bool,
 }
 
 /// The options of an engine that is to serve these adapters. A person's own come after them, and count.
@@ -72,7 +81,7 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
                 ("--max-lora-rank", Some(vllm_rank(rank).to_string())),
                 // With data parallelism there would be more, of which each knows the adapters only that it has loaded itself: it does not
                 // start (`vllm/entrypoints/cli/serve.py`).
-                ("--api-server-count", Some("1".to_owned())),
+                (SERVER_COUNT, Some("1".to_owned())),
             ]
         }
         // `sglang/srt/arg_groups/fields/lora.py`. The base takes a slot of each batch. Ranks and modules are not inferred where no adapter is
@@ -82,7 +91,7 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
             vec![
                 ("--enable-lora", None),
                 ("--max-loras-per-batch", Some(slots.to_string())),
-                ("--max-loaded-loras", Some(IN_MEMORY.to_string())),
+                (LOADED, Some(IN_MEMORY.to_string())),
                 ("--max-lora-rank", Some(rank.to_string())),
                 ("--lora-target-modules", Some("all".to_owned())),
             ]
@@ -101,7 +110,10 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
         // It takes up to 1024 at a time, in a tenth of the device's memory (`launcher/src/main.rs`), and any rank.
         Engine::LoRAX | Engine::Custom => Vec::new(),
     };
-    let words = options.into_iter().flat_map(|(name, value)| {
+    let known = options
+        .into_iter()
+        .filter(|(name, _)| found.has_newest_options || !LATE.contains(name));
+    let words = known.flat_map(|(name, value)| {
         let name = Some(name.to_owned());
         name.into_iter().chain(value)
     });
@@ -141,10 +153,9 @@ pub fn env(engine: Engine, source: AdapterSource, options: &[String]) -> Vec<(St
     variables.iter().map(owned).collect()
 }
 
-/// The first of a person's arguments and variables that says which adapters a server has, as `spec.server.adapters` does.
-#[must_use]
-pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Option<&'a str> {
-    let (options, variables): (&[&str], &[&str]) = match engine {
+/// An engine's options and variables that say which adapters a server has, as `spec.server.adapters` does.
+pub(super) fn own_options(engine: Engine) -> (&'static [&'static str], &'static [&'static str]) {
+    match engine {
         Engine::VLLM => (&["--lora-modules"], &[]),
         // With adapters that are there from the start it takes no others (predibase/lorax, `launcher/src/main.rs`).
         Engine::LoRAX => (
@@ -160,8 +171,14 @@ pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Opti
         ),
         Engine::SGLang => (&["--lora-paths"], &[]),
         Engine::LlamaCpp => (&["--lora", "--lora-scaled", "--lora-init-without-apply"], &[]),
-        Engine::Custom => return None,
-    };
+        Engine::Custom => (&[], &[]),
+    }
+}
+
+/// The first of a person's arguments and variables that says which adapters a server has.
+#[must_use]
+pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Option<&'a str> {
+    let (options, variables) = own_options(engine);
     let reader = Reader::of(engine)?;
     let is_one = |written: &&String| options.iter().any(|name| reader.is_spelling(written, name));
     let argument = args.iter().find(is_one).map(|written| option_name(written));

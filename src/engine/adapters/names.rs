@@ -69,6 +69,12 @@ impl AdapterNames {
         self.0.source
     }
 
+    /// The largest rank that servers are to have room for, where the spec says so.
+    #[must_use]
+    pub fn max_rank(&self) -> Option<u32> {
+        self.0.max_rank.and_then(|rank| u32::try_from(rank).ok())
+    }
+
     /// Where the adapter of this name is: a repository, a path, or what the source calls it. None of a name that no adapter can have.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<String> {

@@ -5,6 +5,7 @@ fn found(count: u32, max_rank: Option<u32>) -> FoundAdapters {
         count,
         max_rank,
         paths: vec!["/a/x.gguf".into(), "/a/y.gguf".into()],
+        has_newest_options: true,
     }
 }
 
@@ -45,6 +46,30 @@ fn each_engine_has_options_of_its_own() {
         (Engine::Custom, found(2, None), ""),
     ] {
         assert_eq!(options(engine, &found).join(" "), expected, "{engine} {found:?}");
+    }
+}
+
+#[test]
+fn an_image_that_may_be_old_is_told_nothing_that_came_late_and_can_be_done_without() {
+    for (engine, expected) in [
+        (
+            Engine::VLLM,
+            "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16",
+        ),
+        (
+            Engine::SGLang,
+            "--enable-lora --max-loras-per-batch 3 --max-lora-rank 16 --lora-target-modules all",
+        ),
+        (
+            Engine::LlamaCpp,
+            "--lora-scaled /a/x.gguf:0,/a/y.gguf:0 --no-cache-prompt",
+        ),
+    ] {
+        let found = FoundAdapters {
+            has_newest_options: false,
+            ..found(2, Some(16))
+        };
+        assert_eq!(options(engine, &found).join(" "), expected, "{engine}");
     }
 }
 

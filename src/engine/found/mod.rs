@@ -1,16 +1,19 @@
 //! How somebody else starts a server: the way back from a container's command, arguments and variables to what a job says of its own.
 //!
-//! [`words`] reads the command line, also through a shell; [`program`] knows which engine it starts; [`options`] tells what a job has
-//! fields for from what is passed on. What cannot be read is refused, never guessed.
+//! [`words`] reads the command line, also through a shell and [`wrappers`]; [`program`] knows which engine it starts; [`options`] tells what a job has
+//! fields for from what is passed on, and [`replaced`] what gives way to such fields. What cannot be read is refused, never guessed.
 
 mod options;
 mod program;
+mod replaced;
 mod script;
 mod words;
+mod wrappers;
 
 use std::collections::BTreeMap;
 
 use super::Engine;
+pub use replaced::Part;
 
 /// A container as it stands in a pod.
 #[derive(Clone, Copy, Debug)]
@@ -119,17 +122,20 @@ pub fn read(container: &FoundContainer<'_>) -> Result<FoundServer, FoundError> {
     let line = words::command_line(container)?;
     let program = program::recognise(&line.words, container)?;
     let mut read = options::read(program.engine, program.options);
-    let not_passed_on = options::read_env(program.engine, container.env, &mut read);
+    let mut env = container.env.clone();
+    env.extend(line.env.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
+    let not_passed_on = options::read_env(program.engine, &env, &mut read);
+    let passed_on = line.env.into_iter().filter(|(name, _)| !not_passed_on.contains(name));
     Ok(FoundServer {
         engine: program.engine,
-        command: program.command,
+        command: program.command.map(|command| [line.before, command].concat()),
         model: read.model(),
         names: read.names,
         revision: read.revision,
         quantization: read.quantization,
         file: read.file,
         args: read.args,
-        env: line.env,
+        env: passed_on.collect(),
         not_passed_on,
     })
 }

@@ -1,7 +1,7 @@
 //! Which engine a command line starts.
 
 use super::words::file_name;
-use super::{FoundContainer, FoundError};
+use super::{FoundContainer, FoundError, wrappers};
 use crate::engine::Engine;
 
 /// What is started.
@@ -19,6 +19,7 @@ pub(super) fn recognise<'a>(words: &'a [String], container: &FoundContainer<'_>)
         return Ok(program);
     }
     let engine = by_image(container.image).filter(|_| container.command.is_empty());
+    let engine = engine.filter(|engine| are_options(*engine, words));
     let Some(engine) = engine else {
         return Err(FoundError::Unknown {
             program: container.command.first().or(words.first()).cloned().unwrap_or_default(),
@@ -36,6 +37,14 @@ pub(super) fn recognise<'a>(words: &'a [String], container: &FoundContainer<'_>)
         command,
         options: &words[usize::from(is_tools)..],
     })
+}
+
+/// Whether these are what an engine's own program is given, and not another program with its arguments: of words that are no options,
+/// `vllm serve` alone takes one, the model.
+fn are_options(engine: Engine, words: &[String]) -> bool {
+    let is_option = |word: Option<&String>| word.is_none_or(|word| word.starts_with('-') && word != "--");
+    let takes_model = engine == Engine::VLLM && is_option(words.get(1)) && !wrappers::is_wrapper(words);
+    is_option(words.first()) || takes_model
 }
 
 /// What the operator's options are for. Images have it whatever they start by themselves, which in older ones is `python3 -m

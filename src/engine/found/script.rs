@@ -84,7 +84,7 @@ fn without_assignments(
             words.next();
             continue;
         }
-        let Some((name, value)) = word.split_once('=').filter(|(name, _)| is_name(name)) else {
+        let Some((name, value)) = assignment(word) else {
             break;
         };
         known.insert(name.to_owned(), Some(value.to_owned()));
@@ -94,6 +94,11 @@ fn without_assignments(
     }
     let rest: Vec<String> = words.collect();
     (!rest.is_empty()).then_some(rest)
+}
+
+/// A word that sets a variable: its name and value.
+pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
+    word.split_once('=').filter(|(name, _)| is_name(name))
 }
 
 fn is_name(text: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::script::{self, Script};
+use super::wrappers::unwrapped;
 use super::{FoundContainer, FoundError, program};
 
 /// Programs that read a command of their own.
@@ -11,6 +12,8 @@ const SHELLS: [&str; 4] = ["sh", "bash", "ash", "dash"];
 /// What starts the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CommandLine {
+    /// The programs that start it, with their options.
+    pub before: Vec<String>,
     /// The program and its arguments.
     pub words: Vec<String>,
     /// Variables that are set for it.
@@ -20,13 +23,40 @@ pub(super) struct CommandLine {
 pub(super) fn command_line(container: &FoundContainer<'_>) -> Result<CommandLine, FoundError> {
     let given = container.command.iter().chain(container.args);
     let words: Vec<String> = given.map(|word| filled(word, container.env)).collect();
-    let is_shell = words.first().is_some_and(|word| SHELLS.contains(&file_name(word)));
-    if !is_shell {
-        return Ok(CommandLine { words, env: Vec::new() });
+    let outer = CommandLine::of(&words);
+    if !is_shell(&outer.words) {
+        return Ok(outer);
     }
-    let Script { commands, env } = script::read(script_of(&words)?, container.env)?;
-    let words = the_server(commands)?;
-    Ok(CommandLine { words, env })
+    let mut known = container.env.clone();
+    known.extend(
+        outer
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone()))),
+    );
+    let Script { commands, env } = script::read(script_of(&outer.words)?, &known)?;
+    let inner = CommandLine::of(&the_server(commands)?);
+    Ok(CommandLine {
+        before: [outer.before, inner.before].concat(),
+        words: inner.words,
+        env: [outer.env, env, inner.env].concat(),
+    })
+}
+
+impl CommandLine {
+    fn of(words: &[String]) -> Self {
+        let unwrapped = unwrapped(words);
+        Self {
+            before: unwrapped.before,
+            words: unwrapped.command.to_vec(),
+            env: unwrapped.env,
+        }
+    }
+}
+
+/// Whether a shell begins here.
+pub(super) fn is_shell(words: &[String]) -> bool {
+    words.first().is_some_and(|word| SHELLS.contains(&file_name(word)))
 }
 
 /// The one command of a shell; of several, one that is no server is named.

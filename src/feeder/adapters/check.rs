@@ -9,8 +9,8 @@ use crate::api::adapters::AdapterSource;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::engine::AdapterNames;
-use crate::engine::adapters::AdapterConfig;
-use crate::engine::repository::{ADAPTER_CONFIG, Repository};
+use crate::engine::adapters::{AdapterConfig, are_fetched};
+use crate::engine::repository::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Repository};
 use crate::feeder::job::Job;
 use crate::feeder::model::{NEWEST, is_offline};
 use crate::feeder::report::End;
@@ -27,6 +27,8 @@ const AT_ONCE: usize = 8;
 pub struct AdapterCheck {
     origin: Origin,
     engine: Engine,
+    /// What servers are to have room for, where the spec says so.
+    max_rank: Option<u32>,
     /// Whether servers may have a token for the hub that is not known here.
     is_token_unknown: bool,
 }
@@ -38,6 +40,8 @@ enum Origin {
     Store {
         credentials: Credentials,
         names: AdapterNames,
+        /// Whether servers ask it with the same keys.
+        has_keys: bool,
     },
 }
 
@@ -73,8 +77,9 @@ impl AdapterCheck {
                 let hub = ModelHub::open(&credentials).map_err(|error| End::new(Reason::SpecInvalid, chain(&error)))?;
                 Origin::Hub(hub)
             }
-            // Without keys of theirs, it is the servers that the store knows, and not this pod.
-            AdapterSource::S3 if has_keys(&environment) => Origin::Store {
+            // LoRAX, which reads it by itself, may have keys and an address of it that are not known here.
+            source @ AdapterSource::S3 if has_keys(&environment) || are_fetched(job.engine, source) => Origin::Store {
+                has_keys: has_keys(&environment),
                 credentials: Credentials::from_env(Side::Adapters, environment),
                 names: adapters.names.clone(),
             },
@@ -84,6 +89,7 @@ impl AdapterCheck {
         Ok(Some(Self {
             origin,
             engine: job.engine,
+            max_rank: adapters.names.max_rank(),
             is_token_unknown,
         }))
     }
@@ -105,7 +111,7 @@ impl AdapterCheck {
     }
 
     fn with_facts(&self, adapter: Known, facts: Facts) -> Known {
-        let problem = facts.config.problem(self.engine).map(Bad::not_loaded);
+        let problem = facts.config.problem(self.engine, self.max_rank).map(Bad::not_loaded);
         Known {
             revision: facts.revision,
             rank: facts.config.rank(),
@@ -138,9 +144,13 @@ impl AdapterCheck {
     async fn look(&self, adapter: &Known) -> Result<Facts, Halt> {
         match &self.origin {
             Origin::Hub(hub) => self.look_at_hub(hub, &adapter.path).await,
-            Origin::Store { credentials, names } => {
+            Origin::Store {
+                credentials,
+                names,
+                has_keys,
+            } => {
                 let address = names.path(&adapter.name).unwrap_or_default();
-                look_in_store(self.engine, credentials, &address).await
+                look_in_store(self.engine, credentials, *has_keys, &address).await
             }
         }
     }
@@ -152,6 +162,10 @@ impl AdapterCheck {
             .map_err(|error| Halt::Silent(format!("its answer is not understood ({error})")))?;
         if !repository.may_be_adapter() {
             let message = format!("{path} has no {ADAPTER_CONFIG}, so it is no adapter");
+            return Err(Halt::Bad(Bad::not_found(message)));
+        }
+        if self.engine == Engine::VLLM && !repository.may_have_adapter_weights() {
+            let message = format!("{path} has no weights ({})", ADAPTER_WEIGHTS.join(", "));
             return Err(Halt::Bad(Bad::not_found(message)));
         }
         let revision = repository.sha;
@@ -189,8 +203,14 @@ fn has_keys(environment: &[(String, String)]) -> bool {
     environment.iter().any(|(name, _)| name.starts_with(prefix))
 }
 
-/// Of a folder, `adapter_config.json` tells; llama-server has a single file.
-async fn look_in_store(engine: Engine, credentials: &Credentials, address: &str) -> Result<Facts, Halt> {
+/// Of a folder, `adapter_config.json` tells; llama-server has a single file. Without keys of theirs, servers may be known to the store as somebody
+/// else than this pod.
+async fn look_in_store(
+    engine: Engine,
+    credentials: &Credentials,
+    has_keys: bool,
+    address: &str,
+) -> Result<Facts, Halt> {
     let (folder, file) = match address.rsplit_once('/') {
         Some(parts) if engine == Engine::LlamaCpp => parts,
         _ => (address, ADAPTER_CONFIG),
@@ -212,7 +232,7 @@ async fn look_in_store(engine: Engine, credentials: &Credentials, address: &str)
             "`{}` is not there",
             store.uri_of(file)
         )))),
-        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) => {
+        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) if has_keys => {
             Err(Halt::Bad(Bad::not_found(chain(&error))))
         }
         Err(error) => Err(silent(&error)),

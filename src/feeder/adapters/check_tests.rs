@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::adapters::AdaptersSpec;
 use crate::storage::loopback::serve;
 
 const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
@@ -36,6 +37,7 @@ async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
     AdapterCheck {
         origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),
         engine: Engine::VLLM,
+        max_rank: Some(512),
         is_token_unknown: false,
     }
 }
@@ -69,11 +71,19 @@ async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
         (&of("large"), ok, adapter.clone()),
         (&config("large"), ok, json!({"peft_type": "LORA", "r": 1024})),
         (&of("model"), ok, repository(&["config.json", "model.safetensors"])),
+        (&of("hollow"), ok, repository(&["adapter_config.json", "README.md"])),
         (&of("gated"), ok, adapter),
         (&config("gated"), StatusCode::FORBIDDEN, json!("access is restricted")),
     ])
     .await;
-    let names = ["org/sql", "org/large", "org/model", "org/gated", "org/missing"];
+    let names = [
+        "org/sql",
+        "org/large",
+        "org/model",
+        "org/hollow",
+        "org/gated",
+        "org/missing",
+    ];
     let (told, silence) = check.ask(adapters(&names)).await;
     assert_eq!(silence, None);
     assert_eq!((told[0].revision.as_deref(), told[0].rank), (Some(COMMIT), Some(16)));
@@ -81,6 +91,7 @@ async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
     for (adapter, words) in told[1..].iter().zip([
         "its rank is 1024",
         "so it is no adapter",
+        "has no weights",
         "name a token that may read it",
         "has none (404",
     ]) {
@@ -119,5 +130,52 @@ async fn what_a_token_that_is_not_known_here_may_open_is_left_to_the_servers() {
         let (told, silence) = check.ask(before.clone()).await;
         assert_eq!(told, before);
         assert!(silence.is_some(), "{name}");
+    }
+}
+
+/// A store that has nothing, and lets in nobody who asks for `secret.gguf`.
+async fn store(has_keys: bool) -> AdapterCheck {
+    async fn answer(request: Request) -> StatusCode {
+        match request.uri().path() {
+            path if path.ends_with("secret.gguf") => StatusCode::FORBIDDEN,
+            _ => StatusCode::NOT_FOUND,
+        }
+    }
+    let address = format!("http://{}", serve(axum::Router::new().fallback(answer)).await);
+    let environment = [
+        ("ADAPTERS_AWS_ENDPOINT_URL", address.as_str()),
+        ("ADAPTERS_AWS_ACCESS_KEY_ID", "id"),
+        ("ADAPTERS_AWS_SECRET_ACCESS_KEY", "key"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let spec = AdaptersSpec {
+        source: AdapterSource::S3,
+        location: Some("s3://bucket/loras".to_owned()),
+        ..AdaptersSpec::default()
+    };
+    AdapterCheck {
+        origin: Origin::Store {
+            credentials: Credentials::from_env(Side::Adapters, environment),
+            names: AdapterNames::new(spec),
+            has_keys,
+        },
+        engine: Engine::LlamaCpp,
+        max_rank: None,
+        is_token_unknown: false,
+    }
+}
+
+/// Servers may be let in as somebody else than the feeder.
+#[tokio::test]
+async fn a_store_that_is_asked_without_the_servers_keys_says_only_what_is_not_there() {
+    for (has_keys, name, is_bad) in [
+        (true, "sql.gguf", true),
+        (false, "sql.gguf", true),
+        (true, "secret.gguf", true),
+        (false, "secret.gguf", false),
+    ] {
+        let (told, silence) = store(has_keys).await.ask(adapters(&[name])).await;
+        assert_eq!(told[0].bad.is_some(), is_bad, "{has_keys} {name}");
+        assert_eq!(silence.is_some(), !is_bad, "{has_keys} {name}: {silence:?}");
     }
 }

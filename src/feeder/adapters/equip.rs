@@ -24,10 +24,12 @@ use crate::feeder::trouble::Stop;
 
 use super::load::{Report, load};
 use super::table::{AdapterTable, Asking};
-use super::{Known, end, in_words, told};
+use super::{Bad, Known, end, in_words, told};
 
 /// A server that refuses what another one has loaded is asked again after this time.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
+pub const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// Where no server is left that has them, adapters are given up when one has refused them so often.
+const ROUNDS: u32 = 3;
 
 /// What equipping needs.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Equipment {
     pub adapters: Vec<Known>,
     /// When those that cannot be used end the job; never, where it has results already, which are not to be lost.
     pub ending: Option<Ending>,
+    /// After this time a server is asked again that refuses what another one has: [`ASK_AGAIN`].
+    pub ask_again: Duration,
     /// Talks to servers.
     pub client: reqwest::Client,
     /// Is told what is loaded.
@@ -100,6 +104,7 @@ pub fn equip(equipment: Equipment, there: watch::Receiver<Replicas>) -> Equippin
         table,
         lost_at,
         done: BTreeSet::new(),
+        refusing: BTreeMap::new(),
         loading: BTreeMap::new(),
         loads: JoinSet::new(),
     };
@@ -120,6 +125,8 @@ struct Work {
     table: watch::Sender<Option<Arc<AdapterTable>>>,
     lost_at: mpsc::UnboundedReceiver<Address>,
     done: BTreeSet<Replica>,
+    /// How often each server has refused what another one had.
+    refusing: BTreeMap<Replica, u32>,
     /// The task of each server that is loading.
     loading: BTreeMap<Replica, task::AbortHandle>,
     loads: JoinSet<(Replica, Report)>,
@@ -158,6 +165,7 @@ impl Work {
         let there = self.there.borrow_and_update().clone();
         let is_ready = |replica: &Replica| there.get(replica) == Some(&Readiness::Ready);
         self.done.retain(|replica| there.contains_key(replica));
+        self.refusing.retain(|replica, _| there.contains_key(replica));
         for (_, load) in self.loading.extract_if(.., |replica, _| !is_ready(replica)) {
             load.abort();
         }
@@ -228,10 +236,10 @@ impl Work {
         self.loading.remove(&replica);
         let is_first = self.table.borrow().is_none();
         if !is_first && self.refuses_more(&report) {
-            self.not_as_the_others(replica, &report);
-            return Ok(());
+            return self.not_as_the_others(replica, report);
         }
         tracing::info!(pod = %replica.pod, refused = report.refused.len(), "a server has the adapters");
+        self.refusing.remove(&replica);
         self.done.insert(replica);
         if is_first {
             self.decide(report)?;
@@ -253,17 +261,13 @@ impl Work {
     /// What the first server says counts for all rows.
     fn decide(&mut self, report: Report) -> Result<(), Stop> {
         let Report { refused, ids } = report;
-        for (place, bad) in refused {
-            self.equipment.adapters[place].bad = Some(bad);
-        }
+        self.mark(refused);
         let Equipment {
             asking,
             adapters,
             ending,
-            reporter,
             ..
         } = &self.equipment;
-        tell_refused(reporter, adapters);
         if let Some(end) = ending.and_then(|Ending { on_error, rows }| end(adapters, on_error, rows)) {
             return Err(Stop::Ended(end));
         }
@@ -273,13 +277,40 @@ impl Work {
     }
 
     /// A server that refuses what another one has: rows do not go to it, until it has the same.
-    fn not_as_the_others(&mut self, replica: Replica, report: &Report) {
+    fn not_as_the_others(&mut self, replica: Replica, report: Report) -> Result<(), Stop> {
         let problem = report.refused.first().map_or("", |(_, bad)| bad.message.as_str());
         tracing::warn!(pod = %replica.pod, %problem, "a server refuses adapters that another one has");
+        let rounds = self.refusing.entry(replica.clone()).or_default();
+        *rounds += 1;
+        if *rounds >= ROUNDS && self.is_nobody_else_left() {
+            return Err(self.give_up(report));
+        }
         let is_there = self.there.borrow().get(&replica) == Some(&Readiness::Ready);
         if is_there {
-            self.begin(replica, ASK_AGAIN);
+            self.begin(replica, self.equipment.ask_again);
         }
+        Ok(())
+    }
+
+    /// Whether no server has the adapters, nor may turn out to have them.
+    fn is_nobody_else_left(&self) -> bool {
+        let mut loading = self.loading.keys();
+        self.done.is_empty() && loading.all(|replica| self.refusing.contains_key(replica))
+    }
+
+    /// Rows that are read already are to be sent with these adapters. The next start reads of the status that they cannot be used.
+    fn give_up(&mut self, report: Report) -> Stop {
+        self.mark(report.refused);
+        Stop::Restart(
+            "no server is left that has all adapters, and rows of those that are refused are to fail".to_owned(),
+        )
+    }
+
+    fn mark(&mut self, refused: Vec<(usize, Bad)>) {
+        for (place, bad) in refused {
+            self.equipment.adapters[place].bad = Some(bad);
+        }
+        tell_refused(&self.equipment.reporter, &self.equipment.adapters);
     }
 
     /// Servers that have not all adapters are there, and take no rows.

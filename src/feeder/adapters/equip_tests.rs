@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::api::Engine;
 use crate::api::adapters::AdaptersSpec;
-use crate::api::status::FeederStatus;
+use crate::api::status::{AdaptersStatus, FeederStatus};
 use crate::engine::AdapterNames;
 use crate::feeder::adapters::OfRow;
 use crate::feeder::replicas::Address;
@@ -32,6 +32,8 @@ impl StatusWriter for Unheard {
 struct Loads {
     has: BTreeSet<String>,
     asked: usize,
+    /// So many are refused first, as if its disk had no room.
+    refuses_first: usize,
 }
 
 type Shared = Arc<Mutex<Loads>>;
@@ -42,7 +44,7 @@ async fn server() -> (Shared, SocketAddr) {
         let mut loads = loads.lock().unwrap();
         let name = request["lora_name"].as_str().unwrap().to_owned();
         loads.asked += 1;
-        if name == "org/missing" {
+        if name == "org/missing" || loads.asked <= loads.refuses_first {
             return StatusCode::NOT_FOUND;
         }
         loads.has.insert(name);
@@ -63,7 +65,9 @@ fn replica(address: SocketAddr) -> Replica {
 }
 
 fn equipment(names: &[&str], on_error: OnAdapterError) -> Equipment {
-    let (reporter, _) = Reporter::new(report::Report::first(None), Unheard);
+    let mut report = report::Report::first(None);
+    report.adapters = Some(AdaptersStatus::default());
+    let (reporter, _) = Reporter::new(report, Unheard);
     let adapter = |name: &&str| Known {
         name: (*name).into(),
         path: (*name).to_owned(),
@@ -82,8 +86,17 @@ fn equipment(names: &[&str], on_error: OnAdapterError) -> Equipment {
         },
         adapters: names.iter().map(adapter).collect(),
         ending: Some(Ending { on_error, rows: 10 }),
+        ask_again: ASK_AGAIN,
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         reporter,
+    }
+}
+
+/// Asks a server that refuses what another one has again at once.
+fn equipment_asking_at_once(names: &[&str]) -> Equipment {
+    Equipment {
+        ask_again: Duration::ZERO,
+        ..equipment(names, OnAdapterError::FailRows)
     }
 }
 
@@ -188,6 +201,43 @@ async fn rows_of_an_adapter_that_the_first_server_refuses_are_refused() {
     assert!(matches!(table.of_row(Some("org/missing")), OfRow::Refused(..)));
     let warnings = reporter.latest().warnings;
     assert!(warnings[0].contains("`org/missing` (2 rows)"), "{warnings:?}");
+}
+
+/// How often one server is asked for an adapter in three rounds.
+const ASKED_IN_THREE_ROUNDS: usize = 9;
+
+#[tokio::test]
+async fn adapters_that_the_only_server_left_refuses_are_given_up_for_the_next_start() {
+    let ((_, first), (loads, second)) = (server().await, server().await);
+    loads.lock().unwrap().refuses_first = usize::MAX;
+    let [first, second] = [first, second].map(replica);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipment = equipment_asking_at_once(&["org/sql"]);
+    let reporter = equipment.reporter.clone();
+    let mut equipping = equip(equipment, there);
+    let mut found = equipping.found();
+    tell.send_replace([(first.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &first).await;
+    tell.send_replace([(second, Readiness::Ready)].into());
+    assert!(matches!(equipping.ended().await, Stop::Restart(_)));
+    assert_eq!(loads.lock().unwrap().asked, ASKED_IN_THREE_ROUNDS);
+    let told = reporter.latest().adapters.expect("the status of adapters");
+    assert_eq!(told.most_used[0].reason.as_deref(), Some("AdapterNotLoaded"));
+}
+
+#[tokio::test]
+async fn adapters_are_not_given_up_while_a_server_has_them() {
+    let ((_, first), (loads, second)) = (server().await, server().await);
+    loads.lock().unwrap().refuses_first = ASKED_IN_THREE_ROUNDS;
+    let [first, second] = [first, second].map(replica);
+    let (tell, there) = watch::channel(Replicas::new());
+    let equipping = equip(equipment_asking_at_once(&["org/sql"]), there);
+    let mut found = equipping.found();
+    tell.send_replace([(first.clone(), Readiness::Ready)].into());
+    until_ready(&mut found, &first).await;
+    let both = [first, second.clone()].map(|replica| (replica, Readiness::Ready));
+    tell.send_replace(both.into());
+    until_ready(&mut found, &second).await;
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ const REFUSALS: u32 = 3;
 /// With the waits between them, so many tries take half a minute to a minute: as long as a hub may fail before an adapter is given up that it
 /// has, or of which it is not certain that it is to blame.
 const FAILURES: u32 = 8;
+/// So many count for [`ANSWERS_WITHIN`] without an answer. After two of them an adapter is given up: the rows of all others wait for it.
+const FAILURES_IN_TIMEOUT: u32 = FAILURES / 2;
 /// Of an answer, this much is read, in bytes: a list of a hundred paths is shorter.
 const LONGEST_ANSWER: usize = 1 << 20;
 /// Of an answer, in bytes.
@@ -90,24 +92,27 @@ impl<Tell: Fn(String) + Sync> Server<'_, Tell> {
         let request = load_request(&asked, &self.asking.call(&asked))?;
         let (mut refusals, mut tries) = (Refusals::at_most(self.most_refusals()), 0);
         loop {
-            let problem = match self.post(&request).await {
+            let said = match self.post(&request).await {
                 Ok((status, body)) => {
                     let answer = loaded(self.asking.engine, &adapter.name, status, &body);
                     if answer == Loaded::Yes {
                         return None;
                     }
-                    let said = quote(status, &body);
-                    if refusals.are_enough(answer) {
-                        // The path too: vLLM writes `<path>` for some of them.
-                        let message = format!("a server does not load it from `{}`: {said}", adapter.path);
-                        return Some((place, Bad::not_loaded(message)));
-                    }
-                    said
+                    refusals.count(answer);
+                    quote(status, &body)
                 }
-                Err(error) => chain(&error.without_url()),
+                Err(error) => {
+                    refusals.count_silence(&error);
+                    chain(&error.without_url())
+                }
             };
+            if refusals.are_enough() {
+                // The path too: vLLM writes `<path>` for some of them.
+                let message = format!("a server does not load it from `{}`: {said}", adapter.path);
+                return Some((place, Bad::not_loaded(message)));
+            }
             tries += 1;
-            (self.tell)(format!("`{}` is not loaded yet: {problem}", adapter.name));
+            (self.tell)(format!("`{}` is not loaded yet: {said}", adapter.name));
             sleep(backoff(tries, rand::random())).await;
         }
     }
@@ -186,13 +191,24 @@ impl Refusals {
         }
     }
 
-    /// Takes one more answer. Whether the adapter is given up.
-    fn are_enough(&mut self, answer: Loaded) -> bool {
+    /// Takes one more answer.
+    fn count(&mut self, answer: Loaded) {
         match answer {
             Loaded::No => self.refused += 1,
             Loaded::Failed => self.failed += 1,
             Loaded::Yes | Loaded::NotYet => {}
         }
+    }
+
+    /// Takes that there was none. A server that cannot be reached says nothing of the adapter.
+    fn count_silence(&mut self, error: &reqwest::Error) {
+        if error.is_timeout() && !error.is_connect() {
+            self.failed += FAILURES_IN_TIMEOUT;
+        }
+    }
+
+    /// Whether the adapter is given up.
+    fn are_enough(&self) -> bool {
         self.refused >= self.most || self.refused + self.failed >= FAILURES
     }
 }
@@ -231,8 +247,30 @@ mod tests {
             (REFUSALS, vec![NotYet; 100], None),
         ] {
             let mut refusals = Refusals::at_most(most);
-            let found = answers.iter().position(|answer| refusals.are_enough(*answer));
+            let found = answers.iter().position(|answer| {
+                refusals.count(*answer);
+                refusals.are_enough()
+            });
             assert_eq!(found.map(|place| place + 1), given_up_at, "{most} {answers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_adapter_that_hangs_is_given_up_but_not_for_a_server_that_is_away() {
+        let router = axum::Router::new().fallback(std::future::pending::<()>);
+        let hanging = serve(router).await;
+        let away = {
+            let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            unused.local_addr().unwrap()
+        };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut refusals = Refusals::at_most(REFUSALS);
+        for (address, is_enough) in [(away, false), (away, false), (hanging, false), (hanging, true)] {
+            let request = client
+                .post(format!("http://{address}/"))
+                .timeout(Duration::from_millis(100));
+            refusals.count_silence(&request.send().await.unwrap_err());
+            assert_eq!(refusals.are_enough(), is_enough, "{address}");
         }
     }
 

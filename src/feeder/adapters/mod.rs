@@ -25,7 +25,7 @@ use super::job::Job;
 use super::report::End;
 
 pub use check::AdapterCheck;
-pub use equip::{Ending, Equipment, Equipped, Equipping, equip};
+pub use equip::{ASK_AGAIN, Ending, Equipment, Equipped, Equipping, equip};
 pub use table::{AdapterTable, Asking, OfRow, RowAdapters};
 pub use told::{LISTED, count, told};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Credentials, CredentialsError, Giver, Kind, is_http};
+use crate::storage::hints::Hints;
 
 /// The keys that count for one store. Values are secrets: there is no `Debug`.
 pub struct Keys {
@@ -14,6 +15,8 @@ pub struct Keys {
     identity: Vec<&'static str>,
     /// Whether that had the side's prefix.
     prefixed: bool,
+    /// Whether anything had it.
+    given: bool,
 }
 
 impl Credentials {
@@ -45,6 +48,7 @@ impl Credentials {
             values,
             identity,
             prefixed,
+            given: !self.prefixed.is_empty(),
         };
         keys.check()?;
         Ok(keys)
@@ -80,6 +84,34 @@ impl Keys {
     /// Whether a Secret gave them: then nothing in them can mean a file of this machine.
     pub fn of_secret(&self) -> bool {
         self.prefixed && matches!(self.giver, Giver::Secret(_) | Giver::DefaultStore(_))
+    }
+
+    /// What the owner should check, depending on what the store answers.
+    pub fn hints(&self) -> Hints {
+        let mut hints = Hints::from(self.hint());
+        if let Some(region) = self.kind.region {
+            hints = hints.with_region(self.to_add(region));
+        }
+        if let Some(who) = self.kind.shown_to {
+            hints = hints.with_not_found(format!("if it is not for all to see, {}", self.to_show(who)));
+        }
+        hints
+    }
+
+    /// How to be shown what is there only for those who have this key.
+    fn to_show(&self, key: &str) -> String {
+        if self.identity.is_empty() {
+            return self.to_add(key);
+        }
+        format!("see that {key} of {} may read it", self.giver)
+    }
+
+    /// How to give a key.
+    fn to_add(&self, key: &str) -> String {
+        match self.giver {
+            Giver::Secret(side) if !self.given => format!("name a Secret with {key} in {}", side.secret_field()),
+            _ => format!("set {key} in {}", self.giver),
+        }
     }
 
     /// What the owner should check when the store refuses.
@@ -125,8 +157,12 @@ impl Keys {
     }
 
     pub fn missing(&self, missing: &'static str, why: &'static str) -> CredentialsError {
-        let giver = self.giver;
-        CredentialsError::Missing { giver, missing, why }
+        CredentialsError::Missing {
+            giver: self.giver,
+            given: self.given,
+            missing,
+            why,
+        }
     }
 
     pub fn bad_value(&self, key: &'static str, what: impl Into<String>) -> CredentialsError {

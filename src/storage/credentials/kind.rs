@@ -16,6 +16,12 @@ pub struct Kind {
     pub needs: &'static [(&'static str, &'static str)],
     /// Those that hold an address.
     pub urls: &'static [&'static str],
+    /// Those that say where a bucket is. Of each group, who gives one gives all.
+    pub places: &'static [&'static [&'static str]],
+    /// The one that says in which region a bucket is.
+    pub region: Option<&'static str>,
+    /// The one without which the store says that it does not have what is not for all.
+    pub shown_to: Option<&'static str>,
     /// Those of the process that count beside an identity of the Secret, too: whoever installed the operator says where the store is.
     pub of_installation: &'static [&'static str],
     /// What to put into a Secret that says nothing of an identity; its first word is a key.
@@ -36,6 +42,12 @@ pub static S3: Kind = Kind {
         ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
     ],
     urls: &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+    places: &[
+        &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+        &["AWS_REGION", "AWS_DEFAULT_REGION"],
+    ],
+    region: Some("AWS_REGION"),
+    shown_to: None,
     of_installation: &[],
     advice: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     besides: "what that key may do",
@@ -54,6 +66,9 @@ pub static GOOGLE: Kind = Kind {
     ],
     needs: &[],
     urls: &["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"],
+    places: &[&["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"]],
+    region: None,
+    shown_to: None,
     of_installation: &[],
     advice: "GOOGLE_APPLICATION_CREDENTIALS_JSON",
     besides: "what that service account may do",
@@ -80,6 +95,15 @@ pub static AZURE: Kind = Kind {
         ("AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"),
     ],
     urls: &["AZURE_STORAGE_ENDPOINT"],
+    // A connection string has both of the others.
+    places: &[&[
+        "AZURE_STORAGE_ENDPOINT",
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT",
+        "AZURE_STORAGE_CONNECTION_STRING",
+    ]],
+    region: None,
+    shown_to: None,
     of_installation: &[],
     advice: "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_CONNECTION_STRING, or AZURE_CLIENT_ID with \
              AZURE_TENANT_ID and AZURE_CLIENT_SECRET",
@@ -94,6 +118,9 @@ pub static WEB: Kind = Kind {
     identities: &["HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"],
     needs: &[("HTTP_USERNAME", "HTTP_PASSWORD"), ("HTTP_PASSWORD", "HTTP_USERNAME")],
     urls: &[],
+    places: &[],
+    region: None,
+    shown_to: None,
     of_installation: &[],
     advice: "HTTP_BEARER_TOKEN, or HTTP_USERNAME and HTTP_PASSWORD",
     besides: "what it may read",
@@ -107,6 +134,9 @@ pub static HUB: Kind = Kind {
     identities: &["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"],
     needs: &[],
     urls: &["HF_ENDPOINT"],
+    places: &[],
+    region: None,
+    shown_to: Some("HF_TOKEN"),
     of_installation: &["HF_ENDPOINT"],
     advice: "HF_TOKEN",
     besides: "the name of the data set, and whether the token's owner has accepted its conditions",

@@ -104,10 +104,12 @@ pub enum CredentialsError {
         missing: &'static str,
     },
     /// Without it, the store cannot be found.
-    #[error("{giver} has no {missing}: add it, {why}")]
+    #[error("{}, {why}", how_to_add(*giver, *given, missing))]
     Missing {
         /// Who should give it.
         giver: Giver,
+        /// Whether it gave any key.
+        given: bool,
         /// The key that is not there.
         missing: &'static str,
         /// What it is for.
@@ -133,6 +135,17 @@ pub enum CredentialsError {
     },
 }
 
+/// How to give a key that is not there.
+fn how_to_add(giver: Giver, is_named: bool, missing: &str) -> String {
+    match giver {
+        Giver::Secret(side) if !is_named => {
+            let field = side.secret_field();
+            format!("nothing says {missing}: name a Secret with it in {field}")
+        }
+        _ => format!("{giver} has no {missing}: add it"),
+    }
+}
+
 impl Credentials {
     /// Takes one side's keys from environment variables.
     ///
@@ -156,6 +169,7 @@ impl Credentials {
         let uri = credentials.prefixed.remove(DEFAULT_STORE_URI);
         let uri = uri.ok_or(CredentialsError::Missing {
             giver,
+            given: true,
             missing: DEFAULT_STORE_URI,
             why: "as s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or az://CONTAINER/PREFIX/",
         })?;
@@ -166,6 +180,28 @@ impl Credentials {
     /// and prefixed ones are for a data set and an output in different stores.
     pub fn of_person(side: Side, vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self::read(Giver::Person(side), vars)
+    }
+
+    /// The same for a store whose Secret the person has read, too: where the environment does not say where the store is, the Secret
+    /// does. Its keys do not count.
+    pub fn of_person_at(
+        side: Side,
+        secret: impl IntoIterator<Item = (String, String)>,
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let mut own = Self::of_person(side, vars);
+        let there = Self::of_secret(side, secret, []);
+        for kind in Kind::ALL {
+            for group in kind.places {
+                if own.has_any(group) {
+                    continue;
+                }
+                let names = group.iter().filter(|name| !kind.identities.contains(name));
+                let found = names.filter_map(|name| Some(((*name).to_owned(), there.prefixed.get(*name)?.clone())));
+                own.prefixed.extend(found);
+            }
+        }
+        own
     }
 
     /// Those of a Secret that a person has read. The person's own environment may give the address of the store, as that of a Secret
@@ -195,8 +231,19 @@ impl Credentials {
     #[must_use]
     pub fn identify(&self, uri: &StoreUri) -> bool {
         let identities = Kind::of(uri).map_or(&[][..], |kind| kind.identities);
-        let mut identities = identities.iter();
-        identities.any(|name| self.prefixed.contains_key(*name) || self.process.contains_key(*name))
+        self.has_any(identities)
+    }
+
+    /// The address of the store of this URI, if these keys are for another than the cloud's own.
+    #[must_use]
+    pub fn address(&self, uri: &StoreUri) -> Option<String> {
+        let keys = self.keys(Kind::of(uri)?).ok()?;
+        keys.endpoint().map(str::to_owned)
+    }
+
+    fn has_any(&self, names: &[&str]) -> bool {
+        let mut names = names.iter();
+        names.any(|name| self.prefixed.contains_key(*name) || self.process.contains_key(*name))
     }
 
     /// Which keys to give for the store of this URI, for a message.

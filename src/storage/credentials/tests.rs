@@ -215,6 +215,39 @@ fn the_default_store_says_where_it_is_and_is_called_by_its_name() {
 }
 
 #[test]
+fn where_to_set_a_region_depends_on_who_gave_the_keys() {
+    let redirect = object_store::Error::Generic {
+        store: "S3",
+        source: "Received redirect without LOCATION".into(),
+    };
+    let remedy = |credentials: Credentials| credentials.keys(&S3).unwrap().hints().region(&redirect).unwrap();
+    let id = ("OUTPUT_AWS_ACCESS_KEY_ID", "id");
+    let secret = ("OUTPUT_AWS_SECRET_ACCESS_KEY", "secret");
+    let region = ("OUTPUT_AWS_REGION", "us-east-1");
+    let (of_default_store, _) =
+        Credentials::of_default_store(Side::Output, owned(&[("OUTPUT_uri", "s3://b/")])).unwrap();
+    for (credentials, want) in [
+        (
+            output(&[id, secret]),
+            "set AWS_REGION in the Secret of spec.output.credentialsSecretRef",
+        ),
+        (
+            output(&[region]),
+            "set AWS_REGION in the Secret of spec.output.credentialsSecretRef",
+        ),
+        (
+            output(&[]),
+            "name a Secret with AWS_REGION in spec.output.credentialsSecretRef",
+        ),
+        (of_default_store, "set AWS_REGION in the Secret batch-inference-store"),
+        (of_person(&[]), "set AWS_REGION in the environment"),
+    ] {
+        let told = remedy(credentials);
+        assert_eq!(told.strip_prefix("its bucket is in another region: "), Some(want));
+    }
+}
+
+#[test]
 fn a_person_is_told_which_variable_to_set() {
     let hint = |vars: &[(&str, &str)]| of_person(vars).keys(&S3).unwrap().hint().to_string();
     assert!(hint(&[]).starts_with("set AWS_ACCESS_KEY_ID"));
@@ -273,6 +306,66 @@ fn a_secret_that_a_person_has_read_takes_only_the_address_from_the_environment()
 }
 
 #[test]
+fn beneath_own_keys_a_secret_says_where_the_store_is() {
+    let owned = |vars: &[(&str, &str)]| -> Vec<(String, String)> {
+        vars.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
+    };
+    let secret = [
+        ("AWS_ACCESS_KEY_ID", "theirs"),
+        ("AWS_SECRET_ACCESS_KEY", "theirs"),
+        ("AWS_SESSION_TOKEN", "theirs"),
+        ("AWS_ENDPOINT_URL", "https://s3.example"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "theirs"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "theirs"),
+    ];
+    let of_person_at = |own: &[(&str, &str)]| Credentials::of_person_at(Side::Output, owned(&secret), owned(own));
+    let id = ("AWS_ACCESS_KEY_ID", "id");
+    let key = ("AWS_SECRET_ACCESS_KEY", "key");
+    for (own, endpoint, region) in [
+        (vec![id, key], "https://s3.example", "eu-west-1"),
+        (
+            vec![id, key, ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:8333")],
+            "http://127.0.0.1:8333",
+            "eu-west-1",
+        ),
+        (
+            vec![
+                ("OUTPUT_AWS_ACCESS_KEY_ID", "id"),
+                ("OUTPUT_AWS_SECRET_ACCESS_KEY", "key"),
+            ],
+            "https://s3.example",
+            "eu-west-1",
+        ),
+    ] {
+        let keys = of_person_at(&own).keys(&S3).unwrap();
+        assert_eq!(
+            (keys.endpoint(), keys.get("AWS_REGION")),
+            (Some(endpoint), Some(region)),
+            "{own:?}"
+        );
+        assert_eq!(
+            (keys.get("AWS_ACCESS_KEY_ID"), keys.get("AWS_SESSION_TOKEN")),
+            (Some("id"), None)
+        );
+    }
+    let keys = of_person_at(&[id, key, ("AWS_DEFAULT_REGION", "us-west-2")])
+        .keys(&S3)
+        .unwrap();
+    assert_eq!(keys.get("AWS_REGION"), None);
+    let keys = of_person_at(&[("AZURE_STORAGE_KEY", "key")]).keys(&AZURE).unwrap();
+    let connection = keys.get("AZURE_STORAGE_CONNECTION_STRING");
+    assert_eq!(
+        (keys.get("AZURE_STORAGE_ACCOUNT_NAME"), connection),
+        (Some("theirs"), None)
+    );
+    let keys = of_person_at(&[("AZURE_STORAGE_CONNECTION_STRING", "own")])
+        .keys(&AZURE)
+        .unwrap();
+    assert_eq!(keys.get("AZURE_STORAGE_ACCOUNT_NAME"), None);
+}
+
+#[test]
 fn keys_identify_only_whom_their_own_store_knows() {
     let credentials = of_person(&[("AWS_ACCESS_KEY_ID", "id"), ("OUTPUT_AZURE_STORAGE_KEY", "key")]);
     for (uri, expected) in [
@@ -286,4 +379,17 @@ fn keys_identify_only_whom_their_own_store_knows() {
     }
     let address_only = of_person(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")]);
     assert!(!address_only.identify(&StoreUri::parse_prefix("s3://bucket/run/").unwrap()));
+}
+
+#[test]
+fn the_address_of_a_store_is_that_of_its_own_kind() {
+    let credentials = of_person(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")]);
+    for (uri, expected) in [
+        ("s3://bucket/run/", Some("http://127.0.0.1:8333")),
+        ("gs://bucket/run/", None),
+        ("pvc://claim/run/", None),
+    ] {
+        let uri = StoreUri::parse_prefix(uri).unwrap();
+        assert_eq!(credentials.address(&uri).as_deref(), expected, "{uri}");
+    }
 }

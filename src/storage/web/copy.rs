@@ -17,6 +17,13 @@ use sha2::{Digest, Sha256};
 use super::request::{Facts, Request, broken, facts, failed};
 use crate::storage::error::ScratchFailed;
 
+/// Where a copy may be.
+pub struct Scratch {
+    pub directory: PathBuf,
+    /// The most that it may take, in bytes: kubelet evicts a pod that has more on its scratch disk than the disk's limit.
+    pub limit: Option<u64>,
+}
+
 /// Removed when dropped. One that a killed process has left is written over by the next.
 pub struct Copy {
     file: Arc<File>,
@@ -25,14 +32,14 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Copies all that `request` asks for into the directory `scratch`.
+    /// Copies all that `request` asks for into `scratch`.
     ///
     /// # Errors
     ///
-    /// The server's, or the disk's.
-    pub async fn of(request: &Request, scratch: &Path) -> Result<Self> {
+    /// The server's, or the disk's; that it has too little room, too.
+    pub async fn of(request: &Request, scratch: &Scratch) -> Result<Self> {
         // In a container, the process that comes after this one has its number.
-        let path = scratch.join(format!("dataset-{}", std::process::id()));
+        let path = scratch.directory.join(format!("dataset-{}", std::process::id()));
         let file = new_file(&path).map_err(disk)?;
         let mut copy = Self {
             file: Arc::new(file),
@@ -43,7 +50,7 @@ impl Copy {
                 last_modified: std::time::UNIX_EPOCH,
             },
         };
-        copy.facts = fill(&copy.file, request).await?;
+        copy.facts = fill(&copy.file, request, scratch).await?;
         Ok(copy)
     }
 
@@ -76,6 +83,17 @@ impl Drop for Copy {
     }
 }
 
+impl Scratch {
+    fn has_room_for(&self, bytes: u64) -> Result<()> {
+        match self.limit {
+            Some(limit) if bytes > limit => Err(disk(io::Error::other(format!(
+                "it has more than the {limit} bytes that a copy may take"
+            )))),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn new_file(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -84,9 +102,10 @@ fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
-async fn fill(file: &File, request: &Request) -> Result<Facts> {
+async fn fill(file: &File, request: &Request, scratch: &Scratch) -> Result<Facts> {
     let response = request.whole().await?;
     let told = response.content_length();
+    scratch.has_room_for(told.unwrap_or_default())?;
     let mut facts = facts(response.headers(), 0);
     let mut writer = BufWriter::new(file);
     let mut sha256 = Sha256::new();
@@ -94,6 +113,7 @@ async fn fill(file: &File, request: &Request) -> Result<Facts> {
     while let Some(bytes) = body.try_next().await.map_err(broken)? {
         sha256.update(&bytes);
         facts.size += bytes.len() as u64;
+        scratch.has_room_for(facts.size)?;
         // The page cache takes this at once, as a rule.
         writer.write_all(&bytes).map_err(disk)?;
     }

@@ -4,11 +4,11 @@
 //! client for HTTP asks by HEAD, which few servers answer alike, and has nothing for servers without ranges.
 
 mod copy;
+mod meant;
 mod request;
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,19 +21,21 @@ use object_store::{
 use tokio::sync::OnceCell;
 
 use copy::Copy;
+pub(super) use copy::Scratch;
+pub(super) use meant::{CODE, meant};
 use request::{Answer, Part};
 pub(super) use request::{Authorization, LONGEST_ANSWER, Request, begins_at};
 
 /// One file of a server.
 pub(super) struct WebFile {
     request: Request,
-    scratch: PathBuf,
+    scratch: Scratch,
     copy: OnceCell<Copy>,
 }
 
 impl WebFile {
-    /// What `request` asks for; a copy of it may be kept in the directory `scratch`.
-    pub fn new(request: Request, scratch: PathBuf) -> Self {
+    /// What `request` asks for; a copy of it may be kept in `scratch`.
+    pub fn new(request: Request, scratch: Scratch) -> Self {
         Self {
             request,
             scratch,

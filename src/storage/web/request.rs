@@ -10,6 +10,7 @@ use object_store::{Error, Result};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_MATCH, LAST_MODIFIED, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
 
+use super::meant::meant;
 use crate::storage::is_outage;
 use crate::storage::network::{FIRST_BACKOFF, LONGEST_BACKOFF, RETRIES, RETRY_FOR, web_client};
 
@@ -58,7 +59,7 @@ pub struct Part {
 pub enum Answer {
     /// What was asked for, or as much as there is.
     Part(Part),
-    /// Everything, though a part was asked for.
+    /// Everything, though a part was asked for; or a part of nobody knows how much.
     NoRanges,
 }
 
@@ -124,6 +125,8 @@ impl Request {
             ) => (start, size),
             // Nothing is there to begin with.
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(ContentRange { start: None, size: 0 })) => (0, 0),
+            // How large the file is must be known before it is read (RFC 9110, section 14.4, lets a server not know).
+            (StatusCode::PARTIAL_CONTENT, None) if of_unknown_size(&response) => return Ok(Answer::NoRanges),
             (StatusCode::PARTIAL_CONTENT, _) => return Err(failed("its Content-Range says no place and size")),
             (StatusCode::OK, _) => return Ok(Answer::NoRanges),
             _ => return Err(refusal(response).await),
@@ -237,6 +240,13 @@ pub fn begins_at(response: &Response) -> Option<u64> {
     ContentRange::parse(range.to_str().ok()?)?.start
 }
 
+/// Whether a part is one of a file whose size the server does not say: `bytes 0-0/*`.
+fn of_unknown_size(response: &Response) -> bool {
+    let range = response.headers().get(CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with("bytes ") && range.ends_with("/*"))
+}
+
 /// `bytes 0-0/10`, or `bytes */10` (RFC 9110, section 14.4).
 #[derive(Debug, PartialEq, Eq)]
 struct ContentRange {
@@ -291,12 +301,13 @@ pub fn broken(error: reqwest::Error) -> Error {
 /// Sorts an answer that is none of those that were hoped for, as `object_store` does for clouds.
 async fn refusal(response: Response) -> Error {
     let status = response.status();
+    let meant = meant(status, response.headers());
     let body = response.text().await.unwrap_or_default();
     let body = &body[..body.floor_char_boundary(LONGEST_ANSWER)];
     // The words of `object_store`'s own clients, which `is_outage` and `is_refused` read.
     let source = format!("the server answered with status code: {status}: {body}").into();
     let path = String::new();
-    match status {
+    match meant {
         StatusCode::NOT_FOUND | StatusCode::GONE => Error::NotFound { path, source },
         StatusCode::UNAUTHORIZED => Error::Unauthenticated { path, source },
         StatusCode::FORBIDDEN => Error::PermissionDenied { path, source },

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{CHART, Upgraded};
-use crate::job::{FAKE_SERVER, Job};
+use crate::job::{FAKE_VLLM, Job};
 use crate::rows::chats;
 use crate::tenant::{Tenant, end_of};
 
@@ -13,7 +13,7 @@ async fn a_job_gets_what_its_resource_profile_says() {
     let rows = chats(3, &json!({"hold": "held"}));
     tenant.put("rows.jsonl", &rows).await;
     let values = format!(
-        r"resourceProfiles.gpus.resources.limits.nvidia\.com/gpu=1,resourceProfiles.gpus.nodeSelector.kubernetes\.io/os=linux,resourceProfiles.gpus.image.VLLM={FAKE_SERVER}"
+        r"resourceProfiles.gpus.resources.limits.nvidia\.com/gpu=1,resourceProfiles.gpus.nodeSelector.kubernetes\.io/os=linux,resourceProfiles.gpus.image.VLLM={FAKE_VLLM}"
     );
     let upgraded = Upgraded::to(&tenant.client, CHART, &values).await;
     let job = |name: &str, profile: &str| {

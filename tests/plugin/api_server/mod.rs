@@ -74,6 +74,11 @@ impl ApiServer {
         }
     }
 
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The content of a kubeconfig.
     pub fn kubeconfig(&self) -> String {
         kubeconfig(&format!("http://{}", self.address))
@@ -178,6 +183,12 @@ impl ApiServer {
     /// From now on, pods wait for a node.
     pub fn hold_pods(&self) {
         self.shared.kept().holds_pods = true;
+    }
+
+    /// The node is there, for which pods have waited.
+    pub fn release_pods(&self) {
+        self.shared.kept().holds_pods = false;
+        self.shared.change(state::Kept::run_pods);
     }
 
     /// Ends all watches, as API servers do every few minutes.

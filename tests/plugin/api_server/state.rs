@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use super::uid_of;
 use crate::pods::Pods;
 
+/// What the scheduler says of a pod that waits for a node.
+const NO_NODE: &str = "0/3 nodes are available: 3 Insufficient cpu.";
+
 #[derive(Default)]
 pub struct Shared {
     state: Mutex<Kept>,
@@ -105,7 +108,11 @@ impl Kept {
 
     /// Creates a pod, which waits for a node.
     pub fn create_pod(&mut self, pod: Value) -> Value {
-        let pod = self.pods.create(pod);
+        let mut status = json!({"phase": "Pending"});
+        if self.holds_pods {
+            status["conditions"] = json!([{"type": "PodScheduled", "status": "False", "message": NO_NODE}]);
+        }
+        let pod = self.pods.create(pod, status);
         self.happen("ADDED", pod)
     }
 

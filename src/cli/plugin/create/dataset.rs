@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::arguments::RowFlags;
+use crate::api::default_store::DEFAULT_STORE;
 
 /// Where a job reads rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,15 @@ pub enum FlagError {
     BadName {
         /// The name.
         name: String,
+    },
+    /// Keys for no store.
+    #[error(
+        "--secret {secret} would open nothing: the default store has the Secret {DEFAULT_STORE}, and a claim or a ConfigMap has no keys. \
+         Leave it away, or give a store by --dataset-uri or --output-uri"
+    )]
+    UnusedSecret {
+        /// The Secret.
+        secret: String,
     },
 }
 

@@ -4,15 +4,19 @@ use kube::Resource;
 use serde_json::{Value, json};
 
 use super::arguments::{JobFlags, SecretKey};
-use super::dataset::Rows;
+use super::dataset::{FlagError, Rows};
 use crate::api::BatchInferenceJob;
 
 /// The API server adds five letters and digits.
 const GENERATED: &str = "batch-";
 
 /// The job. Without a name, the API server makes one.
-#[must_use]
-pub fn manifest(name: Option<&str>, flags: &JobFlags, rows: Option<&Rows>) -> Value {
+///
+/// # Errors
+///
+/// [`FlagError::UnusedSecret`].
+pub fn manifest(name: Option<&str>, flags: &JobFlags, rows: Option<&Rows>) -> Result<Value, FlagError> {
+    check_secret(flags, rows)?;
     let mut spec = json!({"dataset": dataset(rows), "server": {}});
     for (section, field, value) in given(flags, rows) {
         let Some(value) = value else { continue };
@@ -25,12 +29,34 @@ pub fn manifest(name: Option<&str>, flags: &JobFlags, rows: Option<&Rows>) -> Va
         Some(name) => json!({"name": name}),
         None => json!({"generateName": GENERATED}),
     };
-    json!({
+    Ok(json!({
         "apiVersion": BatchInferenceJob::api_version(&()),
         "kind": BatchInferenceJob::kind(&()),
         "metadata": metadata,
         "spec": spec,
-    })
+    }))
+}
+
+/// Whoever names a Secret expects it to be used.
+fn check_secret(flags: &JobFlags, rows: Option<&Rows>) -> Result<(), FlagError> {
+    let stores = [rows_uri(rows), flags.output_uri.as_ref()];
+    let is_used = stores.into_iter().flatten().any(|uri| has_keys(uri));
+    match &flags.secret {
+        Some(secret) if !is_used => Err(FlagError::UnusedSecret { secret: secret.clone() }),
+        _ => Ok(()),
+    }
+}
+
+fn rows_uri(rows: Option<&Rows>) -> Option<&String> {
+    match rows {
+        Some(Rows::Uri(uri)) => Some(uri),
+        Some(Rows::Name(_)) | None => None,
+    }
+}
+
+/// A claim has none.
+fn has_keys(uri: &str) -> bool {
+    !uri.starts_with("pvc://")
 }
 
 fn dataset(rows: Option<&Rows>) -> Value {
@@ -47,14 +73,10 @@ type Field = (&'static str, &'static str, Option<Value>);
 
 /// The fields that only some jobs have: section of the spec (none is the spec itself), name, and value.
 fn given(flags: &JobFlags, rows: Option<&Rows>) -> Vec<Field> {
-    // The default store's keys are in its own Secret, and a claim has none.
+    // The default store's keys are in its own Secret.
     let secret = |uri: Option<&String>| {
-        uri.filter(|uri| !uri.starts_with("pvc://"))?;
+        uri.filter(|uri| has_keys(uri))?;
         Some(json!({"name": flags.secret.as_ref()?}))
-    };
-    let rows_uri = match rows {
-        Some(Rows::Uri(uri)) => Some(uri),
-        Some(Rows::Name(_)) | None => None,
     };
     let text = |value: Option<&String>| value.map(|text| json!(text));
     let named = |value: Option<&String>| value.map(|name| json!({"name": name}));
@@ -62,7 +84,7 @@ fn given(flags: &JobFlags, rows: Option<&Rows>) -> Vec<Field> {
     let token = |SecretKey { name, key }: &SecretKey| json!({"name": name, "key": key});
     let deployment = named(flags.from_deployment.as_ref()).map(|name| json!({"deployment": name}));
     vec![
-        ("dataset", "credentialsSecretRef", secret(rows_uri)),
+        ("dataset", "credentialsSecretRef", secret(rows_uri(rows))),
         ("dataset", "invalidRows", text(flags.invalid_rows.as_ref())),
         ("output", "uri", text(flags.output_uri.as_ref())),
         ("output", "configMap", named(flags.output_config_map.as_ref())),

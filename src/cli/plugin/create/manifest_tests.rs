@@ -14,10 +14,14 @@ fn flags(words: &str) -> CreateArguments {
     *create
 }
 
-fn made(words: &str) -> Value {
+fn try_made(words: &str) -> Result<Value, FlagError> {
     let flags = flags(words);
-    let dataset = Dataset::of(&flags.rows).unwrap();
+    let dataset = Dataset::of(&flags.rows)?;
     manifest(Some("x"), &flags.job, dataset.rows())
+}
+
+fn made(words: &str) -> Value {
+    try_made(words).unwrap()
 }
 
 #[test]
@@ -35,14 +39,14 @@ fn the_smallest_jobs_have_what_they_need() {
             },
         })
     );
-    let unnamed = manifest(None, &JobFlags::default(), None);
+    let unnamed = manifest(None, &JobFlags::default(), None).unwrap();
     assert_eq!(unnamed["metadata"], json!({"generateName": "batch-"}));
 }
 
 #[test]
 fn a_job_of_the_default_store_names_neither_uri_nor_secret() {
     for words in ["--dataset a/my_rows.jsonl", "--dataset-name my_rows"] {
-        let job = made(&format!("{words} --model qwen3-8b --secret unused"));
+        let job = made(&format!("{words} --model qwen3-8b"));
         let expected = json!({"dataset": {"name": "my_rows"}, "server": {"baseModel": "qwen3-8b"}});
         assert_eq!(job["spec"], expected);
         let read: BatchInferenceJob = serde_json::from_value(job).unwrap();
@@ -131,7 +135,21 @@ fn failed_rows_are_a_number_or_a_share() {
 
 #[test]
 fn a_claim_has_no_keys() {
-    let job = made("--model qwen3-8b --dataset pvc://claim/rows.jsonl --output-uri pvc://claim/out/ --secret keys");
+    let job = made("--model qwen3-8b --dataset pvc://claim/rows.jsonl --output-uri s3://b/out/ --secret keys");
     assert_eq!(job["spec"]["dataset"], json!({"uri": "pvc://claim/rows.jsonl"}));
-    assert_eq!(job["spec"]["output"], json!({"uri": "pvc://claim/out/"}));
+    let output = json!({"uri": "s3://b/out/", "credentialsSecretRef": {"name": "keys"}});
+    assert_eq!(job["spec"]["output"], output);
+}
+
+#[test]
+fn a_secret_that_opens_nothing_is_refused() {
+    for words in [
+        "--dataset-name rows",
+        "--dataset a/rows.jsonl --output-config-map results",
+        "--dataset pvc://claim/rows.jsonl --output-uri pvc://claim/out/",
+    ] {
+        let refused = try_made(&format!("{words} --model qwen3-8b --secret keys"));
+        let secret = "keys".to_owned();
+        assert_eq!(refused, Err(FlagError::UnusedSecret { secret }), "{words}");
+    }
 }

@@ -44,7 +44,7 @@ pub async fn create(cluster: &ClusterArguments, arguments: &CreateArguments) -> 
     }
     let new = match &arguments.file {
         Some(path) => file::with_rows(file::read(path)?, dataset.rows(), path)?,
-        None => manifest(arguments.name.as_deref(), &arguments.job, dataset.rows()),
+        None => manifest(arguments.name.as_deref(), &arguments.job, dataset.rows())?,
     };
     let new = file::in_namespace(new, cluster.namespace())?;
     if let Dataset::Local { file, .. } = &dataset {
@@ -99,9 +99,12 @@ fn wanted<'a>(file: &'a str, to: &'a Rows, new: &'a Value, arguments: &'a Create
     }
 }
 
-/// The catalog of the operator may have models that this program does not know, and a Deployment may serve any: then no name is refused
-/// here.
+/// The catalog of the operator may have models that this program does not know, and a Deployment may serve any, also beside a model that is
+/// named: then no name is refused here.
 fn names(new: &Value) -> Names {
+    if new.pointer("/spec/server/from").is_some_and(|from| !from.is_null()) {
+        return Names::Any;
+    }
     let served = new.pointer("/spec/server/servedModelNames").and_then(Value::as_array);
     let served = served.into_iter().flatten().filter_map(Value::as_str);
     let served: Vec<_> = served.map(str::to_owned).collect();
@@ -130,6 +133,8 @@ mod tests {
             json!({"baseModel": "qwen3-8b", "engine": "SGLang", "servedModelNames": ["x"]})
         ));
         assert!(!is_known(json!({"baseModel": "a-model-of-the-charts-values"})));
-        assert!(!is_known(json!({"from": {"deployment": {"name": "x"}}})));
+        let from = json!({"deployment": {"name": "x"}});
+        assert!(!is_known(json!({"from": from})));
+        assert!(!is_known(json!({"from": from, "baseModel": "qwen3-8b"})));
     }
 }

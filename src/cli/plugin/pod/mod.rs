@@ -115,7 +115,7 @@ impl StorePod {
     #[must_use]
     pub fn store(&self) -> Store {
         let objects = PodObjects::new(self.remote.clone(), self.uri.clone());
-        Store::new(Arc::new(objects), self.uri.clone(), "check the pod's log".into())
+        Store::new(Arc::new(objects), self.uri.clone(), "this is what its pod says".into())
     }
 
     /// Asks for something that is no reading, in the words of `batch-inference-operator output`, with an input.

@@ -16,12 +16,12 @@ use super::super::cluster::Cluster;
 use super::super::refusal::{Asked, last_cause};
 use super::super::standard_error::tell;
 use super::exec::{RemoteError, exec};
-use super::running::{has_begun, is_running, is_stuck, why};
+use super::running::{Waits, has_begun, is_running, is_stuck, why};
 use super::{PodError, STAYS_FOR};
 use crate::cli::output::Place;
 
-/// The image is on a node already, mostly: a feeder ran from it.
-const STARTS_WITHIN: Duration = Duration::from_mins(2);
+/// Enough for an autoscaler to make a node, which takes some minutes, and for the node to fetch the image.
+const STARTS_WITHIN: Duration = Duration::from_mins(10);
 /// Enough for a piece of some mebibytes on a slow line. What takes longer is a connection that nobody has at its other end any more.
 const ANSWERS_WITHIN: Duration = Duration::from_mins(5);
 /// Some twelve seconds in all.
@@ -183,7 +183,15 @@ impl Remote {
     }
 
     async fn running_one(&self, name: &str) -> Result<(), PodError> {
-        let is_decided = |pod: Option<&Pod>| pod.is_some_and(|pod| has_begun(pod) || is_stuck(pod));
+        let waits = Waits::default();
+        let is_decided = |pod: Option<&Pod>| {
+            let Some(pod) = pod else { return false };
+            let is_decided = has_begun(pod) || is_stuck(pod);
+            if let Some(news) = waits.news(pod).filter(|_| !is_decided) {
+                tell(format_args!("the pod {name} waits: {news}"));
+            }
+            is_decided
+        };
         let decided = await_condition(self.shared.pods.clone(), name, is_decided);
         let seen = match timeout(STARTS_WITHIN, decided).await {
             Ok(Ok(Some(pod))) if is_running(&pod) => return Ok(()),

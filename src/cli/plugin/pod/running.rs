@@ -1,6 +1,8 @@
 //! Whether a pod runs, and why not. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod, PodCondition};
 
 use crate::controller::waiting::is_cache_behind;
 
@@ -45,19 +47,51 @@ fn waiting(pod: &Pod) -> impl Iterator<Item = ContainerStateWaiting> {
     containers.filter_map(|container| container.state?.waiting)
 }
 
+/// What a pod waits for, in its container's words.
+fn words_of_container(pod: &Pod) -> Option<String> {
+    waiting(pod).find_map(|waiting| {
+        let reason = waiting.reason.filter(|reason| reason != "ContainerCreating")?;
+        Some(format!("{reason}: {}", waiting.message.unwrap_or_default()))
+    })
+}
+
+/// The conditions that a pod does not meet.
+fn unmet(pod: &Pod) -> impl Iterator<Item = PodCondition> {
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default().into_iter();
+    conditions.filter(|condition| condition.status == "False")
+}
+
+/// What a pod waits for, each time that it is something else. That a container is being created is none.
+#[derive(Debug, Default)]
+pub struct Waits {
+    last: Mutex<Option<String>>,
+}
+
+impl Waits {
+    /// What is new.
+    #[must_use]
+    pub fn news(&self, pod: &Pod) -> Option<String> {
+        let of_scheduler = || {
+            let mut unmet = unmet(pod).filter(|condition| condition.type_ == "PodScheduled");
+            unmet.find_map(|condition| condition.message)
+        };
+        let now = words_of_container(pod).or_else(of_scheduler)?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() == Some(&now) {
+            return None;
+        }
+        *last = Some(now.clone());
+        Some(now)
+    }
+}
+
 /// What keeps a pod from running: its container's words, else the scheduler's, else its phase.
 #[must_use]
 pub fn why(pod: &Pod) -> String {
-    let waits = waiting(pod).find_map(|waiting| {
-        let reason = waiting.reason.filter(|reason| reason != "ContainerCreating")?;
-        Some(format!("{reason}: {}", waiting.message.unwrap_or_default()))
-    });
-    let status = pod.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default().into_iter();
-    let mut unmet = conditions.filter(|condition| condition.status == "False");
-    waits
-        .or_else(|| unmet.find_map(|condition| condition.message))
-        .unwrap_or_else(|| match status.phase.as_deref() {
+    words_of_container(pod)
+        .or_else(|| unmet(pod).find_map(|condition| condition.message))
+        .unwrap_or_else(|| match phase(pod) {
             Some("Failed") => "it failed; is the operator's image older than this program?".to_owned(),
             phase => format!("it is {}", phase.unwrap_or("Unknown")),
         })
@@ -99,6 +133,27 @@ mod tests {
             (Value::Null, "it is Unknown"),
         ] {
             assert_eq!(why(&pod(status)), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_pod_waits_for_is_told_when_it_changes() {
+        let unmet = |kind: &str, message: &str| {
+            let conditions = json!([{"type": kind, "status": "False", "message": message}]);
+            json!({"phase": "Pending", "conditions": conditions})
+        };
+        let waits = Waits::default();
+        for (status, expected) in [
+            (json!({"phase": "Pending"}), None),
+            (unmet("PodScheduled", "no room"), Some("no room")),
+            (unmet("PodScheduled", "no room"), None),
+            (unmet("PodScheduled", "no node"), Some("no node")),
+            (unmet("Ready", "containers with unready status"), None),
+            (waiting("ContainerCreating"), None),
+            (waiting("ErrImagePull"), Some("ErrImagePull: not found")),
+            (json!({"phase": "Running"}), None),
+        ] {
+            assert_eq!(waits.news(&pod(status.clone())).as_deref(), expected, "{status}");
         }
     }
 

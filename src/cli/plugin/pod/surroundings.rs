@@ -11,8 +11,15 @@ use crate::api::names::FEEDER_CONTAINER;
 
 /// The image of the chart, without a tag.
 const REPOSITORY: &str = "ghcr.io/batch-inference-operator/batch-inference-operator";
-/// Variables by which a store outside is reached. Files that they name are mounted.
-const NETWORK: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+/// Variables by which a store outside is reached, or found where nobody gives a key. Files that they name are mounted.
+const NETWORK: [&str; 6] = [
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT",
+];
 
 /// How a pod runs in a namespace.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +28,7 @@ pub struct Surroundings {
     pub image: String,
     /// Secrets to pull it with.
     pub pull_secrets: Vec<LocalObjectReference>,
-    /// Variables of proxy and certificates.
+    /// Variables of proxy, certificates and the store's account.
     pub env: Vec<EnvVar>,
     /// Where the certificates are.
     pub mounts: Vec<VolumeMount>,
@@ -110,6 +117,7 @@ mod tests {
                 "env": [
                     {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"},
                     {"name": "SSL_CERT_FILE", "value": "/etc/batch-inference/certificates/ca.crt"},
+                    {"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": "me"},
                     {"name": "MODEL_HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}},
                 ],
                 "volumeMounts": [
@@ -125,7 +133,8 @@ mod tests {
         let surroundings = Surroundings::of(serde_json::from_value(feeder).unwrap()).unwrap();
         assert_eq!(surroundings.image, "registry.example/operator:1");
         let names = |env: &[EnvVar]| env.iter().map(|variable| variable.name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&surroundings.env), ["HTTPS_PROXY", "SSL_CERT_FILE"]);
+        let wanted = ["HTTPS_PROXY", "SSL_CERT_FILE", "AZURE_STORAGE_ACCOUNT_NAME"];
+        assert_eq!(names(&surroundings.env), wanted);
         assert_eq!(
             serde_json::to_value(&surroundings.mounts).unwrap(),
             json!([{"name": "certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true}])

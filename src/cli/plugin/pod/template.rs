@@ -15,11 +15,17 @@ use crate::api::names::{
     OUTPUT_ENV_PREFIX, SCRATCH_MOUNT_PATH,
 };
 use crate::cli::output::Place;
+use crate::controller::build::KUEUE_PREFIX;
 
 /// The API server adds five letters and digits.
 const GENERATED: &str = "kubectl-bij-output-";
 /// What the operator's annotations begin with.
 const OURS: &str = "batchinference.dev/";
+
+/// What labels begin with that are not copied: the operator's, those of Jobs, and Kueue's.
+const KNOWN_PREFIXES: [&str; 4] = [OURS, "app.kubernetes.io/", "batch.kubernetes.io/", KUEUE_PREFIX];
+/// Older labels of Jobs: <https://kubernetes.io/docs/reference/labels-annotations-taints/#controller-uid>
+const OF_JOBS: [&str; 2] = ["controller-uid", "job-name"];
 
 /// A feeder without a container of its name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +53,8 @@ pub fn beside_output(job: &Job, feeder: &FeederJob, place: &Place) -> Result<Pod
         .filter(|volume| mounted.contains(&volume.name))
         .cloned()
         .collect();
-    let annotations = template
-        .metadata
-        .as_ref()
-        .and_then(|metadata| metadata.annotations.clone());
     Ok(Pod {
-        metadata: metadata(job, annotations.unwrap_or_default()),
+        metadata: metadata(job, template.metadata.clone().unwrap_or_default()),
         spec: Some(PodSpec {
             active_deadline_seconds: i64::try_from(STAYS_FOR.as_secs()).ok(),
             automount_service_account_token: Some(false),
@@ -75,12 +77,13 @@ pub fn beside_output(job: &Job, feeder: &FeederJob, place: &Place) -> Result<Pod
     })
 }
 
-fn metadata(job: &Job, annotations: BTreeMap<String, String>) -> ObjectMeta {
+fn metadata(job: &Job, feeders: ObjectMeta) -> ObjectMeta {
+    let annotations = feeders.annotations.unwrap_or_default();
     let foreign = annotations.into_iter().filter(|(name, _)| !name.starts_with(OURS));
     ObjectMeta {
         generate_name: Some(GENERATED.into()),
         namespace: Some(job.namespace().to_owned()),
-        labels: Some([(LABEL_NAME.to_owned(), NAME.to_owned())].into()),
+        labels: Some(labels(feeders.labels.unwrap_or_default())),
         // What keeps service meshes out.
         annotations: Some(foreign.collect()),
         owner_references: Some(vec![OwnerReference {
@@ -92,6 +95,16 @@ fn metadata(job: &Job, annotations: BTreeMap<String, String>) -> ObjectMeta {
         }]),
         ..ObjectMeta::default()
     }
+}
+
+/// Those of the feeder that somebody else reads, such as the webhook that gives a pod its identity. With those of Kubernetes, the feeder's
+/// Job would take the pod for one of its own; with Kueue's, the pod would wait for a quota.
+fn labels(feeders: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let foreign = feeders.into_iter().filter(|(name, _)| {
+        let is_known = KNOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        !is_known && !OF_JOBS.contains(&name.as_str())
+    });
+    foreign.chain([(LABEL_NAME.to_owned(), NAME.to_owned())]).collect()
 }
 
 fn container(feeder: &Container, place: &Place) -> Container {
@@ -140,7 +153,18 @@ mod tests {
 
     fn feeder() -> FeederJob {
         let spec = json!({"template": {
-            "metadata": {"annotations": {"batchinference.dev/job": "x", "linkerd.io/inject": "disabled"}},
+            "metadata": {
+                "annotations": {"batchinference.dev/job": "x", "linkerd.io/inject": "disabled"},
+                "labels": {
+                    "app.kubernetes.io/name": "feeder",
+                    "azure.workload.identity/use": "true",
+                    "batch.kubernetes.io/controller-uid": "2",
+                    "batchinference.dev/job-uid": "1",
+                    "controller-uid": "2",
+                    "job-name": "x-feeder",
+                    "kueue.x-k8s.io/queue-name": "team",
+                },
+            },
             "spec": {
                 "serviceAccountName": "x-feeder",
                 "automountServiceAccountToken": true,
@@ -206,7 +230,7 @@ mod tests {
             "metadata": {
                 "generateName": "kubectl-bij-output-",
                 "namespace": "team",
-                "labels": {"app.kubernetes.io/name": "kubectl-bij"},
+                "labels": {"app.kubernetes.io/name": "kubectl-bij", "azure.workload.identity/use": "true"},
                 "annotations": {"linkerd.io/inject": "disabled"},
                 "ownerReferences": [
                     {"apiVersion": "batchinference.dev/v1alpha1", "kind": "BatchInferenceJob", "name": "x", "uid": "1"},

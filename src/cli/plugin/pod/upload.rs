@@ -20,6 +20,10 @@ const GENERATED: &str = "kubectl-bij-upload-";
 /// Of the program itself, in mebibytes.
 const MEMORY_MIB: usize = 128;
 
+/// Without it, Azure's webhook gives a pod no identity:
+/// <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>. Nobody else reads it.
+const IDENTITY_OF_AZURE: (&str, &str) = ("azure.workload.identity/use", "true");
+
 /// What an upload's pod is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UploadPod {
@@ -46,7 +50,7 @@ impl UploadPod {
             ..
         } = &self.surroundings;
         Pod {
-            metadata: metadata(),
+            metadata: self.metadata(),
             spec: Some(PodSpec {
                 active_deadline_seconds: i64::try_from(STAYS_FOR.as_secs()).ok(),
                 automount_service_account_token: Some(false),
@@ -67,6 +71,19 @@ impl UploadPod {
                 ..PodSpec::default()
             }),
             status: None,
+        }
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        let without_mesh = WITHOUT_MESH.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let identity = self.service_account.as_ref().map(|_| IDENTITY_OF_AZURE);
+        let labels = [(LABEL_NAME, NAME)].into_iter().chain(identity);
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        ObjectMeta {
+            generate_name: Some(GENERATED.into()),
+            labels: Some(labels.collect()),
+            annotations: Some(without_mesh.into()),
+            ..ObjectMeta::default()
         }
     }
 
@@ -110,16 +127,6 @@ fn unless_empty<T: Clone>(list: &[T]) -> Option<Vec<T>> {
     (!list.is_empty()).then(|| list.to_vec())
 }
 
-fn metadata() -> ObjectMeta {
-    let without_mesh = WITHOUT_MESH.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    ObjectMeta {
-        generate_name: Some(GENERATED.into()),
-        labels: Some([(LABEL_NAME.to_owned(), NAME.to_owned())].into()),
-        annotations: Some(without_mesh.into()),
-        ..ObjectMeta::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -137,6 +144,10 @@ mod tests {
             secret: Some("batch-inference-store".into()),
             bytes_at_once: 32 << 20,
         }
+    }
+
+    fn labels(pod: &UploadPod) -> Value {
+        serde_json::to_value(pod.metadata()).unwrap()["labels"].take()
     }
 
     fn spec(pod: &UploadPod) -> Value {
@@ -170,6 +181,7 @@ mod tests {
             "terminationGracePeriodSeconds": 1,
         });
         assert_eq!(spec(&upload_pod()), expected);
+        assert_eq!(labels(&upload_pod()), json!({"app.kubernetes.io/name": "kubectl-bij"}));
     }
 
     #[test]
@@ -193,6 +205,7 @@ mod tests {
             ..upload_pod()
         };
         let spec = spec(&pod);
+        assert_eq!(labels(&pod)["azure.workload.identity/use"], "true");
         assert_eq!(spec["serviceAccountName"], "may-use-my-bucket");
         assert_eq!(spec["imagePullSecrets"], json!([{"name": "registry"}]));
         assert_eq!(spec["nodeSelector"], json!({"pool": "cpu"}));

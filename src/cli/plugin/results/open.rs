@@ -5,6 +5,7 @@ use super::super::job::Job;
 use super::super::jobs::Jobs;
 use super::super::keys::{default_store, keys};
 use super::super::pod::{PodError, StorePod};
+use super::super::reach::{is_found, is_somebody};
 use super::super::standard_error::tell;
 use super::error::FetchError;
 use crate::api::default_store::{DEFAULT_STORE, output_folder};
@@ -94,20 +95,24 @@ async fn credentials(jobs: &Jobs, output: &OutputSpec, uri: &StoreUri) -> Option
     if matches!(uri.root(), Root::Claim(_)) {
         return None;
     }
-    let own = Credentials::of_person(Side::Output, environment());
-    if own.identify(uri) {
-        return Some(own);
-    }
-    keys(jobs, Side::Output, Some(output.secret()?), uri).await.ok()
+    let secret = output.secret();
+    let credentials = keys(jobs, Side::Output, secret, uri).await.ok()?;
+    let is_asked = secret.is_some() || is_somebody(&credentials, uri);
+    let is_in_reach = is_asked && is_found(Side::Output, &credentials, uri).await;
+    is_in_reach.then_some(credentials)
 }
 
-/// In the namespace's default store, as its Secret says; who may not read that has the word of a job that has ended.
+/// Where a job that has ended says, else in the namespace's default store: its Secret may name another store by now.
 async fn default_output(jobs: &Jobs, job: &Job) -> Option<(StoreUri, Credentials)> {
-    let found = match default_store(jobs, Side::Output).await {
-        Ok((prefix, credentials)) => (prefix.join(&output_folder(job.name())), credentials),
-        Err(_) => (written(job)?, Credentials::of_person(Side::Output, environment())),
+    let (uri, credentials) = if let Some(uri) = written(job) {
+        let credentials = keys(jobs, Side::Output, Some(DEFAULT_STORE), &uri).await.ok()?;
+        (uri, credentials)
+    } else {
+        let (prefix, credentials) = default_store(jobs, Side::Output).await.ok()?;
+        (prefix.join(&output_folder(job.name())), credentials)
     };
-    Some(found).filter(|(uri, credentials)| credentials.identify(uri))
+    let is_in_reach = credentials.identify(&uri) && is_found(Side::Output, &credentials, &uri).await;
+    is_in_reach.then_some((uri, credentials))
 }
 
 /// Where the results of a job are that has some.
@@ -117,17 +122,7 @@ fn written(job: &Job) -> Option<StoreUri> {
 }
 
 async fn through_pod(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Opened, FetchError> {
-    let (what, place) = match output.place() {
-        OutputPlace::Uri(uri) => {
-            let uri = StoreUri::parse_prefix(uri)?;
-            (format!("`{uri}`"), Place::at(&uri, Side::Output))
-        }
-        OutputPlace::ConfigMap(_) | OutputPlace::DefaultStore => {
-            let folder = output_folder(job.name());
-            let place = Place::in_default_store(&folder, Side::Output);
-            (format!("`{folder}` of the namespace's default store"), place)
-        }
-    };
+    let (what, place) = place(job, output)?;
     tell(format_args!(
         "reading {what} through a pod in namespace `{}`",
         job.namespace()
@@ -146,6 +141,20 @@ async fn through_pod(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Open
             source: Box::new(source),
         }),
     }
+}
+
+/// Where a pod finds the output: in words, and as the pod is told.
+fn place(job: &Job, output: &OutputSpec) -> Result<(String, Place), FetchError> {
+    let uri = match output.place() {
+        OutputPlace::Uri(uri) => Some(StoreUri::parse_prefix(uri)?),
+        OutputPlace::ConfigMap(_) | OutputPlace::DefaultStore => written(job),
+    };
+    if let Some(uri) = uri {
+        return Ok((format!("`{uri}`"), Place::at(&uri, Side::Output)));
+    }
+    let folder = output_folder(job.name());
+    let place = Place::in_default_store(&folder, Side::Output);
+    Ok((format!("`{folder}` of the namespace's default store"), place))
 }
 
 fn advice(job: &Job, output: &OutputSpec) -> String {
@@ -175,6 +184,20 @@ mod tests {
         assert_eq!(found.to_string(), "gs://bucket/jobs/x/");
         assert_eq!(written(&job("configmap://x/manifest.json")), None);
         assert_eq!(written(&Job::new(json!({}))), None);
+    }
+
+    #[test]
+    fn a_pod_reads_what_the_job_has_written_wherever_the_default_store_is_by_now() {
+        let results = json!({"manifestUri": "s3://before/jobs/x/manifest.json"});
+        for (output, status, expected) in [
+            (json!({"uri": "s3://b/run/"}), json!({}), "--uri s3://b/run/"),
+            (json!({}), json!({"results": results}), "--uri s3://before/jobs/x/"),
+            (json!({}), json!({}), "--default-store jobs/x/"),
+        ] {
+            let job = Job::new(json!({"metadata": {"name": "x"}, "spec": {"output": output}, "status": status}));
+            let (_, place) = place(&job, &job.output().unwrap()).unwrap();
+            assert_eq!(place.words().join(" "), expected);
+        }
     }
 
     #[test]

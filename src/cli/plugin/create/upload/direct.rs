@@ -6,9 +6,10 @@ use std::io::Read;
 use bytes::Bytes;
 
 use super::super::super::interruption::Interruption;
-use super::super::super::standard_error::tell;
+use super::existing::{Found, find};
+use super::pieces::Pieces;
 use super::target::Target;
-use super::{Existing, UploadError};
+use super::{Existing, UploadError, tell_same, tell_uploaded};
 use crate::storage::{Credentials, ObjectWriter, Put, Store, open_output, part_bytes};
 
 /// Read at a time.
@@ -27,8 +28,15 @@ pub async fn upload(
 ) -> Result<(), UploadError> {
     let store = open_output(target.folder(), credentials, None)?;
     let uri = || target.uri().clone();
-    if existing == Existing::Keep && store.size(target.name()).await?.is_some() {
-        return Err(UploadError::Exists { uri: uri() });
+    if existing == Existing::Keep {
+        match find(&store, target.name(), &Pieces::open(file)?).await? {
+            Found::Nothing => {}
+            Found::Same => {
+                tell_same(file, target.uri());
+                return Ok(());
+            }
+            Found::Other => return Err(UploadError::Exists { uri: uri() }),
+        }
     }
     let unreadable = |source| UploadError::File {
         path: file.into(),
@@ -40,7 +48,7 @@ pub async fn upload(
     if existing == Existing::Keep && bytes < part_bytes(bytes) {
         let content = Bytes::from(std::fs::read(file).map_err(unreadable)?);
         unless_interrupted(create(&store, target, content), target, &interruption).await?;
-        tell_uploaded(file, target, bytes);
+        tell_uploaded(file, target.uri(), bytes);
         return Ok(());
     }
     let mut writer = store.overwrite(target.name(), bytes);
@@ -54,7 +62,7 @@ pub async fn upload(
     if interruption.has_come() {
         return Err(UploadError::Interrupted { uri: uri() });
     }
-    tell_uploaded(file, target, bytes);
+    tell_uploaded(file, target.uri(), bytes);
     Ok(())
 }
 
@@ -69,10 +77,6 @@ async fn create(store: &Store, target: &Target, content: Bytes) -> Result<(), Up
     }
     let uri = target.uri().clone();
     Err(UploadError::Exists { uri })
-}
-
-fn tell_uploaded(file: &str, target: &Target, bytes: u64) {
-    tell(format_args!("{file} is uploaded to {} ({bytes} bytes)", target.uri()));
 }
 
 /// Does a part of it, until the person who began it wants no more.

@@ -1,9 +1,11 @@
 //! A data set of this machine, brought to its store: by this machine where there are keys ([`direct`]), else through a pod
 //! ([`through_pod`]).
 //!
-//! [`upload`] chooses the way. [`target`] is where a file goes (pure), [`pieces`] a file in parts.
+//! [`upload`] chooses the way. [`target`] is where a file goes (pure), [`existing`] what is there already, [`pieces`] a file in
+//! parts.
 
 mod direct;
+mod existing;
 mod pieces;
 mod target;
 mod through_pod;
@@ -14,7 +16,9 @@ use std::path::PathBuf;
 use super::super::jobs::Jobs;
 use super::super::keys::{NoDefaultStore, NoKeys, default_store, keys};
 use super::super::pod::{PodError, RemoteError};
+use super::super::reach::{is_found, is_somebody};
 use super::super::refusal::Refusal;
+use super::super::standard_error::tell;
 use super::dataset::Rows;
 use crate::api::default_store::{DEFAULT_STORE, DEFAULT_STORE_URI, dataset_key};
 use crate::storage::{self, Credentials, OpenError, Side, StoreUri, UriError};
@@ -23,7 +27,7 @@ use target::{Target, check_ending};
 /// What becomes of an object that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and nothing is uploaded.
+    /// It stays, and nothing is uploaded. One that is the file already is as good.
     Keep,
     /// It is replaced.
     Replace,
@@ -76,8 +80,10 @@ pub enum UploadError {
         /// Where it was looked for.
         namespace: String,
     },
-    /// There is one.
-    #[error("`{uri}` is there already: --overwrite replaces it, or choose another --dataset-name or --dataset-uri")]
+    /// There is another one.
+    #[error(
+        "`{uri}` is there already, with other bytes: --overwrite replaces it, or choose another --dataset-name or --dataset-uri"
+    )]
     Exists {
         /// The object.
         uri: StoreUri,
@@ -163,7 +169,15 @@ pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError>
     Box::pin(through_pod::upload(jobs, wanted)).await
 }
 
-/// Where it goes, and the keys that there are here.
+fn tell_uploaded(file: &str, uri: &StoreUri, bytes: u64) {
+    tell(format_args!("{file} is uploaded to {uri} ({bytes} bytes)"));
+}
+
+fn tell_same(file: &str, uri: &StoreUri) {
+    tell(format_args!("{file} is at {uri} already, with the same bytes"));
+}
+
+/// Where it goes, and the keys that there are here, if it can be asked from here with them.
 async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, Credentials)>, UploadError> {
     match wanted.to {
         Rows::Uri(uri) => {
@@ -175,9 +189,9 @@ async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, C
                 }) => return Ok(None),
                 credentials => credentials.map_err(Box::new)?,
             };
-            // Without any key, the store may be open to everybody, or know the service account.
-            let is_asked_as_somebody = credentials.identify(target.uri()) || wanted.service_account.is_none();
-            Ok(is_asked_as_somebody.then_some((target, credentials)))
+            // The store may know the pod's service account.
+            let is_in_reach = is_somebody(&credentials, target.uri()) && is_found_by(&credentials, &target).await;
+            Ok(is_in_reach.then_some((target, credentials)))
         }
         Rows::Name(name) => {
             let (prefix, credentials) = match default_store(jobs, Side::Dataset).await {
@@ -190,8 +204,12 @@ async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, C
             };
             let uri = prefix.join(&dataset_key(name)).to_string();
             let target = Target::parse(wanted.file, &uri)?;
-            let has_keys = credentials.identify(target.uri());
-            Ok(has_keys.then_some((target, credentials)))
+            let is_in_reach = credentials.identify(target.uri()) && is_found_by(&credentials, &target).await;
+            Ok(is_in_reach.then_some((target, credentials)))
         }
     }
+}
+
+async fn is_found_by(credentials: &Credentials, target: &Target) -> bool {
+    is_found(Side::Dataset, credentials, target.uri()).await
 }

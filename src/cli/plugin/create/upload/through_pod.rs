@@ -9,9 +9,10 @@ use super::super::super::jobs::Jobs;
 use super::super::super::pod::{PodError, RemoteError, StorePod, Surroundings, UploadPod};
 use super::super::super::standard_error::tell;
 use super::super::dataset::Rows;
+use super::existing::{Found, find};
 use super::pieces::Pieces;
 use super::target::{Target, check_ending};
-use super::{Existing, Upload, UploadError};
+use super::{Existing, Upload, UploadError, tell_same, tell_uploaded};
 use crate::api::default_store::{DEFAULT_STORE, dataset_key};
 use crate::cli::output::Place;
 use crate::results::Checksum;
@@ -48,8 +49,10 @@ pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError>
     };
     let sent = sent.whole(&interruption).await;
     pod.remove().await;
-    sent?;
-    tell(format_args!("{file} is uploaded to {uri} ({} bytes)", pieces.bytes));
+    match sent? {
+        Sent::All => tell_uploaded(file, &uri, pieces.bytes),
+        Sent::Nothing => tell_same(file, &uri),
+    }
     Ok(())
 }
 
@@ -119,6 +122,13 @@ async fn upload_pod(jobs: &Jobs, wanted: &Upload<'_>, pieces: &Pieces) -> Upload
     }
 }
 
+/// What had to be sent.
+enum Sent {
+    All,
+    /// The object was there.
+    Nothing,
+}
+
 /// An upload on its way.
 struct Sending<'a> {
     pod: &'a StorePod,
@@ -129,7 +139,7 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// Sends all of it; whatever does not become the object is given up.
-    async fn whole(&self, interruption: &Interruption) -> Result<(), UploadError> {
+    async fn whole(&self, interruption: &Interruption) -> Result<Sent, UploadError> {
         let mut upload = None;
         let sent = tokio::select! {
             sent = self.parts(&mut upload) => sent,
@@ -143,11 +153,15 @@ impl Sending<'_> {
     }
 
     /// `upload` is what the upload is known by, as soon as it is.
-    async fn parts(&self, upload: &mut Option<String>) -> Result<(), UploadError> {
+    async fn parts(&self, upload: &mut Option<String>) -> Result<Sent, UploadError> {
         let uri = || self.pod.uri().join(self.key);
         let store = self.pod.store();
-        if self.existing == Existing::Keep && store.size(self.key).await?.is_some() {
-            return Err(UploadError::Exists { uri: uri() });
+        if self.existing == Existing::Keep {
+            match find(&store, self.key, self.pieces).await? {
+                Found::Nothing => {}
+                Found::Same => return Ok(Sent::Nothing),
+                Found::Other => return Err(UploadError::Exists { uri: uri() }),
+            }
         }
         let begun = self.pod.send(&["begin", self.key], Bytes::new()).await?;
         let upload = flag(upload.insert(known_by(&begun)?));
@@ -161,10 +175,10 @@ impl Sending<'_> {
             .await;
         let is_there = store.size(self.key).await? == Some(self.pieces.bytes);
         match completed {
-            Ok(_) if is_there => Ok(()),
+            Ok(_) if is_there => Ok(Sent::All),
             Ok(_) => Err(UploadError::NotAsSent { uri: uri() }),
             // A try whose answer was lost may have completed it.
-            Err(_) if is_there && self.existing == Existing::Keep => Ok(()),
+            Err(_) if is_there && self.existing == Existing::Keep => Ok(Sent::All),
             Err(error) => Err(error.into()),
         }
     }
