@@ -132,12 +132,10 @@ async fn a_hub_that_answers_again_says_the_commit_unless_the_output_is_claimed_w
     let dataset = lines(3);
     let there = hub(StatusCode::OK, json!({"sha": COMMIT})).await;
     let away = hub(StatusCode::PROXY_AUTHENTICATION_REQUIRED, json!(null)).await;
-    let told = |job: &mut Value| {
-        job["status"]["feeder"]["state"] = json!("Inspecting");
-        job["status"]["model"] = json!({"revision": "main"});
-    };
     let mut unclaimed = world("hub-again", &dataset, &there).await;
-    unclaimed.kubernetes.change_job(JOB, told);
+    unclaimed
+        .kubernetes
+        .change_job(JOB, |job| job["status"]["model"] = json!({"revision": "main"}));
     let status = unclaimed.run().await;
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
     assert_eq!(status["model"], json!({"revision": COMMIT}));
@@ -146,7 +144,10 @@ async fn a_hub_that_answers_again_says_the_commit_unless_the_output_is_claimed_w
     let mut claimed = world("hub-again-claimed", &dataset, &away).await;
     claimed.run().await;
     claimed.ask_hub(&there);
-    claimed.kubernetes.change_job(JOB, told);
+    claimed.kubernetes.change_job(JOB, |job| {
+        job["status"]["feeder"]["state"] = json!("Inspecting");
+        job["status"]["model"] = json!({"revision": "main"});
+    });
     let status = claimed.run().await;
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
     assert_eq!(claimed_revision(&claimed).await, "main");
