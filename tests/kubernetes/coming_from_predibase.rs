@@ -89,7 +89,7 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     assert_eq!(end_of(&tenant.end(name).await), "Complete: SomeRowsFailed");
     let output = std::fs::read_to_string(folder.path().join("my_output.jsonl")).expect("rows");
     assert_eq!(ids(&output), ids(&rows));
-    assert_eq!(failed(&output), ["refused"]);
+    assert_eq!(refused(&output), ["refused"]);
 
     assert_eq!(last["cancelled"], "Cancelled", "{printed}");
     let other = tenant.end("as-my-deployment").await;
@@ -175,10 +175,12 @@ fn ids(rows: &str) -> Vec<String> {
     ids
 }
 
-/// The rows with an error.
-fn failed(output: &str) -> Vec<String> {
+/// The rows that were answered with a refusal.
+fn refused(output: &str) -> Vec<String> {
     let rows = output.lines().map(row);
-    rows.filter(|row| !row["error"].is_null()).map(|row| id(&row)).collect()
+    rows.filter(|row| row["response"]["status_code"] == 400)
+        .map(|row| id(&row))
+        .collect()
 }
 
 fn row(line: &str) -> Value {

@@ -3,7 +3,7 @@
 use batch_inference_operator::api::condition::ConditionType;
 use serde_json::{Value, json};
 
-use super::job::{FAKE_SERVER, Job};
+use super::job::{FAKE_VLLM, Job};
 use super::output::Output;
 use super::proof;
 use super::rows::chats;
@@ -120,7 +120,7 @@ fn assert_is_answered(row: &Value, asked: &str, model: &str) {
 fn first(tenant: &Tenant) -> Job {
     let example: Value = serde_yaml::from_str(include_str!("../../examples/first.yaml")).expect("an example");
     let mut server = Job::new(tenant, "first").on_vllm().0["spec"]["server"].clone();
-    assert_eq!(server["image"], FAKE_SERVER);
+    assert_eq!(server["image"], FAKE_VLLM);
     let written = example["spec"]["server"].as_object().expect("fields").clone();
     server.as_object_mut().expect("fields").extend(written);
     assert_eq!(

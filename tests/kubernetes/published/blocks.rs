@@ -25,7 +25,8 @@ pub struct Block {
     pub value: Value,
 }
 
-/// What a page shows of `spec`, and of `spec.server`; and what the chart's values are.
+/// What a page shows of `spec.server`, and of `spec`; and what the chart's values are.
+const SERVER: [&str; 2] = ["adapters", "podTemplate"];
 const SPEC: [&str; 5] = ["dataset", "server", "endpoint", "feeder", "output"];
 const VALUES: [&str; 5] = ["engines", "hub", "models", "pricing", "resourceProfiles"];
 
@@ -49,8 +50,8 @@ pub fn all() -> Vec<Block> {
 fn of_file(path: &Path) -> Vec<Block> {
     let text = std::fs::read_to_string(path).expect("a text");
     let texts = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml") => documents(&text),
-        Some("md" | "txt") => of_page(&text),
+        Some("yaml") => documents(path, &text),
+        Some("md" | "txt") => of_page(path, &text),
         _ => return Vec::new(),
     };
     let numbered = texts.into_iter().enumerate();
@@ -63,15 +64,17 @@ fn of_file(path: &Path) -> Vec<Block> {
         .collect()
 }
 
-fn documents(text: &str) -> Vec<Value> {
+fn documents(path: &Path, text: &str) -> Vec<Value> {
     let documents = serde_yaml::Deserializer::from_str(text);
     documents
-        .filter_map(|document| Value::deserialize(document).ok())
+        .map(|document| {
+            Value::deserialize(document).unwrap_or_else(|error| panic!("{}: {error}\n{text}", path.display()))
+        })
         .collect()
 }
 
-/// Lines that are indented by two or more, or stand between fences, together, without their indentation. What is no YAML is left out.
-fn of_page(page: &str) -> Vec<Value> {
+/// Lines that are indented by two or more, or stand between fences, together.
+fn of_page(path: &Path, page: &str) -> Vec<Value> {
     let mut blocks = vec![String::new()];
     let mut is_fenced = false;
     for line in page.lines() {
@@ -89,7 +92,19 @@ fn of_page(page: &str) -> Vec<Value> {
             block.push('\n');
         }
     }
-    blocks.iter().flat_map(|block| documents(block)).collect()
+    let blocks = blocks.iter().filter(|block| is_yaml(block));
+    blocks.flat_map(|block| documents(path, block)).collect()
+}
+
+/// Whether a block of a page begins as what [`known`] takes does. Pages have code of other kinds.
+fn is_yaml(block: &str) -> bool {
+    let lines = block.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some((name, _)) = lines.next().and_then(|line| line.split_once(':')) else {
+        return false;
+    };
+    let known = [&["apiVersion", "spec"][..], &SERVER, &SPEC, &VALUES];
+    known.iter().any(|names| names.contains(&name))
 }
 
 /// What a block is, whole: a part of a job is put into the smallest example.
@@ -104,7 +119,7 @@ fn known(value: Value) -> Option<(Kind, Value)> {
     }
     let patch = match first.as_str() {
         "spec" => value,
-        "adapters" | "podTemplate" => serde_json::json!({"spec": {"server": value}}),
+        first if SERVER.contains(&first) => serde_json::json!({"spec": {"server": value}}),
         first if SPEC.contains(&first) => serde_json::json!({"spec": value}),
         _ => return None,
     };
