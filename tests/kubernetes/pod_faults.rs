@@ -86,7 +86,8 @@ async fn a_quota_that_is_reached_in_mid_run_is_waited_for_by_name() {
 #[tokio::test]
 async fn a_server_whose_device_is_dead_fails_no_row_while_another_one_works() {
     let tenant = Tenant::start("dead-device").await;
-    let rows = chats(400, &json!({"latency_ms": "200"}));
+    // One server alone works on them for longer than the other needs to start.
+    let rows = chats(400, &json!({"latency_ms": "2000"}));
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&Job::new(&tenant, "job").replicas(2)).await;
     let job = tenant.job("job").await;
