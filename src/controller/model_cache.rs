@@ -2,7 +2,7 @@
 //! told then. Pure, a part of [`super::validate`] and [`super::decide`].
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -10,10 +10,13 @@ use super::children::{Workloads, has_completed, has_ended};
 use super::decide::{Decision, View};
 use super::evicted::why_evicted;
 use super::pod_missing::pod_due;
+use super::pod_state::has_container_succeeded;
+use super::server_conflicts::names;
 use super::validate::ValidatedJob;
 use super::waiting::{Program, why_pods_wait};
 use crate::api::adapters::AdapterSource;
 use crate::api::model_cache::{ModelCacheState, ModelCacheStatus};
+use crate::api::names::FEEDER_CONTAINER;
 use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
@@ -68,24 +71,15 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel, container: Option<&
              adapters by source S3 or Local",
         )),
         Location::Repository(repository) => {
-            let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-            let found = conflict(server.engine, repository, &server.args, &env);
-            match found.or_else(|| conflict_in_template(server.engine, &names_of_variables(container))) {
+            let found = conflict(server.engine, repository, &server.args, &names(&server.env));
+            let of_template = container.and_then(|container| container.env.as_deref());
+            let of_template = names(of_template.unwrap_or_default());
+            match found.or_else(|| conflict_in_template(server.engine, &of_template)) {
                 Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
                 None => Ok(()),
             }
         }
     }
-}
-
-/// Those of the pod template's container.
-fn names_of_variables(container: Option<&Container>) -> Vec<&str> {
-    let variables = container.and_then(|container| container.env.as_ref());
-    variables
-        .into_iter()
-        .flatten()
-        .map(|variable| variable.name.as_str())
-        .collect()
 }
 
 fn has_adapters_of_hub(server: &ServerSpec) -> bool {
@@ -194,8 +188,19 @@ impl View<'_> {
         if claim_name(self.job).is_none() || servers.is_some() {
             return false;
         }
-        let has_looked = model_cache.as_ref().is_some_and(has_completed);
-        ready(self.job).is_none() || !has_looked
+        let has_looked = |filler| has_completed(filler) || self.is_filler_done(filler);
+        ready(self.job).is_none() || !model_cache.as_ref().is_some_and(has_looked)
+    }
+
+    /// Whether the container has ended well that fills the cache. Others beside it, of a person's template, may go on, and the Job with them.
+    fn is_filler_done(&self, filler: &Job) -> bool {
+        let uid = filler.metadata.uid.as_deref();
+        let is_of_filler = |pod: &&Pod| {
+            let mut owners = pod.metadata.owner_references.iter().flatten();
+            owners.any(|owner| Some(owner.uid.as_str()) == uid)
+        };
+        let mut pods = self.observed.model_cache_pods.iter().filter(is_of_filler);
+        pods.any(|pod| has_container_succeeded(pod, FEEDER_CONTAINER))
     }
 
     /// Why the cache cannot be filled.

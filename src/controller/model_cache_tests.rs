@@ -322,6 +322,29 @@ fn it_is_said_how_far_the_filling_has_come_and_what_it_waits_for() {
 }
 
 #[test]
+fn a_container_beside_the_one_that_fills_the_cache_may_go_on() {
+    let job = job(json!({"baseModel": "qwen3-8b"}), feeding(filled()));
+    let filler = json!({"metadata": {"name": "triangles-model-cache", "uid": "filler"}, "spec": {"template": {}}});
+    for (owner, exit_code, has_servers) in [("filler", 0, true), ("filler", 1, false), ("an older one", 0, false)] {
+        let pod = json!({
+            "metadata": {"ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "f", "uid": owner}]},
+            "status": {"containerStatuses": [
+                {"name": "feeder", "image": "i", "imageID": "i", "ready": false, "restartCount": 0,
+                 "state": {"terminated": {"exitCode": exit_code}}},
+                {"name": "proxy", "image": "i", "imageID": "i", "ready": true, "restartCount": 0, "state": {"running": {}}},
+            ]},
+        });
+        let mut observed = Observed {
+            model_cache_pods: vec![serde_json::from_value(pod).expect("a pod")],
+            ..Observed::default()
+        };
+        observed.workloads.model_cache = Some(serde_json::from_value(filler.clone()).expect("a Job"));
+        let (_, children) = decided(&job, &observed);
+        assert_eq!(children.workloads.servers.is_some(), has_servers, "{owner} {exit_code}");
+    }
+}
+
+#[test]
 fn a_cache_that_cannot_be_filled_ends_the_job_before_any_server() {
     let cache = json!({"state": "Failed", "bytes": 0, "reason": "ModelAccessDenied", "message": "403"});
     let job = job(json!({"baseModel": "qwen3-8b"}), feeding(cache));

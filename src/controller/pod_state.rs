@@ -57,6 +57,18 @@ pub(super) fn has_succeeded(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded")
 }
 
+/// Whether a container of a pod has done what it was to do, whatever becomes of those beside it.
+pub(super) fn has_container_succeeded(pod: &Pod, name: &str) -> bool {
+    let containers = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    let mut ended = containers
+        .filter(|container| container.name == name)
+        .filter_map(|container| container.state.as_ref()?.terminated.as_ref());
+    ended.any(|ended| ended.exit_code == 0)
+}
+
 /// Whether a pod will never run again. Kubelet leaves such pods behind when it evicts them or its node shuts down; their Deployment
 /// has made others in their place.
 pub(super) fn has_run(pod: &Pod) -> bool {

@@ -95,7 +95,8 @@ pub(super) fn names_of_all<'a>(
         .collect()
 }
 
-fn names(env: &[EnvVar]) -> Vec<&str> {
+/// The names of variables.
+pub(super) fn names(env: &[EnvVar]) -> Vec<&str> {
     env.iter().map(|variable| variable.name.as_str()).collect()
 }
 
