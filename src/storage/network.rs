@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper::Uri;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+
+use super::no_proxy::NoProxy;
 
 /// Long enough for a store to fail over and to be asked politely after a 503, short enough that a
 /// real outage is told to the job's owner while he watches.
@@ -43,7 +45,8 @@ pub(super) fn client_options(endpoint: Option<&str>) -> ClientOptions {
         return options;
     };
     options = options.with_allow_http(endpoint.starts_with("http://"));
-    if is_inside_cluster(endpoint) {
+    // The client reads `NO_PROXY` by itself, but knows no ports in it.
+    if is_inside_cluster(endpoint) || Proxies::of_environment().exclude(endpoint) {
         // The client has no "no proxy" switch, but a proxy that is excluded everywhere keeps it from
         // taking one from the environment.
         options = options.with_proxy_url(endpoint).with_proxy_excludes(EVERY_HOST);
@@ -73,12 +76,20 @@ pub fn is_inside_cluster(endpoint: &str) -> bool {
 struct Proxies {
     http: String,
     https: String,
-    no: String,
+    no: NoProxy,
 }
 
 impl Proxies {
     fn of_environment() -> Self {
-        let first = |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok());
+        Self::of(|name| std::env::var(name).ok())
+    }
+
+    /// A variable that is empty is none: pods and shells take one away by that.
+    fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let first = |names: [&str; 2]| {
+            let mut values = names.into_iter().filter_map(&variable);
+            values.find(|value| !value.is_empty())
+        };
         let of_scheme = |names| {
             first(names)
                 .or_else(|| first(["ALL_PROXY", "all_proxy"]))
@@ -87,26 +98,30 @@ impl Proxies {
         Self {
             http: of_scheme(["HTTP_PROXY", "http_proxy"]),
             https: of_scheme(["HTTPS_PROXY", "https_proxy"]),
-            no: first(["NO_PROXY", "no_proxy"]).unwrap_or_default(),
+            no: NoProxy::parse(&first(["NO_PROXY", "no_proxy"]).unwrap_or_default()),
         }
+    }
+
+    /// Whether a server is to be asked without one.
+    fn exclude(&self, url: &str) -> bool {
+        url.parse().is_ok_and(|uri: Uri| self.no.has(&uri))
+    }
+
+    /// The one for a server outside the cluster.
+    fn for_url(&self, url: &reqwest::Url) -> Option<String> {
+        if is_inside_cluster(url.as_str()) || self.exclude(url.as_str()) {
+            return None;
+        }
+        let proxy = match url.scheme() {
+            "http" => &self.http,
+            _ => &self.https,
+        };
+        Some(proxy.clone()).filter(|proxy| !proxy.is_empty())
     }
 
     /// Decides anew at each address: a hub inside the cluster may send us on to the outside. reqwest heeds no `NO_PROXY` with that.
     fn into_proxy(self) -> reqwest::Proxy {
-        let Self { http, https, no } = self;
-        let matcher = Matcher::builder()
-            .http(http.clone())
-            .https(https.clone())
-            .no(no)
-            .build();
-        reqwest::Proxy::custom(move |url| {
-            let uri = url.as_str().parse().ok()?;
-            if is_inside_cluster(url.as_str()) || matcher.intercept(&uri).is_none() {
-                return None;
-            }
-            let proxy = if url.scheme() == "https" { &https } else { &http };
-            Some(proxy.clone())
-        })
+        reqwest::Proxy::custom(move |url| self.for_url(url))
     }
 }
 
@@ -162,7 +177,7 @@ mod tests {
             let url: reqwest::Url = format!("{inside}{path}").parse().unwrap();
             let proxies = Proxies {
                 http: http.clone(),
-                no: no.to_owned(),
+                no: NoProxy::parse(no),
                 ..Proxies::default()
             };
             let client = client_through(proxies, &url).unwrap();
@@ -171,6 +186,47 @@ mod tests {
                 Err(_) => None,
             };
             assert_eq!(answered.as_deref(), answer, "{path} {no}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_hides_no_other() {
+        let https = |vars: &[(&str, &str)]| {
+            let found = |wanted: &str| vars.iter().find(|(name, _)| *name == wanted);
+            let proxies = Proxies::of(|name| found(name).map(|(_, value)| (*value).to_owned()));
+            proxies.for_url(&"https://hub.example".parse().unwrap())
+        };
+        for (vars, expected) in [
+            (&[][..], None),
+            (&[("HTTPS_PROXY", ""), ("ALL_PROXY", "http://all")], Some("http://all")),
+            (&[("https_proxy", ""), ("all_proxy", "http://all")], Some("http://all")),
+            (
+                &[("HTTPS_PROXY", ""), ("https_proxy", "http://lower")],
+                Some("http://lower"),
+            ),
+            (
+                &[("HTTPS_PROXY", "http://upper"), ("ALL_PROXY", "http://all")],
+                Some("http://upper"),
+            ),
+            (
+                &[("ALL_PROXY", ""), ("all_proxy", "http://lower")],
+                Some("http://lower"),
+            ),
+            (&[("HTTP_PROXY", "http://plain"), ("HTTPS_PROXY", "")], None),
+            (
+                &[
+                    ("ALL_PROXY", "http://all"),
+                    ("NO_PROXY", ""),
+                    ("no_proxy", "hub.example:443"),
+                ],
+                None,
+            ),
+            (
+                &[("ALL_PROXY", "http://all"), ("NO_PROXY", "hub.example:8443")],
+                Some("http://all"),
+            ),
+        ] {
+            assert_eq!(https(vars).as_deref(), expected, "{vars:?}");
         }
     }
 

@@ -81,16 +81,29 @@ async fn the_api_server_is_asked_through_the_proxy_of_the_environment_or_of_the_
 }
 
 #[tokio::test]
-async fn no_proxy_lets_the_api_server_pass() {
+async fn no_proxy_lets_the_api_server_pass_by_its_name_and_port() {
     let server = ApiServer::start().await;
-    let proxy = Proxy::to(server.address()).await;
-    let machine = Machine::new(&kubeconfig(SERVER)).with([
-        ("HTTP_PROXY".to_owned(), proxy.url()),
-        ("NO_PROXY".to_owned(), "invalid".to_owned()),
-    ]);
-    let ended = machine.run("list").await;
-    assert_eq!((ended.code, proxy.asked().len()), (3, 0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("does not answer"), "{}", ended.stderr);
+    for (excluded, is_let_pass) in [
+        ("invalid", true),
+        ("api.no-such-host.invalid:8080", true),
+        ("[::1]:8443, *.no-such-host.invalid:8080", true),
+        ("api.no-such-host.invalid:8443", false),
+        ("10.0.0.0/8,::1", false),
+    ] {
+        let proxy = Proxy::to(server.address()).await;
+        let machine = Machine::new(&kubeconfig(SERVER)).with([
+            ("HTTP_PROXY".to_owned(), proxy.url()),
+            ("NO_PROXY".to_owned(), excluded.to_owned()),
+        ]);
+        let ended = machine.run("list").await;
+        assert_eq!(proxy.asked().is_empty(), is_let_pass, "{excluded}: {}", ended.stderr);
+        assert_eq!(
+            ended.stderr.contains("does not answer"),
+            is_let_pass,
+            "{excluded}: {}",
+            ended.stderr
+        );
+    }
 }
 
 #[tokio::test]
