@@ -163,14 +163,15 @@ pub fn scratch_failure(error: &object_store::Error) -> Option<String> {
 }
 
 /// What answers say that mean a refusal, but for those that `object_store` has a variant for. It has none
-/// for listings, and S3 answers 400, not 403, to a session token that has expired or is none:
+/// for listings, and S3 answers 400, not 403, to a session token that has expired or is none, and to a key that is none:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 /// The last is how `object_store` (0.14, `aws/client.rs`) tells of a key that a bulk delete, answered with 200, did not delete.
-const REFUSALS: [&str; 5] = [
+const REFUSALS: [&str; 6] = [
     "status code: 401",
     "status code: 403",
     "<Code>ExpiredToken</Code>",
     "<Code>InvalidToken</Code>",
+    MALFORMED,
     "(code: AccessDenied)",
 ];
 
@@ -190,20 +191,42 @@ fn clocks(error: &object_store::Error, here: Timestamp) -> String {
     }
 }
 
-/// What `object_store` (0.14, `client/retry.rs`) makes of Amazon's `PermanentRedirect`, which has no `Location`; and what Amazon says of a
-/// request that is signed for another region: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
-const OTHER_REGION: [&str; 2] = [
-    "Received redirect without LOCATION",
-    "<Code>AuthorizationHeaderMalformed</Code>",
-];
+/// What `object_store` (0.14, `client/retry.rs`) makes of Amazon's `PermanentRedirect`, which has no `Location`.
+const REDIRECT: &str = "Received redirect without LOCATION";
+/// What Amazon says of a request that is signed for another region, and of one whose key is none:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+const MALFORMED: &str = "<Code>AuthorizationHeaderMalformed</Code>";
+
+/// Whether the bucket is in another region than that which was asked.
+fn is_other_region(error: &object_store::Error) -> bool {
+    chain_says(error, REDIRECT) || (chain_says(error, MALFORMED) && region(error).is_some())
+}
+
+/// The region that an answer names: in an element, and in its message, of which some stores have the latter only (`the region 'us-east-1' is
+/// wrong; expecting 'eu-west-1'`).
+fn region(error: &object_store::Error) -> Option<String> {
+    chain(error).find_map(|error| {
+        let text = error.to_string();
+        element(&text, "Region")
+            .or_else(|| expected(&text))
+            .filter(|region| !region.is_empty())
+    })
+}
+
+/// The word in quotes that an answer expects. Quotes may be escaped, as in any text of XML.
+fn expected(text: &str) -> Option<String> {
+    let text = text.replace("&apos;", "'").replace("&#39;", "'");
+    let (_, rest) = text.split_once("expecting '")?;
+    let (word, _) = rest.split_once('\'')?;
+    Some(word.to_owned())
+}
 
 /// In which region the bucket is, in words, if it is in another one than that which was asked.
 pub(super) fn other_region(error: &object_store::Error) -> Option<String> {
-    if !OTHER_REGION.iter().any(|text| chain_says(error, text)) {
+    if !is_other_region(error) {
         return None;
     }
-    let named = chain(error).find_map(|error| element(&error.to_string(), "Region"));
-    Some(named.map_or_else(|| "another region".to_owned(), |name| format!("the region {name}")))
+    Some(region(error).map_or_else(|| "another region".to_owned(), |name| format!("the region {name}")))
 }
 
 /// The text of an element in a store's XML.
@@ -315,6 +338,36 @@ mod tests {
             "{error}"
         );
         assert!(told(answer("")).to_string().ends_with(" here, and another time there"));
+    }
+
+    #[test]
+    fn a_malformed_header_is_of_another_region_only_where_the_answer_names_one() {
+        let answer = |rest: &str| {
+            let body = format!("<Error><Code>AuthorizationHeaderMalformed</Code>{rest}</Error>");
+            told(format!("status code: 400 Bad Request: {body}"))
+        };
+        for (rest, want) in [
+            ("<Region>eu-west-1</Region>", Some("the region eu-west-1")),
+            (
+                "<Message>the region 'us-east-1' is wrong; expecting 'eu-west-1'</Message>",
+                Some("the region eu-west-1"),
+            ),
+            (
+                "<Message>the region is wrong; expecting &apos;eu-west-1&apos;</Message>",
+                Some("the region eu-west-1"),
+            ),
+            ("<Region></Region>", None),
+            (
+                "<Message>a non-empty Access Key (AKID) must be provided in the credential.</Message>",
+                None,
+            ),
+        ] {
+            let Error::AccessDenied { source, hint, .. } = answer(rest) else {
+                panic!("{rest} is no refusal");
+            };
+            assert_eq!(other_region(&source).as_deref(), want, "{rest}");
+            assert_eq!(&*hint, "check the key");
+        }
     }
 
     #[test]
