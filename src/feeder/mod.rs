@@ -49,4 +49,4 @@ mod workers;
 pub use job::Job;
 pub use reporter::PROGRESS_INTERVAL;
 pub use run::{Arguments, Exit, run};
-pub use trouble::chain;
+pub use trouble::{chain, whole_chain};

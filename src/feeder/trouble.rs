@@ -44,8 +44,15 @@ impl Trouble {
     }
 }
 
-/// An error and its causes on one line.
+/// An error and its causes on one line, as much of it as a status has room for.
 pub fn chain(error: &dyn Error) -> String {
+    let mut line = whole_chain(error);
+    line.truncate(line.floor_char_boundary(LONGEST_CHAIN));
+    line
+}
+
+/// An error and all its causes on one line, however long that is: the last cause may be what matters.
+pub fn whole_chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |error| (*error).source());
     let mut text = error.to_string();
     for cause in causes.map(ToString::to_string) {
@@ -55,9 +62,7 @@ pub fn chain(error: &dyn Error) -> String {
             text.push_str(&cause);
         }
     }
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.truncate(line.floor_char_boundary(LONGEST_CHAIN));
-    line
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl From<SourceError> for Trouble {

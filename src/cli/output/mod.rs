@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::names::OUTPUT_MOUNT_PATH;
-use crate::feeder::chain;
+use crate::feeder::whole_chain;
 use crate::storage::{Parts, Store, open_output, open_parts};
 
 pub use place::Place;
@@ -125,7 +125,7 @@ pub async fn output(arguments: &OutputArguments, shutdown: CancellationToken) ->
     match answer(arguments, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", chain(error.as_ref()));
+            eprintln!("{}", whole_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

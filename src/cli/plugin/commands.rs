@@ -21,7 +21,7 @@ use super::validate::validate;
 use super::wait::wait;
 use super::watch::watch;
 use crate::cli::runtime;
-use crate::feeder::chain;
+use crate::feeder::whole_chain;
 
 /// Runs what the arguments name. Data goes to standard output, everything else to standard error; in a terminal, what `watch` draws over
 /// is not told apart.
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
 fn told(error: &anyhow::Error) -> String {
     match login::failure(error.as_ref()) {
         Some(why) => Refusal::NoLogin { why }.to_string(),
-        None => chain(error.as_ref()),
+        None => whole_chain(error.as_ref()),
     }
 }
 
@@ -84,5 +84,26 @@ async fn start(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Complete { words } => complete(cluster, words).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_long_error_is_told_to_its_last_cause() {
+        let stores_words = "<Error>".repeat(1000);
+        let error = Err::<(), _>(anyhow::anyhow!("the key has expired"));
+        let error = error
+            .context(stores_words.clone())
+            .context("the store failed")
+            .unwrap_err();
+        assert_eq!(
+            told(&error),
+            format!("the store failed: {stores_words}: the key has expired")
+        );
     }
 }

@@ -6,6 +6,7 @@ use kube::core::Status;
 use kube::runtime::watcher;
 
 use super::login;
+use crate::feeder::whole_chain;
 
 /// Why the cluster did not do or say what it was asked for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -278,6 +279,12 @@ pub fn last_cause(error: &(dyn StdError + 'static)) -> String {
         last = cause;
     }
     last.to_string()
+}
+
+/// An error and all its causes; of a login that fails only what is no credential.
+#[must_use]
+pub fn causes(error: &(dyn StdError + 'static)) -> String {
+    login::failure(error).unwrap_or_else(|| whole_chain(error))
 }
 
 fn contexts_advice(contexts: &[String]) -> String {

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use super::super::cluster::Cluster;
-use super::super::refusal::{Asked, last_cause};
+use super::super::refusal::{Asked, causes, last_cause};
 use super::super::standard_error::tell;
 use super::exec::{RemoteError, exec};
 use super::running::{Waits, has_begun, is_running, is_stuck, why};
@@ -105,7 +105,7 @@ impl Remote {
         let once = || self.once(&words, &input);
         let asked = once.retry(patience).when(RemoteError::may_pass);
         asked
-            .notify(|error, _| tell(format_args!("{error}; it is asked again")))
+            .notify(|error, _| tell(format_args!("{}; it is asked again", causes(error))))
             .await
     }
 
