@@ -77,7 +77,12 @@ impl Place {
             return Ok((prefix.join(folder), credentials));
         }
         let uri = StoreUri::parse_prefix(self.uri.as_deref().unwrap_or_default())?;
-        Ok((uri, Credentials::from_env(side, environment())))
+        // A job without a URI is read where it wrote, with the keys of the default store: its Secret alone says where a store is.
+        let credentials = match default_store(side, environment()) {
+            Ok((_, credentials)) => credentials,
+            Err(_) => Credentials::from_env(side, environment()),
+        };
+        Ok((uri, credentials))
     }
 }
 

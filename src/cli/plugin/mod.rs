@@ -4,7 +4,7 @@
 //! [`progress`] (how far a job is, as a bar or a sentence), [`narration`] (what it waits for), `create/manifest.rs` (flags → job). What
 //! asks the cluster ([`cluster`], found by a [`kubeconfig`], perhaps behind a [`proxy`]) goes through [`jobs`] and [`stores`], and what
 //! it refuses becomes words in [`refusal`]. Files come from the store in `results` and go there in `create/upload`, directly where the
-//! store is in [`reach`], or through a [`pod`].
+//! store is in [`reach`] of its [`keys`] or of a cloud's [`identity`], or through a [`pod`].
 
 mod age;
 mod arguments;
@@ -18,6 +18,7 @@ mod duration;
 mod exit;
 mod findings;
 mod follow;
+mod identity;
 mod interruption;
 mod job;
 mod jobs;

@@ -5,40 +5,77 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::identity::has_cloud_identity;
 use crate::cli::environment::environment;
-use crate::storage::{Cloud, Credentials, Root, Side, StoreUri, is_inside_cluster};
+use crate::storage::{Credentials, Side, StoreUri, is_inside_cluster};
 
 /// Resolvers ask again after five seconds (`resolv.conf(5)`).
 const FOUND_WITHIN: Duration = Duration::from_secs(6);
 
+/// Why a store is not asked from this machine.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutOfReach {
+    /// A person wants it so.
+    #[error("as --via-cluster asks")]
+    Wish,
+    /// A claim can be mounted by pods only.
+    #[error("as it is on a claim")]
+    Claim,
+    /// The Secret with the keys cannot be read here.
+    #[error("as the Secret of its store cannot be read here")]
+    NoSecret,
+    /// No key, and no identity of a cloud. A pod may have one.
+    #[error("as {} says who asks (which {advice} would)", nobody(.secret.as_deref()))]
+    Nobody {
+        /// The Secret that was read, if there is one.
+        secret: Option<String>,
+        /// Names of keys.
+        advice: &'static str,
+    },
+    /// The address leads nowhere from here.
+    #[error("as {address} is not found from here")]
+    NotFound {
+        /// That of the store.
+        address: String,
+    },
+}
+
+fn nobody(secret: Option<&str>) -> String {
+    match secret {
+        Some(secret) => format!("neither the environment nor the Secret {secret}"),
+        None => "nothing in the environment".to_owned(),
+    }
+}
+
 /// Whether something here says who asks: a key, or an identity that a cloud gives its pods and CI jobs in their environment.
 #[must_use]
 pub fn is_somebody(credentials: &Credentials, uri: &StoreUri) -> bool {
-    credentials.identify(uri) || has_web_identity(uri, environment())
+    credentials.identify(uri) || has_cloud_identity(uri, &environment().collect::<Vec<_>>())
 }
 
-/// <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>,
-/// <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>
-fn has_web_identity(uri: &StoreUri, vars: impl IntoIterator<Item = (String, String)>) -> bool {
-    let names: &[&str] = match uri.root() {
-        Root::Bucket(Cloud::S3, _) => &[
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        ],
-        Root::Bucket(Cloud::Azure, _) => &["AZURE_FEDERATED_TOKEN_FILE"],
-        _ => &[],
-    };
-    let mut vars = vars.into_iter();
-    vars.any(|(name, value)| names.contains(&name.as_str()) && !value.is_empty())
-}
-
-/// Whether the store is found. The address of a Secret may be a name that only the cluster knows; that of the environment is taken at its
-/// word.
-pub async fn is_found(side: Side, credentials: &Credentials, uri: &StoreUri) -> bool {
+/// Whether the store of a URI can be asked from here with these keys, for which a Secret may have been read.
+///
+/// # Errors
+///
+/// [`OutOfReach`].
+pub async fn check_reach(
+    side: Side,
+    credentials: &Credentials,
+    uri: &StoreUri,
+    secret: Option<&str>,
+) -> Result<(), OutOfReach> {
+    if !is_somebody(credentials, uri) {
+        return Err(OutOfReach::Nobody {
+            secret: secret.map(str::to_owned),
+            advice: Credentials::advice(uri),
+        });
+    }
+    // The address of a Secret may be a name that only the cluster knows; that of the environment is taken at its word.
     match foreign_address(side, credentials, uri, environment()) {
-        Some(address) if is_inside_cluster(&address) => resolves(&address).await,
-        Some(_) | None => true,
+        Some(address) if is_inside_cluster(&address) && !resolves(&address).await => {
+            Err(OutOfReach::NotFound { address })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -113,15 +150,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_web_identity_says_who_asks_its_own_cloud() {
-        let has = |uri: &str, name: &str, value: &str| {
-            has_web_identity(&StoreUri::parse_prefix(uri).unwrap(), vars(&[(name, value)]))
+    #[tokio::test]
+    async fn why_a_store_is_not_asked_from_here_names_what_is_missing() {
+        let place = vars(&[("AWS_ENDPOINT_URL", "https://s3.example")]);
+        let credentials = Credentials::of_person_at(Side::Output, place, []);
+        let told = async |secret| {
+            let checked = check_reach(Side::Output, &credentials, &uri(), secret).await;
+            checked.unwrap_err().to_string()
         };
-        assert!(has("s3://bucket/", "AWS_WEB_IDENTITY_TOKEN_FILE", "/token"));
-        assert!(has("az://container/", "AZURE_FEDERATED_TOKEN_FILE", "/token"));
-        assert!(!has("az://container/", "AWS_WEB_IDENTITY_TOKEN_FILE", "/token"));
-        assert!(!has("s3://bucket/", "AWS_WEB_IDENTITY_TOKEN_FILE", ""));
-        assert!(!has("s3://bucket/", "AWS_REGION", "eu-west-1"));
+        assert_eq!(
+            told(Some("store-keys")).await,
+            "as neither the environment nor the Secret store-keys says who asks (which AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY would)"
+        );
+        assert!(
+            told(None)
+                .await
+                .starts_with("as nothing in the environment says who asks")
+        );
+        let inside = vars(&[
+            ("AWS_ENDPOINT_URL", "http://store.no-such-namespace.svc:9000"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+        ]);
+        let inside = Credentials::of_secret(Side::Output, inside, []);
+        let address = "http://store.no-such-namespace.svc:9000".to_owned();
+        assert_eq!(
+            check_reach(Side::Output, &inside, &uri(), Some("store-keys")).await,
+            Err(OutOfReach::NotFound { address })
+        );
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::arguments::ValidateArguments;
 use super::exit;
 use super::findings::{Findings, Names, Runs};
+use super::keys::environment_with_login;
 use super::standard_output;
 use crate::api::Engine;
 use crate::api::adapters::AdaptersSpec;
-use crate::cli::environment::environment;
 use crate::dataset::{InspectError, Scratch, Source, inspect_describing};
 use crate::engine::{AcceptedNames, BaseModel, Catalog};
 use crate::storage::open_named_dataset;
@@ -77,7 +77,7 @@ pub(super) async fn find_describing(described: usize, file: &str, names: &Names)
 }
 
 fn open(file: &str, scratch: &Path) -> anyhow::Result<Source> {
-    let opened = open_named_dataset(file, environment(), scratch)?;
+    let opened = open_named_dataset(file, environment_with_login(), scratch)?;
     let hints = opened.hints();
     Ok(Source::new(Arc::clone(&opened.store), opened.path, file, hints))
 }

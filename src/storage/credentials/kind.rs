@@ -12,6 +12,8 @@ pub struct Kind {
     pub aliases: &'static [(&'static str, &'static str)],
     /// Any of these says who asks.
     pub identities: &'static [&'static str],
+    /// Any of these says that nobody need say who asks, unless it is `false`.
+    pub nobody: &'static [&'static str],
     /// The first is of no use without the second.
     pub needs: &'static [(&'static str, &'static str)],
     /// Those that hold an address.
@@ -37,6 +39,7 @@ pub static S3: Kind = Kind {
     names: &["AWS_"],
     aliases: &[],
     identities: &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    nobody: &["AWS_SKIP_SIGNATURE"],
     needs: &[
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
@@ -64,6 +67,7 @@ pub static GOOGLE: Kind = Kind {
         "GOOGLE_SERVICE_ACCOUNT_KEY",
         "GOOGLE_APPLICATION_CREDENTIALS",
     ],
+    nobody: &["GOOGLE_SKIP_SIGNATURE", "STORAGE_EMULATOR_HOST"],
     needs: &[],
     urls: &["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"],
     places: &[&["GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"]],
@@ -90,6 +94,7 @@ pub static AZURE: Kind = Kind {
         "AZURE_STORAGE_SAS_TOKEN",
         "AZURE_CLIENT_SECRET",
     ],
+    nobody: &["AZURE_SKIP_SIGNATURE", "AZURE_STORAGE_USE_EMULATOR"],
     needs: &[
         ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID"),
         ("AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"),
@@ -116,6 +121,7 @@ pub static WEB: Kind = Kind {
     names: &["HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"],
     aliases: &[],
     identities: &["HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"],
+    nobody: &[],
     needs: &[("HTTP_USERNAME", "HTTP_PASSWORD"), ("HTTP_PASSWORD", "HTTP_USERNAME")],
     urls: &[],
     places: &[],
@@ -132,6 +138,7 @@ pub static HUB: Kind = Kind {
     names: &["HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"],
     aliases: &[("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN")],
     identities: &["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"],
+    nobody: &[],
     needs: &[],
     urls: &["HF_ENDPOINT"],
     places: &[],

@@ -227,11 +227,16 @@ impl Credentials {
         secret.into_iter().chain(addresses).map(prefixed)
     }
 
-    /// Whether something here says who asks the store of this URI.
+    /// Whether something here says who asks the store of this URI, or that nobody need say.
     #[must_use]
     pub fn identify(&self, uri: &StoreUri) -> bool {
-        let identities = Kind::of(uri).map_or(&[][..], |kind| kind.identities);
-        self.has_any(identities)
+        Kind::of(uri).is_some_and(|kind| self.has_any(kind.identities) || self.ask_as_nobody(kind))
+    }
+
+    fn ask_as_nobody(&self, kind: &Kind) -> bool {
+        let value = |name: &&str| self.prefixed.get(*name).or_else(|| self.process.get(*name));
+        let mut values = kind.nobody.iter().filter_map(value);
+        values.any(|value| !matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off"))
     }
 
     /// The address of the store of this URI, if these keys are for another than the cloud's own.

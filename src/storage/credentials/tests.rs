@@ -382,6 +382,20 @@ fn keys_identify_only_whom_their_own_store_knows() {
 }
 
 #[test]
+fn a_store_that_is_open_to_everybody_needs_no_identity() {
+    for (uri, vars, expected) in [
+        ("s3://bucket/", ("AWS_SKIP_SIGNATURE", "true"), true),
+        ("s3://bucket/", ("AWS_SKIP_SIGNATURE", "False"), false),
+        ("gs://bucket/", ("AWS_SKIP_SIGNATURE", "true"), false),
+        ("gs://bucket/", ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:4443"), true),
+        ("az://container/", ("AZURE_SKIP_SIGNATURE", "true"), true),
+    ] {
+        let identify = of_person(&[vars]).identify(&StoreUri::parse_prefix(uri).unwrap());
+        assert_eq!(identify, expected, "{uri} {vars:?}");
+    }
+}
+
+#[test]
 fn the_address_of_a_store_is_that_of_its_own_kind() {
     let credentials = of_person(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")]);
     for (uri, expected) in [

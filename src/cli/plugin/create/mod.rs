@@ -89,6 +89,7 @@ fn wanted<'a>(file: &'a str, to: &'a Rows, new: &'a Value, arguments: &'a Create
         to,
         secret: text(new, "/spec/dataset/credentialsSecretRef/name"),
         service_account: text(new, "/spec/feeder/serviceAccountName"),
+        feeder: new.pointer("/spec/feeder/podTemplate"),
         existing: if arguments.overwrite {
             Existing::Replace
         } else {

@@ -11,15 +11,9 @@ use crate::api::names::FEEDER_CONTAINER;
 
 /// The image of the chart, without a tag.
 const REPOSITORY: &str = "ghcr.io/batch-inference-operator/batch-inference-operator";
-/// Variables by which a store outside is reached, or found where nobody gives a key. Files that they name are mounted.
-const NETWORK: [&str; 6] = [
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "AZURE_STORAGE_ACCOUNT_NAME",
-    "AZURE_STORAGE_ACCOUNT",
-];
+/// Variables by which a store outside is reached, whichever it is. Files that they name are mounted. Which store is meant, another job's feeder
+/// does not say.
+const NETWORK: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 
 /// How a pod runs in a namespace.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +22,7 @@ pub struct Surroundings {
     pub image: String,
     /// Secrets to pull it with.
     pub pull_secrets: Vec<LocalObjectReference>,
-    /// Variables of proxy, certificates and the store's account.
+    /// Variables of proxy and certificates.
     pub env: Vec<EnvVar>,
     /// Where the certificates are.
     pub mounts: Vec<VolumeMount>,
@@ -106,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxy_certificates_and_nodes_are_a_feeders_and_its_keys_and_claims_are_not() {
+    fn proxy_certificates_and_nodes_are_a_feeders_and_its_keys_account_and_claims_are_not() {
         let feeder = json!({"spec": {"template": {"spec": {
             "nodeSelector": {"pool": "cpu"},
             "tolerations": [{"key": "batch", "operator": "Exists"}],
@@ -133,8 +127,7 @@ mod tests {
         let surroundings = Surroundings::of(serde_json::from_value(feeder).unwrap()).unwrap();
         assert_eq!(surroundings.image, "registry.example/operator:1");
         let names = |env: &[EnvVar]| env.iter().map(|variable| variable.name.clone()).collect::<Vec<_>>();
-        let wanted = ["HTTPS_PROXY", "SSL_CERT_FILE", "AZURE_STORAGE_ACCOUNT_NAME"];
-        assert_eq!(names(&surroundings.env), wanted);
+        assert_eq!(names(&surroundings.env), ["HTTPS_PROXY", "SSL_CERT_FILE"]);
         assert_eq!(
             serde_json::to_value(&surroundings.mounts).unwrap(),
             json!([{"name": "certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true}])

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, EnvFromSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SecretEnvSource,
+    Container, EnvFromSource, EnvVar, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SecretEnvSource,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -33,6 +33,8 @@ pub struct UploadPod {
     pub service_account: Option<String>,
     /// The Secret with the store's keys.
     pub secret: Option<String>,
+    /// Variables by which the job finds its account at the store, where no Secret names it.
+    pub account: Vec<EnvVar>,
     /// What it has in memory of parts at most, in bytes.
     pub bytes_at_once: usize,
 }
@@ -100,7 +102,7 @@ impl UploadPod {
             name: CONTAINER.into(),
             image: Some(self.surroundings.image.clone()),
             args: Some(hold(place)),
-            env: unless_empty(&self.surroundings.env),
+            env: unless_empty(&[self.surroundings.env.as_slice(), &self.account].concat()),
             env_from: keys.map(|keys| vec![keys]),
             resources: Some(self.resources()),
             security_context: Some(restricted(true)),
@@ -142,6 +144,7 @@ mod tests {
             },
             service_account: None,
             secret: Some("batch-inference-store".into()),
+            account: Vec::new(),
             bytes_at_once: 32 << 20,
         }
     }
@@ -202,6 +205,11 @@ mod tests {
             surroundings: Surroundings::of(serde_json::from_value(feeder).unwrap()).unwrap(),
             service_account: Some("may-use-my-bucket".into()),
             secret: None,
+            account: vec![EnvVar {
+                name: "AZURE_STORAGE_ACCOUNT_NAME".into(),
+                value: Some("me".into()),
+                value_from: None,
+            }],
             ..upload_pod()
         };
         let spec = spec(&pod);
@@ -218,7 +226,10 @@ mod tests {
         assert_eq!(container["envFrom"], Value::Null);
         assert_eq!(
             container["env"],
-            json!([{"name": "SSL_CERT_FILE", "value": "/certificates/ca.crt"}])
+            json!([
+                {"name": "SSL_CERT_FILE", "value": "/certificates/ca.crt"},
+                {"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": "me"},
+            ])
         );
         assert_eq!(
             container["volumeMounts"],

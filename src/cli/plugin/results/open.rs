@@ -3,14 +3,13 @@
 use super::super::interruption::Interruption;
 use super::super::job::Job;
 use super::super::jobs::Jobs;
-use super::super::keys::{default_store, keys};
+use super::super::keys::{default_store, environment_with_login, keys};
 use super::super::pod::{PodError, StorePod};
-use super::super::reach::{is_found, is_somebody};
+use super::super::reach::{OutOfReach, check_reach};
 use super::super::standard_error::tell;
 use super::error::FetchError;
 use crate::api::default_store::{DEFAULT_STORE, output_folder};
 use crate::api::output::{OutputPlace, OutputSpec};
-use crate::cli::environment::environment;
 use crate::cli::output::Place;
 use crate::results::MANIFEST;
 use crate::storage::{Credentials, Root, Side, Store, StoreUri, open_named_folder, open_output};
@@ -58,7 +57,7 @@ impl From<Store> for Opened {
 ///
 /// [`FetchError`]; the store is not asked yet.
 pub fn named(text: &str) -> Result<Opened, FetchError> {
-    Ok(open_named_folder(text, environment())?.into())
+    Ok(open_named_folder(text, environment_with_login())?.into())
 }
 
 /// Opens the output of a job: with the keys of the environment where they are, else with those of its Secret, else through a pod. A
@@ -72,16 +71,20 @@ pub async fn of_job(jobs: &Jobs, job: &Job, way: Way) -> Result<Opened, FetchErr
     if let OutputPlace::ConfigMap(map) = output.place() {
         return Ok(jobs.open_config_map(map).await?.into());
     }
-    if way == Way::Shortest
-        && let Some((uri, credentials)) = from_here(jobs, job, &output).await?
-    {
-        return Ok(open_output(&uri, &credentials, None)?.into());
+    let here = match way {
+        Way::Shortest => from_here(jobs, job, &output).await?,
+        Way::Cluster => Err(OutOfReach::Wish),
+    };
+    match here {
+        Ok((uri, credentials)) => Ok(open_output(&uri, &credentials, None)?.into()),
+        Err(why) => through_pod(jobs, job, &output, &why).await,
     }
-    through_pod(jobs, job, &output).await
 }
 
 /// Where the output is, and the keys that there are here.
-async fn from_here(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Option<(StoreUri, Credentials)>, FetchError> {
+type Here = Result<(StoreUri, Credentials), OutOfReach>;
+
+async fn from_here(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Here, FetchError> {
     let OutputPlace::Uri(uri) = output.place() else {
         return Ok(default_output(jobs, job).await);
     };
@@ -90,29 +93,30 @@ async fn from_here(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Option
     Ok(credentials.map(|credentials| (uri, credentials)))
 }
 
-/// A claim has no keys, and a store whose job names no Secret knows the feeder by its service account.
-async fn credentials(jobs: &Jobs, output: &OutputSpec, uri: &StoreUri) -> Option<Credentials> {
+/// A claim has no keys, and a store whose job names no Secret, or one without keys, may know the feeder by its service account.
+async fn credentials(jobs: &Jobs, output: &OutputSpec, uri: &StoreUri) -> Result<Credentials, OutOfReach> {
     if matches!(uri.root(), Root::Claim(_)) {
-        return None;
+        return Err(OutOfReach::Claim);
     }
     let secret = output.secret();
-    let credentials = keys(jobs, Side::Output, secret, uri).await.ok()?;
-    let is_asked = secret.is_some() || is_somebody(&credentials, uri);
-    let is_in_reach = is_asked && is_found(Side::Output, &credentials, uri).await;
-    is_in_reach.then_some(credentials)
+    let credentials = keys(jobs, Side::Output, secret, uri).await;
+    let credentials = credentials.map_err(|_| OutOfReach::NoSecret)?;
+    check_reach(Side::Output, &credentials, uri, secret).await?;
+    Ok(credentials)
 }
 
 /// Where a job that has ended says, else in the namespace's default store: its Secret may name another store by now.
-async fn default_output(jobs: &Jobs, job: &Job) -> Option<(StoreUri, Credentials)> {
+async fn default_output(jobs: &Jobs, job: &Job) -> Here {
     let (uri, credentials) = if let Some(uri) = written(job) {
-        let credentials = keys(jobs, Side::Output, Some(DEFAULT_STORE), &uri).await.ok()?;
-        (uri, credentials)
+        let credentials = keys(jobs, Side::Output, Some(DEFAULT_STORE), &uri).await;
+        (uri, credentials.map_err(|_| OutOfReach::NoSecret)?)
     } else {
-        let (prefix, credentials) = default_store(jobs, Side::Output).await.ok()?;
+        let found = default_store(jobs, Side::Output).await;
+        let (prefix, credentials) = found.map_err(|_| OutOfReach::NoSecret)?;
         (prefix.join(&output_folder(job.name())), credentials)
     };
-    let is_in_reach = credentials.identify(&uri) && is_found(Side::Output, &credentials, &uri).await;
-    is_in_reach.then_some((uri, credentials))
+    check_reach(Side::Output, &credentials, &uri, Some(DEFAULT_STORE)).await?;
+    Ok((uri, credentials))
 }
 
 /// Where the results of a job are that has some.
@@ -121,10 +125,10 @@ fn written(job: &Job) -> Option<StoreUri> {
     StoreUri::parse_prefix(folder).ok()
 }
 
-async fn through_pod(jobs: &Jobs, job: &Job, output: &OutputSpec) -> Result<Opened, FetchError> {
+async fn through_pod(jobs: &Jobs, job: &Job, output: &OutputSpec, why: &OutOfReach) -> Result<Opened, FetchError> {
     let (what, place) = place(job, output)?;
     tell(format_args!(
-        "reading {what} through a pod in namespace `{}`",
+        "reading {what} through a pod in namespace `{}`, {why}",
         job.namespace()
     ));
     let interruption = Interruption::watch();

@@ -13,10 +13,12 @@ mod through_pod;
 use std::io;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::super::jobs::Jobs;
 use super::super::keys::{NoDefaultStore, NoKeys, default_store, keys};
 use super::super::pod::{PodError, RemoteError};
-use super::super::reach::{is_found, is_somebody};
+use super::super::reach::{OutOfReach, check_reach};
 use super::super::refusal::Refusal;
 use super::super::standard_error::tell;
 use super::dataset::Rows;
@@ -44,6 +46,8 @@ pub struct Upload<'a> {
     pub secret: Option<&'a str>,
     /// The service account that the store may know.
     pub service_account: Option<&'a str>,
+    /// The pod template of the job's feeder.
+    pub feeder: Option<&'a Value>,
     /// What becomes of an object that is there already.
     pub existing: Existing,
     /// Also when there are keys here.
@@ -161,12 +165,15 @@ pub fn check(file: &str, to: &Rows) -> Result<(), UploadError> {
 ///
 /// [`UploadError`].
 pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError> {
-    if !wanted.is_through_cluster
-        && let Some((target, credentials)) = from_here(jobs, wanted).await?
-    {
-        return direct::upload(wanted.file, &target, &credentials, wanted.existing).await;
+    let here = if wanted.is_through_cluster {
+        Err(OutOfReach::Wish)
+    } else {
+        from_here(jobs, wanted).await?
+    };
+    match here {
+        Ok((target, credentials)) => direct::upload(wanted.file, &target, &credentials, wanted.existing).await,
+        Err(why) => Box::pin(through_pod::upload(jobs, wanted, &why)).await,
     }
-    Box::pin(through_pod::upload(jobs, wanted)).await
 }
 
 fn tell_uploaded(file: &str, uri: &StoreUri, bytes: u64) {
@@ -178,38 +185,35 @@ fn tell_same(file: &str, uri: &StoreUri) {
 }
 
 /// Where it goes, and the keys that there are here, if it can be asked from here with them.
-async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Option<(Target, Credentials)>, UploadError> {
-    match wanted.to {
+type Here = Result<(Target, Credentials), OutOfReach>;
+
+async fn from_here(jobs: &Jobs, wanted: &Upload<'_>) -> Result<Here, UploadError> {
+    let (target, credentials, secret) = match wanted.to {
         Rows::Uri(uri) => {
             let target = Target::parse(wanted.file, uri)?;
             let credentials = match keys(jobs, Side::Dataset, wanted.secret, target.uri()).await {
                 Err(NoKeys {
                     why: Refusal::Forbidden { .. },
                     ..
-                }) => return Ok(None),
+                }) => return Ok(Err(OutOfReach::NoSecret)),
                 credentials => credentials.map_err(Box::new)?,
             };
-            // The store may know the pod's service account.
-            let is_in_reach = is_somebody(&credentials, target.uri()) && is_found_by(&credentials, &target).await;
-            Ok(is_in_reach.then_some((target, credentials)))
+            (target, credentials, wanted.secret)
         }
         Rows::Name(name) => {
             let (prefix, credentials) = match default_store(jobs, Side::Dataset).await {
                 Ok(found) => found,
-                Err(NoDefaultStore::Refused(Refusal::Forbidden { .. })) => return Ok(None),
+                Err(NoDefaultStore::Refused(Refusal::Forbidden { .. })) => return Ok(Err(OutOfReach::NoSecret)),
                 Err(NoDefaultStore::Refused(Refusal::NoSuchSecret { namespace, .. })) => {
                     return Err(UploadError::NoDefaultStore { namespace });
                 }
                 Err(error) => return Err(UploadError::DefaultStore(error)),
             };
             let uri = prefix.join(&dataset_key(name)).to_string();
-            let target = Target::parse(wanted.file, &uri)?;
-            let is_in_reach = credentials.identify(target.uri()) && is_found_by(&credentials, &target).await;
-            Ok(is_in_reach.then_some((target, credentials)))
+            (Target::parse(wanted.file, &uri)?, credentials, Some(DEFAULT_STORE))
         }
-    }
-}
-
-async fn is_found_by(credentials: &Credentials, target: &Target) -> bool {
-    is_found(Side::Dataset, credentials, target.uri()).await
+    };
+    // The store may know the pod's service account.
+    let reach = check_reach(Side::Dataset, &credentials, target.uri(), secret).await;
+    Ok(reach.map(|()| (target, credentials)))
 }

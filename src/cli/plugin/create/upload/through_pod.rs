@@ -3,10 +3,14 @@
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::EnvVar;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::super::interruption::Interruption;
 use super::super::super::jobs::Jobs;
 use super::super::super::pod::{PodError, RemoteError, StorePod, Surroundings, UploadPod};
+use super::super::super::reach::OutOfReach;
 use super::super::super::standard_error::tell;
 use super::super::dataset::Rows;
 use super::existing::{Found, find};
@@ -14,6 +18,7 @@ use super::pieces::Pieces;
 use super::target::{Target, check_ending};
 use super::{Existing, Upload, UploadError, tell_same, tell_uploaded};
 use crate::api::default_store::{DEFAULT_STORE, dataset_key};
+use crate::api::names::FEEDER_CONTAINER;
 use crate::cli::output::Place;
 use crate::results::Checksum;
 use crate::storage::{Credentials, Side};
@@ -22,20 +27,22 @@ use crate::storage::{Credentials, Side};
 const PARTS_IN_FLIGHT: usize = 2;
 /// A pod has each part as it came, and as it is sent.
 const COPIES: usize = 2;
+/// What Azure's tools call the account of a container.
+const ACCOUNT: [&str; 2] = ["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"];
 
 /// Uploads a file.
 ///
 /// # Errors
 ///
 /// [`UploadError`]; then the pod is gone, and what was sent with it.
-pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>) -> Result<(), UploadError> {
+pub async fn upload(jobs: &Jobs, wanted: &Upload<'_>, why: &OutOfReach) -> Result<(), UploadError> {
     let file = wanted.file;
     let goal = Goal::of(file, wanted.to)?;
     let pieces = Pieces::open(file)?;
     let pod = upload_pod(jobs, wanted, &pieces).await;
     let namespace = jobs.namespace();
     tell(format_args!(
-        "uploading {file} through a pod in namespace `{namespace}`"
+        "uploading {file} through a pod in namespace `{namespace}`, {why}"
     ));
     let interruption = Interruption::watch();
     let started = jobs.start_upload_pod(&pod, goal.place, &interruption).await;
@@ -118,8 +125,24 @@ async fn upload_pod(jobs: &Jobs, wanted: &Upload<'_>, pieces: &Pieces) -> Upload
         surroundings,
         service_account: wanted.service_account.map(str::to_owned),
         secret: secret.map(str::to_owned),
+        account: wanted.feeder.map(account).unwrap_or_default(),
         bytes_at_once: PARTS_IN_FLIGHT * COPIES * pieces.part_bytes(),
     }
+}
+
+/// Variables by which the job's own feeder finds an account of Azure that no Secret names: they are in its pod template.
+fn account(feeder: &Value) -> Vec<EnvVar> {
+    let containers = feeder.pointer("/spec/containers").and_then(Value::as_array);
+    let mut containers = containers.into_iter().flatten();
+    let container = containers.find(|container| container["name"] == FEEDER_CONTAINER);
+    let env = container.and_then(|container| container["env"].as_array());
+    // What is no variable is for the API server to refuse.
+    let env = env
+        .into_iter()
+        .flatten()
+        .filter_map(|variable| EnvVar::deserialize(variable).ok());
+    env.filter(|variable| ACCOUNT.contains(&variable.name.as_str()))
+        .collect()
 }
 
 /// What had to be sent.
@@ -206,7 +229,24 @@ fn flag(upload: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn the_account_of_the_jobs_own_feeder_is_the_pods() {
+        let feeder = json!({"spec": {"containers": [
+            {"name": "sidecar", "env": [{"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": "another"}]},
+            {"name": "feeder", "env": [
+                {"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": "me"},
+                {"name": "OTHER", "value": "x"},
+                "no variable",
+            ]},
+        ]}});
+        let expected = json!([{"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": "me"}]);
+        assert_eq!(serde_json::to_value(account(&feeder)).unwrap(), expected);
+        assert_eq!(account(&json!({})), []);
+    }
 
     #[test]
     fn a_file_goes_to_a_folder_of_the_default_store_or_to_that_of_its_uri() {
