@@ -121,6 +121,70 @@ async fn a_fetch_that_is_interrupted_leaves_no_pod_and_goes_on_later() {
     assert_eq!(machine.read("rows.jsonl"), text(&lines, None));
 }
 
+/// Where the ranges of `results.jsonl` begin that these commands ask for.
+fn starts(commands: &[Vec<String>]) -> Vec<u64> {
+    let starts = commands.iter().filter_map(|words| {
+        let at = words.iter().position(|word| word == "read")?;
+        let (key, start) = (words.get(at + 1)?, words.get(at + 2)?);
+        (key == "results.jsonl").then(|| start.parse().unwrap())
+    });
+    starts.collect()
+}
+
+#[tokio::test]
+async fn a_fetch_that_broke_asks_the_pod_only_for_what_is_left() {
+    // Ranges have four mebibytes: the third of the results never comes, and both files are read side by side.
+    let third = "8388608";
+    let lines = lines(3000, &"x".repeat(12 << 10));
+    let folder = "ranges-through-a-pod";
+    finish(&store(folder).await, &lines).await;
+    let (server, machine) = world(folder).await;
+    server.put_feeder(folder, "store-keys");
+    server.forbid("GET secrets");
+    server.silence_execs(Some(third));
+    let process = machine.start(&format!("results {folder} -o rows.jsonl"));
+    let part = machine.path("rows.jsonl.part");
+    until("two ranges are there", async || {
+        part.metadata().is_ok_and(|part| part.len() > 8 << 20)
+    })
+    .await;
+    interrupt(&process);
+    let interrupted = ended(process).await;
+    assert_eq!(interrupted.code, 3, "{}", interrupted.stderr);
+    assert!(!machine.path("rows.jsonl").exists());
+
+    server.silence_execs(None);
+    let before = server.commands().len();
+    let again = machine.run(&format!("results {folder} -o rows.jsonl")).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(machine.read("rows.jsonl") == text(&lines, None), "other rows");
+    assert!(!part.exists());
+    let starts = starts(&server.commands()[before..]);
+    // Three rows of four are results.
+    assert!(starts.iter().min().is_some_and(|start| *start > 4 << 20), "{starts:?}");
+    assert_eq!(server.pods().1, 0);
+}
+
+#[tokio::test]
+async fn a_secret_that_says_only_where_the_store_is_is_told_and_a_pod_asked() {
+    let folder = "place-only";
+    let (server, machine) = world(folder).await;
+    server.put_secret(
+        "store-keys",
+        [("AWS_ENDPOINT_URL".to_owned(), "https://s3.example".to_owned())],
+    );
+    server.put_feeder(folder, "store-keys");
+    server.forbid("POST pods");
+    let ended = machine.run(&format!("results {folder}")).await;
+    assert_eq!(ended.code, 3);
+    for expected in [
+        "neither the environment nor the Secret store-keys says who asks (which AWS_ACCESS_KEY_ID and",
+        "you may not create pods",
+    ] {
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+}
+
 #[tokio::test]
 async fn a_fetch_that_is_ended_while_its_pod_starts_leaves_none() {
     let folder = "starting-pod";

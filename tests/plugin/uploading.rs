@@ -189,6 +189,65 @@ async fn keys_of_ones_own_are_asked_for_the_place_only() {
 }
 
 #[tokio::test]
+async fn who_wants_to_go_through_the_cluster_does_though_there_are_keys_here() {
+    let rows = rows(2);
+    let server = ApiServer::start().await;
+    server.put_secret("batch-inference-store", default_store("wish").await);
+    let machine = Machine::of(&server).with(keys().await);
+    machine.write("rows.jsonl", &rows);
+    let ended = machine.run(&format!("{CREATE} --via-cluster")).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let told = "through a pod in namespace `team`, as --via-cluster asks";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    assert!(uploaded("wish").await == Some(rows), "other rows");
+    assert_eq!(server.job("triangles")["spec"]["dataset"], json!({"name": "rows"}));
+    let (created, left) = server.pods();
+    assert_eq!((created.len(), left), (1, 0));
+    let has_asked = |words: &str| {
+        server
+            .commands()
+            .iter()
+            .any(|command| command.contains(&words.to_owned()))
+    };
+    assert!(["begin", "part", "complete"].into_iter().all(has_asked));
+    assert!(!server.seen().iter().any(|request| request.contains("/secrets/")));
+}
+
+#[tokio::test]
+async fn an_account_of_azure_is_that_of_the_job_and_not_of_another_feeder() {
+    let server = ApiServer::start().await;
+    let account = |value: &str| json!([{"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": value}]);
+    server.put_feeder_with_env("another", "store-keys", account("another"));
+    // The pod need not run: what it is made of is enough.
+    server.forbid("GET /exec");
+    let machine = Machine::of(&server);
+    machine.write("rows.jsonl", rows(1));
+    let pod_template = json!({"spec": {"containers": [{"name": "feeder", "env": account("own")}]}});
+    for (feeder, expected) in [
+        (json!({"serviceAccountName": "rows"}), serde_json::Value::Null),
+        (
+            json!({"serviceAccountName": "rows", "podTemplate": pod_template}),
+            account("own"),
+        ),
+    ] {
+        let job = json!({
+            "apiVersion": "batchinference.dev/v1alpha1",
+            "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles"},
+            "spec": {"server": {"baseModel": "qwen3-8b"}, "feeder": feeder},
+        });
+        machine.write("job.yaml", job.to_string());
+        let words = "create -f job.yaml --dataset rows.jsonl --dataset-uri az://container/rows.jsonl";
+        let ended = machine.run(words).await;
+        assert_eq!(ended.code, 3);
+        let (created, left) = server.pods();
+        assert_eq!(left, 0, "{}", ended.stderr);
+        let pod = created.last().expect(&ended.stderr);
+        assert_eq!(pod["spec"]["containers"][0]["env"], expected, "{pod}");
+    }
+}
+
+#[tokio::test]
 async fn a_right_or_a_store_that_is_missing_is_named() {
     let (server, machine) = world("no-rights", &rows(1)).await;
     server.forbid("GET /exec");

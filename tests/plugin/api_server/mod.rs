@@ -163,6 +163,21 @@ impl ApiServer {
         self.shared.kept().faults.extend(faults);
     }
 
+    /// From now on, execs whose command has this word get no answer; with `None`, all do.
+    pub fn silence_execs(&self, word: Option<&'static str>) {
+        self.shared.kept().silent = word;
+    }
+
+    /// The commands of all execs so far, without the program's path.
+    pub fn commands(&self) -> Vec<Vec<String>> {
+        let seen = self.seen().into_iter();
+        seen.filter_map(|request| {
+            let (path, query) = request.split_once('?')?;
+            path.ends_with("/exec").then(|| pods::command(query))
+        })
+        .collect()
+    }
+
     /// Whether all faults that were wished for have happened.
     pub fn has_failed_execs(&self) -> bool {
         self.shared.kept().faults.is_empty()
@@ -172,6 +187,14 @@ impl ApiServer {
     pub fn put_feeder(&self, job: &str, secret: &str) {
         let name = child_name(job, Component::Feeder);
         let feeder = pods::feeder(&name, secret);
+        self.shared.kept().feeders.insert(name, feeder);
+    }
+
+    /// The same, with variables of its own.
+    pub fn put_feeder_with_env(&self, job: &str, secret: &str, env: Value) {
+        let name = child_name(job, Component::Feeder);
+        let mut feeder = pods::feeder(&name, secret);
+        feeder["spec"]["template"]["spec"]["containers"][0]["env"] = env;
         self.shared.kept().feeders.insert(name, feeder);
     }
 

@@ -76,13 +76,18 @@ pub async fn exec(
     RawQuery(query): RawQuery,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    let command = pods::command(&query.unwrap_or_default());
     let (environment, fault) = {
         let mut kept = shared.kept();
         let Some(pod) = kept.pods.get(&name) else {
             return not_found("pods");
         };
         let environment = pods::environment(pod, &kept.secrets);
-        (environment, kept.faults.pop_front().flatten())
+        let is_silent = kept
+            .silent
+            .is_some_and(|silent| command.iter().any(|word| word == silent));
+        let fault = is_silent.then_some(Fault::Silence);
+        (environment, fault.or_else(|| kept.faults.pop_front().flatten()))
     };
     if fault == Some(Fault::LosePod) {
         shared.change(|kept| kept.delete_pod(&name));
@@ -90,7 +95,6 @@ pub async fn exec(
     if fault == Some(Fault::EndPod) {
         shared.kept().pods.end(&name);
     }
-    let command = pods::command(&query.unwrap_or_default());
     let upgrade = upgrade.protocols(["v5.channel.k8s.io"]);
     match fault {
         None => upgrade.on_upgrade(move |socket| pods::run(socket, command, environment)),

@@ -56,6 +56,8 @@ pub struct Kept {
     pub holds_pods: bool,
     /// What becomes of the next execs, where not all goes well.
     pub faults: VecDeque<Option<Fault>>,
+    /// Execs with this word never get an answer.
+    pub silent: Option<&'static str>,
     /// `VERB RESOURCE`, such as `GET secrets`.
     pub forbidden: BTreeSet<&'static str>,
     pub is_without_definition: bool,
