@@ -3,12 +3,14 @@
 //!
 //! May use everything below `controller`. Decisions are pure (`dispatch`, `report`, `rate`, `backoff`), I/O is around them.
 //! Start with [`run`](run()), which talks to Kubernetes, then `steps`, which has the order of the work and runs in tests without a
-//! cluster; `feed` is the loop that sends rows by its `workers`, `dispatch` what it decides by, `concurrency` how many rows a server
-//! has at once; `route` the way to a server, be it a pod or an `endpoint`, and `refusals` what the latter means by refusing; `adapters`
-//! has what is other where rows name any; `reporter` says in the status what happens.
+//! cluster (`before_servers` has what comes before servers are needed, `inspecting` its longest part); `feed` is the loop that sends rows
+//! by its `workers`, `dispatch` what it decides by, `concurrency` how many rows a server has at once; `route` the way to a server, be it
+//! a pod or an `endpoint`, and `refusals` what the latter means by refusing; `adapters` has what is other where rows name any;
+//! `reporter` says in the status what happens.
 
 mod adapters;
 mod backoff;
+mod before_servers;
 mod budget;
 pub mod concurrency;
 pub mod dispatch;
@@ -21,6 +23,7 @@ mod feeding;
 mod finished;
 mod follow;
 mod inspected;
+mod inspecting;
 mod job;
 mod job_status;
 mod locate;
@@ -49,4 +52,4 @@ mod workers;
 pub use job::Job;
 pub use reporter::PROGRESS_INTERVAL;
 pub use run::{Arguments, Exit, run};
-pub use trouble::{chain, whole_chain};
+pub use trouble::chain;

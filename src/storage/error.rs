@@ -148,6 +148,12 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+
+    /// Whether the bucket is in another region than the one that was asked. Clients that follow it there are not refused.
+    #[must_use]
+    pub fn is_in_other_region(&self) -> bool {
+        matches!(self, Self::AccessDenied { source, .. } if other_region(source).is_some())
+    }
 }
 
 /// The scratch disk does not take or give a copy.

@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode, Url};
 
+use super::causes::chain;
 use super::credentials::{self, Credentials, CredentialsError};
 use super::open::HUB;
 use super::web::{Authorization, CODE, LONGEST_ANSWER, Request, begins_at, meant};
@@ -245,14 +246,7 @@ async fn body(response: Response) -> Result<Bytes, HubError> {
     Ok(bytes.into())
 }
 
-/// An error and its causes: the first says only that something failed.
+/// With the causes, as the error itself says only that something failed.
 fn unreachable(error: &dyn std::error::Error) -> HubError {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let mut words: Vec<String> = Vec::new();
-    for cause in causes.map(ToString::to_string) {
-        if !words.iter().any(|earlier| earlier.contains(&cause)) {
-            words.push(cause);
-        }
-    }
-    HubError::Unreachable(words.join(": "))
+    HubError::Unreachable(chain(error))
 }

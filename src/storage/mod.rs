@@ -10,6 +10,7 @@
 //! `credentials/kind.rs`.
 
 mod address;
+mod causes;
 mod clouds;
 mod config_map;
 mod connection_string;
@@ -34,6 +35,7 @@ mod web;
 mod writer;
 
 pub use address::{Hub, Web};
+pub use causes::{chain, whole_chain};
 pub use config_map::open_config_map;
 pub use credentials::{Credentials, CredentialsError, Giver, Side};
 pub use default_store::{DefaultStoreError, default_store, default_store_of_secret};

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
-use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::fake_model_server::{FakeModelServer, LoraLoading, Settings};
 use crate::output::Output;
@@ -15,11 +11,11 @@ use crate::until::until;
 use crate::world::{JOB, World};
 
 /// Ten rows each of the base, of two adapters that there are, and of one that is not there.
-const NAMES: [&str; 4] = [MODEL, "org/sql", "org/chat", "org/missing"];
+pub const NAMES: [&str; 4] = [MODEL, "org/sql", "org/chat", "org/missing"];
 const ROWS: usize = 40;
-const COMMIT: &str = "b968826d9c46dd6066d109eabc6255188de91218";
 
-fn dataset_of(names: &[&str]) -> String {
+/// A data set whose rows name these in turn.
+pub fn dataset_of(names: &[&str]) -> String {
     dataset_with(ROWS, names)
 }
 
@@ -33,7 +29,7 @@ fn dataset_with(rows: usize, names: &[&str]) -> String {
 }
 
 /// A job on an engine that takes these adapters.
-async fn world_on(folder: &str, engine: &str, adapters: Value, dataset: &str) -> World {
+pub async fn world_on(folder: &str, engine: &str, adapters: Value, dataset: &str) -> World {
     let world = World::new(folder, dataset).await;
     world.kubernetes.change_job(JOB, |job| {
         job["spec"]["server"]["engine"] = json!(engine);
@@ -44,7 +40,7 @@ async fn world_on(folder: &str, engine: &str, adapters: Value, dataset: &str) ->
 }
 
 /// Starts a server with these arguments, which has the two adapters.
-fn add_server<'a>(world: &'a mut World, pod: &'static str, args: &[&str]) -> &'a FakeModelServer {
+pub fn add_server<'a>(world: &'a mut World, pod: &'static str, args: &[&str]) -> &'a FakeModelServer {
     world.add_server_with(pod, |settings| {
         *settings = Settings::local(args);
         settings.lora_loading = LoraLoading::AtRunTime;
@@ -262,54 +258,6 @@ async fn rows_of_one_adapter_are_sent_together() {
     let changes = pairs.filter(|pair| is_even(&pair[0].id) != is_even(&pair[1].id));
     let changes = changes.count();
     assert!(changes < MANY / 4, "the adapter changes {changes} times");
-}
-
-/// A hub that has one adapter of rank 16, and not the other.
-async fn hub() -> String {
-    async fn answer(uri: Uri) -> Response {
-        match uri.path() {
-            "/api/models/org/sql/revision/main" => {
-                let files = ["adapter_config.json", "adapter_model.safetensors"].map(|name| json!({"rfilename": name}));
-                Json(json!({"sha": COMMIT, "siblings": files})).into_response()
-            }
-            path if path.ends_with("/adapter_config.json") => {
-                Json(json!({"peft_type": "LORA", "r": 16})).into_response()
-            }
-            path if path.starts_with("/api/models/org/chat/") || path.starts_with("/api/models/org/missing/") => {
-                (StatusCode::NOT_FOUND, [("X-Error-Code", "RepoNotFound")]).into_response()
-            }
-            // Of the base model.
-            _ => Json(json!({"sha": COMMIT})).into_response(),
-        }
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().fallback(answer);
-    tokio::spawn(async { axum::serve(listener, router).await });
-    format!("http://{address}")
-}
-
-#[tokio::test]
-async fn a_job_that_is_to_fail_by_an_adapter_that_the_hub_has_not_needs_no_server() {
-    let adapters = json!({"onError": "FailJob"});
-    let mut world = world_on("adapters-hub-missing", "VLLM", adapters, &dataset_of(&NAMES)).await;
-    world.ask_hub(&hub().await);
-    let status = world.run().await;
-    assert_eq!(status["feeder"]["reason"], "AdapterNotFound", "{status}");
-    assert_eq!(world.servers_needed(), [false]);
-}
-
-#[tokio::test]
-async fn rank_and_commit_that_the_hub_tells_are_in_the_status() {
-    let dataset = dataset_of(&NAMES[..2]);
-    let mut world = world_on("adapters-hub", "VLLM", json!({}), &dataset).await;
-    world.ask_hub(&hub().await);
-    add_server(&mut world, "server", &[MODEL, "--enable-lora"]);
-    let status = world.run().await;
-    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
-    assert_eq!(status["adapters"]["maxRank"], 16, "{status}");
-    let sql = told(&status["adapters"]["mostUsed"], "org/sql");
-    assert_eq!(sql["revision"], COMMIT);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod until;
 mod world;
 
 mod adapters;
+mod adapters_of_hub;
 mod bad_data;
 mod bytes_kept;
 mod compressed;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::names::OUTPUT_MOUNT_PATH;
-use crate::feeder::whole_chain;
+use crate::storage::whole_chain;
 use crate::storage::{Parts, Store, open_output, open_parts};
 
 pub use place::Place;

@@ -21,7 +21,7 @@ use super::validate::validate;
 use super::wait::wait;
 use super::watch::watch;
 use crate::cli::runtime;
-use crate::feeder::whole_chain;
+use crate::storage::whole_chain;
 
 /// Runs what the arguments name. Data goes to standard output, everything else to standard error; in a terminal, what `watch` draws over
 /// is not told apart.

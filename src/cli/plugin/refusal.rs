@@ -6,7 +6,7 @@ use kube::core::Status;
 use kube::runtime::watcher;
 
 use super::login;
-use crate::feeder::whole_chain;
+use crate::storage::whole_chain;
 
 /// Why the cluster did not do or say what it was asked for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

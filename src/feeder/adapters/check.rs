@@ -232,6 +232,8 @@ async fn look_in_store(
             "`{}` is not there",
             store.uri_of(file)
         )))),
+        // LoRAX is led on to the bucket's region by boto3 (botocore, `utils.py`, `S3RegionRedirectorv2`).
+        Err(error) if engine == Engine::LoRAX && error.is_in_other_region() => Err(silent(&error)),
         Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) if has_keys => {
             Err(Halt::Bad(Bad::not_found(chain(&error))))
         }

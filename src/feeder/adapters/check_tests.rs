@@ -179,3 +179,41 @@ async fn a_store_that_is_asked_without_the_servers_keys_says_only_what_is_not_th
         assert_eq!(silence.is_some(), !is_bad, "{has_keys} {name}: {silence:?}");
     }
 }
+
+/// A store that answers every request with this.
+async fn look_at_store(engine: Engine, answer: (StatusCode, &'static str)) -> Result<Facts, Halt> {
+    let router = axum::Router::new().fallback(move || std::future::ready(answer));
+    let address = format!("http://{}", serve(router).await);
+    let environment = [
+        ("ADAPTERS_AWS_ENDPOINT_URL", address.as_str()),
+        ("ADAPTERS_AWS_ACCESS_KEY_ID", "id"),
+        ("ADAPTERS_AWS_SECRET_ACCESS_KEY", "key"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let credentials = Credentials::from_env(Side::Adapters, environment);
+    look_in_store(engine, &credentials, true, "s3://bucket/loras/sql").await
+}
+
+#[tokio::test]
+async fn a_bucket_in_another_region_is_left_to_lorax_which_follows_it() {
+    let signed_for_another = (
+        StatusCode::BAD_REQUEST,
+        "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region></Error>",
+    );
+    let moved = (
+        StatusCode::MOVED_PERMANENTLY,
+        "<Error><Code>PermanentRedirect</Code></Error>",
+    );
+    let refused = (StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code></Error>");
+    for (engine, answer, is_bad) in [
+        (Engine::LoRAX, signed_for_another, false),
+        (Engine::LoRAX, moved, false),
+        (Engine::LoRAX, refused, true),
+        // It is fetched for it by the operator's own pod, which does not follow.
+        (Engine::VLLM, signed_for_another, true),
+        (Engine::VLLM, moved, true),
+    ] {
+        let halt = look_at_store(engine, answer).await.err().expect("no facts");
+        assert_eq!(matches!(halt, Halt::Bad(_)), is_bad, "{engine} {answer:?}");
+    }
+}

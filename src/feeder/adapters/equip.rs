@@ -22,14 +22,13 @@ use crate::feeder::report::Place;
 use crate::feeder::reporter::Reporter;
 use crate::feeder::trouble::Stop;
 
+use super::left::{ROUNDS, Refusing, is_any_ready, is_nobody_else_left, is_ready, ready};
 use super::load::{Report, load};
 use super::table::{AdapterTable, Asking};
 use super::{Bad, Known, end, in_words, told};
 
 /// A server that refuses what another one has loaded is asked again after this time.
 pub const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// Where no server is left that has them, adapters are given up when one has refused them so often.
-const ROUNDS: u32 = 3;
 
 /// What equipping needs.
 #[derive(Clone, Debug)]
@@ -94,26 +93,9 @@ impl Equipping {
 /// Starts to equip the servers of `there`, as they come and go.
 #[must_use]
 pub fn equip(equipment: Equipment, there: watch::Receiver<Replicas>) -> Equipping {
-    let (equipped, replicas) = watch::channel(Replicas::new());
-    let (table, tables) = watch::channel(None);
-    let (lost, lost_at) = mpsc::unbounded_channel();
-    let work = Work {
-        equipment,
-        there,
-        equipped,
-        table,
-        lost_at,
-        done: BTreeSet::new(),
-        refusing: BTreeMap::new(),
-        loading: BTreeMap::new(),
-        loads: JoinSet::new(),
-    };
+    let (work, found) = Work::new(equipment, there);
     Equipping {
-        found: Equipped {
-            replicas,
-            table: tables,
-            lost,
-        },
+        found,
         work: AbortOnDropHandle::new(tokio::spawn(work.run())),
     }
 }
@@ -125,14 +107,36 @@ struct Work {
     table: watch::Sender<Option<Arc<AdapterTable>>>,
     lost_at: mpsc::UnboundedReceiver<Address>,
     done: BTreeSet<Replica>,
-    /// How often each server has refused what another one had.
-    refusing: BTreeMap<Replica, u32>,
+    refusing: Refusing,
     /// The task of each server that is loading.
     loading: BTreeMap<Replica, task::AbortHandle>,
     loads: JoinSet<(Replica, Report)>,
 }
 
 impl Work {
+    fn new(equipment: Equipment, there: watch::Receiver<Replicas>) -> (Self, Equipped) {
+        let (equipped, replicas) = watch::channel(Replicas::new());
+        let (table, tables) = watch::channel(None);
+        let (lost, lost_at) = mpsc::unbounded_channel();
+        let work = Self {
+            equipment,
+            there,
+            equipped,
+            table,
+            lost_at,
+            done: BTreeSet::new(),
+            refusing: Refusing::new(),
+            loading: BTreeMap::new(),
+            loads: JoinSet::new(),
+        };
+        let found = Equipped {
+            replicas,
+            table: tables,
+            lost,
+        };
+        (work, found)
+    }
+
     async fn run(mut self) -> Stop {
         match self.equip_all().await {
             Ok(never) => match never {},
@@ -163,14 +167,12 @@ impl Work {
     /// Has new servers load, and forgets those that are gone.
     fn follow(&mut self) {
         let there = self.there.borrow_and_update().clone();
-        let is_ready = |replica: &Replica| there.get(replica) == Some(&Readiness::Ready);
         self.done.retain(|replica| there.contains_key(replica));
         self.refusing.retain(|replica, _| there.contains_key(replica));
-        for (_, load) in self.loading.extract_if(.., |replica, _| !is_ready(replica)) {
+        for (_, load) in self.loading.extract_if(.., |replica, _| !is_ready(&there, replica)) {
             load.abort();
         }
-        let ready = there.iter().filter(|(_, readiness)| **readiness == Readiness::Ready);
-        for (replica, _) in ready {
+        for replica in ready(&there) {
             if !self.done.contains(replica) && !self.loading.contains_key(replica) {
                 self.begin(replica.clone(), Duration::ZERO);
             }
@@ -203,11 +205,7 @@ impl Work {
             let tell = |problem: String| {
                 tracing::warn!(pod = %replica.pod, %problem, "a server has not all adapters yet");
                 // Where another one takes rows, nothing waits for this one.
-                if equipped
-                    .borrow()
-                    .values()
-                    .any(|readiness| *readiness == Readiness::Ready)
-                {
+                if is_any_ready(&equipped.borrow()) {
                     return;
                 }
                 let message = format!(
@@ -234,9 +232,14 @@ impl Work {
             return Ok(());
         }
         self.loading.remove(&replica);
+        let there = self.there.borrow().clone();
+        // Nor is one believed that is about to go. Should it be ready again, it is asked again.
+        if !is_ready(&there, &replica) {
+            return Ok(());
+        }
         let is_first = self.table.borrow().is_none();
         if !is_first && self.refuses_more(&report) {
-            return self.not_as_the_others(replica, report);
+            return self.not_as_the_others(replica, report, &there);
         }
         tracing::info!(pod = %replica.pod, refused = report.refused.len(), "a server has the adapters");
         self.refusing.remove(&replica);
@@ -244,7 +247,6 @@ impl Work {
         if is_first {
             self.decide(report)?;
         }
-        let there = self.there.borrow().clone();
         self.publish(&there);
         self.equipment
             .reporter
@@ -277,25 +279,18 @@ impl Work {
     }
 
     /// A server that refuses what another one has: rows do not go to it, until it has the same.
-    fn not_as_the_others(&mut self, replica: Replica, report: Report) -> Result<(), Stop> {
+    fn not_as_the_others(&mut self, replica: Replica, report: Report, there: &Replicas) -> Result<(), Stop> {
         let problem = report.refused.first().map_or("", |(_, bad)| bad.message.as_str());
         tracing::warn!(pod = %replica.pod, %problem, "a server refuses adapters that another one has");
+        let does_one_have_them = self.done.iter().any(|replica| is_ready(there, replica));
         let rounds = self.refusing.entry(replica.clone()).or_default();
-        *rounds += 1;
-        if *rounds >= ROUNDS && self.is_nobody_else_left() {
+        // Else a probe that the one misses would be enough.
+        *rounds = if does_one_have_them { 0 } else { *rounds + 1 };
+        if *rounds >= ROUNDS && is_nobody_else_left(there, &self.refusing) {
             return Err(self.give_up(report));
         }
-        let is_there = self.there.borrow().get(&replica) == Some(&Readiness::Ready);
-        if is_there {
-            self.begin(replica, self.equipment.ask_again);
-        }
+        self.begin(replica, self.equipment.ask_again);
         Ok(())
-    }
-
-    /// Whether no server has the adapters, nor may turn out to have them.
-    fn is_nobody_else_left(&self) -> bool {
-        let mut loading = self.loading.keys();
-        self.done.is_empty() && loading.all(|replica| self.refusing.contains_key(replica))
     }
 
     /// Rows that are read already are to be sent with these adapters. The next start reads of the status that they cannot be used.

@@ -252,3 +252,152 @@ async fn a_job_that_is_to_fail_by_an_adapter_ends() {
     assert_eq!(end.reason, Reason::AdapterNotLoaded);
     assert!(equipping.found().table.borrow().is_none());
 }
+
+/// Equipping, where a test says what servers do.
+struct Stage {
+    work: Work,
+    found: Equipped,
+    tell: watch::Sender<Replicas>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (tell, there) = watch::channel(Replicas::new());
+        let (work, found) = Work::new(equipment(&["org/sql"], OnAdapterError::FailRows), there);
+        Self { work, found, tell }
+    }
+
+    /// One whose first server has the adapters, and one more that is ready is asked for them.
+    fn with_the_first_equipped() -> Self {
+        let mut stage = Self::new();
+        stage.there(&[(FIRST, Readiness::Ready)]);
+        stage.loads(FIRST).unwrap();
+        stage.there(&[(FIRST, Readiness::Ready), (SECOND, Readiness::Ready)]);
+        stage
+    }
+
+    /// Has these servers there.
+    fn there(&mut self, servers: &[(u8, Readiness)]) {
+        self.change(servers);
+        self.work.follow();
+    }
+
+    /// The same, and nobody has looked yet.
+    fn change(&mut self, servers: &[(u8, Readiness)]) {
+        let there = servers
+            .iter()
+            .map(|(number, readiness)| (numbered(*number), *readiness));
+        self.tell.send_replace(there.collect());
+    }
+
+    /// A server that is asked has all.
+    fn loads(&mut self, number: u8) -> Result<(), Stop> {
+        self.says(number, Report::default())
+    }
+
+    /// A server that is asked refuses the adapter.
+    fn refuses(&mut self, number: u8) -> Result<(), Stop> {
+        let report = Report {
+            refused: vec![(0, Bad::not_loaded("no room"))],
+            ..Report::default()
+        };
+        self.says(number, report)
+    }
+
+    fn says(&mut self, number: u8, report: Report) -> Result<(), Stop> {
+        let replica = numbered(number);
+        let id = self.work.loading[&replica].id();
+        self.work.loaded(id, replica, report)
+    }
+}
+
+const FIRST: u8 = 1;
+const SECOND: u8 = 2;
+const THIRD: u8 = 3;
+
+fn numbered(number: u8) -> Replica {
+    replica(([127, 0, 0, number], 8000).into())
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_that_is_about_to_go_decides_nothing() {
+    for left in [&[][..], &[(FIRST, Readiness::Unready)]] {
+        let mut stage = Stage::new();
+        stage.there(&[(FIRST, Readiness::Ready)]);
+        stage.change(left);
+        stage.refuses(FIRST).unwrap();
+        assert!(stage.found.table.borrow().is_none(), "{left:?}");
+        stage.there(&[(FIRST, Readiness::Ready)]);
+        stage.loads(FIRST).unwrap();
+        let table = stage.found.table.borrow().clone().expect("a table");
+        assert!(matches!(table.of_row(Some("org/sql")), OfRow::Sent(..)), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_about_to_go_gives_no_adapter_up() {
+    for left in [&[][..], &[(SECOND, Readiness::Unready)]] {
+        let mut stage = Stage::with_the_first_equipped();
+        stage.there(&[(SECOND, Readiness::Ready)]);
+        for _ in 1..ROUNDS {
+            stage.refuses(SECOND).unwrap();
+        }
+        stage.change(left);
+        assert_eq!(stage.refuses(SECOND), Ok(()), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn adapters_are_not_given_up_before_every_server_that_is_ready_was_asked() {
+    let mut stage = Stage::with_the_first_equipped();
+    stage.there(&[(SECOND, Readiness::Ready), (THIRD, Readiness::Ready)]);
+    for _ in 0..2 * ROUNDS {
+        assert_eq!(stage.refuses(SECOND), Ok(()), "the third was not asked");
+    }
+    stage.refuses(THIRD).unwrap();
+    assert!(matches!(stage.refuses(SECOND), Err(Stop::Restart(_))));
+}
+
+#[tokio::test]
+async fn a_server_that_never_gets_ready_does_not_keep_an_adapter_waiting() {
+    for unready in [FIRST, THIRD] {
+        let mut stage = Stage::with_the_first_equipped();
+        stage.there(&[(unready, Readiness::Unready), (SECOND, Readiness::Ready)]);
+        for _ in 1..ROUNDS {
+            stage.refuses(SECOND).unwrap();
+        }
+        assert!(matches!(stage.refuses(SECOND), Err(Stop::Restart(_))), "{unready}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_misses_a_probe_keeps_its_adapters() {
+    let mut stage = Stage::with_the_first_equipped();
+    for _ in 0..2 {
+        for readiness in [Readiness::Ready, Readiness::Unready] {
+            stage.there(&[(FIRST, readiness), (SECOND, Readiness::Ready)]);
+            for _ in 1..ROUNDS {
+                assert_eq!(stage.refuses(SECOND), Ok(()), "{readiness:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_else_is_left_when_all_that_are_ready_refuse() {
+    use Readiness::{Ready, Unready};
+    for (there, refusing, is_left) in [
+        (&[][..], &[][..], true),
+        (&[(FIRST, Unready)], &[FIRST], true),
+        (&[(FIRST, Ready)], &[FIRST], false),
+        (&[(FIRST, Ready), (SECOND, Ready)], &[FIRST], true),
+        (&[(FIRST, Ready), (SECOND, Ready)], &[FIRST, SECOND], false),
+        (&[(FIRST, Ready), (SECOND, Unready)], &[FIRST], false),
+        (&[(FIRST, Unready), (SECOND, Ready)], &[FIRST], true),
+    ] {
+        let replicas = there.iter().map(|(number, readiness)| (numbered(*number), *readiness));
+        let refusing: Refusing = refusing.iter().map(|number| (numbered(*number), 1)).collect();
+        let found = is_nobody_else_left(&replicas.collect(), &refusing);
+        assert_eq!(found, !is_left, "{there:?} {refusing:?}");
+    }
+}

@@ -1,10 +1,11 @@
 //! The adapters that rows name: asked of the hub before any server is there (`check`), loaded by each server before its first row
-//! (`equip`, by `load`), and in the request of each row (`table`).
+//! (`equip`, by `load`; `left` has when they are given up), and in the request of each row (`table`).
 //!
 //! Starts with [`known`], which takes them from what inspection found; `told` is what the status says of them.
 
 mod check;
 mod equip;
+mod left;
 mod load;
 mod table;
 mod told;
