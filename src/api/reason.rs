@@ -71,7 +71,7 @@ reasons! {
     OutputNotEmpty => "Choose another spec.output, or empty this one.",
     /// The spec asks for something that cannot be done.
     SpecInvalid => "Correct what the message names and create the job again.",
-    /// The engine, or its GPU, cannot quantize like that.
+    /// The engine, or its GPU, cannot quantize like that, or does not load a checkpoint that is quantized as this one is.
     QuantizationUnsupported => "Choose another spec.server.quantization (the message may list them), another engine or another GPU, and create the job again.",
     /// An argument or a variable of the server says what a field of the spec says.
     EngineFieldConflict => "Remove the argument or variable that the message names, use the field that it names instead, and create the job again.",

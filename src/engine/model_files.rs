@@ -6,7 +6,7 @@ use super::repository_file::RepositoryFile;
 use super::{Engine, ModelRefusal};
 
 /// Configuration in the format of Mistral AI, whose repositories have the weights twice.
-const MISTRAL_CONFIG: &str = "params.json";
+pub(super) const MISTRAL_CONFIG: &str = "params.json";
 const MISTRAL_WEIGHTS: &str = "consolidated";
 /// How files with weights end, the format first that all engines prefer.
 const SAFETENSORS: &str = ".safetensors";

@@ -3,6 +3,7 @@
 use crate::api::reason::Reason;
 
 use super::architecture::{Architecture, unsupported};
+use super::checkpoint::{Checkpoint, Problem, normalized, problem};
 use super::{Engine, Version};
 
 /// Why a model is refused.
@@ -30,6 +31,36 @@ pub enum ModelRefusal {
         model: String,
         /// `model_type`, or the name of a class, of its `config.json`.
         kind: String,
+    },
+    /// A checkpoint that is quantized in a way that the engine does not know.
+    #[error(
+        "engine {engine} does not load checkpoints that are quantized with {method}, as {model} is (quantization_config.quant_method in its \
+         config.json): write the repository of the original weights in baseModel, with a spec.server.quantization that makes them smaller as \
+         they are loaded, choose an engine that loads it, or an image of this one that does (spec.server.image)"
+    )]
+    UnknownMethod {
+        /// The engine.
+        engine: Engine,
+        /// The model.
+        model: String,
+        /// `quant_method` of its `config.json`.
+        method: String,
+    },
+    /// A checkpoint that is quantized otherwise than the job says.
+    #[error(
+        "spec.server.quantization is {word:?}, and {model} is quantized with {method} already (quantization_config.quant_method in its \
+         config.json), which engine {engine} does not load as {word}: leave quantization out, or write {method}, or write the repository of \
+         the original weights in baseModel"
+    )]
+    OtherWord {
+        /// The engine.
+        engine: Engine,
+        /// The model.
+        model: String,
+        /// `quant_method` of its `config.json`.
+        method: String,
+        /// The word.
+        word: String,
     },
     /// GGUF files for an engine that is not llama.cpp.
     #[error(
@@ -95,6 +126,7 @@ impl ModelRefusal {
         match self {
             Self::TooLarge { .. } => Reason::ModelTooLarge,
             Self::Architecture { .. } => Reason::UnsupportedArchitecture,
+            Self::UnknownMethod { .. } | Self::OtherWord { .. } => Reason::QuantizationUnsupported,
             Self::GgufOnly { .. }
             | Self::NoGguf { .. }
             | Self::NoSuchGguf { .. }
@@ -140,6 +172,34 @@ pub fn refuse_architecture(
     }
 }
 
+/// Refuses a checkpoint whose quantization the engine's version is certain not to load, or not as its servers' arguments say.
+///
+/// # Errors
+/// [`ModelRefusal::UnknownMethod`], [`ModelRefusal::OtherWord`].
+pub fn refuse_checkpoint(
+    engine: Engine,
+    image: &str,
+    model: &str,
+    checkpoint: Checkpoint<'_>,
+    args: &[String],
+) -> Result<(), ModelRefusal> {
+    let problem = problem(engine, checkpoint, args).filter(|_| Version::of(engine, image) == Version::Default);
+    let Some(problem) = problem else {
+        return Ok(());
+    };
+    let model = model.to_owned();
+    let method = normalized(checkpoint.method.unwrap_or_default());
+    Err(match problem {
+        Problem::UnknownMethod => ModelRefusal::UnknownMethod { engine, model, method },
+        Problem::OtherWord(word) => ModelRefusal::OtherWord {
+            engine,
+            model,
+            method,
+            word: word.to_owned(),
+        },
+    })
+}
+
 /// What else may help.
 fn hint(engine: Engine) -> &'static str {
     match engine {
@@ -173,6 +233,41 @@ mod tests {
             ),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_checkpoint_is_refused_of_the_operator_s_own_image_alone_and_by_name() {
+        let args = ["--quantization", "gptq"].map(str::to_owned);
+        let refused = |image: &str, method, args: &[String]| {
+            let checkpoint = Checkpoint {
+                method: Some(method),
+                model_type: None,
+            };
+            let refused = refuse_checkpoint(Engine::VLLM, image, "org/model", checkpoint, args).err();
+            refused.map(|refused| (refused.reason(), refused.to_string()))
+        };
+        let own = Engine::VLLM.default_image().expect("an image").to_string();
+        for (method, args, words) in [
+            (
+                "hqq",
+                &[][..],
+                "engine VLLM does not load checkpoints that are quantized with hqq, as org/model is (quantization_config.quant_method in \
+                 its config.json): write the repository of the original weights",
+            ),
+            (
+                "AWQ",
+                &args[..],
+                "spec.server.quantization is \"gptq\", and org/model is quantized with awq already (quantization_config.quant_method in its \
+                 config.json), which engine VLLM does not load as gptq: leave quantization out, or write awq",
+            ),
+        ] {
+            let (reason, said) = refused(&own, method, args).expect("a refusal");
+            assert_eq!(reason, Reason::QuantizationUnsupported);
+            assert!(said.starts_with(words), "{said}");
+            for other in ["vllm/vllm-openai:v0.11.0", "vllm/vllm-openai:v0.33.0", "own/vllm:bnb"] {
+                assert_eq!(refused(other, method, args), None, "{other} {method}");
+            }
+        }
     }
 
     #[test]

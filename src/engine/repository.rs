@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::architecture::Architecture;
+use super::checkpoint::Checkpoint;
 use super::gguf::Choice;
 use super::repository_file::{Checksum, RepositoryFile};
 use super::{Engine, ModelRefusal};
@@ -21,8 +22,22 @@ pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 pub const ADAPTER_WEIGHTS: [&str; 3] = ["adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt"];
 /// Files that say how large all files with weights are together.
 const INDEXES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
+/// The most bytes that are read of an index: one of the largest models has a line for each of 140,000 tensors, some 15 MB.
+const LARGEST_INDEX: usize = 32 << 20;
+/// The most bytes that are read of a configuration, of which hardly one has a hundredth.
+const LARGEST_CONFIG: usize = 4 << 20;
 /// How files of weights end that are no GGUF.
 const CHECKPOINTS: [&str; 4] = [".safetensors", ".bin", ".pt", ".pth"];
+
+/// The most bytes that are read of a small file: somebody's repository may have anything by its name.
+#[must_use]
+pub fn most_bytes(name: &str) -> usize {
+    if INDEXES.contains(&name) {
+        LARGEST_INDEX
+    } else {
+        LARGEST_CONFIG
+    }
+}
 
 /// What is in a repository.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,8 +91,12 @@ pub struct Config {
     /// As transformers writes it since its version 5.
     dtype: Option<String>,
     torch_dtype: Option<String>,
+    /// Whatever it has, as all else of the file is to be read all the same.
     #[serde(rename = "quantization_config")]
-    quantization: Option<IgnoredAny>,
+    quantization: Option<Value>,
+    /// In its place, as older compressed tensors have it.
+    #[serde(rename = "compression_config")]
+    compression: Option<Value>,
     /// Of a model that sees or hears, what its language model is.
     #[serde(rename = "text_config")]
     text: Option<TextConfig>,
@@ -87,6 +106,8 @@ pub struct Config {
 struct TextConfig {
     dtype: Option<String>,
     torch_dtype: Option<String>,
+    #[serde(rename = "quantization_config")]
+    quantization: Option<Value>,
 }
 
 /// The index of the files with weights.
@@ -258,6 +279,23 @@ impl Config {
         Architecture {
             model_type: self.model_type.as_deref(),
             classes: self.architectures.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// How its weights are quantized; where the language model alone says it, that (vLLM 0.32.0,
+    /// `vllm/transformers_utils/model_arch_config_convertor.py`).
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint<'_> {
+        let text = self.text.as_ref().and_then(|text| text.quantization.as_ref());
+        let said = self.quantization.as_ref().or(self.compression.as_ref()).or(text);
+        // In the form of NVIDIA's ModelOpt it says more than the method.
+        let is_of_modelopt = |said: &&Value| said.get("producer").is_some() || said.get("quantization").is_some();
+        let method = said
+            .filter(|said| !is_of_modelopt(said))
+            .and_then(|said| said.get("quant_method"));
+        Checkpoint {
+            method: method.and_then(Value::as_str),
+            model_type: self.model_type.as_deref(),
         }
     }
 

@@ -148,3 +148,44 @@ fn a_config_that_is_none_says_nothing() {
     assert_eq!(config.architecture().classes, ["Qwen3ForCausalLM"]);
     assert!(Repository::read(b"<html>").is_err());
 }
+
+#[test]
+fn the_method_of_a_checkpoint_is_read_wherever_it_stands() {
+    for (says, method) in [
+        (
+            json!({"quantization_config": {"quant_method": "awq", "bits": 4}}),
+            Some("awq"),
+        ),
+        (
+            json!({"compression_config": {"quant_method": "compressed-tensors"}}),
+            Some("compressed-tensors"),
+        ),
+        (
+            json!({"quantization_config": null, "text_config": {"quantization_config": {"quant_method": "fp8"}}}),
+            Some("fp8"),
+        ),
+        (
+            json!({"quantization_config": {"quant_method": "gptq"}, "text_config": {"quantization_config": {"quant_method": "fp8"}}}),
+            Some("gptq"),
+        ),
+        (
+            json!({"quantization_config": {"producer": {"name": "modelopt"}, "quant_method": "fp8"}}),
+            None,
+        ),
+        (
+            json!({"quantization_config": {"quantization": {"quant_algo": "NVFP4"}, "quant_method": "fp8"}}),
+            None,
+        ),
+        (json!({"quantization_config": {"load_in_4bit": true}}), None),
+        (json!({"quantization_config": "awq"}), None),
+        (json!({"quantization_config": {"quant_method": 4}}), None),
+        (json!({}), None),
+    ] {
+        let mut written = says.clone();
+        written["model_type"] = json!("qwen3");
+        let config = config(written);
+        assert_eq!(config.checkpoint().method, method, "{says}");
+        // Nothing in there hides what else is said.
+        assert_eq!(config.architecture().model_type, Some("qwen3"), "{says}");
+    }
+}

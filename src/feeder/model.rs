@@ -11,7 +11,7 @@ use crate::api::status::{ModelStatus, Resolved};
 use crate::engine::gguf::Choice;
 use crate::engine::repository::{CONFIG, Config, Repository, WeightsIndex};
 use crate::engine::revision::takes_revision;
-use crate::engine::{Engine, ModelRefusal, lorax, refuse_architecture, refuse_size};
+use crate::engine::{Engine, ModelLimits, ModelRefusal, lorax};
 use crate::storage::{Credentials, HubError, ModelHub, Side};
 
 use super::report::{End, number};
@@ -45,11 +45,9 @@ pub struct ModelCheck {
     revision: Option<String>,
     /// Whether servers may have a token that is not known here.
     is_token_unknown: bool,
-    /// The servers' image.
-    image: String,
     /// The GGUF file that llama-server is told to load; not of other engines.
     gguf: Option<Choice>,
-    most_parameters: u64,
+    limits: ModelLimits,
 }
 
 /// What came of asking.
@@ -108,9 +106,8 @@ impl ModelCheck {
             engine: resolved.engine,
             repository: resolved.model.clone(),
             revision: resolved.revision.clone(),
-            image: resolved.image.clone(),
             gguf: (resolved.engine == Engine::LlamaCpp).then(|| Choice::of(&resolved.args)),
-            most_parameters,
+            limits: ModelLimits::of(resolved, most_parameters),
         }))
     }
 
@@ -168,12 +165,9 @@ impl ModelCheck {
         let config = self.config(&repository, revision, chosen).await?;
         repository.refuse_files(self.engine, model)?;
         gguf?;
-        refuse_architecture(self.engine, &self.image, model, config.architecture())?;
+        self.limits.refuse_kind(&repository, &config)?;
         let index = self.index(&repository, revision).await;
-        let parameters = repository.parameters(&config, index.as_ref());
-        if let Some(parameters) = parameters {
-            refuse_size(model, parameters, self.most_parameters)?;
-        }
+        let parameters = self.limits.refuse_size(&repository, &config, index.as_ref())?;
         Ok((commit, parameters))
     }
 

@@ -268,6 +268,67 @@ async fn what_no_server_could_run_is_refused() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_that_the_engine_does_not_load_is_refused() {
+    let own = || resolved(Engine::VLLM);
+    let told = |word: &str| Resolved {
+        args: ["--quantization", word].map(str::to_owned).into(),
+        ..own()
+    };
+    let with_plugin = Resolved {
+        image: "own/vllm:bnb".into(),
+        ..own()
+    };
+    for (resolved, method, more, words) in [
+        (
+            own(),
+            "bitsandbytes",
+            &[][..],
+            Some("does not load checkpoints that are quantized with bitsandbytes, as org/model is"),
+        ),
+        (with_plugin, "bitsandbytes", &[], None),
+        (resolved(Engine::SGLang), "bitsandbytes", &[], None),
+        (
+            told("gptq"),
+            "awq",
+            &[],
+            Some("spec.server.quantization is \"gptq\", and org/model is quantized with awq already"),
+        ),
+        (told("awq_marlin"), "awq", &[], None),
+        (own(), "awq", &[], None),
+        // vLLM reads Mistral AI's own configuration there.
+        (told("fp8_per_block"), "fp8", &["params.json"], None),
+    ] {
+        let mut shown = model(1);
+        let names = ["config.json", "model.safetensors"].iter().chain(more);
+        shown["siblings"] = files(&names.copied().collect::<Vec<_>>());
+        let config = json!({"model_type": "qwen3", "quantization_config": {"quant_method": method}});
+        let hub = Hub::with(&shown, &config).await;
+        match (hub.ask(&resolved).await, words) {
+            (Asked::Refused(end), Some(words)) => {
+                assert_eq!(end.reason, Reason::QuantizationUnsupported);
+                assert!(end.message.contains(words), "{}", end.message);
+            }
+            (Asked::Good(_), None) => {}
+            (other, _) => panic!("{method}: {other:?}"),
+        }
+        let configs = hub
+            .asked()
+            .into_iter()
+            .filter(|(path, _)| path.ends_with("/config.json"));
+        assert_eq!(configs.count(), 1, "it is read once");
+    }
+}
+
+#[tokio::test]
+async fn a_config_that_is_too_large_is_left_to_the_servers() {
+    let hub = Hub::with(&model(1), &json!({"padding": " ".repeat(4 << 20)})).await;
+    match hub.ask(&resolved(Engine::VLLM)).await {
+        Asked::Unknown(why) => assert!(why.ends_with("config.json has more than 4194304 bytes"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn llama_server_s_own_choice_is_looked_for_before_it_starts() {
     let shown = json!({"sha": COMMIT, "siblings": files(&["m-Q4_K_M.gguf", "m-Q8_0.gguf"])});
     let with_args = |args: &[&str]| Resolved {

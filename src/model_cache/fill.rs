@@ -10,16 +10,15 @@ use futures::{StreamExt, stream};
 use super::download::Source;
 use super::error::FillError;
 use super::folder::Folder;
-use super::limits::Limits;
 use super::lock::{Holder, Lock, Rhythm};
 use super::marker::Marker;
 use super::meter::Meter;
 use super::snapshot;
-use crate::engine::Engine;
 use crate::engine::gguf::Choice;
 use crate::engine::model_files::{Selection, select};
 use crate::engine::repository::Repository;
 use crate::engine::repository_file::{Checksum, RepositoryFile, is_commit};
+use crate::engine::{Engine, ModelLimits};
 use crate::storage::{HubError, ModelHub};
 
 /// Files that are downloaded at a time: one connection rarely has all that the network gives.
@@ -54,7 +53,7 @@ pub(super) struct Filler<T> {
     pub(super) volume: PathBuf,
     pub(super) wanted: Wanted,
     /// Not where an earlier filling for this job has let the model in.
-    pub(super) limits: Option<Limits>,
+    pub(super) limits: Option<ModelLimits>,
     pub(super) holder: Holder,
     pub(super) rhythm: Rhythm,
     pub(super) meter: Arc<Meter>,
@@ -66,6 +65,9 @@ pub(super) struct Listing {
     pub(super) commit: String,
     pub(super) marker: Marker,
     pub(super) repository: Repository,
+    /// All that the repository has.
+    pub(super) files: Vec<RepositoryFile>,
+    /// What of that servers read.
     pub(super) selection: Selection,
 }
 
@@ -79,9 +81,10 @@ impl<T: Told> Filler<T> {
         self.meter.begin();
         let folder = Folder::new(&self.volume, &self.wanted.repository);
         let listing = self.listing(&folder).await?;
-        self.refuse(&folder, &listing).await?;
+        let is_there = self.is_there(&folder, &listing).await;
+        self.refuse(&folder, &listing, (!is_there).then_some(&self.hub)).await?;
         self.told.expects(&listing.commit, &listing.selection);
-        if self.is_there(&folder, &listing).await {
+        if is_there {
             self.note_revision(&folder, &listing.commit).await;
             self.meter.begin();
             self.meter.add(listing.selection.bytes());
@@ -119,20 +122,31 @@ impl<T: Told> Filler<T> {
             return self.select(revision, marker);
         }
         match self.ask().await {
-            // A cache that was filled before needs no hub.
-            Err(FillError::Hub(HubError::Unreachable(why))) => match self.known(folder).await {
-                Some((commit, marker)) => {
-                    tracing::warn!(%why, %commit, "the hub does not answer, and the model is taken as it was last");
-                    self.select(&commit, marker)
-                }
-                None => Err(HubError::Unreachable(why).into()),
-            },
-            Err(error) => Err(error),
+            Err(error) => self.listing_without_hub(folder, error).await,
             Ok((commit, marker)) => {
                 let before = Marker::read(folder, &commit).await;
                 self.select(&commit, marker.with_checked_of(before))
             }
         }
+    }
+
+    /// A cache that was filled before needs no hub: neither one that says nothing, nor one that has the model no longer, or not for this job.
+    /// What the latter refuses was given to whoever filled the claim, so that it must be there to the last file.
+    async fn listing_without_hub(&self, folder: &Folder, why: FillError) -> Result<Listing, FillError> {
+        let Some((commit, marker)) = self.known(folder).await else {
+            return Err(why);
+        };
+        let listing = self.select(&commit, marker);
+        let is_taken = match (&why, &listing) {
+            (FillError::Hub(HubError::Unreachable(_)) | FillError::Unclear(_), _) => true,
+            (_, Ok(listing)) => self.is_there(folder, listing).await,
+            (_, Err(_)) => false,
+        };
+        if !is_taken {
+            return Err(why);
+        }
+        tracing::warn!(%why, %commit, "the hub does not give the model, which is taken as it was last");
+        listing
     }
 
     async fn ask(&self) -> Result<(String, Marker), FillError> {
@@ -185,6 +199,7 @@ impl<T: Told> Filler<T> {
             commit: commit.to_owned(),
             selection: select(*engine, repository, &files, choice)?,
             repository: read,
+            files,
             marker,
         })
     }

@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 
 use super::super::hasher::Hasher;
 use super::*;
+use crate::api::reason::Reason;
+use crate::api::status::Resolved;
 use crate::engine::repository_file::Checksum;
 use crate::storage::loopback::serve;
 use crate::storage::{Credentials, Side};
@@ -37,8 +39,12 @@ struct Files {
     breaks: BTreeMap<String, usize>,
     /// Files that come wrong, once.
     wrong: BTreeSet<String>,
+    /// How many requests there were, for files and for what it says of the model.
+    requests: usize,
     gives_no_ranges: bool,
     is_away: bool,
+    /// With this status and code it refuses everything.
+    refusal: Option<(StatusCode, &'static str)>,
     tells_no_checksums: bool,
     parameters: u64,
 }
@@ -90,8 +96,15 @@ fn described(files: &Files) -> Value {
 
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    if shared.files.lock().unwrap().is_away {
-        return StatusCode::PROXY_AUTHENTICATION_REQUIRED.into_response();
+    {
+        let mut files = shared.files.lock().unwrap();
+        files.requests += 1;
+        if files.is_away {
+            return StatusCode::PROXY_AUTHENTICATION_REQUIRED.into_response();
+        }
+        if let Some((status, code)) = files.refusal {
+            return (status, [("X-Error-Code", code)]).into_response();
+        }
     }
     let Some((_, name)) = path.split_once(&format!("/resolve/{COMMIT}/")) else {
         assert_eq!(request.uri().query(), Some("blobs=true"), "{path}");
@@ -158,6 +171,11 @@ impl Hub {
         asked
     }
 
+    /// How many requests there were since the last look.
+    fn requests(&self) -> usize {
+        std::mem::take(&mut self.shared.files.lock().unwrap().requests)
+    }
+
     /// Holds the weights back until it is notified.
     fn hold_weights(&self) -> Arc<Notify> {
         let gate = Arc::new(Notify::new());
@@ -183,6 +201,18 @@ impl Hub {
             told: Heard::default(),
         }
     }
+}
+
+/// What the operator's own image of an engine lets in, with these arguments: models of up to 7 parameters.
+fn limits(engine: Engine, args: &[&str]) -> Option<ModelLimits> {
+    let resolved = Resolved {
+        engine,
+        image: engine.default_image().expect("an image").to_string(),
+        model: "org/model".into(),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        ..Resolved::default()
+    };
+    Some(ModelLimits::of(&resolved, 7))
 }
 
 /// What a filler told.
@@ -438,6 +468,98 @@ async fn a_cache_that_was_filled_once_needs_no_hub() {
     assert!(matches!(away, FillError::Hub(HubError::Unreachable(_))), "{away}");
 }
 
+#[tokio::test]
+async fn a_cache_that_was_filled_once_is_used_where_the_hub_refuses_the_model() {
+    for refusal in [
+        (StatusCode::FORBIDDEN, "GatedRepo"),
+        (StatusCode::UNAUTHORIZED, "RepoNotFound"),
+    ] {
+        let (hub, volume) = (Hub::start().await, volume());
+        let refused = hub.filler(&volume, "none");
+        hub.change(|hub| hub.refusal = Some(refusal));
+        let refused = refused.fill().await.unwrap_err();
+        assert!(matches!(&refused, FillError::Hub(_)), "{refused}");
+        hub.change(|hub| hub.refusal = None);
+        hub.filler(&volume, "first").fill().await.unwrap();
+        hub.change(|hub| hub.refusal = Some(refusal));
+        let second = hub.filler(&volume, "second");
+        second.fill().await.unwrap();
+        assert_eq!(second.told.commit.lock().unwrap().as_deref(), Some(COMMIT));
+        // One in which something is missing is not.
+        let (blob, _) = weights_blob(&hub);
+        std::fs::remove_file(hub_folder(&volume).join("blobs").join(blob)).unwrap();
+        let refused = hub.filler(&volume, "third").fill().await.unwrap_err();
+        assert!(
+            matches!(&refused, FillError::Hub(HubError::Denied(_) | HubError::NotFound(_))),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_says_something_else_is_no_hub() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.filler(&volume, "first").fill().await.unwrap();
+    // As a page to log in at would be.
+    hub.change(|hub| hub.refusal = Some((StatusCode::OK, "")));
+    hub.filler(&volume, "second").fill().await.unwrap();
+}
+
+/// A GGUF repository often has a `config.json`, which llama-server does not read and nobody brings.
+#[tokio::test]
+async fn a_filled_cache_of_a_known_commit_asks_the_hub_for_nothing() {
+    for engine in [Engine::VLLM, Engine::LlamaCpp] {
+        let (hub, volume) = (Hub::start().await, volume());
+        hub.change(|hub| _ = hub.by_name.insert("m-Q4_K_M.gguf".into(), b"GGUF".to_vec()));
+        let filler = |uid| {
+            let mut filler = hub.filler(&volume, uid);
+            filler.wanted.engine = engine;
+            filler.wanted.revision = COMMIT.into();
+            filler.limits = limits(engine, &[]);
+            filler
+        };
+        filler("first").fill().await.unwrap();
+        assert_ne!(hub.requests(), 0);
+        hub.change(|hub| hub.refusal = Some((StatusCode::FORBIDDEN, "GatedRepo")));
+        filler("second").fill().await.unwrap();
+        assert_eq!(hub.requests(), 0, "{engine}");
+    }
+}
+
+#[tokio::test]
+async fn a_config_that_somebody_s_own_client_brought_is_read_without_a_hub() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| {
+        let config = json!({"quantization_config": {"quant_method": "hqq"}}).to_string();
+        hub.by_name.insert("config.json".into(), config.into_bytes());
+    });
+    hub.filler(&volume, "first").fill().await.unwrap();
+    std::fs::remove_dir_all(volume.path().join("batch-inference")).unwrap();
+    hub.change(|hub| hub.is_away = true);
+    let mut filler = hub.filler(&volume, "second");
+    filler.limits = limits(Engine::VLLM, &[]);
+    match filler.fill().await.unwrap_err() {
+        FillError::Refused(refusal) => assert_eq!(refusal.reason(), Reason::QuantizationUnsupported),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_config_that_is_too_large_is_brought_and_not_read() {
+    let (hub, volume) = (Hub::start().await, volume());
+    let padding = " ".repeat(4 << 20);
+    let config = format!(r#"{{"quantization_config": {{"quant_method": "hqq"}}}}{padding}"#);
+    hub.change(|hub| _ = hub.by_name.insert("config.json".into(), config.clone().into_bytes()));
+    for uid in ["first", "second"] {
+        let mut filler = hub.filler(&volume, uid);
+        filler.limits = limits(Engine::VLLM, &[]);
+        filler.fill().await.unwrap();
+    }
+    let configs = hub.asked().into_iter().filter(|(name, _)| name == "config.json");
+    assert_eq!(configs.count(), 1);
+    assert_eq!(snapshot(&volume, "config.json"), config.as_bytes());
+}
+
 /// As `hf download` leaves it: nothing but the cache.
 #[tokio::test]
 async fn a_cache_that_somebody_s_own_client_filled_needs_no_hub_and_is_checked() {
@@ -487,34 +609,42 @@ async fn a_file_in_a_snapshot_that_was_not_checked_is_replaced() {
 /// The feeder may have had no answer when it asked.
 #[tokio::test]
 async fn a_model_that_may_not_be_run_is_refused_before_it_is_brought() {
-    let image = Engine::LoRAX.default_image().expect("an image").to_string();
-    for (engine, parameters, kind, refused) in [
-        (Engine::VLLM, 7, "qwen3", None),
+    let qwen3 = || json!({"model_type": "qwen3"});
+    let awq = || json!({"model_type": "qwen3", "quantization_config": {"quant_method": "awq"}});
+    for (engine, args, parameters, config, refused) in [
+        (Engine::VLLM, &[][..], 7, qwen3(), None),
         (
             Engine::VLLM,
+            &[],
             8,
-            "qwen3",
+            qwen3(),
             Some("has 8 parameters, and this operator runs models of up to 7"),
         ),
         (
             Engine::LoRAX,
+            &[],
             7,
-            "qwen3",
+            qwen3(),
             Some("does not load models of the kind qwen3"),
+        ),
+        (Engine::VLLM, &["--quantization", "awq_marlin"], 7, awq(), None),
+        (
+            Engine::VLLM,
+            &["--quantization", "gptq"],
+            7,
+            awq(),
+            Some("org/model is quantized with awq already"),
         ),
     ] {
         let (hub, volume) = (Hub::start().await, volume());
         hub.change(|hub| {
             hub.parameters = parameters;
-            let config = json!({"model_type": kind}).to_string();
-            hub.by_name.insert("config.json".into(), config.into_bytes());
+            hub.by_name
+                .insert("config.json".into(), config.to_string().into_bytes());
         });
         let mut filler = hub.filler(&volume, "first");
         filler.wanted.engine = engine;
-        filler.limits = Some(Limits {
-            most_parameters: 7,
-            image: image.clone(),
-        });
+        filler.limits = limits(engine, args);
         let said = filler.fill().await.err().map(|error| error.to_string());
         match (&said, refused) {
             (Some(said), Some(words)) => assert!(said.contains(words), "{said}"),

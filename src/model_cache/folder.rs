@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio::fs;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::error::FillError;
 use crate::engine::model_cache;
@@ -22,6 +22,8 @@ use crate::engine::repository_file::{Checksum, RepositoryFile, is_plain_path};
 const OWN: &str = "batch-inference";
 /// Servers of any user read the files.
 const READABLE: u32 = 0o644;
+/// In bytes: a commit has 40.
+const LARGEST_REFERENCE: usize = 1 << 10;
 
 /// The folders of one repository.
 #[derive(Clone, Debug)]
@@ -77,7 +79,7 @@ impl Folder {
     /// The commit that a revision stood for when it was last asked for.
     pub(super) async fn read_reference(&self, revision: &str) -> Option<String> {
         let path = self.reference(revision)?;
-        let commit = fs::read_to_string(path).await.ok()?;
+        let commit = String::from_utf8(read_at_most(&path, LARGEST_REFERENCE).await?).ok()?;
         Some(commit.trim().to_owned())
     }
 
@@ -161,6 +163,14 @@ fn beside(path: &Path) -> PathBuf {
 pub(super) async fn size_of(path: &Path) -> Option<u64> {
     let metadata = fs::metadata(path).await.ok()?;
     metadata.is_file().then_some(metadata.len())
+}
+
+/// The content of a file of at most so many bytes; none of one that is larger, as anybody may write to the volume, or cannot be read.
+pub(super) async fn read_at_most(path: &Path, most: usize) -> Option<Vec<u8>> {
+    let file = fs::File::open(path).await.ok()?;
+    let mut content = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut content).await.ok()?;
+    (content.len() <= most).then_some(content)
 }
 
 /// Removes a file that may be there.

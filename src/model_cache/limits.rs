@@ -3,60 +3,59 @@
 
 use super::error::FillError;
 use super::fill::{Filler, Listing};
-use super::folder::Folder;
-use crate::engine::repository::{CONFIG, Config, WeightsIndex};
-use crate::engine::{refuse_architecture, refuse_size};
-use crate::storage::HubError;
-
-/// Which models may be brought.
-#[derive(Clone, Debug)]
-pub(super) struct Limits {
-    /// The most parameters that one may have.
-    pub(super) most_parameters: u64,
-    /// The servers' image.
-    pub(super) image: String,
-}
+use super::folder::{Folder, read_at_most};
+use super::hasher::Hasher;
+use crate::engine::repository::{CONFIG, Config, WeightsIndex, most_bytes};
+use crate::engine::repository_file::RepositoryFile;
+use crate::storage::{HubError, ModelHub};
 
 impl<T> Filler<T> {
-    /// Refuses a model that is too large, or that the engine is certain not to load.
-    pub(super) async fn refuse(&self, folder: &Folder, listing: &Listing) -> Result<(), FillError> {
-        let Some(Limits { most_parameters, image }) = &self.limits else {
+    /// Refuses a model that is too large, or that the engine is certain not to load. `hub` is asked for what the volume does not have; none
+    /// where it has all that servers read.
+    pub(super) async fn refuse(
+        &self,
+        folder: &Folder,
+        listing: &Listing,
+        hub: Option<&ModelHub>,
+    ) -> Result<(), FillError> {
+        let Some(limits) = &self.limits else {
             return Ok(());
         };
-        let model = &self.wanted.repository;
-        let config = self.small_file(folder, listing, CONFIG).await?;
+        let repository = &listing.repository;
+        let config = self.small_file(folder, listing, hub, CONFIG).await?;
         let config = config.map(|file| Config::read(&file)).unwrap_or_default();
-        refuse_architecture(self.wanted.engine, image, model, config.architecture())?;
-        let index = match listing.repository.index_to_count() {
-            Some(name) => self.small_file(folder, listing, name).await?,
+        limits.refuse_kind(repository, &config)?;
+        let index = match repository.index_to_count() {
+            Some(name) => self.small_file(folder, listing, hub, name).await?,
             None => None,
         };
         let index = index.and_then(|file| WeightsIndex::read(&file));
-        match listing.repository.parameters(&config, index.as_ref()) {
-            Some(parameters) => Ok(refuse_size(model, parameters, *most_parameters)?),
-            None => Ok(()),
-        }
+        limits.refuse_size(repository, &config, index.as_ref())?;
+        Ok(())
     }
 
-    /// A file of the repository, from the volume where it is known to be good there; none where there is none, or no hub to ask.
-    async fn small_file(&self, folder: &Folder, listing: &Listing, name: &str) -> Result<Option<Vec<u8>>, FillError> {
-        if !listing.repository.has(name) {
+    /// A file of the repository; none where there is none, where it is too large for what it should be, or where nobody can be asked for it.
+    async fn small_file(
+        &self,
+        folder: &Folder,
+        listing: &Listing,
+        hub: Option<&ModelHub>,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, FillError> {
+        let Some(file) = listing.files.iter().find(|file| file.path() == name) else {
+            return Ok(None);
+        };
+        if file.size() > most_bytes(name) as u64 {
+            tracing::info!(file = name, bytes = file.size(), "the file is too large to be read");
             return Ok(None);
         }
-        let Listing {
-            commit,
-            marker,
-            selection,
-            ..
-        } = listing;
-        let known = selection.files.iter().find(|file| file.path() == name);
-        if let Some(file) = known
-            && marker.holds(folder, commit, file).await
-            && let Ok(content) = tokio::fs::read(folder.in_snapshot(commit, file)).await
-        {
+        if let Some(content) = on_volume(folder, &listing.commit, file).await {
             return Ok(Some(content));
         }
-        match self.hub.file(&self.wanted.repository, commit, name).await {
+        let Some(hub) = hub else {
+            return Ok(None);
+        };
+        match hub.file(&self.wanted.repository, &listing.commit, name).await {
             Ok(content) => Ok(Some(content.to_vec())),
             Err(HubError::Unreachable(why)) => {
                 tracing::info!(%why, file = name, "the file cannot be read");
@@ -65,4 +64,12 @@ impl<T> Filler<T> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What the volume has of a small file, whoever brought it, where that is as it should be.
+async fn on_volume(folder: &Folder, commit: &str, file: &RepositoryFile) -> Option<Vec<u8>> {
+    let content = read_at_most(&folder.in_snapshot(commit, file), most_bytes(file.path())).await?;
+    let mut hasher = Hasher::for_file(file);
+    hasher.update(&content);
+    (hasher.finish() == file.checksum().as_str()).then_some(content)
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::FillError;
-use super::folder::{Folder, size_of, write_whole};
+use super::folder::{Folder, read_at_most, size_of, write_whole};
 use crate::engine::repository_file::RepositoryFile;
 
 const FORMAT: &str = "batchinference.dev/model-cache/v1";
+/// In bytes: a hub's answer, of which at most 32 MiB are read, and paths of it once more.
+const LARGEST: usize = 64 << 20;
 
 /// The marker of a commit.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -58,7 +60,7 @@ impl Marker {
 
     /// The one on the volume; none where there is none that can be read.
     pub(super) async fn read(folder: &Folder, commit: &str) -> Option<Self> {
-        let content = tokio::fs::read(folder.marker(commit)).await.ok()?;
+        let content = read_at_most(&folder.marker(commit), LARGEST).await?;
         let marker: Self = serde_json::from_slice(&content).ok()?;
         (marker.format == FORMAT).then_some(marker)
     }

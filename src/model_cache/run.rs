@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{Meaning, Of};
 use super::fill::{Filler, Wanted};
-use super::limits::Limits;
 use super::lock::{Holder, RHYTHM};
 use super::meter::Meter;
 use super::status::{ApiError, JobApi, Telling};
@@ -18,6 +17,7 @@ use crate::api::BatchInferenceJob;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
+use crate::engine::ModelLimits;
 use crate::engine::gguf::Choice;
 use crate::storage::{Credentials, ModelHub, Side};
 
@@ -175,15 +175,12 @@ fn earlier_commit(job: &BatchInferenceJob) -> Option<String> {
 }
 
 /// Which models may be brought; none where one was let in before: what became of the installation since does not end the job.
-fn limits(job: &BatchInferenceJob, most_parameters: u64) -> Option<Limits> {
+fn limits(job: &BatchInferenceJob, most_parameters: u64) -> Option<ModelLimits> {
     if earlier_commit(job).is_some() {
         return None;
     }
     let resolved = job.status.as_ref()?.controller.resolved.as_ref()?;
-    Some(Limits {
-        most_parameters,
-        image: resolved.image.clone(),
-    })
+    Some(ModelLimits::of(resolved, most_parameters))
 }
 
 /// Variables that are not UTF-8 are none of ours.

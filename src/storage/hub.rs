@@ -13,8 +13,9 @@ use super::causes::chain;
 use super::credentials::{self, Credentials, CredentialsError};
 use super::open::HUB;
 use super::web::{Authorization, CODE, LONGEST_ANSWER, Request, begins_at, meant};
+use crate::engine::repository::most_bytes;
 
-/// More than any answer needs that is waited for here, in bytes: an index of weights has some megabytes.
+/// More than any answer about a repository needs, in bytes.
 const LARGEST: usize = 32 << 20;
 /// What it says of them.
 const MESSAGE: &str = "x-error-message";
@@ -113,10 +114,10 @@ impl ModelHub {
     ///
     /// # Errors
     ///
-    /// [`HubError`].
+    /// [`HubError`]; also for a file of more than [`most_bytes`], which is not read to its end.
     pub async fn file(&self, repository: &str, revision: &str, file: &str) -> Result<Bytes, HubError> {
         let request = self.request(resolve(repository, revision, file))?;
-        body(judged(request.any().await)?).await
+        at_most(most_bytes(file), file, judged(request.any().await)?).await
     }
 
     /// Whether it would give a large file: asked for its first byte.
@@ -229,6 +230,10 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 async fn body(response: Response) -> Result<Bytes, HubError> {
+    at_most(LARGEST, "its answer", response).await
+}
+
+async fn at_most(most: usize, what: &str, response: Response) -> Result<Bytes, HubError> {
     let mut bytes = Vec::new();
     let mut stream = std::pin::pin!(response.bytes_stream());
     while let Some(chunk) = stream
@@ -237,10 +242,8 @@ async fn body(response: Response) -> Result<Bytes, HubError> {
         .map_err(|error| unreachable(&error.without_url()))?
     {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > LARGEST {
-            return Err(HubError::Unreachable(format!(
-                "its answer has more than {LARGEST} bytes"
-            )));
+        if bytes.len() > most {
+            return Err(HubError::Unreachable(format!("{what} has more than {most} bytes")));
         }
     }
     Ok(bytes.into())
