@@ -37,6 +37,15 @@ fn port(container: &Container) -> Option<u16> {
     u16::try_from(port.container_port).ok()
 }
 
+/// Whether it has devices of a driver (Dynamic Resource Allocation). A claim of the pod is a device of those containers only that name it, such as a
+/// network adapter of a container beside the server.
+#[must_use]
+pub fn has_claims(container: &Container) -> bool {
+    let resources = container.resources.as_ref();
+    let claims = resources.and_then(|resources| resources.claims.as_ref());
+    claims.is_some_and(|claims| !claims.is_empty())
+}
+
 fn asks_something(probe: &Probe) -> bool {
     probe.http_get.is_some() || probe.tcp_socket.is_some() || probe.exec.is_some() || probe.grpc.is_some()
 }
@@ -99,5 +108,19 @@ mod tests {
         let template = template(&json!({"name": "other", "args": ["x"]}));
         assert_eq!(find(Some(&template)), None);
         assert_eq!(given(None), GivenContainer::default());
+    }
+
+    #[test]
+    fn a_claim_of_the_pod_is_the_servers_where_its_container_names_it() {
+        for (resources, has) in [
+            (json!({"claims": [{"name": "gpu"}]}), true),
+            (json!({"claims": []}), false),
+            (json!({"limits": {"nvidia.com/gpu": "1"}}), false),
+        ] {
+            let template = template(&json!({"name": "server", "resources": resources}));
+            assert_eq!(find(Some(&template)).is_some_and(has_claims), has, "{resources}");
+        }
+        let beside = template(&json!({"name": "other", "resources": {"claims": [{"name": "nic"}]}}));
+        assert!(!find(Some(&beside)).is_some_and(has_claims));
     }
 }

@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::resource_profile::{Chosen, ResourceProfile};
-use super::{server_container, weights_volume};
+use super::server_container::{self, has_claims};
+use super::weights_volume;
 use crate::api::Engine;
 use crate::api::reason::Reason;
 use crate::api::resources::{ComputeDefaults, Resources};
@@ -54,7 +55,7 @@ pub(super) fn resolve(asked: &Asked<'_>) -> Result<Resources, Wait> {
     let server = asked.server;
     let container = server_container::find(asked.template);
     let by_job = server_container::resources(server.resources.clone().unwrap_or_default(), container);
-    let job_names_device = names_device(&by_job) || has_claims(asked.template);
+    let job_names_device = names_device(&by_job) || container.is_some_and(has_claims);
     let size = size(asked);
     let count = match asked.profile {
         Some(Chosen { count: None, .. }) if job_names_device => 1,
@@ -85,7 +86,7 @@ pub(super) fn resolve(asked: &Asked<'_>) -> Result<Resources, Wait> {
 /// The devices that one server is given.
 pub(super) fn devices(resources: &Resources, template: Option<&PodTemplateSpec>) -> Devices {
     match counted(resources) {
-        0 if has_claims(template) => Devices::Claimed,
+        0 if server_container::find(template).is_some_and(has_claims) => Devices::Claimed,
         count => Devices::Counted(count),
     }
 }
@@ -170,14 +171,6 @@ fn needs_device(engine: Engine) -> bool {
 fn names_device(resources: &Resources) -> bool {
     let mut names = resources.limits.keys().chain(resources.requests.keys());
     names.any(|name| is_device(name))
-}
-
-/// Whether the template gives the server devices of a driver (Dynamic Resource Allocation). A claim of the pod is a device of those containers only
-/// that name it, such as a network adapter of a container beside the server.
-fn has_claims(template: Option<&PodTemplateSpec>) -> bool {
-    let resources = server_container::find(template).and_then(|container| container.resources.as_ref());
-    let claims = resources.and_then(|resources| resources.claims.as_ref());
-    claims.is_some_and(|claims| !claims.is_empty())
 }
 
 /// The devices that compute; where none is known to, all.

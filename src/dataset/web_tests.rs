@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -438,11 +439,13 @@ async fn a_data_set_that_a_hub_does_not_have_or_show_is_told_from_a_refusal() {
     }
 }
 
+const TOO_LARGE: &[u8] = b"0123456789a";
+
 #[tokio::test]
 async fn a_copy_that_would_be_larger_than_the_scratch_disk_is_not_made() {
     for tells_length in [true, false] {
         let server = Server::start(Behaviour {
-            content: b"0123456789a",
+            content: TOO_LARGE,
             tells_length,
             ..WITHOUT_RANGES()
         })
@@ -454,9 +457,42 @@ async fn a_copy_that_would_be_larger_than_the_scratch_disk_is_not_made() {
         assert!(told.contains("more than the 10 bytes that a copy may take"), "{told}");
         assert!(told.contains("spec.feeder.scratch.sizeLimit"), "{told}");
         assert_eq!(server.kept(), 0);
-        server.now(|behaviour| behaviour.content = ROWS);
-        assert_eq!(read(&source).await.unwrap(), ROWS, "it is tried again");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_says_how_large_its_file_is_is_asked_again_at_once() {
+    let server = Server::start(Behaviour {
+        content: TOO_LARGE,
+        ..WITHOUT_RANGES()
+    })
+    .await;
+    let source = server.source(&[]);
+    source.version().await.unwrap_err();
+    server.now(|behaviour| behaviour.content = ROWS);
+    assert_eq!(read(&source).await.unwrap(), ROWS);
+}
+
+#[tokio::test]
+async fn a_file_that_came_for_nothing_is_fetched_again_only_after_a_pause() {
+    let server = Server::start(Behaviour {
+        content: TOO_LARGE,
+        tells_length: false,
+        ..WITHOUT_RANGES()
+    })
+    .await;
+    let source = server.source(&[]);
+    let first = source.version().await.unwrap_err().to_string();
+    let whole = server.asked().into_iter().filter(|asked| asked.range.is_none());
+    assert_eq!(whole.count(), 1);
+    server.now(|behaviour| behaviour.content = ROWS);
+    assert_eq!(source.version().await.unwrap_err().to_string(), first);
+    assert!(server.asked().is_empty(), "it is asked in the pause");
+    // Not while sockets are waited for: time would go on by itself.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    assert_eq!(read(&source).await.unwrap(), ROWS);
 }
 
 #[tokio::test]

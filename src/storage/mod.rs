@@ -37,7 +37,7 @@ mod writer;
 pub use address::{Hub, Web};
 pub use causes::{chain, whole_chain};
 pub use config_map::open_config_map;
-pub use credentials::{Credentials, CredentialsError, Giver, Side};
+pub use credentials::{Credentials, CredentialsError, Given, Giver, Side};
 pub use default_store::{DefaultStoreError, default_store, default_store_of_secret};
 pub use error::{Error, is_outage, is_refused, scratch_failure, skewed_clocks};
 pub use hints::Hints;

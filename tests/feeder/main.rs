@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+#[path = "../connect-proxy/mod.rs"]
+mod connect_proxy;
 #[path = "../fake-model-server/mod.rs"]
 mod fake_model_server;
 #[path = "../proof/mod.rs"]
@@ -46,6 +48,7 @@ mod other_engines;
 mod other_jobs;
 mod other_output;
 mod poison_row;
+mod private_hub;
 mod same_output;
 mod server_faults;
 mod servers_leave;

@@ -194,6 +194,12 @@ impl World {
         self.keys.insert("MODEL_HF_ENDPOINT".to_owned(), url.to_owned());
     }
 
+    /// Gives feeders that start from now on another variable.
+    pub fn add_variable(&mut self, name: &str, value: &str) {
+        let before = self.keys.insert(name.to_owned(), value.to_owned());
+        assert!(before.is_none(), "{name} was there");
+    }
+
     /// Puts a proxy before the S3, for feeders that start from now on; the test itself goes on without it.
     pub async fn put_s3_proxy(&mut self) -> S3Proxy {
         let proxy = S3Proxy::start(self.s3.s3(), self.s3.filer()).await;

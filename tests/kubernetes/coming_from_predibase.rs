@@ -47,6 +47,16 @@ try:
 except client.ApiException as error:
     refusal = {"status": error.status, "message": json.loads(error.body)["message"]}
 
+other_token = None
+try:
+    server_config("qwen3-8b", hf_token="hf_other")
+except ValueError as error:
+    other_token = str(error)
+secrets = [
+    server_config("qwen3-8b", hf_token="hf_...")["hfTokenSecretRef"]["name"],
+    server_config("qwen3-8b", hf_token="hf_other", hf_token_secret="other")["hfTokenSecretRef"]["name"],
+]
+
 names = [listed["metadata"]["name"] for listed in list_jobs()]
 print(json.dumps({
     "name": job["metadata"]["name"],
@@ -56,6 +66,8 @@ print(json.dumps({
     "found": found,
     "no_results": no_results,
     "refusal": refusal,
+    "other_token": other_token,
+    "secrets": secrets,
 }))
 "#;
 
@@ -80,6 +92,9 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
     assert_eq!(last["found"], json!([true, true]));
     assert_eq!(last["no_results"], "job on-lorax has no results: see its conditions");
     assert!(name.starts_with("batch-"), "{name}");
+    let other_token = "Secret hugging-face has another token: name another Secret";
+    assert_eq!(last["other_token"], other_token, "{printed}");
+    assert_eq!(last["secrets"], json!(["hugging-face", "other"]));
     assert_eq!(last["refusal"]["status"], 400, "{printed}");
     let refusal = last["refusal"]["message"].as_str().expect("why it is refused");
     assert!(

@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+#[path = "../connect-proxy/mod.rs"]
+mod connect_proxy;
 #[path = "../fake-model-server/connections.rs"]
 mod connections;
 #[path = "../s3-proxy/mod.rs"]

@@ -1,71 +1,16 @@
 //! A proxy between the plugin and the API server.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::AbortOnDropHandle;
-
 use crate::api_server::{ApiServer, kubeconfig};
+use crate::connect_proxy::ConnectProxy;
 use crate::plugin::Machine;
 
 /// Only the proxy finds it.
 const SERVER: &str = "http://api.no-such-host.invalid:8080";
 
-/// A proxy that leads to one server, whatever it is asked for, until it is dropped.
-struct Proxy {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    _serving: AbortOnDropHandle<()>,
-}
-
-impl Proxy {
-    async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&asked);
-        let serving = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(tunnel(client, server, Arc::clone(&heard)));
-            }
-        });
-        Self {
-            address,
-            asked,
-            _serving: AbortOnDropHandle::new(serving),
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// The first line of each request.
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-async fn tunnel(mut client: TcpStream, server: SocketAddr, asked: Arc<Mutex<Vec<String>>>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(client.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap();
-    let first = head.lines().next().unwrap_or_default().to_owned();
-    asked.lock().unwrap_or_else(PoisonError::into_inner).push(first);
-    let mut server = TcpStream::connect(server).await.unwrap();
-    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-    // Either may go away.
-    let _ = copy_bidirectional(&mut client, &mut server).await;
-}
-
 #[tokio::test]
 async fn the_api_server_is_asked_through_the_proxy_of_the_environment_or_of_the_kubeconfig() {
     let server = ApiServer::start().await;
-    let proxy = Proxy::to(server.address()).await;
+    let proxy = ConnectProxy::to(server.address()).await;
     let asked = "CONNECT api.no-such-host.invalid:8080 HTTP/1.1";
 
     let machine = Machine::new(&kubeconfig(SERVER)).with([("HTTP_PROXY".to_owned(), proxy.url())]);
@@ -90,7 +35,7 @@ async fn no_proxy_lets_the_api_server_pass_by_its_name_and_port() {
         ("api.no-such-host.invalid:8443", false),
         ("10.0.0.0/8,::1", false),
     ] {
-        let proxy = Proxy::to(server.address()).await;
+        let proxy = ConnectProxy::to(server.address()).await;
         let machine = Machine::new(&kubeconfig(SERVER)).with([
             ("HTTP_PROXY".to_owned(), proxy.url()),
             ("NO_PROXY".to_owned(), excluded.to_owned()),

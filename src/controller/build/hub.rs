@@ -91,7 +91,7 @@ fn has_token_mounted(server: &Container) -> bool {
             .any(|end| Path::new(&mount.mount_path).ends_with(end)),
     };
     let mut mounts = server.volume_mounts.iter().flatten();
-    mounts.any(|mount| !mount.name.starts_with(WEIGHTS_VOLUME) && is_around(mount))
+    mounts.any(|mount| mount.name != WEIGHTS_VOLUME && is_around(mount))
 }
 
 /// The trusted certificates, where a pod has them from.
@@ -149,6 +149,11 @@ mod tests {
                 json!([{"name": "HF_HOME", "value": "/cache/hf"}]),
                 mounted("weights-0", "/cache"),
                 false,
+            ),
+            (
+                json!([{"name": "HF_HOME", "value": "/cache/hf"}]),
+                mounted("weights-of-mine", "/cache"),
+                true,
             ),
         ] {
             let mounts: Vec<_> = Some(mount.clone())

@@ -287,15 +287,14 @@ fn volumes(launch: &Launch) -> (Vec<Volume>, Vec<VolumeMount>) {
     writable
         .map(|(index, writable)| {
             let (name, medium, limit) = match writable.purpose {
-                Purpose::WeightsCache => (WEIGHTS_VOLUME, None, None),
+                Purpose::WeightsCache => (WEIGHTS_VOLUME.to_owned(), None, None),
                 Purpose::SharedMemory { size_mebibytes } => (
-                    "shared-memory",
+                    format!("shared-memory-{index}"),
                     Some("Memory"),
                     Some(quantity(&format!("{size_mebibytes}Mi"))),
                 ),
-                Purpose::Temporary => ("temporary", None, None),
+                Purpose::Temporary => (format!("temporary-{index}"), None, None),
             };
-            let name = format!("{name}-{index}");
             (empty_dir(&name, medium, limit), mount(&name, writable.path))
         })
         .unzip()

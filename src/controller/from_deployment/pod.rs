@@ -3,11 +3,12 @@
 use k8s_openapi::api::core::v1::{Affinity, Container, PodSpec};
 use serde_json::{Value, json};
 
-use super::replaced::{has_claims, names_devices};
+use super::replaced::names_devices;
 use super::{Problem, volumes};
 use crate::api::names::SERVER_CONTAINER;
 use crate::api::resources::PodTemplate;
 use crate::api::server::ServerSpec;
+use crate::controller::server_container::has_claims;
 use crate::engine::found::FoundServer;
 
 /// What servers of a job need of the pod that no field is for.

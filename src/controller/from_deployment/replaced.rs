@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::Container;
 
 use crate::api::Engine;
 use crate::api::server::ServerSpec;
+use crate::controller::pod_template;
+use crate::controller::server_container::{self, has_claims};
 use crate::controller::server_resources::is_device;
-use crate::controller::{pod_template, server_container};
 use crate::engine::found::{FoundServer, Part};
 
 /// The word by which a job says that a checkpoint is taken as it is.
@@ -36,13 +37,6 @@ fn is_quantized_otherwise(found: &FoundServer, given: &ServerSpec) -> bool {
 /// Whether servers of a job have other devices than the Deployment's.
 fn has_other_devices(container: &Container, given: &ServerSpec) -> bool {
     names_devices(given) || (given.resources.is_some() && !has_claims(container))
-}
-
-/// Whether a container has devices of a driver (Dynamic Resource Allocation).
-pub(super) fn has_claims(container: &Container) -> bool {
-    let resources = container.resources.as_ref();
-    let claims = resources.and_then(|resources| resources.claims.as_ref());
-    claims.is_some_and(|claims| !claims.is_empty())
 }
 
 /// Whether a job says itself which devices its servers have.

@@ -40,9 +40,17 @@ enum Origin {
     Store {
         credentials: Credentials,
         names: AdapterNames,
-        /// Whether servers ask it with the same keys.
-        has_keys: bool,
+        servers: ServersKeys,
     },
+}
+
+/// As whom servers ask a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ServersKeys {
+    /// With the keys that it is asked with here.
+    Same,
+    /// With none of the job's: the store may know them as somebody else than this pod.
+    Unknown,
 }
 
 /// What it says of one.
@@ -78,11 +86,15 @@ impl AdapterCheck {
                 Origin::Hub(hub)
             }
             // LoRAX, which reads it by itself, may have keys and an address of it that are not known here.
-            source @ AdapterSource::S3 if has_keys(&environment) || are_fetched(job.engine, source) => Origin::Store {
-                has_keys: has_keys(&environment),
-                credentials: Credentials::from_env(Side::Adapters, environment),
-                names: adapters.names.clone(),
-            },
+            source @ AdapterSource::S3
+                if servers_keys(&environment) == ServersKeys::Same || are_fetched(job.engine, source) =>
+            {
+                Origin::Store {
+                    servers: servers_keys(&environment),
+                    credentials: Credentials::from_env(Side::Adapters, environment),
+                    names: adapters.names.clone(),
+                }
+            }
             _ => return Ok(None),
         };
         let is_token_unknown = has_more && matches!(&origin, Origin::Hub(hub) if !hub.has_token());
@@ -147,10 +159,10 @@ impl AdapterCheck {
             Origin::Store {
                 credentials,
                 names,
-                has_keys,
+                servers,
             } => {
                 let address = names.path(&adapter.name).unwrap_or_default();
-                look_in_store(self.engine, credentials, *has_keys, &address).await
+                look_in_store(self.engine, credentials, *servers, &address).await
             }
         }
     }
@@ -198,17 +210,19 @@ impl AdapterCheck {
     }
 }
 
-fn has_keys(environment: &[(String, String)]) -> bool {
+fn servers_keys(environment: &[(String, String)]) -> ServersKeys {
     let prefix = Side::Adapters.env_prefix();
-    environment.iter().any(|(name, _)| name.starts_with(prefix))
+    if environment.iter().any(|(name, _)| name.starts_with(prefix)) {
+        return ServersKeys::Same;
+    }
+    ServersKeys::Unknown
 }
 
-/// Of a folder, `adapter_config.json` tells; llama-server has a single file. Without keys of theirs, servers may be known to the store as somebody
-/// else than this pod.
+/// Of a folder, `adapter_config.json` tells; llama-server has a single file. A refusal is the servers' only where they have the same keys.
 async fn look_in_store(
     engine: Engine,
     credentials: &Credentials,
-    has_keys: bool,
+    servers: ServersKeys,
     address: &str,
 ) -> Result<Facts, Halt> {
     let (folder, file) = match address.rsplit_once('/') {
@@ -234,7 +248,9 @@ async fn look_in_store(
         )))),
         // LoRAX is led on to the bucket's region by boto3 (botocore, `utils.py`, `S3RegionRedirectorv2`).
         Err(error) if engine == Engine::LoRAX && error.is_in_other_region() => Err(silent(&error)),
-        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. })) if has_keys => {
+        Err(error @ (storage::Error::AccessDenied { .. } | storage::Error::BucketNotFound { .. }))
+            if servers == ServersKeys::Same =>
+        {
             Err(Halt::Bad(Bad::not_found(chain(&error))))
         }
         Err(error) => Err(silent(&error)),

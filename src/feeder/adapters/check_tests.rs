@@ -134,7 +134,7 @@ async fn what_a_token_that_is_not_known_here_may_open_is_left_to_the_servers() {
 }
 
 /// A store that has nothing, and lets in nobody who asks for `secret.gguf`.
-async fn store(has_keys: bool) -> AdapterCheck {
+async fn store(servers: ServersKeys) -> AdapterCheck {
     async fn answer(request: Request) -> StatusCode {
         match request.uri().path() {
             path if path.ends_with("secret.gguf") => StatusCode::FORBIDDEN,
@@ -157,7 +157,7 @@ async fn store(has_keys: bool) -> AdapterCheck {
         origin: Origin::Store {
             credentials: Credentials::from_env(Side::Adapters, environment),
             names: AdapterNames::new(spec),
-            has_keys,
+            servers,
         },
         engine: Engine::LlamaCpp,
         max_rank: None,
@@ -168,15 +168,15 @@ async fn store(has_keys: bool) -> AdapterCheck {
 /// Servers may be let in as somebody else than the feeder.
 #[tokio::test]
 async fn a_store_that_is_asked_without_the_servers_keys_says_only_what_is_not_there() {
-    for (has_keys, name, is_bad) in [
-        (true, "sql.gguf", true),
-        (false, "sql.gguf", true),
-        (true, "secret.gguf", true),
-        (false, "secret.gguf", false),
+    for (servers, name, is_bad) in [
+        (ServersKeys::Same, "sql.gguf", true),
+        (ServersKeys::Unknown, "sql.gguf", true),
+        (ServersKeys::Same, "secret.gguf", true),
+        (ServersKeys::Unknown, "secret.gguf", false),
     ] {
-        let (told, silence) = store(has_keys).await.ask(adapters(&[name])).await;
-        assert_eq!(told[0].bad.is_some(), is_bad, "{has_keys} {name}");
-        assert_eq!(silence.is_some(), !is_bad, "{has_keys} {name}: {silence:?}");
+        let (told, silence) = store(servers).await.ask(adapters(&[name])).await;
+        assert_eq!(told[0].bad.is_some(), is_bad, "{servers:?} {name}");
+        assert_eq!(silence.is_some(), !is_bad, "{servers:?} {name}: {silence:?}");
     }
 }
 
@@ -191,7 +191,7 @@ async fn look_at_store(engine: Engine, answer: (StatusCode, &'static str)) -> Re
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let credentials = Credentials::from_env(Side::Adapters, environment);
-    look_in_store(engine, &credentials, true, "s3://bucket/loras/sql").await
+    look_in_store(engine, &credentials, ServersKeys::Same, "s3://bucket/loras/sql").await
 }
 
 #[tokio::test]

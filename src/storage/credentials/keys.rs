@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Credentials, CredentialsError, Giver, Kind, is_http};
+use super::{Credentials, CredentialsError, Given, Giver, Kind, is_http};
 use crate::storage::hints::Hints;
 
 /// The keys that count for one store. Values are secrets: there is no `Debug`.
@@ -15,8 +15,8 @@ pub struct Keys {
     identity: Vec<&'static str>,
     /// Whether that had the side's prefix.
     prefixed: bool,
-    /// Whether anything had it.
-    given: bool,
+    /// What had it.
+    given: Given,
 }
 
 impl Credentials {
@@ -48,7 +48,7 @@ impl Credentials {
             values,
             identity,
             prefixed,
-            given: !self.prefixed.is_empty(),
+            given: self.given(),
         };
         keys.check()?;
         Ok(keys)
@@ -109,7 +109,9 @@ impl Keys {
     /// How to give a key.
     fn to_add(&self, key: &str) -> String {
         match self.giver {
-            Giver::Secret(side) if !self.given => format!("name a Secret with {key} in {}", side.secret_field()),
+            Giver::Secret(side) if self.given == Given::Nothing => {
+                format!("name a Secret with {key} in {}", side.secret_field())
+            }
             _ => format!("set {key} in {}", self.giver),
         }
     }

@@ -62,6 +62,15 @@ pub enum Giver {
     Person(Side),
 }
 
+/// What a giver gave. A Secret that gave nothing need not be named at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// No key at all.
+    Nothing,
+    /// Keys, whichever they are.
+    Keys,
+}
+
 impl Giver {
     fn side(self) -> Side {
         let (Self::Secret(side) | Self::DefaultStore(side) | Self::Person(side)) = self;
@@ -108,8 +117,8 @@ pub enum CredentialsError {
     Missing {
         /// Who should give it.
         giver: Giver,
-        /// Whether it gave any key.
-        given: bool,
+        /// What it gave.
+        given: Given,
         /// The key that is not there.
         missing: &'static str,
         /// What it is for.
@@ -136,9 +145,9 @@ pub enum CredentialsError {
 }
 
 /// How to give a key that is not there.
-fn how_to_add(giver: Giver, is_named: bool, missing: &str) -> String {
+fn how_to_add(giver: Giver, given: Given, missing: &str) -> String {
     match giver {
-        Giver::Secret(side) if !is_named => {
+        Giver::Secret(side) if given == Given::Nothing => {
             let field = side.secret_field();
             format!("nothing says {missing}: name a Secret with it in {field}")
         }
@@ -169,7 +178,7 @@ impl Credentials {
         let uri = credentials.prefixed.remove(DEFAULT_STORE_URI);
         let uri = uri.ok_or(CredentialsError::Missing {
             giver,
-            given: true,
+            given: Given::Keys,
             missing: DEFAULT_STORE_URI,
             why: "as s3://BUCKET/PREFIX/, gs://BUCKET/PREFIX/ or az://CONTAINER/PREFIX/",
         })?;
@@ -255,6 +264,13 @@ impl Credentials {
     #[must_use]
     pub fn advice(uri: &StoreUri) -> &'static str {
         Kind::of(uri).map_or("none are needed", |kind| kind.advice)
+    }
+
+    fn given(&self) -> Given {
+        if self.prefixed.is_empty() {
+            return Given::Nothing;
+        }
+        Given::Keys
     }
 
     fn read(giver: Giver, vars: impl IntoIterator<Item = (String, String)>) -> Self {

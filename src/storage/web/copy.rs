@@ -12,10 +12,12 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{Error, Result};
+use reqwest::Response;
 use sha2::{Digest, Sha256};
 
+use super::pause::Pause;
 use super::request::{Facts, Request, broken, facts, failed};
-use crate::storage::error::ScratchFailed;
+use crate::storage::error::{ScratchFailed, scratch_failure};
 
 /// Where a copy may be.
 pub struct Scratch {
@@ -32,12 +34,12 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Copies all that `request` asks for into `scratch`.
+    /// Copies all that `request` asks for into `scratch`. One that found no room when bytes had come for it begins `pause`.
     ///
     /// # Errors
     ///
     /// The server's, or the disk's; that it has too little room, too.
-    pub async fn of(request: &Request, scratch: &Scratch) -> Result<Self> {
+    pub async fn of(request: &Request, scratch: &Scratch, pause: &Pause) -> Result<Self> {
         // In a container, the process that comes after this one has its number.
         let path = scratch.directory.join(format!("dataset-{}", std::process::id()));
         let file = new_file(&path).map_err(disk)?;
@@ -50,7 +52,15 @@ impl Copy {
                 last_modified: std::time::UNIX_EPOCH,
             },
         };
-        copy.facts = fill(&copy.file, request, scratch).await?;
+        let room = scratch.room();
+        let response = request.whole().await?;
+        // Nothing of a file that says that it is too large is fetched.
+        room.takes(response.content_length().unwrap_or_default())?;
+        let filled = fill(&copy.file, response, &room).await;
+        if let Some(what) = filled.as_ref().err().and_then(scratch_failure) {
+            pause.begin(what);
+        }
+        copy.facts = filled?;
         Ok(copy)
     }
 
@@ -83,15 +93,49 @@ impl Drop for Copy {
     }
 }
 
+/// The most that a copy can take, ever.
+#[derive(Debug, PartialEq, Eq)]
+struct Room {
+    /// How much that is.
+    bytes: u64,
+    /// What sets it.
+    bound: &'static str,
+}
+
 impl Scratch {
-    fn has_room_for(&self, bytes: u64) -> Result<()> {
+    /// What there is room for while nothing else is on the disk: what fits into that may fit later.
+    fn room(&self) -> Room {
+        let disk = Room {
+            bytes: size_of_disk(&self.directory).unwrap_or(u64::MAX),
+            bound: "the scratch disk has in all",
+        };
         match self.limit {
-            Some(limit) if bytes > limit => Err(disk(io::Error::other(format!(
-                "it has more than the {limit} bytes that a copy may take"
-            )))),
-            _ => Ok(()),
+            Some(limit) if limit <= disk.bytes => Room {
+                bytes: limit,
+                bound: "a copy may take",
+            },
+            _ => disk,
         }
     }
+}
+
+impl Room {
+    fn takes(&self, bytes: u64) -> Result<()> {
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let Self { bytes, bound } = self;
+        Err(disk(io::Error::other(format!(
+            "it has more than the {bytes} bytes that {bound}"
+        ))))
+    }
+}
+
+/// In bytes, with what is taken. Unknown where the system does not say.
+fn size_of_disk(directory: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    // Some file systems of networks say nothing.
+    disk.f_blocks.checked_mul(disk.f_frsize).filter(|bytes| *bytes > 0)
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
@@ -102,10 +146,8 @@ fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
-async fn fill(file: &File, request: &Request, scratch: &Scratch) -> Result<Facts> {
-    let response = request.whole().await?;
+async fn fill(file: &File, response: Response, room: &Room) -> Result<Facts> {
     let told = response.content_length();
-    scratch.has_room_for(told.unwrap_or_default())?;
     let mut facts = facts(response.headers(), 0);
     let mut writer = BufWriter::new(file);
     let mut sha256 = Sha256::new();
@@ -113,7 +155,7 @@ async fn fill(file: &File, request: &Request, scratch: &Scratch) -> Result<Facts
     while let Some(bytes) = body.try_next().await.map_err(broken)? {
         sha256.update(&bytes);
         facts.size += bytes.len() as u64;
-        scratch.has_room_for(facts.size)?;
+        room.takes(facts.size)?;
         // The page cache takes this at once, as a rule.
         writer.write_all(&bytes).map_err(disk)?;
     }
@@ -128,9 +170,36 @@ async fn fill(file: &File, request: &Request, scratch: &Scratch) -> Result<Facts
     Ok(facts)
 }
 
-fn disk(error: io::Error) -> Error {
+/// A failure of the scratch disk.
+pub fn disk(error: io::Error) -> Error {
     Error::Generic {
         store: "scratch",
         source: ScratchFailed(error).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_room_up_to_its_limit_or_the_size_of_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = |limit| {
+            let directory = folder.path().to_owned();
+            Scratch { directory, limit }.room()
+        };
+        let limited = room(Some(10));
+        assert!(limited.takes(10).is_ok());
+        let refused = scratch_failure(&limited.takes(11).unwrap_err());
+        assert_eq!(
+            refused.as_deref(),
+            Some("it has more than the 10 bytes that a copy may take")
+        );
+        for unlimited in [room(None), room(Some(u64::MAX))] {
+            assert!(unlimited.takes(1).is_ok());
+            let refused = scratch_failure(&unlimited.takes(u64::MAX).unwrap_err());
+            assert!(refused.unwrap().contains("that the scratch disk has in all"));
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! A file of a web server as an object store that holds nothing else, whatever path is asked for.
 //!
-//! `request` asks the server for bytes; where it gives no ranges, `copy` keeps the file on the scratch disk. `object_store`'s own
-//! client for HTTP asks by HEAD, which few servers answer alike, and has nothing for servers without ranges.
+//! `request` asks the server for bytes; where it gives no ranges, `copy` keeps the file on the scratch disk, and `pause` is how long it is
+//! not fetched again when it found no room there. `object_store`'s own client for HTTP asks by HEAD, which few servers answer alike, and has
+//! nothing for servers without ranges.
 
 mod copy;
 mod meant;
+mod pause;
 mod request;
 
 use std::fmt;
@@ -23,6 +25,7 @@ use tokio::sync::OnceCell;
 use copy::Copy;
 pub(super) use copy::Scratch;
 pub(super) use meant::{CODE, meant};
+use pause::Pause;
 use request::{Answer, Part};
 pub(super) use request::{Authorization, LONGEST_ANSWER, Request, begins_at};
 
@@ -31,6 +34,7 @@ pub(super) struct WebFile {
     request: Request,
     scratch: Scratch,
     copy: OnceCell<Copy>,
+    pause: Pause,
 }
 
 impl WebFile {
@@ -40,19 +44,14 @@ impl WebFile {
             request,
             scratch,
             copy: OnceCell::new(),
+            pause: Pause::default(),
         }
     }
 
     async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         let part = match self.copy.get() {
             Some(copy) => of_copy(copy, &options).await?,
-            None => match self.request.send(wanted(&options), options.if_match.as_deref()).await? {
-                Answer::Part(part) => part,
-                Answer::NoRanges => {
-                    let copy = self.copy.get_or_try_init(|| Copy::of(&self.request, &self.scratch));
-                    of_copy(copy.await?, &options).await?
-                }
-            },
+            None => self.of_server(&options).await?,
         };
         check(&options, &part)?;
         let bytes = if options.head { Bytes::new() } else { part.bytes };
@@ -69,6 +68,31 @@ impl WebFile {
             attributes: Attributes::new(),
             extensions: Extensions::new(),
         })
+    }
+
+    /// While the pause lasts, the server is not asked at all: it would begin to send the whole file.
+    async fn of_server(&self, options: &GetOptions) -> Result<Part> {
+        self.not_paused()?;
+        match self.request.send(wanted(options), options.if_match.as_deref()).await? {
+            Answer::Part(part) => Ok(part),
+            Answer::NoRanges => of_copy(self.copied().await?, options).await,
+        }
+    }
+
+    async fn copied(&self) -> Result<&Copy> {
+        let copying = || async {
+            // Several reads may wait for one copy, and the next must not begin another.
+            self.not_paused()?;
+            Copy::of(&self.request, &self.scratch, &self.pause).await
+        };
+        self.copy.get_or_try_init(copying).await
+    }
+
+    fn not_paused(&self) -> Result<()> {
+        match self.pause.lasting() {
+            Some(what) => Err(copy::disk(std::io::Error::other(what))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -277,6 +277,14 @@ pub fn failed(what: impl Into<String>) -> Error {
     }
 }
 
+/// What rustls says of a certificate whose authority it does not know (`rustls::Error`). Unlike other failures to connect it does not pass.
+const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
+
+fn says(error: &dyn std::error::Error, text: &str) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.any(|cause| cause.to_string().contains(text))
+}
+
 /// No answer, or not all of one. The text is without the address, which a server that sent us on may have signed.
 pub fn broken(error: reqwest::Error) -> Error {
     if error.is_builder() {
@@ -284,6 +292,12 @@ pub fn broken(error: reqwest::Error) -> Error {
             path: String::new(),
             source: "they have a character that no header takes".into(),
         };
+    }
+    if says(&error, UNTRUSTED) {
+        return failed(format!(
+            "the certificate on the way to the server is of an authority that is not trusted here ({UNTRUSTED}): trust it by the chart's value \
+             hub.caConfigMap, or outside the cluster by SSL_CERT_FILE"
+        ));
     }
     let kind = if error.is_timeout() {
         HttpErrorKind::Timeout

@@ -1,5 +1,5 @@
 //! A real vLLM on the processor, started as the operator's pods are: whether it takes their arguments, and whether rows of the base and of
-//! adapters in one job are each answered by what they name.
+//! adapters in one job are each answered by what they name, where it has room for one adapter at a time.
 //!
 //! The job's children are built by the controller's code, from what the feeder reports. [`server`] is the process.
 
@@ -34,6 +34,17 @@ const MISSING: &str = "missing";
 const SERVED_NAME: &str = "gpt-4o-mini";
 /// The longest that the rows may take, on a busy machine too.
 const RUN_WITHIN: Duration = Duration::from_mins(10);
+/// Nothing is compiled, and sums are exact enough to be the same in a batch of another size. There is a slot for one adapter and memory for
+/// no second, which go before what the operator would have: each adapter takes the place of the other, again and again.
+const ARGS: [&str; 7] = [
+    "--enforce-eager",
+    "--dtype",
+    "float32",
+    "--max-loras",
+    "1",
+    "--max-cpu-loras",
+    "1",
+];
 /// Requests of the test itself at a time.
 const AT_ONCE: usize = 16;
 
@@ -81,8 +92,7 @@ async fn world(models: &Path, dataset: &str) -> World {
             "baseModel": models.join("base"),
             "servedModelNames": [SERVED_NAME],
             "adapters": {"source": "Local", "location": models.join("adapters")},
-            // Nothing is compiled, and sums are exact enough to be the same in a batch of another size.
-            "args": ["--enforce-eager", "--dtype", "float32"],
+            "args": ARGS,
             "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": "1"}, {"name": "HF_HUB_OFFLINE", "value": "1"}],
         });
         job["status"] = json!({});
@@ -179,6 +189,12 @@ async fn rows_are_answered_by_what_they_name_on_a_real_vllm() {
     until("servers are needed", needed).await;
     let container = container(&world);
     eprintln!("vllm serve {}", container["args"]);
+    let args = container["args"].as_array().expect("arguments");
+    assert_eq!(
+        args[args.len() - ARGS.len()..],
+        ARGS,
+        "of options that are given twice, the last counts"
+    );
     let server = Vllm::start(&container).await;
     // It has loaded no adapter yet.
     let of_base = answers(&server, &base).await;
