@@ -130,7 +130,7 @@ pub fn refuse_architecture(
     model: &str,
     architecture: Architecture<'_>,
 ) -> Result<(), ModelRefusal> {
-    match unsupported(engine, architecture).filter(|_| Version::of(engine, image) == Version::Default) {
+    match unsupported(engine, architecture).filter(|_| Version::of(engine, image).is_default()) {
         Some(kind) => Err(ModelRefusal::Architecture {
             engine,
             model: model.to_owned(),
