@@ -185,6 +185,36 @@ pub(super) fn own_options(engine: Engine) -> (&'static [&'static str], &'static 
     }
 }
 
+/// An engine's options and variables that say otherwise what [`options`] tells it: how many adapters there is room for, of which rank, and the
+/// like. Of two the last counts.
+pub(super) fn limits(engine: Engine) -> (&'static [&'static str], &'static [&'static str]) {
+    match engine {
+        Engine::VLLM => (
+            &[
+                "--max-loras",
+                "--max-lora-rank",
+                "--max-cpu-loras",
+                SERVER_COUNT,
+                "-asc",
+            ],
+            &[],
+        ),
+        // It is told nothing: by itself it takes the most (`launcher/src/main.rs`).
+        Engine::LoRAX => (&["--max-active-adapters"], &["MAX_ACTIVE_ADAPTERS"]),
+        Engine::SGLang => (
+            &[
+                "--max-loras-per-batch",
+                LOADED,
+                "--max-lora-rank",
+                "--lora-target-modules",
+            ],
+            &[],
+        ),
+        Engine::LlamaCpp => (&["--cache-prompt"], &[]),
+        Engine::Custom => (&[], &[]),
+    }
+}
+
 /// The first of a person's arguments and variables that says which adapters a server has.
 #[must_use]
 pub fn fighting<'a>(engine: Engine, args: &'a [String], env: &[&'a str]) -> Option<&'a str> {

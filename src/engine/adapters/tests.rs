@@ -76,6 +76,21 @@ fn an_image_that_may_be_old_is_told_nothing_that_came_late_and_can_be_done_witho
 }
 
 #[test]
+fn what_a_server_is_told_of_adapters_is_what_gives_way_to_it() {
+    for engine in [Engine::VLLM, Engine::SGLang] {
+        let image = engine.default_image().map(|image| image.to_string());
+        let told = options(engine, &found(engine, &image.unwrap_or_default(), 2, None));
+        let (limits, _) = limits(engine);
+        let names = told
+            .iter()
+            .filter(|word| word.starts_with("--") && *word != "--enable-lora");
+        for name in names {
+            assert!(limits.contains(&name.as_str()), "{engine} {name}");
+        }
+    }
+}
+
+#[test]
 fn variables_are_those_of_engine_and_source() {
     use AdapterSource::{Hub, PBase};
     let options = ["--enable-lora".to_owned()];
