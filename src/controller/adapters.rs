@@ -13,10 +13,10 @@ use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
 use crate::api::status::{AdaptersStatus, Resolved};
 use crate::api::wait::Wait;
+use crate::engine::Version;
 use crate::engine::adapters::{
     AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, env, fighting, keys, options, place,
 };
-use crate::engine::{Engine, Version};
 
 /// What the feeder has found.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&AdaptersStatus> {
@@ -31,26 +31,22 @@ pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option
     if told.count < 1 || !resolved.adapter_args.is_empty() {
         return resolved;
     }
-    let found = FoundAdapters {
-        has_newest_options: Version::of(server.engine, &resolved.image).has_newest_options(),
-        ..found(resolved.engine, adapters, told)
-    };
-    resolved.adapter_args = options(resolved.engine, &found);
+    resolved.adapter_args = options(resolved.engine, &found(&resolved, adapters, told));
     let at = resolved.args.len().saturating_sub(server.args.len());
     resolved.args.splice(at..at, resolved.adapter_args.iter().cloned());
     resolved
 }
 
-fn found(engine: Engine, adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
+fn found(resolved: &Resolved, adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
     let rank = adapters.max_rank.map(i64::from).or(told.max_rank);
     FoundAdapters {
         count: u32::try_from(told.count).unwrap_or(u32::MAX),
         max_rank: rank.and_then(|rank| u32::try_from(rank).ok()),
         paths: paths(adapters, told)
             .iter()
-            .map(|path| place(engine, adapters.source, path))
+            .map(|path| place(resolved.engine, adapters.source, path))
             .collect(),
-        ..FoundAdapters::default()
+        version: Version::of(resolved.engine, &resolved.image),
     }
 }
 
@@ -137,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::api::status::AdapterStatus;
+    use crate::engine::Engine;
 
     fn server(adapters: serde_json::Value, args: &[&str]) -> ServerSpec {
         let server = json!({"baseModel": "org/model", "adapters": adapters, "args": args});
@@ -184,18 +181,24 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_s_image_of_another_version_is_told_only_what_it_cannot_do_without() {
+    fn a_deployment_s_image_is_told_what_its_version_knows() {
         let server = json!({"from": {"deployment": {"name": "vllm"}}, "baseModel": "org/model", "adapters": {}});
         let server: ServerSpec = serde_json::from_value(server).expect("a server");
-        let before = Resolved {
-            image: "vllm/vllm-openai:v0.6.0".to_owned(),
-            ..resolved(Engine::VLLM, &[])
-        };
-        let after = equipped(before, &server, Some(&told(&["org/a"], Some(8))));
-        assert_eq!(
-            after.args.join(" "),
-            "--enable-lora --max-loras 1 --max-cpu-loras 64 --max-lora-rank 8"
-        );
+        for (image, more) in [
+            ("vllm/vllm-openai:v0.6.0", ""),
+            ("vllm/vllm-openai:v0.30.0", " --api-server-count 1"),
+        ] {
+            let before = Resolved {
+                image: image.to_owned(),
+                ..resolved(Engine::VLLM, &[])
+            };
+            let after = equipped(before, &server, Some(&told(&["org/a"], Some(8))));
+            assert_eq!(
+                after.args.join(" "),
+                format!("--enable-lora --max-loras 1 --max-cpu-loras 64 --max-lora-rank 8{more}"),
+                "{image}"
+            );
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ const NOT_VLLM: &[&str] = &[
     "Phi4FlashForCausalLM",
 ];
 
-/// The word of a model's kind that the engine's default version ([`super::Version::Default`]) is certain not to load; none when it may load it.
+/// The word of a model's kind that the engine's default version ([`super::Version::is_default`]) is certain not to load; none when it may load it.
 #[must_use]
 pub fn unsupported(engine: Engine, architecture: Architecture<'_>) -> Option<&str> {
     match engine {

@@ -57,7 +57,7 @@ const ANY_METHOD: &str = "humming";
 /// (`vllm/engine/arg_utils.py`).
 const OTHER_CONFIG: [&str; 4] = ["--config", "--config-format", "--hf-config-path", "--hf-overrides"];
 
-/// Why the engine's default version ([`super::Version::Default`]) is certain not to load a checkpoint; none when it may load it. `args` are
+/// Why the engine's default version ([`super::Version::is_default`]) is certain not to load a checkpoint; none when it may load it. `args` are
 /// those of its servers.
 #[must_use]
 pub fn problem<'a>(engine: Engine, checkpoint: Checkpoint<'_>, args: &'a [String]) -> Option<Problem<'a>> {

@@ -2,6 +2,12 @@ use super::*;
 use crate::engine::vocabulary::GGUF;
 use crate::engine::{Catalog, quantization};
 
+/// What servers of an engine run from when a job names no image.
+fn default_image(engine: Engine) -> String {
+    let image = engine.default_image();
+    image.map(|image| image.to_string()).unwrap_or_default()
+}
+
 /// A named case: what a job says of its servers.
 struct Case {
     engine: Engine,
@@ -32,7 +38,7 @@ impl Case {
                 engine,
                 Engine::VLLM | Engine::LoRAX | Engine::SGLang
             ))),
-            version: Version::Default,
+            version: Version::of(engine, &default_image(engine)),
             args: &[],
             env: &[],
             container: GivenContainer::default(),
@@ -211,31 +217,38 @@ fn shared_memory_grows_with_the_devices() {
     }
 }
 
+/// A case whose servers run from this image, and have a device.
+fn with_image(engine: Engine, model: &'static str, image: &str) -> Case {
+    Case {
+        devices: Devices::Counted(1),
+        version: Version::of(engine, image),
+        ..Case::new(engine, model)
+    }
+}
+
 #[test]
-fn an_image_of_another_version_is_given_no_option_that_came_late() {
-    for (engine, model, late) in [
-        (
-            Engine::VLLM,
-            "org/model",
-            &["--max-model-len", "--disable-access-log-for-endpoints"][..],
-        ),
-        (Engine::LlamaCpp, "/models/model.gguf", &["--n-gpu-layers"]),
+fn an_image_is_given_the_options_that_its_release_has() {
+    const LENGTH: &str = "--max-model-len";
+    const QUIET: &str = "--disable-access-log-for-endpoints";
+    const LAYERS: &str = "--n-gpu-layers";
+    for (engine, model, image, given) in [
+        (Engine::VLLM, "org/model", "vllm-openai:v0.32.0", &[LENGTH, QUIET][..]),
+        (Engine::VLLM, "org/model", "vllm-openai:v0.33.0", &[LENGTH, QUIET]),
+        (Engine::VLLM, "org/model", "vllm-openai:v0.16.0", &[LENGTH, QUIET]),
+        (Engine::VLLM, "org/model", "vllm-openai:v0.16.0rc1", &[LENGTH]),
+        (Engine::VLLM, "org/model", "vllm-openai:v0.15.1", &[LENGTH]),
+        (Engine::VLLM, "org/model", "vllm-openai:v0.14.0", &[LENGTH]),
+        (Engine::VLLM, "org/model", "vllm-openai:v0.13.0", &[]),
+        (Engine::VLLM, "org/model", "vllm-openai:nightly", &[]),
+        (Engine::LlamaCpp, "/m.gguf", "llama.cpp:server-cuda-b11382", &[LAYERS]),
+        (Engine::LlamaCpp, "/m.gguf", "llama.cpp:server-cuda-b8672", &[LAYERS]),
+        (Engine::LlamaCpp, "/m.gguf", "llama.cpp:server-cuda-b4000", &[]),
+        (Engine::LlamaCpp, "/m.gguf", "llama.cpp:server-cuda", &[]),
     ] {
-        for (version, has_late) in [
-            (Version::Default, true),
-            (Version::Newer, true),
-            (Version::Other, false),
-        ] {
-            let case = Case {
-                devices: Devices::Counted(1),
-                version,
-                ..Case::new(engine, model)
-            };
-            let args = case.launch().expect("a launch").args;
-            for option in late {
-                assert_eq!(args.iter().any(|arg| arg == option), has_late, "{option} {version:?}");
-            }
-        }
+        let args = with_image(engine, model, image).launch().expect("a launch").args;
+        let late = [LENGTH, QUIET, LAYERS].into_iter();
+        let told: Vec<_> = late.filter(|late| args.iter().any(|arg| arg == late)).collect();
+        assert_eq!(told, given, "{image}");
     }
 }
 
@@ -253,12 +266,32 @@ fn llama_server_is_not_told_how_many_layers_where_a_variable_says_so() {
 }
 
 #[test]
-fn an_image_of_another_version_runs_as_the_user_that_it_knows() {
-    let case = Case {
-        version: Version::Other,
-        ..Case::new(Engine::VLLM, "org/model")
-    };
-    assert_eq!(case.launch().expect("a launch").run_as, None);
+fn an_image_runs_as_the_user_that_its_release_knows() {
+    for (image, is_known) in [
+        ("vllm-openai:v0.32.0", true),
+        ("vllm-openai:v0.22.0", true),
+        ("vllm-openai:v0.21.0", false),
+        ("vllm-openai:nightly", false),
+    ] {
+        let launch = with_image(Engine::VLLM, "org/model", image).launch().expect("a launch");
+        assert_eq!(launch.run_as.is_some(), is_known, "{image}");
+    }
+}
+
+#[test]
+fn only_vllm_of_the_operator_s_own_version_is_certain_not_to_take_a_quantization() {
+    for (image, is_refused) in [
+        ("registry.example/vllm-openai:v0.32.0", true),
+        ("vllm-openai:v0.31.0", false),
+        ("vllm-openai:v0.33.0", false),
+        ("own/vllm:v0.32.0", false),
+    ] {
+        let case = Case {
+            quantization: Some("bitsandbytes-nf4"),
+            ..with_image(Engine::VLLM, "org/model", image)
+        };
+        assert_eq!(case.launch().is_err(), is_refused, "{image}");
+    }
 }
 
 #[test]

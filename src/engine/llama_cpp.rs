@@ -2,6 +2,7 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
+use super::version::Release;
 use super::{Location, quantization};
 
 /// The port of older builds and of the image's own health check. The default became 9931, so it is always passed.
@@ -16,6 +17,10 @@ const USER: User = User {
 
 /// Where files of a repository are downloaded to.
 pub(super) const CACHE: &str = "/cache";
+
+/// A build that takes `all` for `--n-gpu-layers` (`common/arg.cpp` of build 8672, of April 2026). That came in the months before it; with
+/// which build is not known.
+const HAS_ALL_LAYERS: Release = [8672, 0, 0];
 
 pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
     Ok(Launch {
@@ -52,7 +57,7 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // (`devices::tensor_parallel`). Older builds take a number only. An argument
     // goes before the variable, by which a person may have said another number.
     let is_said = input.env.contains(&"LLAMA_ARG_N_GPU_LAYERS");
-    if input.devices.are_there() && input.version.has_newest_options() && !is_said {
+    if input.devices.are_there() && input.version.is_at_least(HAS_ALL_LAYERS) && !is_said {
         args.extend(["--n-gpu-layers", "all"].map(str::to_owned));
     }
     // `-np` is left at auto: four slots that share the whole context (llama-server run: n_slots = 4, kv_unified = true). A number

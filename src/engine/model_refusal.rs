@@ -162,7 +162,7 @@ pub fn refuse_architecture(
     model: &str,
     architecture: Architecture<'_>,
 ) -> Result<(), ModelRefusal> {
-    match unsupported(engine, architecture).filter(|_| Version::of(engine, image) == Version::Default) {
+    match unsupported(engine, architecture).filter(|_| Version::of(engine, image).is_default()) {
         Some(kind) => Err(ModelRefusal::Architecture {
             engine,
             model: model.to_owned(),
@@ -183,7 +183,7 @@ pub fn refuse_checkpoint(
     checkpoint: Checkpoint<'_>,
     args: &[String],
 ) -> Result<(), ModelRefusal> {
-    let problem = problem(engine, checkpoint, args).filter(|_| Version::of(engine, image) == Version::Default);
+    let problem = problem(engine, checkpoint, args).filter(|_| Version::of(engine, image).is_default());
     let Some(problem) = problem else {
         return Ok(());
     };

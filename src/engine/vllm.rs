@@ -2,7 +2,8 @@
 
 use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
 use super::metrics::METRICS_PATH;
-use super::{Version, devices, quantization};
+use super::version::Release;
+use super::{devices, quantization};
 
 /// vLLM's own default (`vllm/entrypoints/launchers/cli_args.py`), passed all the same so that both sides say it.
 const PORT: u16 = 8000;
@@ -14,6 +15,14 @@ const USER: User = User { user: 2000, group: 0 };
 /// The cache below that home. Weights and compiled kernels go there by default; it is named in the environment as well, for
 /// images that have another home.
 pub(super) const CACHE: &str = "/home/vllm/.cache";
+
+/// The first release whose image has the user (vllm-project/vllm, PR 40275; `docker/Dockerfile` of 0.22.0, and not yet of 0.21.0).
+const HAS_USER: Release = [0, 22, 0];
+/// The first release with `--max-model-len auto` (vllm-project/vllm, PR 29431; `vllm/config/model.py` of 0.14.0, and not yet of 0.13.0).
+const HAS_AUTO_LENGTH: Release = [0, 14, 0];
+/// The first release with `--disable-access-log-for-endpoints` (vllm-project/vllm, PR 30011; `vllm/entrypoints/openai/cli_args.py` of
+/// 0.16.0, and not yet of 0.15.1).
+const HAS_QUIET_ENDPOINTS: Release = [0, 16, 0];
 
 /// Size of `/dev/shm` for each device: that of upstream's Kubernetes example for NVIDIA devices (`docs/deployment/k8s.md`); workers of a tensor-parallel
 /// server share memory through it, and the 64 MiB of a container runtime are too few.
@@ -38,9 +47,8 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
             WritablePath::shared_memory(SHARED_MEMORY_MEBIBYTES.saturating_mul(input.devices.at_least_one())),
             WritablePath::TEMPORARY,
         ],
-        // An older image does not know this user (vllm-project/vllm, PR 40275), and torch does not start as nobody
-        // (`torch/_inductor/runtime/cache_dir_utils.py`, `getpass.getuser`).
-        run_as: input.version.has_newest_options().then_some(USER),
+        // An older image does not know this user, and torch does not start as nobody (`torch/_inductor/runtime/cache_dir_utils.py`, `getpass.getuser`).
+        run_as: input.version.is_at_least(HAS_USER).then_some(USER),
         // On SIGTERM it aborts what is in flight at once (`--shutdown-timeout` is 0 by default, `vllm/config/vllm.py`), and that is
         // right here: rows in flight are sent again, and at a job's end there are none. The rest is for the workers to free the GPU.
         shutdown_seconds: 30,
@@ -56,15 +64,15 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     args.push("--served-model-name".to_owned());
     args.extend(input.names.as_slice().iter().cloned());
     args.extend(["--host", "0.0.0.0", "--port", &PORT.to_string()].map(str::to_owned));
-    // The largest context that fits the GPU (`vllm/config/model.py`; since 0.14, vllm-project/vllm, PR 29431). Without it vLLM does not start
+    // The largest context that fits the GPU (`vllm/config/model.py`). Without it vLLM does not start
     // when a single request of the model's full context would not fit (`vllm/v1/core/kv_cache_utils.py`).
-    if input.version.has_newest_options() {
+    if input.version.is_at_least(HAS_AUTO_LENGTH) {
         args.extend(["--max-model-len", "auto"].map(str::to_owned));
     }
     args.extend(devices::tensor_parallel(input));
     args.extend(quantization_args(input)?);
-    // Probes and scrapes every few seconds would hide the lines that matter. (Since 0.16, PR 30011.)
-    if input.version.has_newest_options() {
+    // Probes and scrapes every few seconds would hide the lines that matter.
+    if input.version.is_at_least(HAS_QUIET_ENDPOINTS) {
         args.extend(["--disable-access-log-for-endpoints", "/health,/metrics"].map(str::to_owned));
     }
     args.extend(input.extra_args.iter().cloned());
@@ -72,10 +80,10 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
 }
 
 fn quantization_args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
-    match input.version {
-        Version::Default => Ok(quantization::vllm(input.quantization)?),
-        Version::Newer | Version::Other => Ok(quantization::other_vllm(input.quantization)),
+    if input.version.is_default() {
+        return Ok(quantization::vllm(input.quantization)?);
     }
+    Ok(quantization::other_vllm(input.quantization))
 }
 
 fn env() -> Vec<(String, String)> {

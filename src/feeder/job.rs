@@ -14,7 +14,7 @@ use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::{BatchInferenceJob, Engine};
 use crate::dataset::{Index, ModelNames};
-use crate::engine::{AcceptedNames, AdapterNames, BaseModel, EndpointUrl};
+use crate::engine::{AcceptedNames, AdapterNames, BaseModel, EndpointUrl, Version};
 use crate::results::{Adapter, JobReference, Work};
 
 use super::budget::TokenBudget;
@@ -30,6 +30,8 @@ pub struct Job {
     pub dataset_uri: String,
     /// By what answers are judged.
     pub engine: Engine,
+    /// The version of the servers' image.
+    pub version: Version,
     /// The model, as its engine is told.
     pub model: String,
     /// `spec.server.revision`.
@@ -111,6 +113,7 @@ impl Job {
             },
             dataset_uri: dataset_uri.to_owned(),
             engine: resolved.engine,
+            version: Version::of(resolved.engine, &resolved.image),
             model: resolved.model.clone(),
             revision: server.and_then(|server| server.revision.clone()),
             may_mix_commits: server.is_some_and(|server| may_mix_commits(server, resolved)),

@@ -202,7 +202,7 @@ async fn a_model_that_may_not_be_run_is_refused_before_it_is_brought() {
         });
         let mut filler = hub.filler(&volume, "first");
         filler.wanted.engine = engine;
-        filler.limits = limits(engine, args);
+        filler.limits = Some(limits(engine, args));
         let said = filler.fill().await.err().map(|error| error.to_string());
         match (&said, refused) {
             (Some(said), Some(words)) => assert!(said.contains(words), "{said}"),

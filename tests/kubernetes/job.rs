@@ -6,8 +6,8 @@ use super::tenant::Tenant;
 
 /// The fake model server's image.
 pub const FAKE_SERVER: &str = "localhost/fake-model-server:test";
-/// The same under a tag of vLLM's, so that it is started as the operator's own image.
-pub const FAKE_VLLM: &str = "localhost/fake-model-server:v0.32.0";
+/// The same under the name and a tag of vLLM's, so that it is started as the operator's own image.
+pub const FAKE_VLLM: &str = "localhost/vllm-openai:v0.32.0";
 /// The path by which jobs name the fake server's model.
 pub const MODEL: &str = "/models/model.gguf";
 

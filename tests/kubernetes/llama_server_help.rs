@@ -51,6 +51,11 @@ async fn the_fake_llama_server_reads_options_as_the_real_one_does() {
     );
 }
 
+fn own_version() -> Version {
+    let image = Engine::LlamaCpp.default_image().expect("an image");
+    Version::of(Engine::LlamaCpp, &image.to_string())
+}
+
 /// What the operator passes to llama-server.
 fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
     let model: BaseModel = model.parse().expect("a model");
@@ -64,14 +69,16 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         revision: None,
         adapters: None,
         devices: Devices::Counted(1),
-        version: Version::Default,
+        version: own_version(),
         extra_args: &[],
         env: &[],
         container: GivenContainer::default(),
     };
     let adapters = FoundAdapters {
+        count: 1,
+        max_rank: None,
         paths: vec!["/adapters/lora.gguf".to_owned()],
-        ..FoundAdapters::default()
+        version: own_version(),
     };
     let args = launch(&input).expect("a launch").args;
     [args, options(Engine::LlamaCpp, &adapters)].concat()

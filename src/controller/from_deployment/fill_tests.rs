@@ -266,6 +266,62 @@ fn how_a_deployment_spreads_its_model_is_not_taken_by_a_job_with_other_devices()
     }
 }
 
+/// They come after the operator's, and of an option given twice the last counts.
+#[test]
+fn a_deployment_s_room_for_adapters_gives_way_to_what_a_job_with_adapters_needs() {
+    let settings = Settings::new("operator:1");
+    let vllm: &[&str] = &[
+        "--model",
+        "m/m",
+        "--max-loras=1",
+        "--max_lora_rank",
+        "8",
+        "--max-cpu-loras",
+        "1",
+        "-asc",
+        "4",
+        "--max-num-seqs",
+        "8",
+    ];
+    let sglang: &[&str] = &[
+        "python3",
+        "-m",
+        "sglang.launch_server",
+        "--model-path",
+        "m/m",
+        "--max-loras-per-batch",
+        "1",
+        "--max-loaded-loras",
+        "1",
+        "--max-lora-rank",
+        "8",
+        "--lora-target-modules",
+        "q_proj",
+        "k_proj",
+        "--max-num-seqs",
+        "8",
+    ];
+    let lorax: &[&str] = &["--model-id", "m/m", "--max-active-adapters", "1", "--max-num-seqs", "8"];
+    let limits = ["lora", "-asc", "q_proj", "--max-active-adapters"];
+    for (image, args) in [
+        ("vllm/vllm-openai:v0.30.0", vllm),
+        ("lmsysorg/sglang:v0.5.20", sglang),
+        ("ghcr.io/predibase/lorax:0.12", lorax),
+    ] {
+        let source = source_of(json!({
+            "name": "server", "image": image, "args": args, "env": [{"name": "MAX_ACTIVE_ADAPTERS", "value": "1"}],
+        }));
+        for (given, is_taken) in [(json!({}), true), (json!({"adapters": {"source": "Hub"}}), false)] {
+            let pod = pod(&source, given.clone(), &settings).unwrap_or_else(|wait| panic!("{image} {given}: {wait:?}"));
+            let words = words(&pod.containers[0]);
+            assert_eq!(limits.iter().any(|limit| words.contains(limit)), is_taken, "{words}");
+            assert!(words.ends_with("--max-num-seqs 8"), "{words}");
+            let has_variable = variables_of(&pod.containers[0]).contains(&"MAX_ACTIVE_ADAPTERS");
+            assert_eq!(has_variable, is_taken || !image.contains("lorax"), "{image} {given}");
+        }
+    }
+}
+
 #[test]
 fn a_deployment_s_adapters_are_not_taken_by_a_job_that_names_its_own() {
     let settings = Settings::new("operator:1");

@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{largest_rank, vllm_rank};
-use crate::engine::Engine;
+use crate::engine::{Engine, Version};
 
 /// The kind of adapter that all engines load.
 const LORA: &str = "LORA";
 /// What `bias` is where none is changed.
 const NO_BIAS: &str = "none";
+/// Heads of classifiers, which PEFT saves with every adapter that was trained for one (`peft/peft_model.py`,
+/// `PeftModelForSequenceClassification`), and vLLM loads
+/// (`vllm/lora/peft_helper.py`, `_validate_features`).
+const HEADS: [&str; 2] = ["classifier", "score"];
 
 /// An adapter's `adapter_config.json`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -38,9 +42,9 @@ impl AdapterConfig {
         self.rank_pattern.values().copied().chain(self.r).max()
     }
 
-    /// Why an engine does not load it, where that is certain. `max_rank` is what a person has given it room for.
+    /// Why an engine of this version does not load it, where that is certain. `max_rank` is what a person has given it room for.
     #[must_use]
-    pub fn problem(&self, engine: Engine, max_rank: Option<u32>) -> Option<String> {
+    pub fn problem(&self, engine: Engine, version: Version, max_rank: Option<u32>) -> Option<String> {
         // LoRAX has others besides (predibase/lorax, `server/lorax_server/adapters/`).
         let only_lora = matches!(engine, Engine::VLLM | Engine::SGLang);
         let kind = self.peft_type.as_deref().filter(|kind| only_lora && *kind != LORA);
@@ -49,15 +53,18 @@ impl AdapterConfig {
                 "it is an adapter of the kind {kind}, and engine {engine} loads {LORA} only"
             ));
         }
-        self.unsupported(engine).or_else(|| self.too_large(engine, max_rank))
+        self.unsupported(engine, version)
+            .or_else(|| self.too_large(engine, max_rank))
     }
 
-    /// What vLLM refuses (`vllm/lora/peft_helper.py`, `_validate_features` and `validate_legal`).
-    fn unsupported(&self, engine: Engine) -> Option<String> {
-        if engine != Engine::VLLM {
+    /// What vLLM 0.32.0 refuses (`vllm/lora/peft_helper.py`, `_validate_features` and `validate_legal`). Another version, or another image,
+    /// may load it.
+    fn unsupported(&self, engine: Engine, version: Version) -> Option<String> {
+        if engine != Engine::VLLM || !version.is_default() {
             return None;
         }
-        let saves_modules = self.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty());
+        let is_module = |name: &String| !HEADS.contains(&name.as_str());
+        let saves_modules = self.modules_to_save.iter().flatten().any(is_module);
         let what = if self.use_dora == Some(true) {
             "it uses DoRA (use_dora)".to_owned()
         } else if saves_modules {
@@ -130,6 +137,18 @@ mod tests {
                 Some("modules_to_save"),
                 None,
             ),
+            (
+                r#"{"r": 8, "modules_to_save": ["classifier", "score"]}"#,
+                Some(8),
+                None,
+                None,
+            ),
+            (
+                r#"{"r": 8, "modules_to_save": ["score", "embed_tokens"]}"#,
+                Some(8),
+                Some("modules_to_save"),
+                None,
+            ),
             (r#"{"peft_type": "MEDUSA"}"#, None, Some("of the kind MEDUSA"), None),
             ("{}", None, None, None),
             ("<html>", None, None, None),
@@ -137,13 +156,36 @@ mod tests {
             let config = AdapterConfig::read(file.as_bytes());
             assert_eq!(config.rank(), rank, "{file}");
             for (engine, words) in [(Engine::VLLM, on_vllm), (Engine::LoRAX, on_lorax)] {
-                let problem = config.problem(engine, Some(200));
+                let image = engine.default_image().expect("an image").to_string();
+                let problem = config.problem(engine, Version::of(engine, &image), Some(200));
                 let is_as_expected = match (&problem, words) {
                     (Some(problem), Some(words)) => problem.contains(words),
                     (None, None) => true,
                     _ => false,
                 };
                 assert!(is_as_expected, "{engine} {file}: {problem:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_the_operator_s_own_version_is_certain_to_refuse_is_left_to_others() {
+        for image in [
+            "vllm-openai:v0.33.0",
+            "vllm-openai:v0.31.0",
+            "own/vllm:v0.32.0",
+            "own/vllm:1",
+        ] {
+            let version = Version::of(Engine::VLLM, image);
+            for (file, is_refused) in [
+                (r#"{"r": 8, "use_dora": true}"#, false),
+                (r#"{"r": 8, "bias": "all"}"#, false),
+                (r#"{"r": 8, "modules_to_save": ["lm_head"]}"#, false),
+                (r#"{"r": 1024}"#, true),
+                (r#"{"peft_type": "IA3"}"#, true),
+            ] {
+                let problem = AdapterConfig::read(file.as_bytes()).problem(Engine::VLLM, version, None);
+                assert_eq!(problem.is_some(), is_refused, "{image} {file}: {problem:?}");
             }
         }
     }

@@ -20,8 +20,9 @@ mod config;
 mod fetched;
 mod names;
 
-use super::Engine;
 use super::spelling::{Reader, option_name};
+use super::version::Release;
+use super::{Engine, Version};
 use crate::api::adapters::AdapterSource;
 
 pub use calls::{
@@ -43,9 +44,15 @@ const IN_MEMORY: u32 = 64;
 const SERVER_COUNT: &str = "--api-server-count";
 /// How many adapters SGLang keeps, which are all where it is not told.
 const LOADED: &str = "--max-loaded-loras";
-/// An image that is too old for these does not start with them, and can do without. llama-server cannot do without any of its own: rows of the base
-/// would be answered with adapters.
-const LATE: [&str; 2] = [SERVER_COUNT, LOADED];
+/// Options that a server can do without, and the first release with each: an older one does not start with it. llama-server cannot do without
+/// any of its own: rows of the base would be answered with adapters.
+const LATE: [(&str, Release); 2] = [
+    // vllm-project/vllm, PR 17546 (`vllm/entrypoints/cli/serve.py` of 0.9.1, and not yet of 0.9.0.1).
+    (SERVER_COUNT, [0, 9, 1]),
+    // It is older (sgl-project/sglang, PR 8650), but until 0.5.5 an adapter more than that is refused, and none put out for it
+    // (`sglang/srt/managers/tokenizer_communicator_mixin.py` of 0.5.5.post3 and 0.5.6).
+    (LOADED, [0, 5, 6]),
+];
 /// Where nothing is known of ranks: common ones are up to this.
 pub const COMMON_RANK: u32 = 64;
 /// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
@@ -54,7 +61,7 @@ pub const MOST_AT_START: usize = 100;
 const VLLM_RANKS: [u32; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 
 /// The adapters that rows name, as far as a launch depends on them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundAdapters {
     /// How many different ones.
     pub count: u32,
@@ -62,8 +69,8 @@ pub struct FoundAdapters {
     pub max_rank: Option<u32>,
     /// Where they are, in the order in which an engine that has them from its start on is given them.
     pub paths: Vec<String>,
-    /// Whether the server's image is taken for one that has options which came late.
-    pub has_newest_options: bool,
+    /// The version of the server's image.
+    pub version: Version,
 }
 
 /// The options of an engine that is to serve these adapters. A person's own come after them, and count.
@@ -110,14 +117,17 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
         // It takes up to 1024 at a time, in a tenth of the device's memory (`launcher/src/main.rs`), and any rank.
         Engine::LoRAX | Engine::Custom => Vec::new(),
     };
-    let known = options
-        .into_iter()
-        .filter(|(name, _)| found.has_newest_options || !LATE.contains(name));
+    let known = options.into_iter().filter(|(name, _)| has_option(found.version, name));
     let words = known.flat_map(|(name, value)| {
         let name = Some(name.to_owned());
         name.into_iter().chain(value)
     });
     words.collect()
+}
+
+fn has_option(version: Version, name: &str) -> bool {
+    let late = LATE.iter().find(|(late, _)| *late == name);
+    late.is_none_or(|(_, since)| version.is_at_least(*since))
 }
 
 /// The smallest that it takes and that is enough.
@@ -171,6 +181,36 @@ pub(super) fn own_options(engine: Engine) -> (&'static [&'static str], &'static 
         ),
         Engine::SGLang => (&["--lora-paths"], &[]),
         Engine::LlamaCpp => (&["--lora", "--lora-scaled", "--lora-init-without-apply"], &[]),
+        Engine::Custom => (&[], &[]),
+    }
+}
+
+/// An engine's options and variables that say otherwise what [`options`] tells it: how many adapters there is room for, of which rank, and the
+/// like. Of two the last counts.
+pub(super) fn limits(engine: Engine) -> (&'static [&'static str], &'static [&'static str]) {
+    match engine {
+        Engine::VLLM => (
+            &[
+                "--max-loras",
+                "--max-lora-rank",
+                "--max-cpu-loras",
+                SERVER_COUNT,
+                "-asc",
+            ],
+            &[],
+        ),
+        // It is told nothing: by itself it takes the most (`launcher/src/main.rs`).
+        Engine::LoRAX => (&["--max-active-adapters"], &["MAX_ACTIVE_ADAPTERS"]),
+        Engine::SGLang => (
+            &[
+                "--max-loras-per-batch",
+                LOADED,
+                "--max-lora-rank",
+                "--lora-target-modules",
+            ],
+            &[],
+        ),
+        Engine::LlamaCpp => (&["--cache-prompt"], &[]),
         Engine::Custom => (&[], &[]),
     }
 }

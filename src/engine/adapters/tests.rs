@@ -1,75 +1,92 @@
 use super::*;
 
-fn found(count: u32, max_rank: Option<u32>) -> FoundAdapters {
+/// As found for servers of an image.
+fn found(engine: Engine, image: &str, count: u32, max_rank: Option<u32>) -> FoundAdapters {
     FoundAdapters {
         count,
         max_rank,
         paths: vec!["/a/x.gguf".into(), "/a/y.gguf".into()],
-        has_newest_options: true,
+        version: Version::of(engine, image),
     }
 }
 
 #[test]
 fn each_engine_has_options_of_its_own() {
-    for (engine, found, expected) in [
+    for (engine, (count, max_rank), expected) in [
         (
             Engine::VLLM,
-            found(2, Some(16)),
+            (2, Some(16)),
             "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16 --api-server-count 1",
         ),
         (
             Engine::VLLM,
-            found(20, Some(33)),
+            (20, Some(33)),
             "--enable-lora --max-loras 8 --max-cpu-loras 64 --max-lora-rank 64 --api-server-count 1",
         ),
         (
             Engine::VLLM,
-            found(4096, None),
+            (4096, None),
             "--enable-lora --max-loras 8 --max-cpu-loras 64 --max-lora-rank 64 --api-server-count 1",
         ),
         (
             Engine::SGLang,
-            found(1, Some(24)),
+            (1, Some(24)),
             "--enable-lora --max-loras-per-batch 2 --max-loaded-loras 64 --max-lora-rank 24 --lora-target-modules all",
         ),
         (
             Engine::SGLang,
-            found(100, None),
+            (100, None),
             "--enable-lora --max-loras-per-batch 8 --max-loaded-loras 64 --max-lora-rank 64 --lora-target-modules all",
         ),
         (
             Engine::LlamaCpp,
-            found(2, None),
+            (2, None),
             "--lora-scaled /a/x.gguf:0,/a/y.gguf:0 --no-cache-prompt",
         ),
-        (Engine::LoRAX, found(2, None), ""),
-        (Engine::Custom, found(2, None), ""),
+        (Engine::LoRAX, (2, None), ""),
+        (Engine::Custom, (2, None), ""),
     ] {
+        let image = engine.default_image().map(|image| image.to_string());
+        let found = found(engine, &image.unwrap_or_default(), count, max_rank);
         assert_eq!(options(engine, &found).join(" "), expected, "{engine} {found:?}");
     }
 }
 
 #[test]
 fn an_image_that_may_be_old_is_told_nothing_that_came_late_and_can_be_done_without() {
-    for (engine, expected) in [
-        (
-            Engine::VLLM,
-            "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16",
-        ),
-        (
-            Engine::SGLang,
-            "--enable-lora --max-loras-per-batch 3 --max-lora-rank 16 --lora-target-modules all",
-        ),
-        (
-            Engine::LlamaCpp,
-            "--lora-scaled /a/x.gguf:0,/a/y.gguf:0 --no-cache-prompt",
-        ),
+    const VLLM: &str = "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16";
+    const VLLM_0_9_1: &str = "--enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16 --api-server-count 1";
+    const SGLANG: &str = "--enable-lora --max-loras-per-batch 3 --max-lora-rank 16 --lora-target-modules all";
+    const SGLANG_0_5_6: &str =
+        "--enable-lora --max-loras-per-batch 3 --max-loaded-loras 64 --max-lora-rank 16 --lora-target-modules all";
+    const LLAMA_CPP: &str = "--lora-scaled /a/x.gguf:0,/a/y.gguf:0 --no-cache-prompt";
+    for (engine, image, expected) in [
+        (Engine::VLLM, "vllm-openai:v0.9.0.1", VLLM),
+        (Engine::VLLM, "vllm-openai:v0.9.1", VLLM_0_9_1),
+        (Engine::VLLM, "vllm-openai:v0.33.0", VLLM_0_9_1),
+        (Engine::VLLM, "vllm-openai:nightly", VLLM),
+        (Engine::SGLang, "sglang:v0.5.5.post3", SGLANG),
+        (Engine::SGLang, "sglang:v0.5.6", SGLANG_0_5_6),
+        (Engine::SGLang, "sglang:dev", SGLANG),
+        (Engine::LlamaCpp, "llama.cpp:server-cuda-b4000", LLAMA_CPP),
     ] {
-        let found = FoundAdapters {
-            has_newest_options: false,
-            ..found(2, Some(16))
-        };
-        assert_eq!(options(engine, &found).join(" "), expected, "{engine}");
+        let found = found(engine, image, 2, Some(16));
+        assert_eq!(options(engine, &found).join(" "), expected, "{image}");
+    }
+}
+
+#[test]
+fn what_a_server_is_told_of_adapters_is_what_gives_way_to_it() {
+    for engine in [Engine::VLLM, Engine::SGLang] {
+        let image = engine.default_image().map(|image| image.to_string());
+        let told = options(engine, &found(engine, &image.unwrap_or_default(), 2, None));
+        let (limits, _) = limits(engine);
+        let names = told
+            .iter()
+            .filter(|word| word.starts_with("--") && *word != "--enable-lora");
+        for name in names {
+            assert!(limits.contains(&name.as_str()), "{engine} {name}");
+        }
     }
 }
 

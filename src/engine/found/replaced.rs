@@ -15,7 +15,7 @@ const LOADS_QUANTIZED: [Engine; 2] = [Engine::VLLM, Engine::SGLang];
 pub enum Part {
     /// How the model is spread over devices.
     Devices,
-    /// Which adapters there are.
+    /// Which adapters there are, and what of them a server has room for.
     Adapters,
     /// How weights are quantized when they are loaded.
     Quantization,
@@ -25,19 +25,20 @@ pub enum Part {
 
 impl Part {
     /// The options that are about it, and the variables.
-    fn names(self, engine: Engine) -> (Vec<&'static str>, &'static [&'static str]) {
+    fn names(self, engine: Engine) -> (Vec<&'static str>, Vec<&'static str>) {
         match self {
             // The launcher derives one from the other (predibase/lorax, `launcher/src/main.rs`).
-            Self::Devices if engine == Engine::LoRAX => (devices::options(engine), &["NUM_SHARD", "SHARDED"]),
-            Self::Devices => (devices::options(engine), &[]),
+            Self::Devices if engine == Engine::LoRAX => (devices::options(engine), vec!["NUM_SHARD", "SHARDED"]),
+            Self::Devices => (devices::options(engine), Vec::new()),
             Self::Adapters => {
-                let (options, variables) = adapters::own_options(engine);
-                (options.to_vec(), variables)
+                let (named, naming) = adapters::own_options(engine);
+                let (limits, limiting) = adapters::limits(engine);
+                ([named, limits].concat(), [naming, limiting].concat())
             }
-            Self::Quantization if LOADS_QUANTIZED.contains(&engine) => (vec![LOAD_FORMAT], &[]),
+            Self::Quantization if LOADS_QUANTIZED.contains(&engine) => (vec![LOAD_FORMAT], Vec::new()),
             // predibase/lorax, `server/lorax_server/cli.py`: "Only 1 can be set between `dtype` and `quantize`".
-            Self::NumberType if engine == Engine::LoRAX => (vec!["--dtype"], &["DTYPE"]),
-            Self::Quantization | Self::NumberType => (Vec::new(), &[]),
+            Self::NumberType if engine == Engine::LoRAX => (vec!["--dtype"], vec!["DTYPE"]),
+            Self::Quantization | Self::NumberType => (Vec::new(), Vec::new()),
         }
     }
 }

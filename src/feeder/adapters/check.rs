@@ -8,9 +8,9 @@ use crate::api::Engine;
 use crate::api::adapters::AdapterSource;
 use crate::api::names::MODEL_TOKEN_UNKNOWN_ENV;
 use crate::api::reason::Reason;
-use crate::engine::AdapterNames;
 use crate::engine::adapters::{AdapterConfig, are_fetched};
 use crate::engine::repository::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Repository};
+use crate::engine::{AdapterNames, Version};
 use crate::feeder::job::Job;
 use crate::feeder::model::{NEWEST, is_offline};
 use crate::feeder::report::End;
@@ -27,6 +27,7 @@ const AT_ONCE: usize = 8;
 pub struct AdapterCheck {
     origin: Origin,
     engine: Engine,
+    version: Version,
     /// What servers are to have room for, where the spec says so.
     max_rank: Option<u32>,
     /// Whether servers may have a token for the hub that is not known here.
@@ -101,6 +102,7 @@ impl AdapterCheck {
         Ok(Some(Self {
             origin,
             engine: job.engine,
+            version: job.version,
             max_rank: adapters.names.max_rank(),
             is_token_unknown,
         }))
@@ -123,11 +125,11 @@ impl AdapterCheck {
     }
 
     fn with_facts(&self, adapter: Known, facts: Facts) -> Known {
-        let problem = facts.config.problem(self.engine, self.max_rank).map(Bad::not_loaded);
+        let problem = facts.config.problem(self.engine, self.version, self.max_rank);
         Known {
             revision: facts.revision,
             rank: facts.config.rank(),
-            bad: adapter.bad.or(problem),
+            bad: adapter.bad.or(problem.map(Bad::not_loaded)),
             ..adapter
         }
     }

@@ -37,6 +37,7 @@ async fn hub(answers: &[(&str, StatusCode, Value)]) -> AdapterCheck {
     AdapterCheck {
         origin: Origin::Hub(ModelHub::open(&Credentials::from_env(Side::Model, environment)).unwrap()),
         engine: Engine::VLLM,
+        version: Version::of(Engine::VLLM, "vllm/vllm-openai:v0.32.0"),
         max_rank: Some(512),
         is_token_unknown: false,
     }
@@ -100,6 +101,26 @@ async fn each_adapter_is_told_with_its_commit_its_rank_or_what_is_wrong() {
     }
 }
 
+/// Another version, or another image, may load it.
+#[tokio::test]
+async fn only_the_operator_s_own_version_of_vllm_is_certain_not_to_load_dora() {
+    let config = format!("/org/dora/resolve/{COMMIT}/adapter_config.json");
+    let files = repository(&["adapter_config.json", "adapter_model.safetensors"]);
+    let answers = [
+        ("/api/models/org/dora/revision/main", StatusCode::OK, files),
+        (config.as_str(), StatusCode::OK, json!({"r": 16, "use_dora": true})),
+    ];
+    for (image, is_refused) in [("vllm/vllm-openai:v0.32.0", true), ("vllm/vllm-openai:v0.33.0", false)] {
+        let check = AdapterCheck {
+            version: Version::of(Engine::VLLM, image),
+            ..hub(&answers).await
+        };
+        let (told, silence) = check.ask(adapters(&["org/dora"])).await;
+        assert_eq!(silence, None, "{image}");
+        assert_eq!(told[0].bad.is_some(), is_refused, "{image}: {:?}", told[0].bad);
+    }
+}
+
 #[tokio::test]
 async fn a_hub_that_does_not_say_leaves_adapters_to_the_servers() {
     let path = "/api/models/org/sql/revision/main";
@@ -160,6 +181,7 @@ async fn store(servers: ServersKeys) -> AdapterCheck {
             servers,
         },
         engine: Engine::LlamaCpp,
+        version: Version::of(Engine::LlamaCpp, "own:1"),
         max_rank: None,
         is_token_unknown: false,
     }

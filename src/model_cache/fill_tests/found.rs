@@ -111,7 +111,7 @@ async fn a_filled_cache_of_a_known_commit_asks_the_hub_for_nothing() {
             let mut filler = hub.filler(&volume, uid);
             filler.wanted.engine = engine;
             filler.wanted.revision = COMMIT.into();
-            filler.limits = limits(engine, &[]);
+            filler.limits = Some(limits(engine, &[]));
             filler
         };
         filler("first").fill().await.unwrap();
@@ -133,7 +133,7 @@ async fn a_config_that_somebody_s_own_client_brought_is_read_without_a_hub() {
     std::fs::remove_dir_all(volume.path().join("batch-inference")).unwrap();
     hub.change(|hub| hub.is_away = true);
     let mut filler = hub.filler(&volume, "second");
-    filler.limits = limits(Engine::VLLM, &[]);
+    filler.limits = Some(limits(Engine::VLLM, &[]));
     match filler.fill().await.unwrap_err() {
         FillError::Refused(refusal) => assert_eq!(refusal.reason(), Reason::QuantizationUnsupported),
         other => panic!("{other}"),
@@ -148,7 +148,7 @@ async fn a_config_that_is_too_large_is_brought_and_not_read() {
     hub.change(|hub| _ = hub.by_name.insert("config.json".into(), config.clone().into_bytes()));
     for uid in ["first", "second"] {
         let mut filler = hub.filler(&volume, uid);
-        filler.limits = limits(Engine::VLLM, &[]);
+        filler.limits = Some(limits(Engine::VLLM, &[]));
         filler.fill().await.unwrap();
     }
     let configs = hub.asked().into_iter().filter(|(name, _)| name == "config.json");

@@ -202,7 +202,7 @@ impl Hub {
 }
 
 /// What the operator's own image of an engine lets in, with these arguments: models of up to 7 parameters.
-pub(super) fn limits(engine: Engine, args: &[&str]) -> Option<ModelLimits> {
+pub(super) fn limits(engine: Engine, args: &[&str]) -> ModelLimits {
     let resolved = Resolved {
         engine,
         image: engine.default_image().expect("an image").to_string(),
@@ -210,7 +210,7 @@ pub(super) fn limits(engine: Engine, args: &[&str]) -> Option<ModelLimits> {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         ..Resolved::default()
     };
-    Some(ModelLimits::of(&resolved, 7))
+    ModelLimits::of(&resolved, 7)
 }
 
 /// What a filler told.

@@ -145,9 +145,9 @@ pub enum CredentialsError {
 }
 
 /// How to give a key that is not there.
-fn how_to_add(giver: Giver, given: Given, missing: &str) -> String {
+fn how_to_add(giver: Giver, has: Given, missing: &str) -> String {
     match giver {
-        Giver::Secret(side) if given == Given::Nothing => {
+        Giver::Secret(side) if has == Given::Nothing => {
             let field = side.secret_field();
             format!("nothing says {missing}: name a Secret with it in {field}")
         }

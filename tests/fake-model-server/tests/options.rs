@@ -8,6 +8,11 @@ use batch_inference_operator::engine::{
 use crate::fake_model_server::flags::Arity;
 use crate::fake_model_server::{Flags, Program, Settings};
 
+fn own_version(engine: Engine) -> Version {
+    let image = engine.default_image().expect("an image");
+    Version::of(engine, &image.to_string())
+}
+
 fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch {
     let model: BaseModel = model.parse().expect("a model");
     let names = AcceptedNames::new(&model, &["other-name".to_owned()]).expect("names");
@@ -23,7 +28,7 @@ fn described(engine: Engine, model: &str, quantization: Option<&str>) -> Launch 
             .map(|_| "main"),
         adapters: None,
         devices: Devices::Counted(1),
-        version: Version::Default,
+        version: own_version(engine),
         extra_args: &[],
         env: &[],
         container: GivenContainer::default(),
@@ -59,18 +64,19 @@ fn every_launch_is_accepted_and_listens_where_it_says() {
 
 #[test]
 fn every_option_for_adapters_is_accepted() {
-    let found = FoundAdapters {
-        has_newest_options: true,
-        count: 2,
-        max_rank: Some(16),
-        paths: ["/a/x.gguf", "/a/y.gguf"].map(str::to_owned).into(),
-    };
+    let paths = ["/a/x.gguf", "/a/y.gguf"].map(str::to_owned);
     for (engine, model, has_lora, files) in [
         (Engine::VLLM, "qwen3-8b", true, &[][..]),
         (Engine::LoRAX, "llama-3-1-8b", false, &[]),
         (Engine::SGLang, "qwen3-8b", true, &[]),
-        (Engine::LlamaCpp, "/models/model.gguf", false, found.paths.as_slice()),
+        (Engine::LlamaCpp, "/models/model.gguf", false, paths.as_slice()),
     ] {
+        let found = FoundAdapters {
+            version: own_version(engine),
+            count: 2,
+            max_rank: Some(16),
+            paths: paths.to_vec(),
+        };
         let args = [described(engine, model, None).args, options(engine, &found)].concat();
         let settings = Settings::read(&args, |_| None).unwrap_or_else(|refusal| panic!("{}", refusal.message));
         assert_eq!((settings.has_lora, settings.lora_files.as_slice()), (has_lora, files));
