@@ -170,6 +170,7 @@ mod tests {
         let inside = vars(&[
             ("AWS_ENDPOINT_URL", "http://store.no-such-namespace.svc:9000"),
             ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "key"),
         ]);
         let inside = Credentials::of_secret(Side::Output, inside, []);
         let address = "http://store.no-such-namespace.svc:9000".to_owned();
