@@ -29,6 +29,8 @@ async fn world(folder: &str, model: &str, proxy: &ConnectProxy, trusted: &Path) 
     for (name, value) in [
         ("HF_ENDPOINT", url.as_str()),
         ("HTTPS_PROXY", &proxy.url()),
+        // For the client of a kubeconfig, which no feeder in a cluster has: it compares this with the proxy's address (kube, `NoProxy`).
+        ("NO_PROXY", "127.0.0.1"),
         ("SSL_CERT_FILE", &trusted),
         ("REQUESTS_CA_BUNDLE", &trusted),
         ("MODEL_HF_TOKEN", TOKEN),
