@@ -277,8 +277,12 @@ pub fn failed(what: impl Into<String>) -> Error {
     }
 }
 
-/// What rustls says of a certificate whose authority it does not know (`rustls::Error`). Unlike other failures to connect it does not pass.
-const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
+/// What rustls says of a certificate whose authority it does not know, or only another one of the same name (`rustls::Error`). Unlike other
+/// failures to connect it does not pass.
+const UNTRUSTED: [&str; 2] = [
+    "invalid peer certificate: UnknownIssuer",
+    "invalid peer certificate: BadSignature",
+];
 
 fn says(error: &dyn std::error::Error, text: &str) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| (*error).source());
@@ -293,9 +297,9 @@ pub fn broken(error: reqwest::Error) -> Error {
             source: "they have a character that no header takes".into(),
         };
     }
-    if says(&error, UNTRUSTED) {
+    if let Some(untrusted) = UNTRUSTED.into_iter().find(|text| says(&error, text)) {
         return failed(format!(
-            "the certificate on the way to the server is of an authority that is not trusted here ({UNTRUSTED}): trust it by the chart's value \
+            "the certificate on the way to the server is of an authority that is not trusted here ({untrusted}): trust it by the chart's value \
              hub.caConfigMap, or outside the cluster by SSL_CERT_FILE"
         ));
     }

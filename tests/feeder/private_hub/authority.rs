@@ -19,10 +19,11 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes one.
-    pub fn new() -> Self {
+    /// Makes one of this name.
+    pub fn called(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let request = ["req", "-x509", "-new", "-subj", "/CN=authority of a test", "-days", "2"];
+        let subject = format!("/CN={name}");
+        let request = ["req", "-x509", "-new", "-subj", &subject, "-days", "2"];
         let files = ["-keyout", "ca.key", "-out", "ca.crt"];
         openssl(folder.path(), &[&request[..], &NEW_KEY, &files].concat());
         let certificate = folder.path().join("ca.crt");

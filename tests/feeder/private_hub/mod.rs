@@ -15,6 +15,9 @@ use crate::world::{JOB, World};
 use authority::Authority;
 use hub::{COMMIT, GATED, HOST, Hub, TOKEN};
 
+/// The name of the authority that signs.
+const NAME: &str = "authority of a team";
+
 /// Every request to the hub is one to the proxy first, which alone finds it.
 fn connect() -> String {
     format!("CONNECT {HOST}:443 HTTP/1.1")
@@ -49,7 +52,7 @@ fn warning(status: &Value) -> &str {
 
 #[tokio::test]
 async fn a_private_hub_is_asked_through_the_proxy_with_the_jobs_token() {
-    let authority = Authority::new();
+    let authority = Authority::called(NAME);
     let hub = Hub::start(&authority).await;
     let proxy = ConnectProxy::to(hub.address()).await;
     let mut world = world("private-hub", MODEL, &proxy, authority.certificate()).await;
@@ -66,7 +69,7 @@ async fn a_private_hub_is_asked_through_the_proxy_with_the_jobs_token() {
 
 #[tokio::test]
 async fn a_model_that_a_private_hub_does_not_give_to_the_token_ends_the_job_before_any_server() {
-    let authority = Authority::new();
+    let authority = Authority::called(NAME);
     let hub = Hub::start(&authority).await;
     let proxy = ConnectProxy::to(hub.address()).await;
     let mut world = world("private-hub-gated", GATED, &proxy, authority.certificate()).await;
@@ -82,16 +85,20 @@ async fn a_model_that_a_private_hub_does_not_give_to_the_token_ends_the_job_befo
 
 #[tokio::test]
 async fn a_private_hub_whose_authority_is_not_trusted_is_told_with_what_to_do() {
-    let hub = Hub::start(&Authority::new()).await;
-    let proxy = ConnectProxy::to(hub.address()).await;
-    let another = Authority::new();
-    let mut world = world("private-hub-untrusted", MODEL, &proxy, another.certificate()).await;
-    let status = world.run().await;
-    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
-    let warning = warning(&status);
-    let told = format!("https://{HOST} could not be asked of the model {MODEL}");
-    assert!(warning.starts_with(&told), "{warning}");
-    assert!(warning.contains("the chart's value hub.caConfigMap"), "{warning}");
-    // Nothing of that passes by itself.
-    assert_eq!(proxy.asked(), [connect()]);
+    // One that was made anew has the name of the one before.
+    for (number, trusted) in [NAME, "authority of another team"].into_iter().enumerate() {
+        let hub = Hub::start(&Authority::called(NAME)).await;
+        let proxy = ConnectProxy::to(hub.address()).await;
+        let trusted = Authority::called(trusted);
+        let folder = format!("private-hub-untrusted-{number}");
+        let mut world = world(&folder, MODEL, &proxy, trusted.certificate()).await;
+        let status = world.run().await;
+        assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+        let warning = warning(&status);
+        let told = format!("https://{HOST} could not be asked of the model {MODEL}");
+        assert!(warning.starts_with(&told), "{warning}");
+        assert!(warning.contains("the chart's value hub.caConfigMap"), "{warning}");
+        // Nothing of that passes by itself.
+        assert_eq!(proxy.asked(), [connect()]);
+    }
 }
