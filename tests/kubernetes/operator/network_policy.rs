@@ -106,7 +106,9 @@ async fn a_server_hears_its_feeder_and_no_stranger_where_policies_are_enforced()
     tenant.kubectl(&["delete", "pod", &name]).await.expect("a deletion");
     tenant.until_received(22).await;
     let second = until("the second server", PATIENCE, async || {
-        tenant.server_pods(&job).await.pop()
+        // One that was only just made has no address yet.
+        let has_address = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
+        tenant.server_pods(&job).await.pop().filter(has_address)
     })
     .await;
     until_refused(&tenant, &second).await;
