@@ -36,6 +36,7 @@ mod prices;
 mod published;
 mod quickstart;
 mod races;
+mod readiness;
 mod rows;
 mod second_node;
 mod server_deleted;
