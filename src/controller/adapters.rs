@@ -13,10 +13,10 @@ use crate::api::reason::Reason;
 use crate::api::server::ServerSpec;
 use crate::api::status::{AdaptersStatus, Resolved};
 use crate::api::wait::Wait;
-use crate::engine::Version;
 use crate::engine::adapters::{
     AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, env, fighting, keys, options, place,
 };
+use crate::engine::{Devices, Version};
 
 /// What the feeder has found.
 pub(super) fn told(job: &BatchInferenceJob) -> Option<&AdaptersStatus> {
@@ -24,20 +24,25 @@ pub(super) fn told(job: &BatchInferenceJob) -> Option<&AdaptersStatus> {
 }
 
 /// What was resolved, with the engine's options for the adapters that rows name in front of a person's arguments.
-pub(super) fn equipped(mut resolved: Resolved, server: &ServerSpec, told: Option<&AdaptersStatus>) -> Resolved {
+pub(super) fn equipped(
+    mut resolved: Resolved,
+    server: &ServerSpec,
+    devices: Devices,
+    told: Option<&AdaptersStatus>,
+) -> Resolved {
     let (Some(adapters), Some(told)) = (&server.adapters, told) else {
         return resolved;
     };
     if told.count < 1 || !resolved.adapter_args.is_empty() {
         return resolved;
     }
-    resolved.adapter_args = options(resolved.engine, &found(&resolved, adapters, told));
+    resolved.adapter_args = options(resolved.engine, &found(&resolved, adapters, devices, told));
     let at = resolved.args.len().saturating_sub(server.args.len());
     resolved.args.splice(at..at, resolved.adapter_args.iter().cloned());
     resolved
 }
 
-fn found(resolved: &Resolved, adapters: &AdaptersSpec, told: &AdaptersStatus) -> FoundAdapters {
+fn found(resolved: &Resolved, adapters: &AdaptersSpec, devices: Devices, told: &AdaptersStatus) -> FoundAdapters {
     let rank = adapters.max_rank.map(i64::from).or(told.max_rank);
     FoundAdapters {
         count: u32::try_from(told.count).unwrap_or(u32::MAX),
@@ -47,6 +52,7 @@ fn found(resolved: &Resolved, adapters: &AdaptersSpec, told: &AdaptersStatus) ->
             .map(|path| place(resolved.engine, adapters.source, path))
             .collect(),
         version: Version::of(resolved.engine, &resolved.image),
+        devices,
     }
 }
 
@@ -169,15 +175,28 @@ mod tests {
     fn options_for_adapters_stand_before_a_person_s_arguments_and_stay() {
         let server = server(json!({}), &["--max-loras", "1"]);
         let before = resolved(Engine::VLLM, &["org/model", "--max-loras", "1"]);
-        let after = equipped(before.clone(), &server, Some(&told(&["org/a", "org/b"], Some(16))));
+        let after = equipped(
+            before.clone(),
+            &server,
+            Devices::Counted(1),
+            Some(&told(&["org/a", "org/b"], Some(16))),
+        );
         assert_eq!(
             after.args.join(" "),
             "org/model --enable-lora --max-loras 2 --max-cpu-loras 64 --max-lora-rank 16 --api-server-count 1 --max-loras 1"
         );
-        let later = equipped(after.clone(), &server, Some(&told(&["org/a"], None)));
+        let later = equipped(
+            after.clone(),
+            &server,
+            Devices::Counted(1),
+            Some(&told(&["org/a"], None)),
+        );
         assert_eq!(later, after);
-        assert_eq!(equipped(before.clone(), &server, None), before);
-        assert_eq!(equipped(before.clone(), &server, Some(&told(&[], None))), before);
+        assert_eq!(equipped(before.clone(), &server, Devices::Counted(1), None), before);
+        assert_eq!(
+            equipped(before.clone(), &server, Devices::Counted(1), Some(&told(&[], None))),
+            before
+        );
     }
 
     #[test]
@@ -192,7 +211,7 @@ mod tests {
                 image: image.to_owned(),
                 ..resolved(Engine::VLLM, &[])
             };
-            let after = equipped(before, &server, Some(&told(&["org/a"], Some(8))));
+            let after = equipped(before, &server, Devices::Counted(1), Some(&told(&["org/a"], Some(8))));
             assert_eq!(
                 after.args.join(" "),
                 format!("--enable-lora --max-loras 1 --max-cpu-loras 64 --max-lora-rank 8{more}"),
@@ -205,13 +224,26 @@ mod tests {
     fn a_job_without_adapters_is_told_of_none() {
         let server: ServerSpec = serde_json::from_value(json!({"baseModel": "org/model"})).expect("a server");
         let before = resolved(Engine::VLLM, &["org/model"]);
-        assert_eq!(equipped(before.clone(), &server, Some(&told(&["org/a"], None))), before);
+        assert_eq!(
+            equipped(
+                before.clone(),
+                &server,
+                Devices::Counted(1),
+                Some(&told(&["org/a"], None))
+            ),
+            before
+        );
     }
 
     #[test]
     fn the_rank_of_the_spec_goes_before_what_the_hub_tells() {
         let server = server(json!({"maxRank": 100}), &[]);
-        let equipped = equipped(resolved(Engine::VLLM, &[]), &server, Some(&told(&["org/a"], Some(8))));
+        let equipped = equipped(
+            resolved(Engine::VLLM, &[]),
+            &server,
+            Devices::Counted(1),
+            Some(&told(&["org/a"], Some(8))),
+        );
         let args = equipped.args.join(" ");
         assert!(args.contains("--max-lora-rank 128"), "{args}");
     }
@@ -221,7 +253,12 @@ mod tests {
         let server = server(json!({"source": "Local", "location": "/adapters"}), &[]);
         let mut told = told(&["b.gguf", "a.gguf", "missing.gguf"], None);
         told.most_used[2].error = Some("no".into());
-        let equipped = equipped(resolved(Engine::LlamaCpp, &[]), &server, Some(&told));
+        let equipped = equipped(
+            resolved(Engine::LlamaCpp, &[]),
+            &server,
+            Devices::Counted(1),
+            Some(&told),
+        );
         assert_eq!(
             equipped.args,
             [

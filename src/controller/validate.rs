@@ -67,13 +67,16 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
         .and_then(|status| status.controller.resolved.clone());
     let (resolved, servers) = match (&job.spec.server, &job.spec.endpoint) {
         (Some(server), None) => {
+            let template = read_template(server.pod_template.as_ref(), "spec.server.podTemplate")
+                .map_err(|refusal| with_origin(refusal, server))?;
             let decided = decided.map(|resolved| {
                 let resolved = revision::pinned(resolved, revision::told(job));
                 let resolved = model_cache::pinned(resolved, job);
-                adapters::equipped(resolved, server, adapters::told(job))
+                let devices = server_resources::devices(&resolved.resources, template.as_ref());
+                adapters::equipped(resolved, server, devices, adapters::told(job))
             });
-            let (resolved, servers) =
-                validate_servers(server, decided, settings).map_err(|refusal| with_origin(refusal, server))?;
+            let (resolved, servers) = validate_servers(server, template, decided, settings)
+                .map_err(|refusal| with_origin(refusal, server))?;
             refuse_unpriced(job, &resolved, servers.template.as_ref())?;
             (resolved, Some(servers))
         }
@@ -98,10 +101,10 @@ pub fn validate(job: &BatchInferenceJob, settings: &Settings) -> Result<Validate
 
 fn validate_servers(
     server: &ServerSpec,
+    template: Option<PodTemplateSpec>,
     decided: Option<Resolved>,
     settings: &Settings,
 ) -> Result<(Resolved, ValidatedServers), Wait> {
-    let template = read_template(server.pod_template.as_ref(), "spec.server.podTemplate")?;
     let container = server_container::find(template.as_ref());
     let model = match &decided {
         Some(resolved) => BaseModel::resolved(resolved.engine, &server.base_model, &resolved.model),

@@ -22,7 +22,7 @@ mod names;
 
 use super::spelling::{Reader, option_name};
 use super::version::Release;
-use super::{Engine, Version};
+use super::{Devices, Engine, Version};
 use crate::api::adapters::AdapterSource;
 
 pub use calls::{
@@ -71,6 +71,8 @@ pub struct FoundAdapters {
     pub paths: Vec<String>,
     /// The version of the server's image.
     pub version: Version,
+    /// What one server computes on.
+    pub devices: Devices,
 }
 
 /// The options of an engine that is to serve these adapters. A person's own come after them, and count.
@@ -80,11 +82,11 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
     let options: Vec<(&str, Option<String>)> = match engine {
         // `vllm/config/lora.py`.
         Engine::VLLM => {
-            let slots = found.count.clamp(1, MOST_SLOTS);
+            let slots = vllm_slots(found);
             vec![
                 ("--enable-lora", None),
                 ("--max-loras", Some(slots.to_string())),
-                ("--max-cpu-loras", Some(IN_MEMORY.to_string())),
+                ("--max-cpu-loras", Some(IN_MEMORY.max(slots).to_string())),
                 ("--max-lora-rank", Some(vllm_rank(rank).to_string())),
                 // With data parallelism there would be more, of which each knows the adapters only that it has loaded itself: it does not
                 // start (`vllm/entrypoints/cli/serve.py`).
@@ -123,6 +125,17 @@ pub fn options(engine: Engine, found: &FoundAdapters) -> Vec<String> {
         name.into_iter().chain(value)
     });
     words.collect()
+}
+
+/// On processors vLLM computes rows of the base with what is in the last slot, where a batch has rows of adapters, too
+/// (`vllm/lora/ops/torch_ops/lora_ops.py` of 0.32.0; vllm-project/vllm, PR 48421). Slots are filled from the first on: with one more than
+/// there are adapters, the last is never filled. They take no memory of a device.
+fn vllm_slots(found: &FoundAdapters) -> u32 {
+    if found.devices.are_there() {
+        found.count.clamp(1, MOST_SLOTS)
+    } else {
+        found.count.saturating_add(1)
+    }
 }
 
 fn has_option(version: Version, name: &str) -> bool {

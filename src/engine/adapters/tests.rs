@@ -7,6 +7,7 @@ fn found(engine: Engine, image: &str, count: u32, max_rank: Option<u32>) -> Foun
         max_rank,
         paths: vec!["/a/x.gguf".into(), "/a/y.gguf".into()],
         version: Version::of(engine, image),
+        devices: Devices::Counted(1),
     }
 }
 
@@ -49,6 +50,23 @@ fn each_engine_has_options_of_its_own() {
         let image = engine.default_image().map(|image| image.to_string());
         let found = found(engine, &image.unwrap_or_default(), count, max_rank);
         assert_eq!(options(engine, &found).join(" "), expected, "{engine} {found:?}");
+    }
+}
+
+#[test]
+fn on_processors_the_last_slot_of_vllm_stays_empty() {
+    for (devices, count, expected) in [
+        (Devices::Counted(0), 2, "--max-loras 3 --max-cpu-loras 64"),
+        (Devices::Counted(0), 100, "--max-loras 101 --max-cpu-loras 101"),
+        (Devices::Claimed, 100, "--max-loras 8 --max-cpu-loras 64"),
+        (Devices::Counted(1), 2, "--max-loras 2 --max-cpu-loras 64"),
+    ] {
+        let found = FoundAdapters {
+            devices,
+            ..found(Engine::VLLM, "vllm-openai:v0.32.0", count, Some(8))
+        };
+        let options = options(Engine::VLLM, &found).join(" ");
+        assert!(options.contains(expected), "{options}");
     }
 }
 
