@@ -46,12 +46,14 @@ impl Failures {
     /// For a job in which at most `most` rows may fail, and of which earlier feeders finished some.
     #[must_use]
     pub fn new(most: Option<u64>, results: u64, errors: u64) -> Self {
-        let first = match (results, errors) {
-            (0, 0) => First::Alike {
+        // Of failures that an earlier feeder saw it is not known how they failed: they are not counted among the first.
+        let first = if results == 0 {
+            First::Alike {
                 count: 0,
                 failure: None,
-            },
-            _ => First::Mixed,
+            }
+        } else {
+            First::Mixed
         };
         Self {
             most,
@@ -180,6 +182,13 @@ mod tests {
             [],
             "an earlier start had a result"
         );
+    }
+
+    #[test]
+    fn failures_of_an_earlier_start_do_not_let_the_rest_fail_alike() {
+        let mut failures = Failures::new(None, 0, 60);
+        assert_eq!(halts(&mut failures, 99), []);
+        assert_eq!(halts(&mut failures, 1)[0].reason, StopReason::RowsFailAlike);
     }
 
     #[test]

@@ -294,6 +294,11 @@ impl Feeding<'_> {
     /// Rows that are not finished are error rows now.
     async fn fail_the_rest(&self, stopped: &Stopped) -> Result<(), Stop> {
         self.free_servers();
+        let recorded = self.record_the_rest(stopped).await;
+        self.settle(recorded.map(|()| None)).await.map(|_| ())
+    }
+
+    async fn record_the_rest(&self, stopped: &Stopped) -> Result<(), Stop> {
         let mut rows = self.rows_left(self.unsent());
         let mut status = self.ledger.status();
         while let Some(rows) = rows.recv().await {
@@ -306,10 +311,10 @@ impl Feeding<'_> {
             }
             while self.ledger.bytes_in_memory() >= UNDURABLE_BYTES {
                 // The writer lives as long as this.
-                let _ = status.changed().await;
+                let _ = self.feeder.patience.unless_stopped(status.changed()).await?;
             }
         }
-        self.settle(Ok(None)).await.map(|_| ())
+        Ok(())
     }
 
     fn report_feeding(&self, servers_needed: bool) {

@@ -80,9 +80,9 @@ fn finished(status: &LedgerStatus) -> u64 {
 
 fn refused_too_long(status: &LedgerStatus) -> Option<End> {
     let trouble = status.trouble.as_ref()?;
-    let refused = matches!(*trouble.error, storage::Error::AccessDenied { .. });
-    let too_long = refused && trouble.since.elapsed() >= REFUSED_FOR;
-    too_long.then(|| End::new(Reason::OutputNotWritable, chain(&*trouble.error)))
+    let wait = wait_for_output(&trouble.error);
+    let too_long = wait.reason == Reason::OutputNotWritable && trouble.since.elapsed() >= REFUSED_FOR;
+    too_long.then(|| End::new(wait.reason, wait.message))
 }
 
 /// Waiting makes no room in a ConfigMap.

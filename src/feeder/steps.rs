@@ -133,7 +133,7 @@ impl Feeder {
     ) -> Result<End, Stop> {
         // Not before, as another job may have gone on until now.
         let attempt = self.raise_attempt().await?;
-        remove_leftovers(&self.store).await;
+        self.patience.unless_stopped(remove_leftovers(&self.store)).await?;
         let ledger = self.resume(attempt).await?;
         durable_before.get_or_init(|| ledger.durable().rows());
         if ledger.durable().rows() < index.rows {

@@ -79,6 +79,7 @@ fn arguments(model: &str, quantization: Option<&str>) -> Vec<String> {
         max_rank: None,
         paths: vec!["/adapters/lora.gguf".to_owned()],
         version: own_version(),
+        devices: Devices::Counted(1),
     };
     let args = launch(&input).expect("a launch").args;
     [args, options(Engine::LlamaCpp, &adapters)].concat()

@@ -55,7 +55,7 @@ impl Drop for Readiness {
 }
 
 fn ready_pods(slice: EndpointSlice) -> impl Iterator<Item = String> {
-    let ready = slice.endpoints.into_iter().filter(|endpoint| {
+    let ready = slice.endpoints.into_iter().flatten().filter(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
         conditions.and_then(|conditions| conditions.ready) == Some(true)
     });
