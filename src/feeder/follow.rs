@@ -15,7 +15,7 @@ use super::estimate::Estimate;
 use super::rate::Rate;
 use super::report::{End, Pace, Place};
 use super::reporter::Reporter;
-use super::trouble::{Stop, chain, wait_for_output};
+use super::trouble::{Stop, wait_for_output};
 
 /// The rate falls also while nothing happens.
 const TICK: Duration = Duration::from_secs(5);
