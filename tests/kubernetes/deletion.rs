@@ -1,14 +1,19 @@
 //! Deleting a job removes what belongs to it, and nothing of its output.
 
+use std::time::Duration;
+
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::inspection_and_finalising::{in_finalising, in_inspection, three_rows};
 use super::job::Job;
 use super::rows::{chats, twenty_and_one_held};
-use super::stages::{in_flight, suspend, until_held_row_is_sent_again, until_seen};
+use super::stages::{allow_pods, in_flight, suspend, until_held_row_is_sent_again, until_seen};
 use super::tenant::{PATIENCE, Tenant, container_id, end_of};
 use super::until::until;
 
+/// How long a stopped job waits for its feeder.
+const NO_FEEDER_FOR: Duration = Duration::from_mins(10);
 /// Everything that a job may own.
 const CHILDREN: &str = "jobs,deployments,replicasets,pods,services,endpointslices,roles,rolebindings,networkpolicies";
 
@@ -114,6 +119,32 @@ async fn a_job_that_is_deleted_while_it_writes_its_results_writes_them_when_it_i
     tenant.submit(&Job::new(&tenant, "job")).await;
     tenant.complete("job", &three_rows()).await;
     assert!(tenant.received().values().all(|received| *received == 1));
+}
+
+#[tokio::test]
+#[ignore = "ten minutes: make soak"]
+async fn a_stopped_job_that_no_feeder_can_finish_goes_on_when_it_is_created_again() {
+    let tenant = Tenant::start("not-finalized").await;
+    let rows = in_flight(&tenant, Job::new(&tenant, "stopped"), "stopped").await;
+    let job = tenant.job("stopped").await;
+    allow_pods(&tenant, 0).await;
+    let feeder = tenant.feeder_pod(&job).await.name_any();
+    let kill = ["delete", "pod", &feeder, "--grace-period=0", "--force"];
+    tenant.kubectl(&kill).await.expect("a deletion");
+    tenant.patch_spec("stopped", &json!({"shutdown": "Stop"})).await;
+    until("an end", NO_FEEDER_FOR + PATIENCE, async || {
+        (end_of(&tenant.job("stopped").await) == "Failed: ResultsNotFinalized").then_some(())
+    })
+    .await;
+    tenant.end("stopped").await;
+    assert!(!tenant.exists("stopped/manifest.json").await);
+
+    tenant
+        .kubectl(&["delete", "resourcequota", "pods"])
+        .await
+        .expect("a deletion");
+    delete(&tenant, "stopped").await;
+    goes_on_with_the_held_row(&tenant, "stopped", &rows).await;
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn is_expired(version: &str) {
 
 #[tokio::test]
 async fn etcd_that_is_restarted_changes_no_end() {
-    let (tenant, rows, _, server) = held("etcd").await;
+    let (tenant, rows, job, server) = held("etcd").await;
     let stopped = Stopped::part("etcd").await;
     control(Method::POST, &server, "release/held").await;
     until("the results, without etcd", PATIENCE, async || {
@@ -121,6 +121,7 @@ async fn etcd_that_is_restarted_changes_no_end() {
     .await;
     drop(stopped);
     api_server_is_back().await;
+    servers_are_deleted_in_time(&tenant, &job, Timestamp::now()).await;
     tenant.complete("job", &rows).await;
     assert!(tenant.received().values().all(|received| *received == 1));
 }
@@ -129,6 +130,7 @@ async fn etcd_that_is_restarted_changes_no_end() {
 async fn a_node_that_is_silent_holds_no_results_back_and_its_gpus_are_unknown_until_it_speaks() {
     let (tenant, rows, job, server) = held("kubelet").await;
     let stopped = Stopped::part("kubelet").await;
+    let released = Timestamp::now();
     control(Method::POST, &server, "release/held").await;
     let told = tenant
         .until_reason("job", ConditionType::GPUsReleased, "NodeLost")
@@ -143,8 +145,8 @@ async fn a_node_that_is_silent_holds_no_results_back_and_its_gpus_are_unknown_un
     );
     tenant.output("job").await.prove(&rows);
     drop(stopped);
+    servers_are_deleted_in_time(&tenant, &job, released).await;
     tenant.complete("job", &rows).await;
-    assert!(tenant.server_pods(&job).await.is_empty());
 }
 
 #[tokio::test]

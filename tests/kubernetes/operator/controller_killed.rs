@@ -136,11 +136,13 @@ async fn killed_when_the_servers_are_deleted_and_still_ending() {
         servers.metadata.deletion_timestamp.map(|_| ())
     })
     .await;
+    let killed = Timestamp::now();
     controller.kill().await;
     let job = tenant.job("job").await;
     assert!(
         !tenant.server_pods(&job).await.is_empty(),
         "the servers are gone too early to test this"
     );
+    servers_go_in_time(&tenant, &job, killed).await;
     ends_as_if_undisturbed(&tenant, &twenty_and_one_held()).await;
 }
