@@ -13,7 +13,7 @@ use super::decide::{Decision, FeederWanted};
 use super::exactly::{delete_exactly, of_uid};
 use super::model_cache;
 use super::unchanged::is_unchanged;
-use super::waiting::why_refused;
+use super::waiting::{is_not_admitted, why_refused};
 use crate::api::BatchInferenceJob;
 use crate::api::names::LABEL_JOB_UID;
 use crate::api::reason::Reason;
@@ -289,6 +289,10 @@ impl Writer<'_> {
 fn refusal(error: &kube::Error, object: &str) -> Option<Obstacle> {
     let kube::Error::Api(status) = error else { return None };
     let words = format!("Kubernetes refused {object}: {}", status.message);
+    // Before the code: who says so may give any.
+    if is_not_admitted(&status.message) {
+        return Some(Obstacle::Waits(Wait::new(why_refused(&status.message), words)));
+    }
     match status.code {
         FORBIDDEN => Some(Obstacle::Waits(Wait::new(why_refused(&status.message), words))),
         BAD_REQUEST | UNPROCESSABLE => Some(Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words))),
@@ -326,24 +330,63 @@ mod tests {
             assert_eq!(wait.reason, Reason::PodTemplateInvalid);
             assert_eq!(wait.message, format!("Kubernetes refused Deployment d: {message}"));
         }
-        // apiserver, pkg/admission/plugin/resourcequota/controller.go, and policy/validating, of Kubernetes 1.34.
-        for (message, reason) in [
+        for (code, message) in [(500, "etcdserver: request timed out"), (409, words), (503, "")] {
+            assert_eq!(refusal_of(code, message), None, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_admitted_is_waited_for_whatever_its_code() {
+        // apiserver, pkg/admission/plugin: resourcequota/controller.go, policy/validating and webhook/errors/statuserror.go, of
+        // Kubernetes 1.34; a denial by Kyverno, which gives no code of its own.
+        for (code, message, reason) in [
             (
+                403,
                 "jobs.batch \"a-feeder\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1, used: count/jobs.batch=2, limited: count/jobs.batch=2",
                 Reason::QuotaExceeded,
             ),
             (
+                403,
                 "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
                 Reason::AdmissionRefused,
             ),
+            (
+                422,
+                "deployments.apps \"a-server\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: failed expression: object.spec.replicas <= 5",
+                Reason::AdmissionRefused,
+            ),
+            (
+                400,
+                "admission webhook \"validate.kyverno.svc-fail\" denied the request: \n\nresource Deployment/default/a-server was blocked due to the following policies \n\nrequire-labels:\n  autogen-check-for-labels: 'validation error: label ''app.kubernetes.io/name'' is required. Rule autogen-check-for-labels failed at path /spec/template/metadata/labels/app.kubernetes.io/name/'\n",
+                Reason::AdmissionRefused,
+            ),
+            (
+                400,
+                "admission webhook \"labels.example.com\" denied the request without explanation",
+                Reason::AdmissionRefused,
+            ),
+            (
+                403,
+                "admission webhook \"validation.gatekeeper.sh\" denied the request: [must-have-owner] you must provide labels: {\"owner\"}",
+                Reason::AdmissionRefused,
+            ),
+            (
+                422,
+                "admission webhook \"pods.example.com\" denied the request: spec.template: Invalid value: \"\"",
+                Reason::AdmissionRefused,
+            ),
         ] {
-            let Some(Obstacle::Waits(wait)) = refusal_of(403, message) else {
-                panic!("{message} is waited for")
+            let Some(Obstacle::Waits(wait)) = refusal_of(code, message) else {
+                panic!("{code} {message} is waited for")
             };
-            assert_eq!(wait.reason, reason);
+            assert_eq!(wait.reason, reason, "{message}");
         }
-        for (code, message) in [(500, "etcdserver: request timed out"), (409, words), (503, "")] {
-            assert_eq!(refusal_of(code, message), None, "{code} {message}");
+        for message in [
+            "Deployment.apps \"a-server\" is invalid: spec.template.spec.containers[0].image: Required value",
+            "Deployment.apps \"a-server\" is invalid: spec.template.spec.containers[0].env[0].name: Invalid value: \"x \\\" is forbidden: \\\"\": a valid environment variable name must consist only of printable ASCII characters other than '='",
+            "Deployment.apps \"a-server\" is invalid: spec.template.spec.hostUsers: Forbidden: may not be set",
+        ] {
+            assert!(matches!(refusal_of(422, message), Some(Obstacle::Ends(_))), "{message}");
         }
     }
 }
