@@ -2,20 +2,20 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 
 use super::as_wanted::AsWanted;
 use super::cache::Cache;
-use super::children::{Children, Kind, Workloads, has_ended};
+use super::children::{Children, Kind, has_ended};
 use super::decide::{Decision, FeederWanted};
+use super::dereference::Observed;
 use super::exactly::{delete_exactly, of_uid};
+use super::in_the_way::in_the_way;
 use super::model_cache;
 use super::unchanged::is_unchanged;
-use super::waiting::why_refused;
+use super::waiting::{is_not_admitted, why_refused};
 use crate::api::BatchInferenceJob;
-use crate::api::names::LABEL_JOB_UID;
 use crate::api::reason::Reason;
 use crate::api::status::CONTROLLER_FIELD_MANAGER;
 use crate::api::wait::Wait;
@@ -82,8 +82,9 @@ impl Writer<'_> {
         self,
         wanted: &Children,
         decision: &Decision,
-        found: &Workloads,
+        observed: &Observed,
     ) -> Result<Option<Obstacle>, ApplyError> {
+        let found = &observed.workloads;
         let servers = found.servers.as_ref().filter(|_| decision.servers.is_none());
         let feeder = found
             .feeder
@@ -92,7 +93,7 @@ impl Writer<'_> {
         let is_over = |filler: &&Job| model_cache::is_over(filler, decision, found);
         let model_cache = found.model_cache.as_ref().filter(is_over);
         self.remove_all(servers, model_cache, feeder).await?;
-        match self.make(wanted, found).await {
+        match self.make(wanted, observed).await {
             Ok(()) => Ok(None),
             Err(Stop::Obstacle(obstacle)) => Ok(Some(obstacle)),
             Err(Stop::Error(error)) => Err(error),
@@ -142,7 +143,8 @@ impl Writer<'_> {
     }
 
     /// The feeder comes after what it needs to run, the servers last.
-    async fn make(self, wanted: &Children, found: &Workloads) -> Result<(), Stop> {
+    async fn make(self, wanted: &Children, observed: &Observed) -> Result<(), Stop> {
+        let (found, others) = (&observed.workloads, &observed.others);
         tokio::try_join!(
             self.make_by_version(wanted.service_account.as_ref()),
             self.make_by_version(wanted.role.as_ref()),
@@ -154,14 +156,17 @@ impl Writer<'_> {
         // A feeder that has ended never runs again, whatever is changed in it.
         let may_run = |_: &&_| !found.feeder.as_ref().is_some_and(has_ended);
         if let Some(feeder) = wanted.workloads.feeder.as_ref().filter(may_run) {
-            self.make_one(feeder, found.feeder.as_ref()).await?;
+            let found = found.feeder.as_ref().or(others.feeder.as_ref());
+            self.make_one(feeder, found).await?;
         }
         let may_fill = |_: &&_| !found.model_cache.as_ref().is_some_and(has_ended);
         if let Some(model_cache) = wanted.workloads.model_cache.as_ref().filter(may_fill) {
-            self.make_one(model_cache, found.model_cache.as_ref()).await?;
+            let found = found.model_cache.as_ref().or(others.model_cache.as_ref());
+            self.make_one(model_cache, found).await?;
         }
         if let Some(servers) = &wanted.workloads.servers {
-            self.make_one(servers, found.servers.as_ref()).await?;
+            let found = found.servers.as_ref().or(others.servers.as_ref());
+            self.make_one(servers, found).await?;
         }
         Ok(())
     }
@@ -186,7 +191,7 @@ impl Writer<'_> {
     /// Makes a child as wanted; its version then.
     async fn make_one<K: Kind>(self, wanted: &K, found: Option<&K>) -> Result<Option<String>, Stop> {
         if let Some(found) = found {
-            if let Some(wait) = self.in_the_way::<K>(found.meta()) {
+            if let Some(wait) = in_the_way(self.job, found) {
                 return Err(Stop::Obstacle(Obstacle::Waits(wait)));
             }
             if is_unchanged(wanted, found) {
@@ -194,49 +199,6 @@ impl Writer<'_> {
             }
         }
         self.send(wanted, &apply_params()).await
-    }
-
-    /// An object of the wanted name that is not this job's, or is on its way out.
-    fn in_the_way<K>(&self, found: &ObjectMeta) -> Option<Wait>
-    where
-        K: Resource<DynamicType = ()>,
-    {
-        let name = found.name.clone().unwrap_or_default();
-        let kind = K::kind(&());
-        let owner = found
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true));
-        if self.owns(found, owner) {
-            return found.deletion_timestamp.is_some().then(|| {
-                Wait::new(
-                    Reason::WaitingForOldChild,
-                    format!("{kind} {name} of this job is still being deleted"),
-                )
-            });
-        }
-        let job_kind = BatchInferenceJob::kind(&());
-        match owner {
-            Some(owner) if owner.kind == job_kind && owner.name == self.job.name_any() => Some(Wait::new(
-                Reason::WaitingForOldChild,
-                format!("{kind} {name} belongs to a deleted job of the same name and is still there"),
-            )),
-            _ => Some(Wait::new(
-                Reason::ChildNameTaken,
-                format!("{kind} {name} exists and does not belong to this job"),
-            )),
-        }
-    }
-
-    /// Whether an object is this job's: by its owner, or, when somebody has taken that away, by the job's uid among its labels.
-    fn owns(&self, found: &ObjectMeta, owner: Option<&OwnerReference>) -> bool {
-        let labels = found.labels.as_ref();
-        let uid = owner.map_or_else(
-            || labels.and_then(|labels| labels.get(LABEL_JOB_UID)),
-            |owner| Some(&owner.uid),
-        );
-        uid.is_some() && uid == self.job.metadata.uid.as_ref()
     }
 
     async fn send<K: Kind>(self, wanted: &K, params: &PatchParams) -> Result<Option<String>, Stop> {
@@ -253,7 +215,7 @@ impl Writer<'_> {
 
     /// Deletes a child of this job; one that is gone or going is left alone.
     async fn remove<K: Kind>(self, found: Option<&K>, params: DeleteParams) -> Result<(), ApplyError> {
-        match found.filter(|found| self.in_the_way::<K>(found.meta()).is_none()) {
+        match found.filter(|found| in_the_way(self.job, *found).is_none()) {
             Some(found) => self.delete(found, params).await,
             None => Ok(()),
         }
@@ -289,6 +251,10 @@ impl Writer<'_> {
 fn refusal(error: &kube::Error, object: &str) -> Option<Obstacle> {
     let kube::Error::Api(status) = error else { return None };
     let words = format!("Kubernetes refused {object}: {}", status.message);
+    // Before the code: who says so may give any.
+    if is_not_admitted(&status.message) {
+        return Some(Obstacle::Waits(Wait::new(why_refused(&status.message), words)));
+    }
     match status.code {
         FORBIDDEN => Some(Obstacle::Waits(Wait::new(why_refused(&status.message), words))),
         BAD_REQUEST | UNPROCESSABLE => Some(Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, words))),
@@ -326,24 +292,63 @@ mod tests {
             assert_eq!(wait.reason, Reason::PodTemplateInvalid);
             assert_eq!(wait.message, format!("Kubernetes refused Deployment d: {message}"));
         }
-        // apiserver, pkg/admission/plugin/resourcequota/controller.go, and policy/validating, of Kubernetes 1.34.
-        for (message, reason) in [
+        for (code, message) in [(500, "etcdserver: request timed out"), (409, words), (503, "")] {
+            assert_eq!(refusal_of(code, message), None, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_admitted_is_waited_for_whatever_its_code() {
+        // apiserver, pkg/admission/plugin: resourcequota/controller.go, policy/validating and webhook/errors/statuserror.go, of
+        // Kubernetes 1.34; a denial by Kyverno, which gives no code of its own.
+        for (code, message, reason) in [
             (
+                403,
                 "jobs.batch \"a-feeder\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1, used: count/jobs.batch=2, limited: count/jobs.batch=2",
                 Reason::QuotaExceeded,
             ),
             (
+                403,
                 "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
                 Reason::AdmissionRefused,
             ),
+            (
+                422,
+                "deployments.apps \"a-server\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: failed expression: object.spec.replicas <= 5",
+                Reason::AdmissionRefused,
+            ),
+            (
+                400,
+                "admission webhook \"validate.kyverno.svc-fail\" denied the request: \n\nresource Deployment/default/a-server was blocked due to the following policies \n\nrequire-labels:\n  autogen-check-for-labels: 'validation error: label ''app.kubernetes.io/name'' is required. Rule autogen-check-for-labels failed at path /spec/template/metadata/labels/app.kubernetes.io/name/'\n",
+                Reason::AdmissionRefused,
+            ),
+            (
+                400,
+                "admission webhook \"labels.example.com\" denied the request without explanation",
+                Reason::AdmissionRefused,
+            ),
+            (
+                403,
+                "admission webhook \"validation.gatekeeper.sh\" denied the request: [must-have-owner] you must provide labels: {\"owner\"}",
+                Reason::AdmissionRefused,
+            ),
+            (
+                422,
+                "admission webhook \"pods.example.com\" denied the request: spec.template: Invalid value: \"\"",
+                Reason::AdmissionRefused,
+            ),
         ] {
-            let Some(Obstacle::Waits(wait)) = refusal_of(403, message) else {
-                panic!("{message} is waited for")
+            let Some(Obstacle::Waits(wait)) = refusal_of(code, message) else {
+                panic!("{code} {message} is waited for")
             };
-            assert_eq!(wait.reason, reason);
+            assert_eq!(wait.reason, reason, "{message}");
         }
-        for (code, message) in [(500, "etcdserver: request timed out"), (409, words), (503, "")] {
-            assert_eq!(refusal_of(code, message), None, "{code} {message}");
+        for message in [
+            "Deployment.apps \"a-server\" is invalid: spec.template.spec.containers[0].image: Required value",
+            "Deployment.apps \"a-server\" is invalid: spec.template.spec.containers[0].env[0].name: Invalid value: \"x \\\" is forbidden: \\\"\": a valid environment variable name must consist only of printable ASCII characters other than '='",
+            "Deployment.apps \"a-server\" is invalid: spec.template.spec.hostUsers: Forbidden: may not be set",
+        ] {
+            assert!(matches!(refusal_of(422, message), Some(Obstacle::Ends(_))), "{message}");
         }
     }
 }

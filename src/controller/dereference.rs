@@ -11,6 +11,7 @@ use kube::{Client, ResourceExt};
 use super::cache::Cache;
 use super::children::{Kind, Workloads};
 use super::from_deployment::source_to_read;
+use super::in_the_way::is_of;
 use super::model_cache::{claim_name, claim_to_read};
 use super::pod_state::has_component;
 use super::settings::HubSettings;
@@ -20,8 +21,10 @@ use crate::api::names::{Component, child_name, selector};
 /// What the cluster has for a job at this moment.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// What runs, by name, whoever it belongs to.
+    /// What runs of this job.
     pub workloads: Workloads,
+    /// What has the name of one of these and is not this job's.
+    pub others: Workloads,
     /// The feeder's pods.
     pub feeder_pods: Vec<Pod>,
     /// The pods that fill the model cache.
@@ -107,11 +110,19 @@ pub async fn dereference(
     let (model_cache_pods, feeder_pods) = others
         .into_iter()
         .partition(|pod| has_component(pod, Component::ModelCache));
+    let (feeder, others_feeder) = whose(job, feeder);
+    let (model_cache, others_model_cache) = whose(job, model_cache);
+    let (servers, others_servers) = whose(job, servers);
     Ok(Observed {
         workloads: Workloads {
             feeder,
             model_cache,
             servers,
+        },
+        others: Workloads {
+            feeder: others_feeder,
+            model_cache: others_model_cache,
+            servers: others_servers,
         },
         feeder_pods,
         model_cache_pods,
@@ -121,6 +132,14 @@ pub async fn dereference(
         source,
         model_cache_claim,
     })
+}
+
+/// What was found under the name of a child, when it is the job's, and when it is not: others' servers hold no GPU of this job.
+fn whose<K: Kind>(job: &BatchInferenceJob, found: Option<K>) -> (Option<K>, Option<K>) {
+    match found {
+        Some(found) if is_of(job, found.meta()) => (Some(found), None),
+        others => (None, others),
+    }
 }
 
 /// Whether the API server itself knows of a ReplicaSet or pod of the servers: the proof that GPUs are released must not come from a
@@ -246,16 +265,45 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::names::LABEL_JOB_UID;
+
+    fn job() -> BatchInferenceJob {
+        serde_json::from_value(json!({
+            "apiVersion": "batchinference.dev/v1alpha1",
+            "kind": "BatchInferenceJob",
+            "metadata": {"name": "triangles", "namespace": "geometry", "uid": "u-1"},
+            "spec": {"dataset": {"configMap": {"name": "rows", "key": "rows.jsonl"}}, "server": {"baseModel": "qwen3-8b"}},
+        }))
+        .expect("a job")
+    }
+
+    #[test]
+    fn servers_of_others_are_not_the_jobs_whatever_their_name() {
+        let found = |uid: &str| -> Option<Deployment> {
+            let metadata = json!({"name": "triangles-server", "labels": {LABEL_JOB_UID: uid}});
+            Some(serde_json::from_value(json!({"metadata": metadata})).expect("a Deployment"))
+        };
+        assert_eq!(whose(&job(), found("u-1")), (found("u-1"), None));
+        assert_eq!(whose(&job(), found("u-2")), (None, found("u-2")));
+        assert_eq!(whose::<Deployment>(&job(), None), (None, None));
+        let (servers, others) = whose(&job(), found("u-2"));
+        let observed = Observed {
+            workloads: Workloads {
+                servers,
+                ..Workloads::default()
+            },
+            others: Workloads {
+                servers: others,
+                ..Workloads::default()
+            },
+            ..Observed::default()
+        };
+        assert!(!observed.servers_left(), "its GPUs are released all the same");
+    }
 
     #[test]
     fn the_feeder_waits_for_its_data_set_and_for_certificates() {
-        let job: BatchInferenceJob = serde_json::from_value(json!({
-            "apiVersion": "batchinference.dev/v1alpha1",
-            "kind": "BatchInferenceJob",
-            "metadata": {"name": "triangles", "namespace": "geometry"},
-            "spec": {"dataset": {"configMap": {"name": "rows", "key": "rows.jsonl"}}, "server": {"baseModel": "qwen3-8b"}},
-        }))
-        .expect("a job");
+        let job = job();
         let trusted = json!({"caConfigMap": {"name": "trusted", "key": "ca.crt"}});
         let trusted: HubSettings = serde_json::from_value(trusted).expect("settings");
         for (hub, expected) in [(HubSettings::default(), &["rows"][..]), (trusted, &["rows", "trusted"])] {

@@ -21,6 +21,7 @@ use super::dereference::{Observed, dereference, is_left_behind};
 use super::events;
 use super::expiry::{self, expires_at};
 use super::from_deployment;
+use super::in_the_way::name_taken;
 use super::lost::node_lost;
 use super::model_cache;
 use super::serve::Metrics;
@@ -160,11 +161,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             obstacle
         }
         Err(wait) if may_pass(wait) && decision.feeder == FeederWanted::Run => Some(Obstacle::Waits(wait.clone())),
-        Err(_) => {
-            writer
-                .apply(&Children::default(), &decision, &observed.workloads)
-                .await?
-        }
+        Err(_) => writer.apply(&Children::default(), &decision, &observed).await?,
     };
     if decision.servers.is_some() {
         change_pods(client, job, &decision.pod_changes).await?;
@@ -228,8 +225,8 @@ async fn tell_unreadable(
     })
 }
 
-/// Builds and applies. Before anything of the job exists, the servers are rehearsed, so that a template that Kubernetes refuses
-/// costs neither a feeder nor a GPU.
+/// Builds and applies. Before anything of the job exists, its names must be free, and the servers are rehearsed, so that a template
+/// that Kubernetes refuses costs neither a feeder nor a GPU. Under a name that is taken, Kubernetes would refuse any template.
 async fn make(
     writer: Writer<'_>,
     validated: &ValidatedJob,
@@ -237,17 +234,34 @@ async fn make(
     observed: &Observed,
     settings: &Settings,
 ) -> Result<Option<Obstacle>, ReconcileError> {
-    let is_first = observed.workloads.feeder.is_none() && decision.feeder == FeederWanted::Run;
-    if is_first && let Some(wanted) = &validated.servers {
-        let replicas = wanted.spec.replicas.unwrap_or(1);
-        let rehearsal = servers::deployment(validated, wanted, replicas, None);
-        let rehearsed = writer.rehearse(&rehearsal).await?;
-        if rehearsed.is_some() {
-            return Ok(rehearsed);
+    if is_first(writer.job, decision, observed) {
+        if let Some(wait) = name_taken(writer.job, &observed.others) {
+            return Ok(Some(Obstacle::Waits(wait)));
+        }
+        if let Some(obstacle) = rehearse(writer, validated).await? {
+            return Ok(Some(obstacle));
         }
     }
     let wanted = build(validated, decision, settings, &observed.workloads);
-    Ok(writer.apply(&wanted, decision, &observed.workloads).await?)
+    Ok(writer.apply(&wanted, decision, observed).await?)
+}
+
+/// Whether the job is to have its first feeder. One that has reported is made again whatever servers there are: it may need none.
+fn is_first(job: &BatchInferenceJob, decision: &Decision, observed: &Observed) -> bool {
+    let has_reported = job
+        .status
+        .as_ref()
+        .is_some_and(|status| status.reported.feeder.is_some());
+    decision.feeder == FeederWanted::Run && !has_reported && observed.workloads.feeder.is_none()
+}
+
+async fn rehearse(writer: Writer<'_>, validated: &ValidatedJob) -> Result<Option<Obstacle>, ReconcileError> {
+    let Some(wanted) = &validated.servers else {
+        return Ok(None);
+    };
+    let replicas = wanted.spec.replicas.unwrap_or(1);
+    let rehearsal = servers::deployment(validated, wanted, replicas, None);
+    Ok(writer.rehearse(&rehearsal).await?)
 }
 
 /// Servers that were given back and are wanted again wait for the last pod of the old ones, but not for one on a lost node.

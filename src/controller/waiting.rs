@@ -70,6 +70,18 @@ pub fn why_pods_are_refused(deployment: &Deployment) -> Option<Wait> {
     ))
 }
 
+/// Whether an object was refused by a quota, a policy or a webhook, which may change, and not for what it is. They give any HTTP status,
+/// also those of an object that is wrong: 422 by a `ValidatingAdmissionPolicy` and 400 by a webhook that names none.
+/// `RESOURCE "NAME" is forbidden: ...`: apiserver, `pkg/admission/errors.go`; `admission webhook "NAME" denied the request...`:
+/// `pkg/admission/plugin/webhook/errors/statuserror.go`, of Kubernetes 1.34.
+#[must_use]
+pub(super) fn is_not_admitted(words: &str) -> bool {
+    let mut parts = words.split('"');
+    let (begins, said) = (parts.next(), parts.nth(1).unwrap_or_default());
+    let by_webhook = begins == Some("admission webhook ") && said.starts_with(" denied the request");
+    by_webhook || said.starts_with(" is forbidden: ")
+}
+
 /// What an object that Kubernetes forbids is refused for. "exceeded quota: NAME, requested: ...": apiserver,
 /// `pkg/admission/plugin/resourcequota/controller.go`, of Kubernetes 1.34.
 #[must_use]

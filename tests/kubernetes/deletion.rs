@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use batch_inference_operator::api::condition::ConditionType;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::inspection_and_finalising::{in_finalising, in_inspection, three_rows};
 use super::job::Job;
@@ -74,6 +75,35 @@ async fn deleting_a_running_job_removes_every_child_and_keeps_what_is_in_the_buc
     let before = tenant.list("deleted/").await;
     assert!(before.iter().any(|key| key.contains("/segments/")), "{before:?}");
     delete(&tenant, "deleted").await;
+    goes_on_with_the_held_row(&tenant, "deleted", &rows).await;
+}
+
+/// Lets somebody's finalizers keep an object, or nothing any more.
+async fn keep(tenant: &Tenant, kind: &str, name: &str, finalizers: &Value) {
+    let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
+    let arguments = ["patch", kind, name, "--type", "merge", "--patch", &patch];
+    tenant.kubectl(&arguments).await.expect("a patch");
+}
+
+#[tokio::test]
+async fn a_running_job_that_is_deleted_and_created_again_at_once_waits_for_the_old_servers_and_goes_on() {
+    let tenant = Tenant::start("deletion-again").await;
+    let job = Job::new(&tenant, "deleted");
+    let rows = in_flight(&tenant, job.clone(), "deleted").await;
+    // Kubernetes may be faster than `kubectl` otherwise.
+    keep(&tenant, "deployment", "deleted-server", &json!(["example.com/keep"])).await;
+    let delete = ["delete", "bij", "deleted", "--wait=false"];
+    tenant.kubectl(&delete).await.expect("a deletion");
+    until_job_is_gone(&tenant, "deleted").await;
+    tenant.submit(&job).await;
+    let wait = tenant
+        .until_reason("deleted", ConditionType::Validated, "WaitingForOldChild")
+        .await;
+    assert_eq!(wait.status, "False");
+    let waiting = tenant.job("deleted").await;
+    assert_eq!(end_of(&waiting), "no end");
+    assert!(tenant.feeder_pods(&waiting).await.is_empty(), "it is not begun");
+    keep(&tenant, "deployment", "deleted-server", &Value::Null).await;
     goes_on_with_the_held_row(&tenant, "deleted", &rows).await;
 }
 
@@ -198,14 +228,6 @@ async fn a_deleted_job_that_a_finalizer_keeps_gives_its_gpus_back() {
         tenant.job("kept").await.metadata.deletion_timestamp.is_some(),
         "it is still there"
     );
-    let let_go = [
-        "patch",
-        "bij",
-        "kept",
-        "--type=merge",
-        "--patch",
-        r#"{"metadata": {"finalizers": null}}"#,
-    ];
-    tenant.kubectl(&let_go).await.expect("a patch");
+    keep(&tenant, "bij", "kept", &Value::Null).await;
     until_job_is_gone(&tenant, "kept").await;
 }
