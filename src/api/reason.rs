@@ -196,7 +196,7 @@ reasons! {
     /// Somebody asked for the job's end.
     Cancelled => "Nothing to do; rows that were not run are in errors.jsonl (batch_cancelled), if there are results.",
     /// The job was to end, and no feeder could run to write its results.
-    ResultsNotFinalized => "Create the job again with the same output to go on, without spec.shutdown; batch-inference-operator verify says what is there.",
+    ResultsNotFinalized => "Ask batch-inference-operator verify about the output: it says whether the same job, created again without spec.shutdown, runs the other rows, or only writes what is there as results.",
     /// The job is suspended.
     Suspended => "Nothing to do; set spec.suspend to false to go on.",
     /// The job was suspended, and is not any more.

@@ -442,7 +442,7 @@ pub struct Progress {
     /// Rows finished per second of late, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_second: Option<String>,
-    /// When the last row will be finished, at this pace.
+    /// When the last row will be finished, at this pace. Within 20 % from a tenth of the job and 500 rows on; none in the first ten seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_time: Option<Time>,
 }

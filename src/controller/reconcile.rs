@@ -19,7 +19,7 @@ use super::children::{Children, has_ended};
 use super::decide::{Decision, FeederWanted, decide, may_pass, until};
 use super::dereference::{Observed, dereference, is_left_behind};
 use super::events;
-use super::expiry::{self, expires_at};
+use super::expiry::{self, Going, expires_at, going};
 use super::from_deployment;
 use super::in_the_way::name_taken;
 use super::lost::node_lost;
@@ -110,17 +110,19 @@ pub async fn reconcile(
 
 async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Action, ReconcileError> {
     let client = &context.client;
-    if job.metadata.deletion_timestamp.is_some() {
-        give_up(job, context).await?;
-        return Ok(Action::await_change());
-    }
     let now = Timestamp::now();
-    let expiry = expires_at(job);
-    if expiry.is_some_and(|expiry| expiry <= now) {
-        expiry::delete(client, job).await?;
-        return Ok(Action::await_change());
+    match going(job, now) {
+        Some(Going::Deleted) => {
+            give_up(job, context).await?;
+            return Ok(Action::await_change());
+        }
+        Some(Going::Expired) => {
+            expiry::delete(client, job).await?;
+            return Ok(Action::await_change());
+        }
+        None => {}
     }
-    let until_expiry = expiry.map(|expiry| until(expiry, now));
+    let until_expiry = expires_at(job).map(|expiry| until(expiry, now));
     let uid = job.uid().unwrap_or_default();
     let is_left = context.cache.servers(&uid).is_some() || context.cache.model_cache(&uid).is_some();
     if is_finished(job) && !is_left && !has_a_feeder_that_may_run(job, context) {

@@ -7,6 +7,7 @@ use crate::api::BatchInferenceJob;
 use crate::api::condition::{find, is_true, reason_of};
 use crate::api::phase::Phase;
 use crate::api::status::ControllerStatus;
+use crate::controller::apply::Obstacle;
 use crate::controller::decide::{Decision, FeederWanted, decide};
 use crate::controller::dereference::Observed;
 use crate::controller::settings::Settings;
@@ -140,6 +141,60 @@ fn a_suspended_job_has_neither_servers_nor_a_running_feeder_and_goes_on_when_res
     assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, Some(2)));
     assert_eq!(reason_of(&status.conditions, ConditionType::Suspended), Some("Resumed"));
     assert_eq!(status.phase, Some(Phase::Provisioning));
+}
+
+#[test]
+fn a_suspended_job_that_is_scaled_has_no_servers_and_that_many_when_it_is_resumed() {
+    let scaled = |suspend: bool| json!({"suspend": suspend, "server": {"baseModel": "Qwen/Qwen3-8B", "replicas": 4}});
+    let suspended = Known::new(&scaled(true), "Feeding", true);
+    let (decision, _) = suspended.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Suspend, None));
+    let resumed = Known {
+        spec: scaled(false),
+        ..suspended.with_condition("Suspended", "True", 30)
+    };
+    let (decision, _) = resumed.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, Some(4)));
+}
+
+#[test]
+fn a_suspended_job_whose_tokens_are_used_up_is_left_to_its_feeder_when_it_is_resumed() {
+    let spec = |suspend: bool| json!({"suspend": suspend, "budget": {"maxTotalTokens": 100}});
+    let mut suspended = Known::new(&spec(true), "Feeding", true).with_children();
+    suspended.status["usage"] = json!({"promptTokens": 101, "completionTokens": 0, "totalTokens": 101});
+    let (decision, status) = suspended.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Suspend, None));
+    assert_eq!((decision.stopping, status.phase), (None, Some(Phase::Suspended)));
+    let resumed = Known {
+        spec: spec(false),
+        ..suspended
+    };
+    let (decision, _) = resumed.decide();
+    assert_eq!((decision.feeder, decision.stopping), (FeederWanted::Run, None));
+}
+
+#[test]
+fn a_job_that_is_resumed_while_its_old_servers_end_wants_new_ones_and_says_what_it_waits_for() {
+    let mut resumed = Known::new(&json!({"suspend": false}), "Feeding", true)
+        .with_children()
+        .with_condition("Suspended", "True", 30);
+    let pod = json!({"metadata": {"name": "s", "uid": "s", "deletionTimestamp": ago(1).to_string()},
+                     "status": {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(60)}]}});
+    resumed.observed.server_pods = vec![serde_json::from_value(pod).expect("a pod")];
+    let (decision, _) = resumed.decide();
+    assert_eq!((decision.feeder, decision.servers), (FeederWanted::Run, Some(2)));
+    // What the API server's cache says of the Deployment that is still being deleted.
+    let wait = Wait::new(
+        Reason::WaitingForOldChild,
+        "Deployment d of this job is still being deleted",
+    );
+    let obstacle = Obstacle::Waits(wait);
+    let status = next_status(&resumed.job(), None, &decision, Some(&obstacle), ago(0));
+    let ready = find(&status.conditions, ConditionType::ServersReady).expect("it is told");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "WaitingForOldChild")
+    );
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         metrics_path: None,
         writable_paths: Vec::new(),
         run_as: None,
+        // Kubernetes' own default, as nothing is known of the program.
         shutdown_seconds: 30,
         served_name: input.names.sent().to_owned(),
     })

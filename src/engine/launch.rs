@@ -90,6 +90,10 @@ impl LaunchInput<'_> {
     }
 }
 
+/// Seconds that a server of a known engine has from SIGTERM to SIGKILL. Nothing is lost by killing one: rows at a server that ends are
+/// taken back at once. So they are for the program to leave by itself, and one that does not holds its GPU no longer.
+pub(super) const SHUTDOWN_SECONDS: u32 = 10;
+
 /// How to start one server of an engine's default image, or of an image with the same entrypoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Launch {

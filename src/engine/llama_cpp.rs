@@ -1,6 +1,6 @@
 //! llama.cpp's `llama-server`: how it is started. Facts: llama.cpp 0.7.0 (build 11669), `llama-server --help` and runs of it.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, SHUTDOWN_SECONDS, User, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::version::Release;
 use super::{Location, quantization};
@@ -37,7 +37,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         writable_paths: vec![WritablePath::weights_cache(CACHE), WritablePath::TEMPORARY],
         run_as: Some(USER),
         // It leaves at once, with code 0 (llama-server run).
-        shutdown_seconds: 30,
+        shutdown_seconds: SHUTDOWN_SECONDS,
         served_name: input.names.sent().to_owned(),
     })
 }

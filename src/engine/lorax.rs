@@ -1,7 +1,7 @@
 //! LoRAX: how it is started. Facts: predibase/lorax at a7394ba (2026-05-28), files as named; those that a launch uses are the same in
 //! its last release, v0.12.1.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, SHUTDOWN_SECONDS, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::spelling::Reader;
 use super::{devices, quantization};
@@ -37,9 +37,9 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         ],
         // The image names no user, and its server writes below root's home (`Dockerfile`).
         run_as: None,
-        // On SIGTERM it waits up to 90 s for requests in flight (`launcher/src/main.rs`); rows in flight are sent again, and at a job's
-        // end there are none.
-        shutdown_seconds: 30,
+        // On SIGTERM it waits up to 90 s for requests in flight (`launcher/src/main.rs`); the feeder gives up those of rows, and at a
+        // job's end there are none.
+        shutdown_seconds: SHUTDOWN_SECONDS,
         // The base model is the one that `--model-id` names, letter by letter; every other name is an adapter to be loaded
         // (`router/src/server.rs`, `chat_completions_v1`).
         served_name: model(input).to_owned(),

@@ -1,6 +1,6 @@
 //! SGLang: how it is started. Facts: sglang 0.5.23, files below `sglang/srt` as named, and its documentation for the image.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Readiness, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, SHUTDOWN_SECONDS, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::{devices, quantization};
 
@@ -40,8 +40,8 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         ],
         // The image names no user, and its server writes below root's home.
         run_as: None,
-        // On SIGTERM it waits for requests in flight; rows in flight are sent again, and at a job's end there are none.
-        shutdown_seconds: 30,
+        // On SIGTERM it waits for requests in flight; the feeder gives up those of rows, and at a job's end there are none.
+        shutdown_seconds: SHUTDOWN_SECONDS,
         served_name: input.names.sent().to_owned(),
     })
 }

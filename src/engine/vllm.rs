@@ -1,6 +1,6 @@
 //! vLLM: how it is started. Facts: vLLM 0.32.0, and its documentation for the image.
 
-use super::launch::{Launch, LaunchError, LaunchInput, Readiness, User, WritablePath};
+use super::launch::{Launch, LaunchError, LaunchInput, Readiness, SHUTDOWN_SECONDS, User, WritablePath};
 use super::metrics::METRICS_PATH;
 use super::version::Release;
 use super::{devices, quantization};
@@ -51,7 +51,7 @@ pub(super) fn launch(input: &LaunchInput<'_>) -> Result<Launch, LaunchError> {
         run_as: input.version.is_at_least(HAS_USER).then_some(USER),
         // On SIGTERM it aborts what is in flight at once (`--shutdown-timeout` is 0 by default, `vllm/config/vllm.py`), and that is
         // right here: rows in flight are sent again, and at a job's end there are none. The rest is for the workers to free the GPU.
-        shutdown_seconds: 30,
+        shutdown_seconds: SHUTDOWN_SECONDS,
         served_name: input.names.sent().to_owned(),
     })
 }

@@ -3,25 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::shutdown::{Shutdown, Stopping};
-use crate::engine::Fault;
-use crate::openai::Endpoint;
 use crate::results::{LedgerWriter, StopReason};
 
-use super::dispatch::{ReplicaId, Sign, Silent};
+use super::dispatch::{ReplicaId, Sign};
 use super::failures::Halt;
 use super::memory::Memory;
+use super::probe::{one_token, probe};
 use super::replicas::Replicas;
 use super::reporter::Reporter;
-use super::route::Route;
 use super::rows::{ReadRow, Rows};
-use super::send::{Outgoing, Reply};
 use super::stopping::halt;
 use super::trouble::Stop;
 use super::workers::{Limits, Requests, State, Work};
@@ -89,7 +85,7 @@ pub struct Plan {
     pub ledger: Arc<LedgerWriter>,
     /// The decision that the job ends before its last row.
     pub stopping: watch::Receiver<Option<Stopping>>,
-    /// Beyond what a row, or the job, has failed.
+    /// How much may be in flight, and beyond what a row, or the job, has failed.
     pub limits: Limits,
     /// Is told which replicas hang.
     pub reporter: Reporter,
@@ -227,7 +223,10 @@ impl Feed {
         let mut state = self.work.state();
         for row in rows? {
             match row {
-                ReadRow::ToSend(row) => state.dispatch.add(row),
+                ReadRow::ToSend(row) => {
+                    state.probed_path.read(row.endpoint);
+                    state.dispatch.add(row);
+                }
                 ReadRow::Invalid(finished) => _ = self.ledger.record(finished),
             }
         }
@@ -262,7 +261,9 @@ impl Feed {
 
     fn probe_the_silent(&mut self) {
         let mut state = self.work.state();
-        let endpoint = state.endpoint;
+        let Some(endpoint) = state.probed_path.get() else {
+            return;
+        };
         for silent in state.dispatch.to_probe(Instant::now()) {
             tracing::warn!(address = %silent.address, "a server is asked for one token, to see whether it works");
             let body = one_token(endpoint, &self.model);
@@ -298,31 +299,4 @@ impl Drop for Feed {
         // Workers keep alive what they work on, and that is what keeps the workers.
         self.work.state().dismiss_all();
     }
-}
-
-/// What a server says to a request for one token. Its health path would tell of the process, not of the engine.
-async fn probe(silent: Silent, mut route: Route, endpoint: Endpoint, body: Bytes, memory: Memory) -> (ReplicaId, Sign) {
-    let outgoing = Outgoing {
-        endpoint,
-        body,
-        request_id: "probe",
-    };
-    let sign = match route.send(outgoing, silent.patience, &memory).await {
-        // A refusal of this request is an answer, too.
-        Reply::Answered(answered) if answered.status < 500 && answered.status != 429 => Sign::Answer,
-        Reply::Fault(Fault::TimedOut) => Sign::None,
-        Reply::Answered(_) | Reply::TooLarge | Reply::Fault(_) => Sign::Life,
-    };
-    (silent.replica, sign)
-}
-
-fn one_token(endpoint: Endpoint, model: &str) -> Bytes {
-    let request = match endpoint {
-        Endpoint::ChatCompletions => serde_json::json!({
-            "model": model, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1,
-        }),
-        Endpoint::Completions => serde_json::json!({"model": model, "prompt": "a", "max_tokens": 1}),
-        Endpoint::Embeddings => serde_json::json!({"model": model, "input": "a"}),
-    };
-    request.to_string().into()
 }

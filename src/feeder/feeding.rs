@@ -24,6 +24,7 @@ use super::feed::{Plan, on_own_thread};
 use super::finished::Lines;
 use super::follow::follow_ledger;
 use super::memory::Memory;
+use super::open_files;
 use super::refusals::Refusals;
 use super::report::{Pace, Place};
 use super::rows::{ReadRow, RowReader, Rows};
@@ -155,6 +156,7 @@ impl Feeding<'_> {
         let most = self.feeder.job.row_policy.failed_rows(may_fail);
         let limits = Limits {
             max_attempts: self.feeder.job.row_policy.attempts(),
+            most_in_flight: self.memory.rows_in_flight().min(open_files::rows_in_flight()),
             failures: Failures::new(most, succeeded, failed.saturating_sub(refused)),
             refusals: Refusals::new(succeeded),
             spending: Spending::new(self.feeder.job.token_budget.clone(), durable.usage.total()),

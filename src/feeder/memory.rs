@@ -96,7 +96,7 @@ impl Memory {
         Self::new(limit.unwrap_or(DEFAULT_LIMIT))
     }
 
-    /// How many rows may be in flight.
+    /// How many rows may be in flight by this bound.
     #[must_use]
     pub fn rows_in_flight(&self) -> usize {
         self.rows_in_flight

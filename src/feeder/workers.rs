@@ -15,7 +15,7 @@ use crate::api::reason::Reason;
 use crate::engine::lorax_bodies::Told;
 use crate::engine::metrics::METRICS_PATH;
 use crate::engine::{Engine, RetryReason, StopReason, Verdict};
-use crate::openai::{Endpoint, Usage};
+use crate::openai::Usage;
 use crate::results::LedgerWriter;
 
 use super::budget::Spending;
@@ -25,6 +25,7 @@ use super::engine_load::follow_engine_load;
 use super::failures::{Failure, Failures, Halt};
 use super::finished::{Lines, RESPONSE_TOO_LARGE, code_of};
 use super::memory::Memory;
+use super::probe::ProbedPath;
 use super::refusals::Refusals;
 use super::replicas::Address;
 use super::report::End;
@@ -65,11 +66,13 @@ pub struct Requests {
     pub lost_adapters: Option<mpsc::UnboundedSender<Address>>,
 }
 
-/// Beyond what a row, or the job, has failed.
+/// How much may be in flight, and beyond what a row, or the job, has failed.
 #[derive(Debug)]
 pub struct Limits {
     /// Failures that a row may have.
     pub max_attempts: u32,
+    /// Rows that may be in flight, at all replicas together.
+    pub most_in_flight: usize,
     /// Failed rows so far, and how many there may be.
     pub failures: Failures,
     /// Tokens so far, and how many there may be.
@@ -104,8 +107,8 @@ pub struct State {
     refusals: Refusals,
     /// The job ends before its last row, and what is in flight is waited for.
     pub is_draining: bool,
-    /// The path of the last row.
-    pub endpoint: Endpoint,
+    /// Where a server is asked that is silent.
+    pub probed_path: ProbedPath,
     /// Whether the feed knows that more rows are wanted.
     pub rows_are_asked_for: bool,
     /// Whether no new rows come.
@@ -142,14 +145,14 @@ impl Work {
     #[must_use]
     pub fn new(requests: Requests, client: reqwest::Client, ledger: Arc<LedgerWriter>, limits: Limits) -> Self {
         let state = State {
-            dispatch: Dispatch::new(limits.max_attempts, requests.memory.rows_in_flight()),
+            dispatch: Dispatch::new(limits.max_attempts, limits.most_in_flight),
             stop: None,
             halt: None,
             failures: limits.failures,
             spending: limits.spending,
             refusals: limits.refusals,
             is_draining: false,
-            endpoint: Endpoint::ChatCompletions,
+            probed_path: ProbedPath::default(),
             rows_are_asked_for: false,
             all_are_read: false,
             crews: HashMap::new(),
@@ -255,7 +258,7 @@ impl Work {
             Address::Endpoint(_) => state.refusals.judge(reply.status(), verdict),
         };
         tracing::trace!(row = row.number.0, ?verdict, "a request is over");
-        state.endpoint = row.endpoint;
+        state.probed_path.settled(row.endpoint, verdict);
         match state
             .dispatch
             .settle(request, verdict, reply.work(), now, rand::random())

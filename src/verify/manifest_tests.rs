@@ -174,13 +174,33 @@ async fn an_output_without_a_manifest_says_what_is_there() {
     }
     let expected = "`s3://memory/manifest.json` does not exist: the job has not ended\n  \
                     job.json: job default/triangles, 7 rows\n  \
-                    1 segments with 7 rows: 5 results, 2 errors";
+                    1 segments with 7 rows: 5 results, 2 errors\n  \
+                    no stopped.json: unless a job still works on it, create the job again with the same output and without \
+                    spec.shutdown, and it goes on where it was";
     assert_eq!(text().await, (expected.into(), false));
     job.write(RESULTS, "").await;
+    let told = text().await.0;
     assert!(
-        text()
-            .await
-            .0
-            .ends_with("which does not count before there is a manifest")
+        told.contains("\n  results.jsonl, which does not count before there is a manifest\n"),
+        "{told}"
     );
+}
+
+#[tokio::test]
+async fn an_output_of_a_job_that_was_decided_to_end_does_not_say_that_its_rows_would_be_run() {
+    let finished = seven().await;
+    let job = Job::copy_of(&finished, &[DATASET, "job.json", "segments/a000001-00000000.seg"]).await;
+    let decided = Stopped {
+        reason: StopReason::Cancelled,
+        message: "spec.shutdown is Stop".into(),
+        at: "2026-11-24T08:04:00Z".into(),
+    };
+    stop(&job.store, &decided).await.unwrap();
+    let Verdict::Unfinished(unfinished) = job.verify().await else {
+        panic!("there is no manifest");
+    };
+    let told = unfinished.to_string();
+    let ends = "\n  stopped.json: the job was decided to end as Cancelled at 2026-11-24T08:04:00Z; a job with the same output writes \
+                what is there as its results, and to run the other rows choose another output";
+    assert!(told.ends_with(ends), "{told}");
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::results::{Error, JOB, MANIFEST, RESULTS, SEGMENTS, SegmentId, read_claim, resume};
+use crate::results::{
+    Error, JOB, MANIFEST, RESULTS, SEGMENTS, STOPPED, SegmentId, Stopped, read_claim, read_stopped, resume,
+};
 use crate::storage::{Store, StoreUri};
 
 /// What a job that has not ended has left so far.
@@ -20,6 +22,8 @@ pub struct Unfinished {
     pub errors: u64,
     /// Whether `results.jsonl` is there already.
     pub has_results: bool,
+    /// The decision that no more rows are run, by `stopped.json`: whoever goes on is bound by it.
+    pub stopped: Option<Stopped>,
 }
 
 impl Unfinished {
@@ -44,13 +48,14 @@ impl Unfinished {
             results: durable.results.len(),
             errors: durable.errors.len(),
             has_results: store.size(RESULTS).await?.is_some(),
+            stopped: read_stopped(store).await?,
         })
     }
 
     /// Whether nothing of a job is there, so that most likely another place was meant.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.job.is_none() && self.segments == 0 && !self.has_results
+        self.job.is_none() && self.segments == 0 && !self.has_results && self.stopped.is_none()
     }
 }
 
@@ -82,6 +87,17 @@ impl fmt::Display for Unfinished {
         if self.has_results {
             write!(f, "\n  {RESULTS}, which does not count before there is a manifest")?;
         }
-        Ok(())
+        match &self.stopped {
+            Some(Stopped { reason, at, .. }) => write!(
+                f,
+                "\n  {STOPPED}: the job was decided to end as {reason:?} at {at}; a job with the same output writes what is there as \
+                 its results, and to run the other rows choose another output"
+            ),
+            None => write!(
+                f,
+                "\n  no {STOPPED}: unless a job still works on it, create the job again with the same output and without \
+                 spec.shutdown, and it goes on where it was"
+            ),
+        }
     }
 }

@@ -35,6 +35,9 @@ pub async fn embeddings(State(shared): State<Arc<Shared>>, ConnectInfo(end): Con
 
 async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, body: &[u8]) -> Response {
     let (program, begun) = (shared.settings.program, Instant::now());
+    if endpoint != Endpoint::Embeddings && !shared.settings.generates {
+        return answers::unknown_path(program);
+    }
     let request: Value = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(error) => return answers::error(program, StatusCode::BAD_REQUEST, &format!("parse error: {error}")),

@@ -37,6 +37,8 @@ pub struct Settings {
     pub metrics: bool,
     /// Whether `/v1/embeddings` answers.
     pub embeddings: bool,
+    /// For tests: whether it has `/v1/chat/completions` and `/v1/completions`, as a server of an embedding model has not.
+    pub generates: bool,
     /// Whether it has adapters: `--enable-lora`.
     pub has_lora: bool,
     /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING`: when vLLM takes them.
@@ -132,6 +134,7 @@ impl Settings {
             names,
             metrics: true,
             embeddings: true,
+            generates: true,
             has_lora: false,
             lora_loading: LoraLoading::AtStart,
             lora_failures: 0,

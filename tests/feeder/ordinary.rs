@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::kubernetes::NAMESPACE;
+use crate::process::program_with_open_files;
 use crate::rows::{held_line, ids, lines};
 use crate::until::{AT_ONCE, until};
 use crate::world::{JOB, World};
@@ -90,6 +91,23 @@ async fn an_api_server_that_is_away_holds_up_no_row() {
     world.until_durable(&all).await;
     assert_eq!(world.status()["progress"]["completed"], 0);
     world.kubernetes.set_away(false);
+    assert_eq!(feeder.exit_code().await, 0);
+    assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+}
+
+#[tokio::test]
+async fn no_more_rows_are_in_flight_than_open_files_allow() {
+    let dataset: String = ids(40).map(|id| held_line(&id, &id)).collect();
+    let mut world = World::with_server("open-files", &dataset).await;
+    // All but eight are for something else than rows.
+    let feeder = world.start_as(&program_with_open_files(128 + 8));
+    world.until_received(8).await;
+    let one = world.counts().into_keys().next().expect("a row in flight");
+    world.server("server").release(&one);
+    world.until_received(9).await;
+    assert_eq!(world.counts().len(), 9, "one more for one that is done");
+    world.server("server").release_all();
     assert_eq!(feeder.exit_code().await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);

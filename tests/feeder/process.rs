@@ -28,6 +28,13 @@ pub fn program_within(memory: u64) -> Vec<OsString> {
     before.into_iter().chain(program()).collect()
 }
 
+/// The same where so many files may be open.
+pub fn program_with_open_files(most: u32) -> Vec<OsString> {
+    let script = format!("ulimit -n {most} && exec \"$@\"");
+    let before = ["sh", "-c", &script, "sh"].map(OsString::from);
+    before.into_iter().chain(program()).collect()
+}
+
 /// A running feeder. Killed when dropped; its log is shown when the test fails.
 pub struct FeederProcess {
     process: Child,

@@ -35,6 +35,15 @@ pub fn held_line(id: &str, name: &str) -> String {
     line_with(id, &json!({"hold": name}))
 }
 
+/// The line of a row of embeddings that is answered at once.
+pub fn embedding_line(id: &str) -> String {
+    let mut row = row_with(id, &json!({}));
+    row["url"] = json!("/v1/embeddings");
+    row["body"]["input"] = row["body"]["messages"].take()[0]["content"].take();
+    row["body"].as_object_mut().unwrap().remove("messages");
+    format!("{row}\n")
+}
+
 /// `row-000` and so on.
 pub fn ids(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("row-{number:03}"))

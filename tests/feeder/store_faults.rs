@@ -162,6 +162,31 @@ async fn a_feeder_that_is_asked_to_stop_while_the_store_is_gone_does_not_wait_fo
 }
 
 #[tokio::test]
+async fn a_feeder_that_is_asked_to_stop_while_it_ends_a_job_without_its_store_does_not_wait_for_it() {
+    // Each row that was not run has these words, so that all of them are more than may wait for the store.
+    let message = "m".repeat(1024);
+    let dataset: String = ids(20_000).map(|id| held_line(&id, "never")).collect();
+    let mut world = World::with_server("ended-terminated", &dataset).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::puts().of("/segments/"), FULL);
+    let feeder = world.start();
+    world.until_received(1).await;
+    let since = "2026-11-24T10:00:00Z";
+    world.tell_stopping(json!({"reason": "Cancelled", "mode": "Terminate", "message": message, "since": since}));
+    let status = world.until_waits("OutputFull").await;
+    assert_eq!(status["feeder"]["serversNeeded"], false, "{status}");
+    let asked = Instant::now();
+    assert_eq!(feeder.terminate().await, 143);
+    assert!(asked.elapsed() < GONE_WITHIN, "{:?}", asked.elapsed());
+
+    proxy.heal();
+    let sent = world.counts();
+    assert_eq!(world.run().await["feeder"]["reason"], "Cancelled");
+    world.output().await.prove(&dataset);
+    assert_eq!(world.counts(), sent, "rows were sent again");
+}
+
+#[tokio::test]
 async fn a_store_that_refuses_for_a_while_is_waited_for_by_name() {
     let dataset: String = ids(2)
         .zip(["first", "last"])

@@ -103,7 +103,12 @@ async fn no_key_and_no_token_is_found_outside_its_secret() {
     let held = chat("held", "", &json!({"hold": "held"})) + "\n";
     let rows = chats(3, &json!({})) + &held + &chat("bad", "", &json!({"status": "400"}));
     tenant.put("rows.jsonl", &rows).await;
-    let with_token = |job: Job| job.set("/server/hfTokenSecretRef", json!({"name": "token", "key": "token"}));
+    let hook = json!({"name": "HOOK_TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}});
+    let with_token = |mut job: Job| {
+        let env = job.0["spec"]["server"]["env"].as_array_mut().expect("variables");
+        env.push(hook.clone());
+        job.set("/server/hfTokenSecretRef", json!({"name": "token", "key": "token"}))
+    };
     let wrong = |pointer: &str, name: &str| with_token(Job::new(&tenant, name)).set(pointer, json!("wrong-keys"));
     let crash = json!({"spec": {"containers": [{"name": "server", "command": ["/no-such-program"]}]}});
     for job in [
@@ -139,7 +144,16 @@ async fn no_key_and_no_token_is_found_outside_its_secret() {
             .unwrap_or_default();
         places.push((kind.to_owned(), all));
     }
-    for name in ["runs", "wrong-dataset", "wrong-output"] {
+    for pod in tenant.server_pods(&tenant.job("crashes").await).await {
+        let name = pod.name_any();
+        // A program that never started has no log.
+        let log = tenant.kubectl(&["logs", &name, "--all-containers"]).await;
+        places.push((
+            format!("the log of server {name}"),
+            log.unwrap_or_else(|refusal| refusal),
+        ));
+    }
+    for name in ["runs", "wrong-dataset", "wrong-output", "crashes"] {
         let log = tenant
             .kubectl(&["logs", &format!("job/{name}-feeder"), "--all-containers"])
             .await;

@@ -36,7 +36,7 @@ const STARTED_WITHIN: Duration = Duration::from_mins(2);
 /// A new controller waits for the old one's Lease to run out first.
 const RELEASED_WITHIN: Duration = Duration::from_mins(2);
 /// From when a controller works: what a server has to end (`terminationGracePeriodSeconds`), and ten seconds until all is said.
-const SERVERS_GONE_WITHIN: SignedDuration = SignedDuration::from_secs(30 + 10);
+const SERVERS_GONE_WITHIN: SignedDuration = SignedDuration::from_secs(10 + 10);
 const SERVERS_DELETED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The controllers' pods that are ready, and are to stay.

@@ -79,7 +79,7 @@ async fn a_node_that_goes_after_a_notice_takes_no_row_with_it() {
         "--pod-selector=batchinference.dev/job-uid={}",
         job.metadata.uid.clone().expect("a uid")
     );
-    // As a handler of notices does; whoever runs there is told, and has less time than its pod asks for.
+    // As a handler of notices does; whoever runs there is told, and has the time of the notice.
     must(
         "kubectl",
         &[
