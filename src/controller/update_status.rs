@@ -55,6 +55,7 @@ pub fn next_status(
         phase: Some(Phase::of(&conditions)),
         stopping: decision.stopping.clone(),
         feeder_gone_since: decision.feeder_gone_since.map(to_the_second).map(Time),
+        servers_failing: decision.servers_failing.clone(),
         start_time: current.start_time.or(Some(Time(now))),
         completion_time: current.completion_time.or(ended.then_some(Time(now))),
         // What was decided stays, but for the commit of its revision, which becomes known later.
@@ -196,6 +197,7 @@ mod tests {
             feeder: FeederWanted::Leave,
             stopping: None,
             feeder_gone_since: None,
+            servers_failing: None,
             pod_changes: Vec::new(),
             fills_model_cache: false,
             servers: None,
