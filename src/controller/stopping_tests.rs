@@ -258,6 +258,27 @@ fn a_feeder_that_ends_again_and_again_is_gone() {
 }
 
 #[test]
+fn a_feeder_on_a_node_whose_clock_is_ahead_keeps_its_servers() {
+    let an_hour = 3600;
+    let running = |running_for: i64| {
+        let mut known = Known::new(&json!({}), "Feeding", true)
+            .with_children()
+            .with_feeder_pod();
+        let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(100).to_string()});
+        let began = ago(running_for - an_hour).to_string();
+        let container = json!({"name": "feeder", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+                               "state": {"running": {"startedAt": began}}});
+        let pod = json!({"metadata": {"name": "f"},
+                         "status": {"startTime": ago(100 - an_hour).to_string(), "conditions": [scheduled],
+                                    "containerStatuses": [container]}});
+        known.observed.feeder_pods = vec![serde_json::from_value(pod).expect("a pod")];
+        known.without_feeder(900).decide().0.servers
+    };
+    assert_eq!(running(60), Some(2));
+    assert_eq!(running(59), None, "it has not lived for a minute, as any other");
+}
+
+#[test]
 fn the_deadline_counts_from_the_start_and_anew_from_each_time_that_the_job_is_resumed() {
     let spec = json!({"activeDeadlineSeconds": 50});
     let started = Known::new(&spec, "Feeding", true);
