@@ -176,7 +176,7 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             // The watch brings the newer job; should it have brought it already, this look is soon.
             return Ok(Action::requeue(with_jitter(LOOK_AGAIN_AT_NEWER)));
         }
-        if let Some(event) = events::event_for(job, &before, &after, &context.reporter, now) {
+        for event in events::events_for(job, &before, &after, &context.reporter, now) {
             events::publish(client, &event).await;
         }
     }
