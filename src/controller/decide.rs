@@ -51,6 +51,8 @@ pub struct Decision {
     pub feeder_gone_since: Option<Timestamp>,
     /// What keeps servers from starting and may still pass.
     pub servers_failing: Option<ServersFailing>,
+    /// Whether the status tells a pace of rows that no feeder keeps.
+    pub tells_old_pace: bool,
     /// Whether the model cache is to be filled now, before servers.
     pub fills_model_cache: bool,
     /// How many servers should exist; none means that nothing of them should be left.
@@ -134,6 +136,7 @@ pub fn decide(
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
+        tells_old_pace: view.tells_old_pace(plan.is_suspended),
         conditions: view.conditions(&plan, end.as_ref()),
         fills_model_cache: plan.fills_model_cache,
         servers: plan.servers,

@@ -26,7 +26,7 @@ use super::model_cache;
 use super::serve::Metrics;
 use super::server_pods::change_pods;
 use super::settings::Settings;
-use super::update_status::{Written, current_status, next_status, seen_status, update_status};
+use super::update_status::{Written, current_status, next_status, seen_status, take_pace_back, update_status};
 use super::validate::{ValidatedJob, validate};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionStatus, ConditionType, is_true};
@@ -179,6 +179,8 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
         for event in events::events_for(job, &before, &after, &context.reporter, now) {
             events::publish(client, &event).await;
         }
+    } else if decision.tells_old_pace {
+        take_pace_back(client, job).await?;
     }
     Ok(next_look(&decision, obstacle.as_ref(), until_expiry))
 }

@@ -215,6 +215,33 @@ fn a_job_ends_without_results_when_no_feeder_runs_for_ten_minutes() {
 }
 
 #[test]
+fn a_pace_that_a_feeder_left_is_taken_back_once_it_is_gone_and_the_job_suspended() {
+    let progress = |pace: Value| {
+        let mut progress = json!({"total": 21, "completed": 20, "failed": 0, "percent": 95});
+        progress
+            .as_object_mut()
+            .expect("an object")
+            .extend(pace.as_object().cloned().unwrap_or_default());
+        progress
+    };
+    let with = |spec: Value, pace: Value| {
+        let mut known = Known::new(&spec, "Feeding", true);
+        known.status["progress"] = progress(pace);
+        known
+    };
+    let suspended = |pace: Value| with(json!({"suspend": true}), pace);
+    let is_old = |known: &Known| known.decide().0.tells_old_pace;
+    let rate = || json!({"rowsPerSecond": "2.5"});
+    assert!(is_old(&suspended(rate())));
+    assert!(is_old(&suspended(
+        json!({"estimatedCompletionTime": ago(-60).to_string()})
+    )));
+    assert!(!is_old(&suspended(json!({}))), "it was taken back");
+    assert!(!is_old(&suspended(rate()).with_feeder_pod()), "it will do so itself");
+    assert!(!is_old(&with(json!({}), rate())), "another feeder comes at once");
+}
+
+#[test]
 fn a_feeder_that_is_gone_for_long_gives_its_servers_back_until_it_runs_again() {
     let feeding = || Known::new(&json!({}), "Feeding", true).with_children();
     let (decision, status) = feeding().decide();
