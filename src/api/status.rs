@@ -65,6 +65,10 @@ pub struct ControllerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feeder_gone_since: Option<Time>,
 
+    /// What keeps servers from starting and may still pass. When it lasts, it ends the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers_failing: Option<ServersFailing>,
+
     /// When the operator first took up the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -88,6 +92,16 @@ pub struct ControllerStatus {
     /// What the job has cost, at the prices of `resolved`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<CostStatus>,
+}
+
+/// What keeps servers from starting and may still pass.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServersFailing {
+    /// One of the reasons of the conditions.
+    pub reason: String,
+    /// Since when it is told without a break.
+    pub since: Time,
 }
 
 /// What the spec's defaults came to.

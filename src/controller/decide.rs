@@ -21,7 +21,7 @@ use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionType, ConditionUpdate, find};
 use crate::api::reason::Reason;
 use crate::api::shutdown::{Shutdown, Stopping};
-use crate::api::status::{FeederStage, FeederState, ServersStatus};
+use crate::api::status::{FeederStage, FeederState, ServersFailing, ServersStatus};
 use crate::api::wait::Wait;
 
 /// How often something is looked at that no watch tells of.
@@ -49,6 +49,10 @@ pub struct Decision {
     pub stopping: Option<Stopping>,
     /// Since when no feeder runs, while one should.
     pub feeder_gone_since: Option<Timestamp>,
+    /// What keeps servers from starting and may still pass.
+    pub servers_failing: Option<ServersFailing>,
+    /// Whether the status tells a pace of rows that no feeder keeps.
+    pub tells_old_pace: bool,
     /// Whether the model cache is to be filled now, before servers.
     pub fills_model_cache: bool,
     /// How many servers should exist; none means that nothing of them should be left.
@@ -132,6 +136,7 @@ pub fn decide(
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
         },
+        tells_old_pace: view.tells_old_pace(plan.is_suspended),
         conditions: view.conditions(&plan, end.as_ref()),
         fills_model_cache: plan.fills_model_cache,
         servers: plan.servers,
@@ -140,6 +145,7 @@ pub fn decide(
         servers_status,
         pod_times: PodTimes::of(&observed.server_pods),
         feeder_gone_since,
+        servers_failing: starting.failing.passing.filter(|_| end.is_none()),
         ends_now: end.is_some_and(|end| end.is_new),
         look_again: looks.into_iter().flatten().min(),
     }
@@ -302,7 +308,12 @@ impl View<'_> {
         if let Some(failure) = self.model_cache_failure().filter(|_| self.waits_for_model_cache()) {
             return Some(End::by_controller(&failure));
         }
-        if let Some(failure) = starting.failure.as_ref().filter(|failure| self.now >= failure.due) {
+        if let Some(failure) = starting
+            .failing
+            .failure
+            .as_ref()
+            .filter(|failure| self.now >= failure.due)
+        {
             return Some(End::by_controller(&failure.wait));
         }
         let is_too_late = starting.deadline.is_some_and(|deadline| self.now >= deadline);

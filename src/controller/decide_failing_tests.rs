@@ -87,7 +87,12 @@ fn servers_that_are_not_needed_or_suspended_end_nothing() {
 
 #[test]
 fn an_image_that_is_refused_ends_the_job_after_three_pulls() {
-    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed(refused_image(50)));
+    let told = |ago: i64| {
+        let mut status = feeder("Feeding", true);
+        status["serversFailing"] = json!({"reason": "ImagePullFailed", "since": at(ago)});
+        decided(&job(status), &observed(refused_image(ago)))
+    };
+    let (decision, conditions) = told(50);
     assert_eq!(
         reason_of(&conditions, ConditionType::ServersReady),
         Some("ImagePullFailed")
@@ -98,8 +103,17 @@ fn an_image_that_is_refused_ends_the_job_after_three_pulls() {
         Some(Duration::from_secs(11)),
         "looked at again when it is certain"
     );
-    let (_, conditions) = decided(&job(feeder("Feeding", true)), &observed(refused_image(60)));
+    let (decision, conditions) = told(60);
     assert_eq!(reason_of(&conditions, ConditionType::Failed), Some("ImagePullFailed"));
+    assert_eq!(decision.servers_failing, None);
+}
+
+#[test]
+fn a_failure_that_may_pass_is_first_told_and_noted() {
+    let (decision, conditions) = decided(&job(feeder("Feeding", true)), &observed(refused_image(500)));
+    assert_eq!(find(&conditions, ConditionType::Failed), None);
+    let noted = decision.servers_failing.map(|failing| (failing.reason, failing.since));
+    assert_eq!(noted, Some(("ImagePullFailed".into(), Time(at(0)))));
 }
 
 /// A pod whose node does not answer: its node's controller made it unready and left the rest as it was.

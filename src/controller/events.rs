@@ -1,14 +1,14 @@
-//! Events: one for each change of phase, and for each new reason to wait, for `kubectl describe`.
+//! Events: one for each change of phase, for each new reason to wait, and when GPUs are on a node that was lost, for `kubectl describe`.
 
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use kube::core::DeserializeGuard;
 use kube::{Client, Resource, ResourceExt};
 
 use crate::api::BatchInferenceJob;
-use crate::api::condition::{ConditionType, find};
+use crate::api::condition::{ConditionType, find, reason_of};
 use crate::api::names::{MANAGED_BY, label_value};
 use crate::api::phase::Phase;
 use crate::api::reason::Reason;
@@ -20,33 +20,56 @@ const NOTE_LIMIT: usize = 1024;
 /// HTTP status of an event whose name exists.
 const CONFLICT: u16 = 409;
 
-/// The event for a change of status, if it is one that a person should hear of.
+/// What a person should hear of in a change of status.
 #[must_use]
-pub fn event_for(
+pub fn events_for(
     job: &BatchInferenceJob,
     before: &ControllerStatus,
     after: &ControllerStatus,
     reporter: &str,
     now: Timestamp,
-) -> Option<Event> {
-    let phase = after.phase?;
+) -> Vec<Event> {
+    let Some(phase) = after.phase else { return Vec::new() };
+    let told = [new_headline(phase, before, after), newly_lost(before, after)];
+    // A job's name may fill all that a name may have, so the event's begins with what fits.
+    let name = job.name_any();
+    let begin = label_value(&name);
+    let event_of = |(number, condition): (usize, &Condition)| Event {
+        action: Some(phase.to_string()),
+        reason: Some(condition.reason.clone()),
+        note: Some(note(&condition.message)),
+        type_: Some(if warns(phase, condition) { "Warning" } else { "Normal" }.into()),
+        ..event(
+            job,
+            format!("{begin}.{:x}-{number}", now.as_nanosecond()),
+            reporter,
+            now,
+        )
+    };
+    told.into_iter().flatten().enumerate().map(event_of).collect()
+}
+
+/// The condition that explains the phase, where it says something new.
+fn new_headline<'a>(phase: Phase, before: &ControllerStatus, after: &'a ControllerStatus) -> Option<&'a Condition> {
     let headline = headline(phase, after)?;
-    let same = before.phase == after.phase
+    let is_same = before.phase == after.phase
         && self::headline(phase, before)
             .is_some_and(|old| (&old.type_, &old.reason) == (&headline.type_, &headline.reason));
-    if same {
-        return None;
-    }
-    let warns = phase == Phase::Failed || !Reason::parse(&headline.reason)?.advice().starts_with("Nothing");
-    // A job's name may fill all that a name may have, so the event's begins with what fits.
-    let name = format!("{}.{:x}", label_value(&job.name_any()), now.as_nanosecond());
-    Some(Event {
-        action: Some(phase.to_string()),
-        reason: Some(headline.reason.clone()),
-        note: Some(note(&headline.message)),
-        type_: Some(if warns { "Warning" } else { "Normal" }.into()),
-        ..event(job, name, reporter, now)
-    })
+    (!is_same).then_some(headline)
+}
+
+/// That GPUs are on a node that does not answer. No phase tells of it: the job may have ended, or be suspended, and somebody has to look
+/// at the node.
+fn newly_lost<'a>(before: &ControllerStatus, after: &'a ControllerStatus) -> Option<&'a Condition> {
+    let lost = Reason::NodeLost.as_str();
+    let released = find(&after.conditions, ConditionType::GPUsReleased).filter(|released| released.reason == lost)?;
+    let was_told = reason_of(&before.conditions, ConditionType::GPUsReleased) == Some(lost);
+    (!was_told).then_some(released)
+}
+
+fn warns(phase: Phase, told: &Condition) -> bool {
+    let can_be_left = Reason::parse(&told.reason).is_some_and(|reason| reason.advice().starts_with("Nothing"));
+    phase == Phase::Failed || !can_be_left
 }
 
 /// The event for a job that cannot be read, and so has no status. Its name is the same until the spec changes: however often the
@@ -94,10 +117,7 @@ fn note(message: &str) -> String {
 }
 
 /// The condition that explains a phase.
-fn headline(
-    phase: Phase,
-    status: &ControllerStatus,
-) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+fn headline(phase: Phase, status: &ControllerStatus) -> Option<&Condition> {
     let kind = match phase {
         Phase::Pending => ConditionType::Reconciling,
         Phase::Validating => ConditionType::Validated,
@@ -131,24 +151,24 @@ pub async fn publish(client: &Client, event: &Event) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
 
-    fn running(results: &str) -> ControllerStatus {
-        let condition = |kind: &str, status: &str, reason: &str| {
+    /// A status with these conditions: type, status and reason.
+    fn status(phase: &str, conditions: &[(&str, &str, &str)]) -> ControllerStatus {
+        let condition = |(kind, status, reason): &(&str, &str, &str)| {
             json!({"type": kind, "status": status, "reason": reason, "message": "",
                    "lastTransitionTime": "2026-01-01T00:00:00Z"})
         };
-        serde_json::from_value(json!({"phase": "Running", "conditions": [
-            condition("ServersReady", "True", "ServersReady"),
-            condition("ResultsAvailable", "False", results),
-        ]}))
-        .expect("a status")
+        let conditions: Vec<_> = conditions.iter().map(condition).collect();
+        serde_json::from_value(json!({"phase": phase, "conditions": conditions})).expect("a status")
     }
 
-    #[test]
-    fn a_feeder_that_waits_in_the_middle_is_an_event_once() {
+    /// Reasons and types of the events between two statuses.
+    fn told(before: &ControllerStatus, after: &ControllerStatus) -> Vec<(String, String)> {
         let job: BatchInferenceJob = serde_json::from_value(json!({
             "apiVersion": "batchinference.dev/v1alpha1",
             "kind": "BatchInferenceJob",
@@ -156,13 +176,49 @@ mod tests {
             "spec": {"dataset": {"inline": ""}, "server": {"baseModel": "m"}, "output": {"uri": "s3://b/o/"}},
         }))
         .expect("a job");
-        let event =
-            |before: &str, after: &str| event_for(&job, &running(before), &running(after), "r", Timestamp::UNIX_EPOCH);
-        let crash_loop = event("ResultsPending", "FeederCrashLooping").expect("an event");
-        assert_eq!(crash_loop.reason.as_deref(), Some("FeederCrashLooping"));
-        assert_eq!(crash_loop.type_.as_deref(), Some("Warning"));
-        assert_eq!(event("FeederCrashLooping", "FeederCrashLooping"), None);
-        assert_eq!(event("ResultsPending", "ResultsPending"), None);
+        let events = events_for(&job, before, after, "r", Timestamp::UNIX_EPOCH);
+        let names: BTreeSet<_> = events.iter().map(|event| event.metadata.name.clone()).collect();
+        assert_eq!(names.len(), events.len(), "each has a name of its own");
+        let words = |event: Event| (event.reason.unwrap_or_default(), event.type_.unwrap_or_default());
+        events.into_iter().map(words).collect()
+    }
+
+    fn warning(reason: &str) -> (String, String) {
+        (reason.into(), "Warning".into())
+    }
+
+    #[test]
+    fn a_feeder_that_waits_in_the_middle_is_an_event_once() {
+        let running = |results: &str| {
+            let ready = ("ServersReady", "True", "ServersReady");
+            status("Running", &[ready, ("ResultsAvailable", "False", results)])
+        };
+        let told = |before: &str, after: &str| told(&running(before), &running(after));
+        assert_eq!(
+            told("ResultsPending", "FeederCrashLooping"),
+            [warning("FeederCrashLooping")]
+        );
+        assert_eq!(told("FeederCrashLooping", "FeederCrashLooping"), []);
+        assert_eq!(told("ResultsPending", "ResultsPending"), []);
+    }
+
+    #[test]
+    fn gpus_on_a_lost_node_are_an_event_once_also_of_a_job_that_has_ended_or_is_suspended() {
+        let ending = ("False", "ServersTerminating");
+        let lost = ("Unknown", "NodeLost");
+        for (phase, kind, reason) in [
+            ("Completed", "Complete", "AllRowsSucceeded"),
+            ("Suspended", "Suspended", "Suspended"),
+        ] {
+            let at =
+                |(known, why): (&str, &str)| status(phase, &[(kind, "True", reason), ("GPUsReleased", known, why)]);
+            assert_eq!(told(&at(ending), &at(lost)), [warning("NodeLost")], "{phase}");
+            assert_eq!(told(&at(lost), &at(lost)), [], "{phase}");
+            assert_eq!(told(&at(lost), &at(("True", "ServersGone"))), [], "{phase}");
+            let finalizing = status("Finalizing", &[]);
+            let both = [(reason.to_owned(), "Normal".to_owned()), warning("NodeLost")];
+            assert_eq!(told(&finalizing, &at(lost)), both, "{phase}");
+        }
     }
 
     #[test]

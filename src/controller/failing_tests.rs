@@ -62,7 +62,7 @@ fn failure(pods: &[Pod]) -> Option<(Reason, i64)> {
 }
 
 fn failure_on(engine: Engine, pods: &[Pod]) -> Option<(Reason, i64)> {
-    let failure = configuration_failure(Program::Server(engine), pods)?;
+    let failure = failing(Program::Server(engine), pods, None, at(0)).failure?;
     let due = failure.due.as_second() - STARTED;
     Some((failure.wait.reason, due))
 }
@@ -100,10 +100,28 @@ fn what_ends_a_job_and_when() {
             ended(0, 2, "vllm serve: error: unrecognized arguments: --x"),
             Some((Reason::InvalidServerArguments, 0)),
         ),
-        ("no model, said once", ended(0, 1, NO_MODEL), None),
+        ("no model or no Hub, said once", ended(0, 1, NO_MODEL), None),
         (
-            "no model, said three times",
+            "no model or no Hub, said three times",
             ended(2, 1, NO_MODEL),
+            Some((Reason::ModelNotFound, 0)),
+        ),
+        (
+            "no model",
+            ended(
+                0,
+                1,
+                "Repository Not Found for url: https://huggingface.co/api/models/Qwen/Qwen3-9B.",
+            ),
+            Some((Reason::ModelNotFound, 0)),
+        ),
+        (
+            "no revision",
+            ended(
+                0,
+                1,
+                "Revision Not Found for url: https://huggingface.co/Qwen/Qwen3-8B/resolve/x/config.json.",
+            ),
             Some((Reason::ModelNotFound, 0)),
         ),
         ("an end by itself", ended(0, 0, OUT_OF_MEMORY), None),
@@ -168,6 +186,81 @@ fn what_ends_a_job_and_when() {
     ];
     for (what, container, expected) in table {
         assert_eq!(failure(&[pod(container)]), expected, "{what}");
+    }
+}
+
+/// When the failure is certain that is seen in each of these looks, at the last of them.
+fn due_after(looks: &[(i64, serde_json::Value)]) -> Option<i64> {
+    let mut seen = Failing::default();
+    for (seconds, container) in looks {
+        let pods = [pod(container.clone())];
+        seen = failing(
+            Program::Server(Engine::VLLM),
+            &pods,
+            seen.passing.as_ref(),
+            at(*seconds),
+        );
+    }
+    seen.failure.map(|failure| failure.due.as_second() - STARTED)
+}
+
+#[test]
+fn what_may_pass_has_its_time_from_when_it_is_first_told() {
+    let start = || waiting("CreateContainerError", "context deadline exceeded");
+    let device = || waiting("RunContainerError", "no such device");
+    let creating = || waiting("ContainerCreating", "");
+    let refused = || waiting("ErrImagePull", NOT_FOUND);
+    let away = || waiting("ErrImagePull", NO_ANSWER);
+    let pauses = || waiting("ImagePullBackOff", "Back-off pulling image \"ghcr.io/me/app:1\"");
+    let table = [
+        ("after a long pull", vec![(300, start())], Some(360)),
+        ("it lasts", vec![(300, start()), (350, device())], Some(360)),
+        ("it passes", vec![(300, start()), (310, creating())], None),
+        (
+            "it passes and comes again",
+            vec![(300, start()), (310, creating()), (355, start())],
+            Some(415),
+        ),
+        ("after another wait", vec![(0, refused()), (50, start())], Some(110)),
+        (
+            "a clock that is set back",
+            vec![(300, start()), (100, start())],
+            Some(160),
+        ),
+        (
+            "an image from the first pull on",
+            vec![(0, refused()), (50, refused())],
+            Some(60),
+        ),
+        (
+            "kubelet up to 1.31 says nothing in its pauses",
+            vec![(0, refused()), (5, pauses()), (50, refused())],
+            Some(60),
+        ),
+        (
+            "and nothing is certain in them",
+            vec![(0, refused()), (70, pauses())],
+            None,
+        ),
+        (
+            "a registry that comes up has two more of kubelet's pauses",
+            vec![(0, away()), (70, refused())],
+            Some(70 + 60 + 3 * 70),
+        ),
+        (
+            "the longest ones",
+            vec![(0, away()), (5000, refused())],
+            Some(5000 + 660),
+        ),
+        ("it is away again", vec![(0, refused()), (40, away())], None),
+        (
+            "each time anew",
+            vec![(0, refused()), (10, away()), (30, refused())],
+            Some(30 + 60 + 3 * 30),
+        ),
+    ];
+    for (what, looks, due) in table {
+        assert_eq!(due_after(&looks), due, "{what}");
     }
 }
 

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::decide::View;
 use super::pod_missing::{POD_WITHIN, pod_due};
-use super::pod_state::{condition, running_since};
+use super::pod_state::{condition, condition_time, running_since};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 
@@ -74,7 +74,18 @@ fn works_since(pod: &Pod) -> Option<Timestamp> {
     let is_unready = ["False", "Unknown"]
         .iter()
         .any(|status| condition(pod, "Ready", status).is_some());
-    running_since(pod).filter(|_| !is_unready)
+    let since = running_since(pod).filter(|_| !is_unready)?;
+    Some(since.checked_sub(node_ahead(pod)).unwrap_or(since))
+}
+
+/// By how much the clock of a pod's node is ahead: kubelet tells by it when it took up the pod, which it did as soon as the API server
+/// had given it the pod, and when its containers began.
+fn node_ahead(pod: &Pod) -> SignedDuration {
+    let taken_up = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+    match (taken_up, condition_time(pod, "PodScheduled", "True")) {
+        (Some(taken_up), Some(given)) => taken_up.0.duration_since(given).max(SignedDuration::ZERO),
+        _ => SignedDuration::ZERO,
+    }
 }
 
 #[cfg(test)]
@@ -97,5 +108,26 @@ mod tests {
         assert!(!runs(&pod("running", "Unknown")));
         assert!(!runs(&pod("waiting", "True")));
         assert!(!runs(&Pod::default()));
+    }
+
+    #[test]
+    fn a_feeder_on_a_node_whose_clock_is_wrong_works_since_it_began() {
+        let at = |second: i64| Timestamp::from_second(second).expect("in range");
+        let works_since = |taken_up: i64, began: i64| {
+            let container = json!({"name": "feeder", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+                                   "state": {"running": {"startedAt": at(began)}}});
+            let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": at(1000)});
+            let status =
+                json!({"startTime": at(taken_up), "conditions": [scheduled], "containerStatuses": [container]});
+            let pod: Pod = serde_json::from_value(json!({"status": status})).expect("a pod");
+            works_since(&pod).map(Timestamp::as_second)
+        };
+        assert_eq!(works_since(1000, 1300), Some(1300));
+        assert_eq!(works_since(1000 + 3600, 1300 + 3600), Some(1300), "an hour ahead");
+        assert_eq!(
+            works_since(1000 - 3600, 1300 - 3600),
+            Some(1300 - 3600),
+            "an hour behind"
+        );
     }
 }

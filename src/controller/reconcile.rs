@@ -27,7 +27,7 @@ use super::model_cache;
 use super::serve::Metrics;
 use super::server_pods::change_pods;
 use super::settings::Settings;
-use super::update_status::{Written, current_status, next_status, seen_status, update_status};
+use super::update_status::{Written, current_status, next_status, seen_status, take_pace_back, update_status};
 use super::validate::{ValidatedJob, validate};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionStatus, ConditionType, is_true};
@@ -175,9 +175,11 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             // The watch brings the newer job; should it have brought it already, this look is soon.
             return Ok(Action::requeue(with_jitter(LOOK_AGAIN_AT_NEWER)));
         }
-        if let Some(event) = events::event_for(job, &before, &after, &context.reporter, now) {
+        for event in events::events_for(job, &before, &after, &context.reporter, now) {
             events::publish(client, &event).await;
         }
+    } else if decision.tells_old_pace {
+        take_pace_back(client, job).await?;
     }
     Ok(next_look(&decision, obstacle.as_ref(), until_expiry))
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::decide::View;
-use super::failing::{ConfigurationFailure, configuration_failure};
+use super::failing::{Failing, failing};
 use super::lost::is_taken_away;
 use super::pod_state::{condition_time, is_ending, is_ready};
 use super::timeline::PodTimes;
@@ -21,13 +21,13 @@ pub(super) struct Starting {
     /// When the first has had its time.
     pub(super) deadline: Option<Timestamp>,
     /// Why they never will be.
-    pub(super) failure: Option<ConfigurationFailure>,
+    pub(super) failing: Failing,
 }
 
 impl Starting {
     /// When something is to be decided of them.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let failure = self.failure.as_ref().map(|failure| failure.due);
+        let failure = self.failing.failure.as_ref().map(|failure| failure.due);
         self.deadline.into_iter().chain(failure).min()
     }
 }
@@ -40,10 +40,12 @@ impl View<'_> {
         Starting {
             deadline: self.startup_deadline(),
             // What worked once is no mistake: such a server is waited for by name.
-            failure: if self.has_been_ready() {
-                None
+            failing: if self.has_been_ready() {
+                Failing::default()
             } else {
-                configuration_failure(self.server(), &self.observed.server_pods)
+                let status = self.job.status.as_ref();
+                let before = status.and_then(|status| status.controller.servers_failing.as_ref());
+                failing(self.server(), &self.observed.server_pods, before, self.now)
             },
         }
     }

@@ -24,6 +24,16 @@ impl View<'_> {
         self.job.spec.suspend == Some(true) && stopping.is_none() && !self.is_finalizing()
     }
 
+    /// Whether the status tells how fast rows are finished though none are: the feeder takes that back when it is told to end, but not
+    /// one that was killed, or whose node is lost.
+    pub(super) fn tells_old_pace(&self, is_suspended: bool) -> bool {
+        let status = self.job.status.as_ref();
+        let progress = status.and_then(|status| status.reported.progress.as_ref());
+        let tells_pace = progress
+            .is_some_and(|progress| progress.rows_per_second.is_some() || progress.estimated_completion_time.is_some());
+        is_suspended && tells_pace && self.feeder_back_at().is_none()
+    }
+
     /// The decision that the job ends before its last row: the one that stands, or a new one.
     pub(super) fn stopping(&self, gpu_budget: Option<&GpuBudget>) -> Option<Stopping> {
         let status = self.job.status.as_ref();

@@ -270,6 +270,33 @@ fn a_job_ends_without_results_when_no_feeder_runs_for_ten_minutes() {
 }
 
 #[test]
+fn a_pace_that_a_feeder_left_is_taken_back_once_it_is_gone_and_the_job_suspended() {
+    let progress = |pace: Value| {
+        let mut progress = json!({"total": 21, "completed": 20, "failed": 0, "percent": 95});
+        progress
+            .as_object_mut()
+            .expect("an object")
+            .extend(pace.as_object().cloned().unwrap_or_default());
+        progress
+    };
+    let with = |spec: Value, pace: Value| {
+        let mut known = Known::new(&spec, "Feeding", true);
+        known.status["progress"] = progress(pace);
+        known
+    };
+    let suspended = |pace: Value| with(json!({"suspend": true}), pace);
+    let is_old = |known: &Known| known.decide().0.tells_old_pace;
+    let rate = || json!({"rowsPerSecond": "2.5"});
+    assert!(is_old(&suspended(rate())));
+    assert!(is_old(&suspended(
+        json!({"estimatedCompletionTime": ago(-60).to_string()})
+    )));
+    assert!(!is_old(&suspended(json!({}))), "it was taken back");
+    assert!(!is_old(&suspended(rate()).with_feeder_pod()), "it will do so itself");
+    assert!(!is_old(&with(json!({}), rate())), "another feeder comes at once");
+}
+
+#[test]
 fn a_feeder_that_is_gone_for_long_gives_its_servers_back_until_it_runs_again() {
     let feeding = || Known::new(&json!({}), "Feeding", true).with_children();
     let (decision, status) = feeding().decide();
@@ -310,6 +337,27 @@ fn a_feeder_that_ends_again_and_again_is_gone() {
     assert_eq!((decision.servers, status.feeder_gone_since), (Some(2), None));
     let stopping = crashing(1).stopping("Stop", 6000);
     assert!(!stopping.decide().0.ends_now, "it may be writing the results");
+}
+
+#[test]
+fn a_feeder_on_a_node_whose_clock_is_ahead_keeps_its_servers() {
+    let an_hour = 3600;
+    let running = |running_for: i64| {
+        let mut known = Known::new(&json!({}), "Feeding", true)
+            .with_children()
+            .with_feeder_pod();
+        let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(100).to_string()});
+        let began = ago(running_for - an_hour).to_string();
+        let container = json!({"name": "feeder", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+                               "state": {"running": {"startedAt": began}}});
+        let pod = json!({"metadata": {"name": "f"},
+                         "status": {"startTime": ago(100 - an_hour).to_string(), "conditions": [scheduled],
+                                    "containerStatuses": [container]}});
+        known.observed.feeder_pods = vec![serde_json::from_value(pod).expect("a pod")];
+        known.without_feeder(900).decide().0.servers
+    };
+    assert_eq!(running(60), Some(2));
+    assert_eq!(running(59), None, "it has not lived for a minute, as any other");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::pod_state::{condition_time, has_run};
 use super::server_resources::is_device;
 use crate::api::condition::{ConditionType, find, reason_of};
 use crate::api::reason::Reason;
-use crate::api::status::{FeederStatus, HeldDevices, ServersStatus, Timeline};
+use crate::api::status::{FeederStage, FeederStatus, HeldDevices, ServersStatus, Timeline};
 
 /// Devices are counted anew this often while nothing else changes, in seconds: each time is a write.
 const COUNTED_EVERY: i64 = 60;
@@ -61,7 +61,7 @@ pub fn timeline(
     let released = became_true(ConditionType::GPUsReleased).filter(|_| !had_none);
     let feeder = reported.and_then(|reported| reported.feeder.as_ref());
     let durable = feeder.and_then(|feeder| feeder.last_durable_at.clone());
-    let is_last = feeder.is_some_and(|feeder| !feeder.servers_needed);
+    let is_last = reported.is_some_and(has_last_row);
     Timeline {
         validated_at: before.validated_at.or_else(|| became_true(ConditionType::Validated)),
         scheduled_at: before.scheduled_at.or_else(|| pods.scheduled.map(Time)),
@@ -79,18 +79,27 @@ pub fn count_devices(before: &ServersStatus, now: ServersStatus, pods: &[Pod], a
     let at = to_the_second(not_before_counted(before, at));
     let mut ended = before.ended_device_seconds.clone();
     let mut held = Vec::new();
+    let counted_at = before.counted_at.as_ref().map(|time| time.0);
     for pod in pods {
-        let Some(since) = scheduled_at(pod) else { continue };
         let uid = pod.uid().unwrap_or_default();
-        let was_counted = before.held.iter().any(|held| held.uid == uid);
-        match ended_at(pod) {
-            None => held.push(HeldDevices {
+        let known = before.held.iter().find(|held| held.uid == uid);
+        match (scheduled_at(pod), known) {
+            (Some(since), _) if !has_run(pod) => held.push(HeldDevices {
                 uid,
                 since: Time(since),
                 devices: devices(pod),
             }),
-            Some(until) if was_counted => add(&mut ended, &devices(pod), since, until),
-            Some(_) => {}
+            // What kubelet does not take any more need not say when it was scheduled.
+            (_, Some(known)) => {
+                let until = ended_at(pod).or(last_known_at(pod).max(counted_at));
+                add(
+                    &mut ended,
+                    &known.devices,
+                    known.since.0,
+                    until.unwrap_or(known.since.0),
+                );
+            }
+            (_, None) => {}
         }
     }
     let is_there = |uid: &str| pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid));
@@ -180,12 +189,36 @@ fn started_at(pod: &Pod) -> Option<Timestamp> {
     running.filter_map(|running| Some(running.started_at.as_ref()?.0)).min()
 }
 
-/// When a pod that will never run again ended.
+/// When the last container ended of a pod that will never run again. Kubelet does not know of a pod that it did not take (no device,
+/// no room, a node that shuts down), nor of a container that it has lost (`ContainerStatusUnknown`).
 fn ended_at(pod: &Pod) -> Option<Timestamp> {
-    let status = pod.status.as_ref().filter(|_| has_run(pod))?;
-    let containers = status.container_statuses.iter().flatten();
+    let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
     let ended = containers.filter_map(|status| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
     ended.map(|time| time.0).max()
+}
+
+/// When a pod of which no end is known changed last.
+fn last_known_at(pod: &Pod) -> Option<Timestamp> {
+    let changes = [
+        ("Ready", "False"),
+        ("ContainersReady", "False"),
+        ("DisruptionTarget", "True"),
+    ];
+    changes
+        .into_iter()
+        .filter_map(|(kind, status)| condition_time(pod, kind, status))
+        .max()
+}
+
+/// Whether no row is left to become durable. That no servers are needed does not tell: they are also given back while the store's
+/// keys are refused.
+fn has_last_row(reported: &FeederStatus) -> bool {
+    let is_over = reported
+        .feeder
+        .as_ref()
+        .is_some_and(|feeder| matches!(feeder.state, FeederStage::Finalizing | FeederStage::Ended));
+    let progress = reported.progress.as_ref();
+    is_over || progress.is_some_and(|progress| progress.completed + progress.failed == progress.total)
 }
 
 #[cfg(test)]

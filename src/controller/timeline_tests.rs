@@ -58,6 +58,60 @@ fn a_pod_that_ended_and_is_still_there_counts_up_to_its_end_once() {
     assert_eq!(gpu_seconds(&look(&status, &[], 400)), 30);
 }
 
+/// A failed pod whose server was lost by kubelet, so that its end has no time.
+fn failed(conditions: &Value) -> Value {
+    let unknown = json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": null}});
+    json!({"phase": "Failed", "conditions": conditions,
+           "containerStatuses": [{"name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": unknown}]})
+}
+
+#[test]
+fn a_pod_whose_end_has_no_time_holds_nothing_after_it_is_known_to_have_failed() {
+    let condition = |kind: &str, status: &str, seconds: i64| json!({"type": kind, "status": status, "lastTransitionTime": at(seconds)});
+    let scheduled = || condition("PodScheduled", "True", 100);
+    let table = [
+        (
+            "it was not taken",
+            json!({"phase": "Failed", "reason": "UnexpectedAdmissionError"}),
+            110,
+        ),
+        (
+            "nor when its node starts anew",
+            json!({"phase": "Failed", "reason": "NodeAffinity", "conditions": []}),
+            110,
+        ),
+        (
+            "it was ready",
+            failed(&json!([scheduled(), condition("Ready", "False", 115)])),
+            115,
+        ),
+        (
+            "it was never ready",
+            failed(&json!([scheduled(), condition("ContainersReady", "False", 101)])),
+            110,
+        ),
+        (
+            "it was taken away",
+            failed(&json!([
+                scheduled(),
+                condition("Ready", "False", 101),
+                condition("DisruptionTarget", "True", 118)
+            ])),
+            118,
+        ),
+    ];
+    for (what, status, until) in table {
+        let mut seen = look(&ServersStatus::default(), &[pod("a", 100, &json!({}))], 110);
+        let failed = [pod("a", 100, &status)];
+        for seconds in [120, 5000] {
+            seen = look(&seen, &failed, seconds);
+            assert_eq!((gpu_seconds(&seen), seen.held.len()), (2 * (until - 100), 0), "{what}");
+        }
+        let late = look(&ServersStatus::default(), &failed, 5000);
+        assert_eq!((gpu_seconds(&late), late.held.len()), (0, 0), "{what}");
+    }
+}
+
 #[test]
 fn while_nothing_changes_devices_are_counted_once_a_minute() {
     let pods = [pod("a", 100, &json!({}))];
@@ -88,6 +142,26 @@ fn a_pod_without_devices_or_node_holds_none() {
     assert_eq!(gpu_seconds(&look(&ServersStatus::default(), &[cpu], 500)), 0);
 }
 
+/// A feeder that needs no servers, with so many of ten rows finished.
+fn reported(state: &str, finished: i64, durable: i64) -> FeederStatus {
+    let feeder = json!({"attempt": 1, "state": state, "serversNeeded": false, "lastDurableAt": at(durable)});
+    let progress = json!({"total": 10, "completed": finished - 1, "failed": 1, "percent": finished * 10});
+    serde_json::from_value(json!({"feeder": feeder, "progress": progress})).expect("a status")
+}
+
+#[test]
+fn servers_that_are_given_back_in_mid_run_leave_the_last_row_to_come() {
+    let last_row_at = |state, finished| {
+        let reported = reported(state, finished, 70);
+        let line = timeline(None, &[], &PodTimes::default(), Some(&reported));
+        line.last_row_at.map(|time| time.0.as_second())
+    };
+    assert_eq!(last_row_at("Feeding", 9), None, "its store refuses the keys");
+    assert_eq!(last_row_at("Feeding", 10), Some(70));
+    assert_eq!(last_row_at("Finalizing", 9), Some(70), "it ends before its last row");
+    assert_eq!(last_row_at("Ended", 9), Some(70));
+}
+
 #[test]
 fn what_was_once_known_stays() {
     let condition = |kind: &str, seconds: i64| -> Condition {
@@ -104,13 +178,10 @@ fn what_was_once_known_stays() {
         "containerStatuses": [{"name": "server", "image": "", "imageID": "", "ready": true, "restartCount": 0,
                                "state": {"running": {"startedAt": at(30)}}}],
     });
-    let reported = |needed: bool, durable: i64| -> FeederStatus {
-        let feeder = json!({"attempt": 1, "state": "Feeding", "serversNeeded": needed, "lastDurableAt": at(durable)});
-        serde_json::from_value(json!({"feeder": feeder})).expect("a status")
-    };
+    let reported = |state: &str, durable: i64| reported(state, 9, durable);
     let validated = [condition("Validated", 10)];
     let pods = PodTimes::of(&[pod("late", 25, &json!({})), pod("a", 20, &running)]);
-    let first = timeline(None, &validated, &pods, Some(&reported(true, 50)));
+    let first = timeline(None, &validated, &pods, Some(&reported("Feeding", 50)));
     let seconds = |time: &Option<Time>| time.as_ref().map(|time| time.0.as_second());
     let all = |line: &Timeline| {
         [
@@ -129,7 +200,12 @@ fn what_was_once_known_stays() {
         [Some(10), Some(20), Some(30), Some(40), Some(50), None, None]
     );
     let ends = [condition("Validated", 10), condition("GPUsReleased", 80)];
-    let last = timeline(Some(&first), &ends, &PodTimes::default(), Some(&reported(false, 70)));
+    let last = timeline(
+        Some(&first),
+        &ends,
+        &PodTimes::default(),
+        Some(&reported("Finalizing", 70)),
+    );
     assert_eq!(
         all(&last),
         [Some(10), Some(20), Some(30), Some(40), Some(50), Some(70), Some(80)]

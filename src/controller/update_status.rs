@@ -55,6 +55,7 @@ pub fn next_status(
         phase: Some(Phase::of(&conditions)),
         stopping: decision.stopping.clone(),
         feeder_gone_since: decision.feeder_gone_since.map(to_the_second).map(Time),
+        servers_failing: decision.servers_failing.clone(),
         start_time: current.start_time.or(Some(Time(now))),
         completion_time: current.completion_time.or(ended.then_some(Time(now))),
         // What was decided stays, but for the commit of its revision, which becomes known later.
@@ -155,8 +156,6 @@ pub async fn update_status(
     job: &BatchInferenceJob,
     status: &ControllerStatus,
 ) -> Result<Written, UpdateStatusError> {
-    let namespace = job.namespace().unwrap_or_default();
-    let api: Api<BatchInferenceJob> = Api::namespaced(client.clone(), &namespace);
     let version = job.resource_version();
     let patch = crate::api::status::patch(
         &job.name_any(),
@@ -165,7 +164,35 @@ pub async fn update_status(
         status,
     );
     let params = PatchParams::apply(CONTROLLER_FIELD_MANAGER).force();
-    match api.patch_status(&job.name_any(), &params, &Patch::Apply(patch)).await {
+    send(client, job, &params, &Patch::Apply(patch)).await
+}
+
+/// Takes the pace of rows back that a feeder left, unless the job has changed since it was read. The fields are the feeder's: a patch that
+/// only removes them makes the controller no owner of anything, and the next feeder sets them again.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn take_pace_back(client: &Client, job: &BatchInferenceJob) -> Result<Written, UpdateStatusError> {
+    let patch = serde_json::json!({
+        "metadata": {"uid": job.uid(), "resourceVersion": job.resource_version()},
+        "status": {"progress": {"rowsPerSecond": null, "estimatedCompletionTime": null}},
+    });
+    let params = PatchParams {
+        field_manager: Some(CONTROLLER_FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    send(client, job, &params, &Patch::Merge(patch)).await
+}
+
+async fn send(
+    client: &Client,
+    job: &BatchInferenceJob,
+    params: &PatchParams,
+    patch: &Patch<serde_json::Value>,
+) -> Result<Written, UpdateStatusError> {
+    let namespace = job.namespace().unwrap_or_default();
+    let api: Api<BatchInferenceJob> = Api::namespaced(client.clone(), &namespace);
+    match api.patch_status(&job.name_any(), params, patch).await {
         Ok(_) => Ok(Written::Yes),
         Err(error) if is_outdated(&error) => Ok(Written::Outdated),
         Err(source) => Err(UpdateStatusError {
@@ -196,6 +223,8 @@ mod tests {
             feeder: FeederWanted::Leave,
             stopping: None,
             feeder_gone_since: None,
+            servers_failing: None,
+            tells_old_pace: false,
             pod_changes: Vec::new(),
             fills_model_cache: false,
             servers: None,

@@ -9,6 +9,9 @@ use super::Engine;
 /// The longest line that is told, in bytes.
 const LINE_LIMIT: usize = 400;
 
+/// What vLLM says when there is no such model, and also when the Hub does not answer.
+pub const ALSO_OF_A_SILENT_HUB: &str = "Invalid repository ID or local directory specified";
+
 /// What is wrong with what the server was told to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
@@ -116,11 +119,7 @@ const VLLM: Signs = &[
         Mistake::InvalidServerArguments,
         &["is larger than the number of available GPUs"],
     ),
-    // Said of a Hub that does not answer, too.
-    (
-        Mistake::ModelNotFound,
-        &["Invalid repository ID or local directory specified"],
-    ),
+    (Mistake::ModelNotFound, &[ALSO_OF_A_SILENT_HUB]),
     // Pydantic's form of every other mistake in what was asked for.
     (Mistake::InvalidServerArguments, &["Value error, "]),
 ];

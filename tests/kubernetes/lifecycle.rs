@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use batch_inference_operator::api::BatchInferenceJob;
 use batch_inference_operator::api::condition::ConditionType;
 use batch_inference_operator::api::phase::Phase;
+use batch_inference_operator::api::status::{self, CONTROLLER_FIELD_MANAGER, FEEDER_FIELD_MANAGER};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::job::Job;
@@ -29,7 +32,11 @@ async fn a_suspended_job_gives_its_gpus_back_and_goes_on_where_it_was() {
         .status
         .and_then(|status| status.reported.progress);
     let progress = progress.expect("progress");
-    assert_eq!((progress.completed, progress.rows_per_second), (20, None));
+    assert_eq!(progress.completed, 20);
+    assert_eq!(
+        (progress.rows_per_second, progress.estimated_completion_time),
+        (None, None)
+    );
 
     tenant.patch_spec("suspended", &json!({"suspend": false})).await;
     until_held_row_is_sent_again(&tenant).await;
@@ -56,6 +63,44 @@ async fn a_job_that_is_made_suspended_takes_nothing() {
 
     tenant.patch_spec("later", &json!({"suspend": null})).await;
     tenant.complete("later", &chats(3, &json!({}))).await;
+}
+
+#[tokio::test]
+async fn a_suspended_job_loses_the_pace_that_its_dead_feeder_left() {
+    let tenant = Tenant::start("old-pace").await;
+    tenant.put("rows.jsonl", &chats(3, &json!({}))).await;
+    tenant
+        .submit(&Job::new(&tenant, "job").set("/suspend", json!(true)))
+        .await;
+    tenant.until_reason("job", ConditionType::Suspended, "Suspended").await;
+    let job = tenant.job("job").await;
+    let left = json!({"progress": {"total": 3, "completed": 1, "failed": 0, "percent": 33, "rowsPerSecond": "2.5",
+                                   "estimatedCompletionTime": "2030-01-01T00:00:00Z"}});
+    let left = status::patch("job", &job.metadata.uid.unwrap_or_default(), None, &left);
+    let as_feeder = PatchParams::apply(FEEDER_FIELD_MANAGER).force();
+    let written = tenant.jobs().patch_status("job", &as_feeder, &Patch::Apply(left)).await;
+    written.expect("a status");
+
+    let is_told = |job: &BatchInferenceJob| {
+        let progress = job.status.as_ref().and_then(|status| status.reported.progress.as_ref());
+        progress.is_some_and(|progress| {
+            progress.completed == 1
+                && progress.rows_per_second.is_none()
+                && progress.estimated_completion_time.is_none()
+        })
+    };
+    let job = tenant.until_job("job", "there is no pace", is_told).await;
+    let owners = job.metadata.managed_fields.unwrap_or_default();
+    let mut by_controller = owners
+        .iter()
+        .filter(|owner| owner.manager.as_deref() == Some(CONTROLLER_FIELD_MANAGER));
+    assert!(
+        by_controller.all(|owner| owner.operation.as_deref() == Some("Apply")),
+        "it owns nothing more: {owners:?}"
+    );
+
+    tenant.patch_spec("job", &json!({"suspend": null})).await;
+    tenant.complete("job", &chats(3, &json!({}))).await;
 }
 
 #[tokio::test]
