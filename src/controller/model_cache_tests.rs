@@ -418,8 +418,9 @@ fn server(engine: &str, model: &str, cache: Value) -> Value {
 fn servers_read_their_model_from_the_cache_and_download_nothing() {
     for engine in ["VLLM", "LoRAX", "SGLang"] {
         let pod = server(engine, "llama-3-1-8b-instruct", filled());
-        let volume = json!({"name": "model-cache", "persistentVolumeClaim": {"claimName": "models", "readOnly": true}});
-        let mount = json!({"name": "model-cache", "mountPath": "/model-cache", "readOnly": true});
+        let name = "batch-inference-model-cache";
+        let volume = json!({"name": name, "persistentVolumeClaim": {"claimName": "models", "readOnly": true}});
+        let mount = json!({"name": name, "mountPath": "/model-cache", "readOnly": true});
         assert!(pod["volumes"].as_array().expect("volumes").contains(&volume), "{pod}");
         let container = &pod["containers"][0];
         assert!(
@@ -439,6 +440,27 @@ fn servers_read_their_model_from_the_cache_and_download_nothing() {
         // The weights take no disk of the node.
         assert_eq!(container["resources"]["requests"].get("ephemeral-storage"), None);
     }
+}
+
+#[test]
+fn a_claim_that_the_template_has_already_is_one_volume() {
+    let mounted = json!([{"name": "mine", "mountPath": "/mine"}]);
+    let server = json!({"baseModel": "qwen3-8b", "podTemplate": {"spec": {
+        "volumes": [{"name": "mine", "persistentVolumeClaim": {"claimName": "models"}}],
+        "containers": [{"name": "server", "volumeMounts": mounted}],
+    }}});
+    let (_, children) = decided(&job(server, feeding(filled())), &just_filled());
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    let pod = &servers["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array().expect("volumes").iter();
+    let claims: Vec<_> = volumes
+        .filter(|volume| volume.get("persistentVolumeClaim").is_some())
+        .collect();
+    let mine = json!({"name": "mine", "persistentVolumeClaim": {"claimName": "models"}});
+    assert_eq!(claims, [&mine]);
+    let mount = json!({"name": "mine", "mountPath": "/model-cache", "readOnly": true});
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
+    assert!(mounts.contains(&mount) && mounts.contains(&mounted[0]), "{mounts:?}");
 }
 
 #[test]

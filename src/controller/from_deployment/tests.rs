@@ -59,13 +59,19 @@ fn take_for(pod: &Value, given: Value) -> Result<Taken, String> {
 
 /// The pod of a server of a job that takes all from a Deployment with this pod.
 fn server_pod(pod: &Value) -> PodSpec {
+    server_pod_for(pod, json!({}))
+}
+
+/// The same of a job that gives these fields itself.
+fn server_pod_for(pod: &Value, mut server: Value) -> PodSpec {
+    server["from"] = json!({"deployment": {"name": "found"}});
     let job: BatchInferenceJob = serde_json::from_value(json!({
         "apiVersion": "batchinference.dev/v1alpha1",
         "kind": "BatchInferenceJob",
         "metadata": {"name": "triangles", "namespace": "geometry"},
         "spec": {
             "dataset": {"uri": "s3://b/rows.jsonl"},
-            "server": {"from": {"deployment": {"name": "found"}}},
+            "server": server,
             "output": {"uri": "s3://b/out/"},
         },
     }))
@@ -137,6 +143,34 @@ fn what_is_taken_starts_as_a_server_of_a_job() {
                 mount.mount_path
             );
         }
+    }
+}
+
+/// Volumes are merged by name: KServe calls one `model-cache`, too.
+#[test]
+fn a_volume_of_a_deployment_is_never_taken_for_one_of_the_operator() {
+    let mut manifests = manifests().into_iter();
+    let kserve = manifests.find(|manifest| manifest.name == "KServe's LLMInferenceService");
+    let pod = kserve.expect("the manifest").pod;
+    let cache = json!({"persistentVolumeClaim": {"claimName": "models"}});
+    let server = server_pod_for(&pod, json!({"modelCache": cache}));
+    let volumes = json!(server.volumes);
+    let volumes = volumes.as_array().expect("volumes");
+    let ours = "batch-inference-model-cache";
+    for volume in [
+        json!({"name": "model-cache", "emptyDir": {}}),
+        json!({"name": ours, "persistentVolumeClaim": {"claimName": "models", "readOnly": true}}),
+    ] {
+        assert!(volumes.contains(&volume), "{volumes:?}");
+    }
+    let mounts = server.containers[0].volume_mounts.iter().flatten();
+    let mounted: Vec<_> = mounts
+        .filter(|mount| mount.name.ends_with("model-cache"))
+        .map(|mount| (mount.name.as_str(), mount.mount_path.as_str()))
+        .collect();
+    assert_eq!(mounted, [(ours, "/model-cache"), ("model-cache", "/models")]);
+    for volume in volumes {
+        assert_eq!(volume.as_object().expect("a volume").len(), 2, "of one type: {volume}");
     }
 }
 
