@@ -54,7 +54,7 @@ fn take_pod(pod: &Value) -> Result<Taken, String> {
 /// What a job takes that gives these fields itself.
 fn take_for(pod: &Value, given: Value) -> Result<Taken, String> {
     let given = serde_json::from_value(given).expect("a server");
-    take(&deployment_of(pod), &given).map_err(|error| error.to_string())
+    take(&deployment_of(pod), &given, Catalog::built_in()).map_err(|error| error.to_string())
 }
 
 /// The pod of a server of a job that takes all from a Deployment with this pod.
@@ -237,11 +237,21 @@ fn what_says_something_of_the_model_is_not_taken_for_another_one() {
     let vllm = json!({"containers": [{
         "name": "a", "image": "vllm/vllm-openai:v1", "args": ["--model", "org/model", "--revision", "abc", "-q", "awq"],
     }]});
+    let qwen = json!({"containers": [{
+        "name": "a", "image": "vllm/vllm-openai:v1",
+        "args": ["--model", "Qwen/Qwen3-8B", "--revision", "abc", "--quantization", "fp8"],
+    }]});
+    let qwen_gguf = json!({"containers": [{
+        "name": "a", "image": "llama.cpp:server", "args": ["-hf", "Qwen/Qwen3-8B-GGUF:Q4_0"],
+    }]});
     let none: &[&str] = &[];
     for (pod, given, revision, quantization, args) in [
         (&vllm, json!({}), Some("abc"), Some("awq"), none),
         (&vllm, json!({"baseModel": "org/model"}), Some("abc"), Some("awq"), none),
         (&vllm, json!({"baseModel": "org/other"}), None, None, none),
+        (&qwen, json!({"baseModel": "qwen3-8b"}), Some("abc"), Some("fp8"), none),
+        (&qwen, json!({"baseModel": "qwen3-14b"}), None, None, none),
+        (&qwen_gguf, json!({"baseModel": "qwen3-8b"}), None, Some("Q4_0"), none),
         (
             &llama,
             json!({}),
