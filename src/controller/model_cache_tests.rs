@@ -6,7 +6,7 @@ use crate::controller::build::build;
 use crate::controller::children::{Children, Workloads};
 use crate::controller::decide::{Decision, decide, may_pass};
 use crate::controller::dereference::Observed;
-use crate::controller::settings::Settings;
+use crate::controller::settings::{EngineSettings, Settings};
 use crate::controller::update_status::next_status;
 use crate::controller::validate::validate;
 
@@ -120,6 +120,39 @@ fn the_modes_of_the_volume_go_before_those_that_were_asked_for_and_a_device_hold
     bound.spec.as_mut().expect("a spec").volume_mode = Some("Block".into());
     let refused = accept(&job, Some(&bound)).expect_err("a refusal");
     assert!(refused.message.contains("block device"), "{}", refused.message);
+}
+
+#[test]
+fn what_the_installation_says_of_another_source_is_refused_and_where_it_keeps_models_is_not() {
+    let with = |engine: Engine, name: &str| {
+        let env = serde_json::from_value(json!([{"name": name, "value": "1"}])).expect("variables");
+        let mut settings = settings();
+        let of_engine = EngineSettings {
+            env,
+            ..EngineSettings::default()
+        };
+        settings.engines.insert(engine, of_engine);
+        settings
+    };
+    for (engine, name, is_refused) in [
+        (Engine::VLLM, "VLLM_USE_MODELSCOPE", true),
+        (Engine::SGLang, "SGLANG_USE_MODELSCOPE", true),
+        (Engine::LoRAX, "SOURCE", true),
+        (Engine::VLLM, "HF_HOME", false),
+    ] {
+        let mut job = job(
+            json!({"engine": engine, "baseModel": "llama-3-1-8b-instruct"}),
+            json!({}),
+        );
+        let found = validate(&job, &with(engine, name));
+        let message = found.err().map(|wait| wait.message);
+        let expected = format!("the chart's value engines (ask whoever installed the operator) has {name}");
+        assert_eq!(message.is_some(), is_refused, "{name}: {message:?}");
+        assert!(message.is_none_or(|message| message.contains(&expected)), "{name}");
+        let before = validate(&job, &settings()).expect("a valid job").resolved;
+        job.status.get_or_insert_default().controller.resolved = Some(before);
+        assert!(validate(&job, &with(engine, name)).is_ok(), "a job that was taken up");
+    }
 }
 
 /// A pod template that goes over a variable of the operator's own.
