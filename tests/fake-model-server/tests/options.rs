@@ -76,6 +76,7 @@ fn every_option_for_adapters_is_accepted() {
             count: 2,
             max_rank: Some(16),
             paths: paths.to_vec(),
+            devices: Devices::Counted(1),
         };
         let args = [described(engine, model, None).args, options(engine, &found)].concat();
         let settings = Settings::read(&args, |_| None).unwrap_or_else(|refusal| panic!("{}", refusal.message));
