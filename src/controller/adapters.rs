@@ -3,8 +3,9 @@
 //!
 //! The feeder reports the adapters before, or together with, its need of servers. What was made of that stays.
 
-use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::core::v1::{Container, EnvVar};
 
+use super::server_conflicts::names;
 use super::variables;
 use crate::api::BatchInferenceJob;
 use crate::api::adapters::{AdapterSource, AdaptersSpec};
@@ -16,6 +17,7 @@ use crate::api::wait::Wait;
 use crate::engine::adapters::{
     AdapterNames, FoundAdapters, PREDIBASE_TOKEN, are_fetched, env, fighting, keys, options, place,
 };
+use crate::engine::conflicts::Place;
 use crate::engine::{Devices, Version};
 
 /// What the feeder has found.
@@ -74,17 +76,37 @@ pub(super) fn fetched(server: &ServerSpec, told: Option<&AdaptersStatus>) -> Vec
     paths(adapters, told)
 }
 
-/// Refuses arguments and variables that say which adapters servers have, beside the field that does.
-pub(super) fn refuse_conflict(server: &ServerSpec) -> Result<(), Wait> {
+/// Refuses arguments and variables that say which adapters servers have, beside the field that does: of the job, of the template's container
+/// `server`, and of the installation.
+pub(super) fn refuse_conflict(
+    server: &ServerSpec,
+    container: Option<&Container>,
+    installation: &[EnvVar],
+) -> Result<(), Wait> {
     if server.adapters.is_none() {
         return Ok(());
     }
-    let env: Vec<&str> = server.env.iter().map(|variable| variable.name.as_str()).collect();
-    let Some(written) = fighting(server.engine, &server.args, &env) else {
+    let engine = server.engine;
+    let of_template = container.and_then(|container| container.env.as_deref());
+    let mut of_installation = names(installation);
+    // The Secret of the job goes before it.
+    of_installation.retain(|name| *name != PREDIBASE_TOKEN);
+    let given = [
+        ("spec.server.args or env", server.args.as_slice(), names(&server.env)),
+        (
+            Place::PodTemplate.words(),
+            &[][..],
+            names(of_template.unwrap_or_default()),
+        ),
+        (Place::Installation.words(), &[][..], of_installation),
+    ];
+    let mut conflicts = given
+        .iter()
+        .filter_map(|(place, args, env)| Some((place, fighting(engine, args, env)?)));
+    let Some((place, written)) = conflicts.next() else {
         return Ok(());
     };
-    let message =
-        format!("spec.server.args or env has {written}: write adapters in spec.server.adapters, and nowhere else");
+    let message = format!("{place} has {written}: write adapters in spec.server.adapters, and nowhere else");
     Err(Wait::new(Reason::EngineFieldConflict, message))
 }
 
@@ -278,9 +300,46 @@ mod tests {
         ] {
             let mut server = server(json!({}), args);
             server.env = env.iter().map(|name| variables::key(name, "s", "k", None)).collect();
-            assert_eq!(refuse_conflict(&server).is_err(), is_refused, "{args:?}");
+            assert_eq!(refuse_conflict(&server, None, &[]).is_err(), is_refused, "{args:?}");
             server.adapters = None;
-            assert_eq!(refuse_conflict(&server), Ok(()));
+            assert_eq!(refuse_conflict(&server, None, &[]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn variables_of_the_template_and_the_installation_do_not_say_them_either() {
+        let server = ServerSpec {
+            engine: Engine::LoRAX,
+            ..server(
+                json!({"source": "PBase", "credentialsSecretRef": {"name": "keys"}}),
+                &[],
+            )
+        };
+        let variable = |name: &str| variables::value(name, "x");
+        let container = |name: &str| Container {
+            env: Some(vec![variable(name)]),
+            ..Container::default()
+        };
+        for (of_template, of_installation, place) in [
+            ("ADAPTER_ID", "A", Some("of spec.server.podTemplate has ADAPTER_ID")),
+            (
+                PREDIBASE_TOKEN,
+                "A",
+                Some("of spec.server.podTemplate has PREDIBASE_API_TOKEN"),
+            ),
+            (
+                "A",
+                "PRELOADED_ADAPTER_IDS",
+                Some("has PRELOADED_ADAPTER_IDS: write adapters in"),
+            ),
+            ("A", PREDIBASE_TOKEN, None),
+        ] {
+            let refusal = refuse_conflict(&server, Some(&container(of_template)), &[variable(of_installation)]);
+            let message = refusal.err().map(|wait| wait.message);
+            match (&message, place) {
+                (Some(message), Some(place)) => assert!(message.contains(place), "{message}"),
+                _ => assert_eq!(message.is_some(), place.is_some(), "{of_template} {of_installation}"),
+            }
         }
     }
 

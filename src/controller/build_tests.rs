@@ -524,8 +524,10 @@ fn feeder_and_servers_reach_the_hub_in_the_same_way() {
                 "{name} in {env:?}"
             );
         }
-        let volume = json!({"name": "certificates", "configMap": {"name": "trusted"}});
-        let mount = json!({"name": "certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true});
+        let volume = json!({"name": "batch-inference-certificates", "configMap": {"name": "trusted"}});
+        let mount = json!({
+            "name": "batch-inference-certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true,
+        });
         assert!(pod["volumes"].as_array().expect("volumes").contains(&volume), "{pod}");
         let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
         assert!(mounts.contains(&mount), "{mounts:?}");

@@ -2,7 +2,7 @@
 //! told then. Pure, a part of [`super::validate`] and [`super::decide`].
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -22,7 +22,7 @@ use crate::api::server::ServerSpec;
 use crate::api::status::Resolved;
 use crate::api::wait::Wait;
 use crate::api::{BatchInferenceJob, Engine};
-use crate::engine::model_cache::{self, conflict, conflict_in_template};
+use crate::engine::model_cache::{self, conflict, conflict_in_installation, conflict_in_template};
 use crate::engine::{BaseModel, Location};
 
 /// Access modes by which several nodes, or one, can write to a volume
@@ -45,8 +45,14 @@ pub(super) fn claim_to_read(job: &BatchInferenceJob) -> Option<&str> {
     claim_name(job).filter(|_| !is_resolved)
 }
 
-/// Refuses a cache that nobody would read.
-pub(super) fn refuse(server: &ServerSpec, model: &BaseModel, container: Option<&Container>) -> Result<(), Wait> {
+/// Refuses a cache that nobody would read. Beside the job's own variables, those count of the template's container `server` and of the
+/// `installation`.
+pub(super) fn refuse(
+    server: &ServerSpec,
+    model: &BaseModel,
+    container: Option<&Container>,
+    installation: &[EnvVar],
+) -> Result<(), Wait> {
     if server.model_cache.is_none() {
         return Ok(());
     }
@@ -74,7 +80,8 @@ pub(super) fn refuse(server: &ServerSpec, model: &BaseModel, container: Option<&
             let found = conflict(server.engine, repository, &server.args, &names(&server.env));
             let of_template = container.and_then(|container| container.env.as_deref());
             let of_template = names(of_template.unwrap_or_default());
-            match found.or_else(|| conflict_in_template(server.engine, &of_template)) {
+            let found = found.or_else(|| conflict_in_template(server.engine, &of_template));
+            match found.or_else(|| conflict_in_installation(server.engine, &names(installation))) {
                 Some(conflict) => Err(Wait::new(Reason::EngineFieldConflict, conflict.to_string())),
                 None => Ok(()),
             }

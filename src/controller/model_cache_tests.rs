@@ -6,7 +6,7 @@ use crate::controller::build::build;
 use crate::controller::children::{Children, Workloads};
 use crate::controller::decide::{Decision, decide, may_pass};
 use crate::controller::dereference::Observed;
-use crate::controller::settings::Settings;
+use crate::controller::settings::{EngineSettings, Settings};
 use crate::controller::update_status::next_status;
 use crate::controller::validate::validate;
 
@@ -120,6 +120,39 @@ fn the_modes_of_the_volume_go_before_those_that_were_asked_for_and_a_device_hold
     bound.spec.as_mut().expect("a spec").volume_mode = Some("Block".into());
     let refused = accept(&job, Some(&bound)).expect_err("a refusal");
     assert!(refused.message.contains("block device"), "{}", refused.message);
+}
+
+#[test]
+fn what_the_installation_says_of_another_source_is_refused_and_where_it_keeps_models_is_not() {
+    let with = |engine: Engine, name: &str| {
+        let env = serde_json::from_value(json!([{"name": name, "value": "1"}])).expect("variables");
+        let mut settings = settings();
+        let of_engine = EngineSettings {
+            env,
+            ..EngineSettings::default()
+        };
+        settings.engines.insert(engine, of_engine);
+        settings
+    };
+    for (engine, name, is_refused) in [
+        (Engine::VLLM, "VLLM_USE_MODELSCOPE", true),
+        (Engine::SGLang, "SGLANG_USE_MODELSCOPE", true),
+        (Engine::LoRAX, "SOURCE", true),
+        (Engine::VLLM, "HF_HOME", false),
+    ] {
+        let mut job = job(
+            json!({"engine": engine, "baseModel": "llama-3-1-8b-instruct"}),
+            json!({}),
+        );
+        let found = validate(&job, &with(engine, name));
+        let message = found.err().map(|wait| wait.message);
+        let expected = format!("the chart's value engines (ask whoever installed the operator) has {name}");
+        assert_eq!(message.is_some(), is_refused, "{name}: {message:?}");
+        assert!(message.is_none_or(|message| message.contains(&expected)), "{name}");
+        let before = validate(&job, &settings()).expect("a valid job").resolved;
+        job.status.get_or_insert_default().controller.resolved = Some(before);
+        assert!(validate(&job, &with(engine, name)).is_ok(), "a job that was taken up");
+    }
 }
 
 /// A pod template that goes over a variable of the operator's own.
@@ -418,8 +451,9 @@ fn server(engine: &str, model: &str, cache: Value) -> Value {
 fn servers_read_their_model_from_the_cache_and_download_nothing() {
     for engine in ["VLLM", "LoRAX", "SGLang"] {
         let pod = server(engine, "llama-3-1-8b-instruct", filled());
-        let volume = json!({"name": "model-cache", "persistentVolumeClaim": {"claimName": "models", "readOnly": true}});
-        let mount = json!({"name": "model-cache", "mountPath": "/model-cache", "readOnly": true});
+        let name = "batch-inference-model-cache";
+        let volume = json!({"name": name, "persistentVolumeClaim": {"claimName": "models", "readOnly": true}});
+        let mount = json!({"name": name, "mountPath": "/model-cache", "readOnly": true});
         assert!(pod["volumes"].as_array().expect("volumes").contains(&volume), "{pod}");
         let container = &pod["containers"][0];
         assert!(
@@ -439,6 +473,27 @@ fn servers_read_their_model_from_the_cache_and_download_nothing() {
         // The weights take no disk of the node.
         assert_eq!(container["resources"]["requests"].get("ephemeral-storage"), None);
     }
+}
+
+#[test]
+fn a_claim_that_the_template_has_already_is_one_volume() {
+    let mounted = json!([{"name": "mine", "mountPath": "/mine"}]);
+    let server = json!({"baseModel": "qwen3-8b", "podTemplate": {"spec": {
+        "volumes": [{"name": "mine", "persistentVolumeClaim": {"claimName": "models"}}],
+        "containers": [{"name": "server", "volumeMounts": mounted}],
+    }}});
+    let (_, children) = decided(&job(server, feeding(filled())), &just_filled());
+    let servers = serde_json::to_value(children.workloads.servers).expect("serialises");
+    let pod = &servers["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array().expect("volumes").iter();
+    let claims: Vec<_> = volumes
+        .filter(|volume| volume.get("persistentVolumeClaim").is_some())
+        .collect();
+    let mine = json!({"name": "mine", "persistentVolumeClaim": {"claimName": "models"}});
+    assert_eq!(claims, [&mine]);
+    let mount = json!({"name": "mine", "mountPath": "/model-cache", "readOnly": true});
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().expect("mounts");
+    assert!(mounts.contains(&mount) && mounts.contains(&mounted[0]), "{mounts:?}");
 }
 
 #[test]

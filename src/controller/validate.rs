@@ -140,6 +140,8 @@ fn validate_servers(
     let launch = launch(server, &model, container, &env, devices, &image)?;
     if decided.is_none() {
         server_conflicts::refuse_of_others(server, &launch, devices, container, &engine.env)?;
+        adapters::refuse_conflict(server, container, &engine.env)?;
+        model_cache::refuse(server, &model, container, &engine.env)?;
     }
     let resolved = match decided {
         Some(resolved) => resolved,
@@ -158,7 +160,6 @@ fn validate_servers(
             server: server.from.is_some().then(|| FilledServer(Box::new(server.clone()))),
         },
     };
-    model_cache::refuse(server, &model, container)?;
     // Nothing where the model was decided before: it comes without an entry then.
     base_model::refuse_architecture(&model, server.engine, &resolved.image)?;
     let servers = ValidatedServers {
@@ -220,7 +221,6 @@ fn launch(
         LaunchError::CustomArgsTwice => Wait::new(Reason::EngineFieldConflict, error.to_string()),
     })?;
     server_conflicts::refuse_of_job(server, &launch, devices)?;
-    adapters::refuse_conflict(server)?;
     Ok(launch)
 }
 

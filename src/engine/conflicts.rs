@@ -38,7 +38,9 @@ pub enum Place {
 }
 
 impl Place {
-    fn words(self) -> &'static str {
+    /// What messages call it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
         match self {
             Self::Env => "spec.server.env",
             Self::PodTemplate => "the env of the container `server` of spec.server.podTemplate",

@@ -4,6 +4,7 @@
 //! (<https://huggingface.co/docs/huggingface_hub/guides/manage-cache>): `hub/models--ORG--NAME/snapshots/COMMIT/FILE`.
 
 use super::Engine;
+use super::conflicts::Place;
 use super::gguf::Choice;
 use super::lorax;
 use super::spelling::{Reader, option_name, without};
@@ -84,6 +85,15 @@ pub enum CacheConflict {
         /// Its name.
         variable: String,
     },
+    /// A variable of the installation.
+    #[error(
+        "{} has {variable}, by which servers have models from elsewhere: leave it out, or spec.server.modelCache",
+        Place::Installation
+    )]
+    OfInstallation {
+        /// Its name.
+        variable: String,
+    },
     /// An argument that needs a repository that nobody brings.
     #[error(
         "spec.server.args has {argument:?} with {repository:?}: spec.server.modelCache has the repository of spec.server.baseModel alone, and \
@@ -145,6 +155,16 @@ pub fn conflict_in_template(engine: Engine, env: &[&str]) -> Option<CacheConflic
     let goes_over = |name: &&&str| is_elsewhere(engine, name) || **name == OFFLINE;
     let variable = env.iter().find(goes_over)?;
     Some(CacheConflict::InTemplate {
+        variable: (*variable).to_owned(),
+    })
+}
+
+/// The first variable of the installation by which servers have models from elsewhere. Where it says that they are kept does not matter, as the
+/// operator's own variables go over those.
+#[must_use]
+pub fn conflict_in_installation(engine: Engine, env: &[&str]) -> Option<CacheConflict> {
+    let variable = env.iter().find(|name| other_sources(engine).contains(name))?;
+    Some(CacheConflict::OfInstallation {
         variable: (*variable).to_owned(),
     })
 }

@@ -144,6 +144,12 @@ impl ModelHub {
         Ok(url)
     }
 
+    /// Where it is, without what may be a secret.
+    fn shown(&self) -> String {
+        let (origin, path) = (self.endpoint.origin(), self.endpoint.path());
+        format!("{}{}", origin.ascii_serialization(), path.trim_end_matches('/'))
+    }
+
     fn ask(&self, url: Url) -> Result<Request, HubError> {
         let authorization = match &self.token {
             Some(token) => Authorization::Bearer(token.clone()),
@@ -181,14 +187,14 @@ impl Download {
 /// Where it is.
 impl fmt::Display for ModelHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.endpoint.as_str().trim_end_matches('/'))
+        f.write_str(&self.shown())
     }
 }
 
 impl fmt::Debug for ModelHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelHub")
-            .field("endpoint", &self.endpoint.as_str())
+            .field("endpoint", &self.shown())
             .finish_non_exhaustive()
     }
 }
@@ -252,4 +258,23 @@ async fn at_most(most: usize, what: &str, response: Response) -> Result<Bytes, H
 /// With the causes, as the error itself says only that something failed.
 fn unreachable(error: &dyn std::error::Error) -> HubError {
     HubError::Unreachable(chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_hub_has_no_secret() {
+        for (endpoint, shown) in [
+            ("https://huggingface.co", "https://huggingface.co"),
+            ("http://hub.example:8080/mirror/", "http://hub.example:8080/mirror"),
+            ("https://user:secret@hub.example/?key=secret", "https://hub.example"),
+        ] {
+            let endpoint = Url::parse(endpoint).unwrap();
+            let hub = ModelHub { endpoint, token: None };
+            assert_eq!(hub.to_string(), shown);
+            assert!(!format!("{hub:?}").contains("secret"), "{hub:?}");
+        }
+    }
 }

@@ -129,7 +129,7 @@ impl Case {
         }
     }
 
-    /// The test that is named is there and is run, and its file is about the field: it has the last two names of its path.
+    /// The test that is named is there and is run, and it is about the field: it has the name, and its file that of what the field is in.
     fn assert_is_shown(&self, sources: &[String]) {
         let Self { field, test, .. } = self;
         let Some(test) = test else { return };
@@ -137,11 +137,21 @@ impl Case {
         let found = attributes(file, test).unwrap_or_default();
         let is_run = !found.iter().any(|attribute| attribute.starts_with("#[ignore"));
         assert!(is_run, "{field}: {test} is not run");
-        for name in field.rsplit('.').take(2) {
-            let is_named = has_word(file, name) || has_word(file, &in_rust(name));
-            assert!(is_named, "{field}: the file of {test} does not have {name}");
+        let body = body(file, test).unwrap_or_else(|| panic!("{field}: {test} has no end"));
+        for (name, text) in field.rsplit('.').zip([body, file]) {
+            let is_named = has_word(text, name) || has_word(text, &in_rust(name));
+            assert!(is_named, "{field}: {test}, or its file, does not have {name}");
         }
     }
+}
+
+/// What stands in a function: to the brace that is indented as its beginning.
+fn body<'a>(source: &'a str, name: &str) -> Option<&'a str> {
+    let (before, after) = source.split_once(&format!("fn {name}("))?;
+    let line = before.rsplit('\n').next()?;
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let (body, _) = after.split_once(&format!("\n{indent}}}\n"))?;
+    Some(body)
 }
 
 fn has_word(text: &str, word: &str) -> bool {
@@ -173,6 +183,14 @@ fn with(mut spec: Value, field: &str, value: &Value) -> Value {
     }
     *at = value.clone();
     spec
+}
+
+#[test]
+fn a_function_ends_with_its_own_brace() {
+    let source = "mod tests {\n    #[test]\n    fn first() {\n        if a {\n        }\n        b\n    }\n\n    async fn second() {\n        c\n    }\n}\n";
+    assert_eq!(body(source, "first"), Some(") {\n        if a {\n        }\n        b"));
+    assert_eq!(body(source, "second"), Some(") {\n        c"));
+    assert_eq!(body(source, "third"), None);
 }
 
 #[test]

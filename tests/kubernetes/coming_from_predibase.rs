@@ -108,7 +108,7 @@ async fn the_python_of_the_page_does_what_predibases_calls_do() {
 
     assert_eq!(last["cancelled"], "Cancelled", "{printed}");
     let other = tenant.end("as-my-deployment").await;
-    assert_eq!(other.spec.shutdown, Some(Shutdown::Terminate));
+    assert_eq!(other.spec.shutdown, Some(Shutdown::Stop));
     let status = other.status.expect("a status").controller;
     assert_eq!(status.phase, Some(Phase::Cancelled));
     assert_eq!(status.resolved.expect("what was resolved").model, "Qwen/Qwen3-8B");

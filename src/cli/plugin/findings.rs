@@ -11,6 +11,9 @@ use crate::engine::AdapterNames;
 pub enum Names {
     /// These, and an empty one: a row with another name is refused.
     Known(ModelNames),
+    /// These by the catalog of this program. The operator's may have another repository for a short name, so that a row with another name is
+    /// told, and none is refused.
+    ByCatalog(ModelNames),
     /// It is not known which, so that those of the rows are told, and none is refused.
     Any,
 }
@@ -27,6 +30,16 @@ impl Names {
     pub fn with_adapters(self, adapters: Option<AdaptersSpec>) -> Self {
         match self {
             Self::Known(models) => Self::Known(models.with_adapters(adapters.map(AdapterNames::new))),
+            Self::ByCatalog(models) => Self::ByCatalog(models.with_adapters(adapters.map(AdapterNames::new))),
+            Self::Any => Self::Any,
+        }
+    }
+
+    /// The same, of a short name.
+    #[must_use]
+    pub fn by_catalog(self) -> Self {
+        match self {
+            Self::Known(models) | Self::ByCatalog(models) => Self::ByCatalog(models),
             Self::Any => Self::Any,
         }
     }
@@ -35,7 +48,7 @@ impl Names {
     #[must_use]
     pub fn models(&self) -> ModelNames {
         match self {
-            Self::Known(models) => models.clone(),
+            Self::Known(models) | Self::ByCatalog(models) => models.clone(),
             Self::Any => ModelNames::new([""; 0]),
         }
     }
@@ -149,6 +162,10 @@ impl Findings {
     fn about(&self, model: &UnknownModel, refusal: &Refusal) -> String {
         match self.names {
             Names::Known(_) => format!("nothing serves {model}; {}", refusal.model_advice()),
+            Names::ByCatalog(_) => format!(
+                "warning: by the catalog of this program nothing serves {model}, and that of the operator decides; {}",
+                refusal.model_advice()
+            ),
             Names::Any => format!("{model} has to be served by the job: give --model to check it"),
         }
     }

@@ -129,6 +129,17 @@ async fn a_model_that_the_job_does_not_serve_is_refused() {
     assert!(told.report.ends_with("FILE: good: 3 rows\n"), "{}", told.report);
 }
 
+/// The chart may have replaced what a short name stands for.
+#[tokio::test]
+async fn by_the_catalog_of_this_program_a_model_is_only_told() {
+    let content = format!("{}\n", row(0, r#","model": "our-org/our-qwen""#));
+    let told = findings(&content, &qwen().by_catalog()).await;
+    assert_eq!(told.runs, Runs::Every);
+    let expected = "FILE:1: warning: by the catalog of this program nothing serves the model `our-org/our-qwen` of 1 row (first in line 1)";
+    assert!(told.report.starts_with(expected), "{}", told.report);
+    assert!(told.report.ends_with("FILE: good: 1 row\n"), "{}", told.report);
+}
+
 #[tokio::test]
 async fn rows_of_names_beyond_the_first_are_counted() {
     let name = |id: usize| row(id, &format!(r#","model": "other-{id}""#)) + "\n";

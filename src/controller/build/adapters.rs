@@ -9,7 +9,7 @@ use crate::controller::validate::{ValidatedJob, ValidatedServers};
 use crate::controller::{adapters, variables};
 use crate::engine::adapters::FETCHED;
 
-const VOLUME: &str = "adapters";
+const VOLUME: &str = "batch-inference-adapters";
 
 /// The volume that they are put on; none where none are fetched.
 pub(super) fn volume(validated: &ValidatedJob, servers: &ValidatedServers) -> Option<(Volume, VolumeMount)> {

@@ -9,7 +9,7 @@ use crate::api::names::{CERTIFICATES_MOUNT_PATH, MODEL_ENV_PREFIX, MODEL_TOKEN_U
 use crate::controller::settings::HubSettings;
 use crate::controller::variables;
 
-const VOLUME: &str = "certificates";
+const VOLUME: &str = "batch-inference-certificates";
 
 /// Where trusted certificates are looked for: by OpenSSL, and with it llama-server and Python's `ssl`, and by rustls-native-certs, the feeder's;
 /// Python's `requests` has a name of its own (<https://requests.readthedocs.io/en/latest/user/advanced/#ssl-cert-verification>).
@@ -147,12 +147,12 @@ mod tests {
             ),
             (
                 json!([{"name": "HF_HOME", "value": "/cache/hf"}]),
-                mounted("weights-0", "/cache"),
+                mounted(WEIGHTS_VOLUME, "/cache"),
                 false,
             ),
             (
                 json!([{"name": "HF_HOME", "value": "/cache/hf"}]),
-                mounted("weights-of-mine", "/cache"),
+                mounted("weights", "/cache"),
                 true,
             ),
         ] {

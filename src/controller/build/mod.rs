@@ -29,8 +29,9 @@ use crate::api::names::{ANNOTATION_JOB, ANNOTATION_POD_TEMPLATE, Component, chil
 
 /// The user and group of our own image, and of servers whose image can run as anyone.
 pub const UNPRIVILEGED_ID: i64 = 65532;
-/// How the volume is called that servers download weights to. A person's volumes may begin like it.
-const WEIGHTS_VOLUME: &str = "weights-0";
+/// How the volume is called that servers download weights to. As all volumes of servers that are the operator's, it has a prefix: one of the
+/// same name, of a person's template or a Deployment, would be merged with it.
+const WEIGHTS_VOLUME: &str = "batch-inference-weights";
 
 /// Every child that should exist. `found` gives the pod templates that were decided when a workload was first applied: they stay,
 /// so that a newer operator restarts no running pod.

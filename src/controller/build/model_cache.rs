@@ -12,7 +12,7 @@ use crate::controller::validate::{ValidatedJob, ValidatedServers};
 use crate::controller::variables;
 use crate::engine::model_cache;
 
-const VOLUME: &str = "model-cache";
+const VOLUME: &str = "batch-inference-model-cache";
 
 /// What fills the cache. Its pod is the feeder's in all that is not the work itself (image, account, the person's template), as it runs
 /// in the same place for the same job; it is one of its own, because a claim of access mode ReadWriteOnce stays at the node of a pod.
@@ -35,7 +35,8 @@ pub(super) fn job(
 }
 
 fn pod(validated: &ValidatedJob, servers: &ValidatedServers, settings: &Settings) -> PodSpec {
-    let volumes = volume(&servers.spec, None).into_iter().collect();
+    let claim = claim(&servers.spec).map(|claim| claim_volume(VOLUME, claim, None));
+    let volumes = claim.into_iter().collect();
     let mounts = vec![mount(VOLUME, MODEL_CACHE_MOUNT_PATH)];
     cpu_pod::pod(validated, container(validated, servers, settings), volumes, mounts)
 }
@@ -60,13 +61,26 @@ fn resources() -> Resources {
     })
 }
 
-/// The claim, as a volume of servers: they only read.
-pub(super) fn of_servers(spec: &ServerSpec) -> Option<(Volume, VolumeMount)> {
+/// The claim, as a volume of servers: they only read. One that the template has already stays one volume, as kubelet waits for ever for a pod
+/// that has one claim in two.
+pub(super) fn of_servers(servers: &ValidatedServers) -> Option<(Volume, VolumeMount)> {
+    let claim = claim(&servers.spec)?;
+    let given = given_volume(servers.template.as_ref(), claim);
+    let volume = given.unwrap_or_else(|| claim_volume(VOLUME, claim, Some(true)));
     let mount = VolumeMount {
         read_only: Some(true),
-        ..mount(VOLUME, MODEL_CACHE_MOUNT_PATH)
+        ..mount(&volume.name, MODEL_CACHE_MOUNT_PATH)
     };
-    Some((volume(spec, Some(true))?, mount))
+    Some((volume, mount))
+}
+
+fn given_volume(template: Option<&PodTemplateSpec>, claim: &str) -> Option<Volume> {
+    let mut volumes = template?.spec.as_ref()?.volumes.iter().flatten();
+    let is_of_claim = |volume: &&Volume| {
+        let source = volume.persistent_volume_claim.as_ref();
+        source.is_some_and(|source| source.claim_name == claim)
+    };
+    volumes.find(is_of_claim).cloned()
 }
 
 /// The variables of servers, with those over them by which they find their model in the cache.
@@ -80,7 +94,6 @@ pub(super) fn with_env(mut env: Vec<EnvVar>, spec: &ServerSpec) -> Vec<EnvVar> {
     env
 }
 
-fn volume(spec: &ServerSpec, read_only: Option<bool>) -> Option<Volume> {
-    let claim = &spec.model_cache.as_ref()?.persistent_volume_claim.claim_name;
-    Some(claim_volume(VOLUME, claim, read_only))
+fn claim(spec: &ServerSpec) -> Option<&str> {
+    Some(&spec.model_cache.as_ref()?.persistent_volume_claim.claim_name)
 }

@@ -101,7 +101,7 @@ fn pod(validated: &ValidatedJob, servers: &ValidatedServers) -> PodSpec {
     let more = certificates
         .into_iter()
         .chain(fetched::volume(validated, servers))
-        .chain(model_cache::of_servers(&servers.spec));
+        .chain(model_cache::of_servers(servers));
     for (volume, mount) in more {
         volumes.push(volume);
         mounts.push(mount);
@@ -289,11 +289,11 @@ fn volumes(launch: &Launch) -> (Vec<Volume>, Vec<VolumeMount>) {
             let (name, medium, limit) = match writable.purpose {
                 Purpose::WeightsCache => (WEIGHTS_VOLUME.to_owned(), None, None),
                 Purpose::SharedMemory { size_mebibytes } => (
-                    format!("shared-memory-{index}"),
+                    format!("batch-inference-shared-memory-{index}"),
                     Some("Memory"),
                     Some(quantity(&format!("{size_mebibytes}Mi"))),
                 ),
-                Purpose::Temporary => (format!("temporary-{index}"), None, None),
+                Purpose::Temporary => (format!("batch-inference-temporary-{index}"), None, None),
             };
             (empty_dir(&name, medium, limit), mount(&name, writable.path))
         })

@@ -61,7 +61,7 @@ fn fill(given: &ServerSpec, source: &Deployment, settings: &Settings) -> Result<
     let profile = given.resource_profile.as_ref();
     let profile = profile.map(|written| Chosen::find(written, &settings.resource_profiles));
     let refused = |error: TakeError| Wait::new(Reason::SpecInvalid, format!("spec.server.from: {error}"));
-    let mut taken = take(source, given).map_err(refused)?;
+    let mut taken = take(source, given, &settings.models.catalog).map_err(refused)?;
     if given.model_cache.is_some() {
         leave_place(&mut taken);
     }

@@ -22,6 +22,7 @@ use crate::api::reference::LocalKeyReference;
 use crate::api::resources::{PodTemplate, Resources};
 use crate::api::server::ServerSpec;
 use crate::controller::variables;
+use crate::engine::Catalog;
 use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
 
 use caches::{moved, moved_argument, moved_variable};
@@ -125,21 +126,21 @@ pub enum Problem {
 ///
 /// # Errors
 /// When something of it that the servers would need cannot be read or done, by name.
-pub fn take(deployment: &Deployment, given: &ServerSpec) -> Result<Taken, TakeError> {
+pub fn take(deployment: &Deployment, given: &ServerSpec, catalog: &Catalog) -> Result<Taken, TakeError> {
     let pod = deployment.spec.template.spec.clone().unwrap_or_default();
-    taken(&pod, given).map_err(|problem| TakeError {
+    taken(&pod, given, catalog).map_err(|problem| TakeError {
         deployment: deployment.name_any(),
         problem,
     })
 }
 
-fn taken(pod: &PodSpec, given: &ServerSpec) -> Result<Taken, Problem> {
+fn taken(pod: &PodSpec, given: &ServerSpec, catalog: &Catalog) -> Result<Taken, Problem> {
     let (container, found) = server(pod)?;
-    let found = replaced::left(found, container, given);
+    // Of another model the Deployment's revision, quantization and file say nothing.
+    let is_of_the_model = !replaced::is_other_model(&found, given, catalog);
+    let found = replaced::left(found, container, given, catalog);
     let engine = found.engine;
     let base_model = base_model(container, &found, given)?;
-    // Of another model these say nothing.
-    let is_of_the_model = found.model.as_ref() == Ok(&base_model);
     let file = found
         .file
         .iter()

@@ -54,18 +54,24 @@ fn take_pod(pod: &Value) -> Result<Taken, String> {
 /// What a job takes that gives these fields itself.
 fn take_for(pod: &Value, given: Value) -> Result<Taken, String> {
     let given = serde_json::from_value(given).expect("a server");
-    take(&deployment_of(pod), &given).map_err(|error| error.to_string())
+    take(&deployment_of(pod), &given, Catalog::built_in()).map_err(|error| error.to_string())
 }
 
 /// The pod of a server of a job that takes all from a Deployment with this pod.
 fn server_pod(pod: &Value) -> PodSpec {
+    server_pod_for(pod, json!({}))
+}
+
+/// The same of a job that gives these fields itself.
+fn server_pod_for(pod: &Value, mut server: Value) -> PodSpec {
+    server["from"] = json!({"deployment": {"name": "found"}});
     let job: BatchInferenceJob = serde_json::from_value(json!({
         "apiVersion": "batchinference.dev/v1alpha1",
         "kind": "BatchInferenceJob",
         "metadata": {"name": "triangles", "namespace": "geometry"},
         "spec": {
             "dataset": {"uri": "s3://b/rows.jsonl"},
-            "server": {"from": {"deployment": {"name": "found"}}},
+            "server": server,
             "output": {"uri": "s3://b/out/"},
         },
     }))
@@ -140,6 +146,34 @@ fn what_is_taken_starts_as_a_server_of_a_job() {
     }
 }
 
+/// Volumes are merged by name: KServe calls one `model-cache`, too.
+#[test]
+fn a_volume_of_a_deployment_is_never_taken_for_one_of_the_operator() {
+    let mut manifests = manifests().into_iter();
+    let kserve = manifests.find(|manifest| manifest.name == "KServe's LLMInferenceService");
+    let pod = kserve.expect("the manifest").pod;
+    let cache = json!({"persistentVolumeClaim": {"claimName": "models"}});
+    let server = server_pod_for(&pod, json!({"modelCache": cache}));
+    let volumes = json!(server.volumes);
+    let volumes = volumes.as_array().expect("volumes");
+    let ours = "batch-inference-model-cache";
+    for volume in [
+        json!({"name": "model-cache", "emptyDir": {}}),
+        json!({"name": ours, "persistentVolumeClaim": {"claimName": "models", "readOnly": true}}),
+    ] {
+        assert!(volumes.contains(&volume), "{volumes:?}");
+    }
+    let mounts = server.containers[0].volume_mounts.iter().flatten();
+    let mounted: Vec<_> = mounts
+        .filter(|mount| mount.name.ends_with("model-cache"))
+        .map(|mount| (mount.name.as_str(), mount.mount_path.as_str()))
+        .collect();
+    assert_eq!(mounted, [(ours, "/model-cache"), ("model-cache", "/models")]);
+    for volume in volumes {
+        assert_eq!(volume.as_object().expect("a volume").len(), 2, "of one type: {volume}");
+    }
+}
+
 /// Each is refused, and is not when the job gives the field that the refusal names.
 #[test]
 fn what_a_refusal_asks_for_mends_it() {
@@ -203,11 +237,21 @@ fn what_says_something_of_the_model_is_not_taken_for_another_one() {
     let vllm = json!({"containers": [{
         "name": "a", "image": "vllm/vllm-openai:v1", "args": ["--model", "org/model", "--revision", "abc", "-q", "awq"],
     }]});
+    let qwen = json!({"containers": [{
+        "name": "a", "image": "vllm/vllm-openai:v1",
+        "args": ["--model", "Qwen/Qwen3-8B", "--revision", "abc", "--quantization", "fp8"],
+    }]});
+    let qwen_gguf = json!({"containers": [{
+        "name": "a", "image": "llama.cpp:server", "args": ["-hf", "Qwen/Qwen3-8B-GGUF:Q4_0"],
+    }]});
     let none: &[&str] = &[];
     for (pod, given, revision, quantization, args) in [
         (&vllm, json!({}), Some("abc"), Some("awq"), none),
         (&vllm, json!({"baseModel": "org/model"}), Some("abc"), Some("awq"), none),
         (&vllm, json!({"baseModel": "org/other"}), None, None, none),
+        (&qwen, json!({"baseModel": "qwen3-8b"}), Some("abc"), Some("fp8"), none),
+        (&qwen, json!({"baseModel": "qwen3-14b"}), None, None, none),
+        (&qwen_gguf, json!({"baseModel": "qwen3-8b"}), None, Some("Q4_0"), none),
         (
             &llama,
             json!({}),

@@ -54,7 +54,12 @@ fn where_adapters_are_named_no_others_are() {
     assert_eq!(names.path("org/plain").as_deref(), Some("org/plain"));
     assert_eq!(names.path("org/sql-lora"), None);
     assert!(names.advice().contains("(`sql`, `org/plain`)"), "{}", names.advice());
-    let local = AdapterNames::new(spec(AdapterSource::Local, None, &[("sql", Some("/models/sql"))]));
+    let (name, path) = ("sql".to_owned(), Some("/models/sql".to_owned()));
+    let local = AdapterNames::new(AdaptersSpec {
+        source: AdapterSource::Local,
+        named: vec![NamedAdapter { name, path }],
+        ..AdaptersSpec::default()
+    });
     assert_eq!(local.path("sql").as_deref(), Some("/models/sql"));
 }
 

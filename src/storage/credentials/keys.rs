@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Credentials, CredentialsError, Given, Giver, Kind, is_http};
+use super::{Credentials, CredentialsError, Given, Giver, Kind, has_user, is_http};
 use crate::storage::hints::Hints;
 
 /// The keys that count for one store. Values are secrets: there is no `Debug`.
@@ -184,8 +184,12 @@ impl Keys {
             }
         }
         for &key in self.kind.urls {
-            if self.get(key).is_some_and(|url| !is_http(url)) {
+            let Some(url) = self.get(key) else { continue };
+            if !is_http(url) {
                 return Err(CredentialsError::BadEndpoint { giver, key });
+            }
+            if has_user(url) {
+                return Err(CredentialsError::UserInEndpoint { giver, key });
             }
         }
         Ok(())

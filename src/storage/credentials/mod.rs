@@ -132,6 +132,14 @@ pub enum CredentialsError {
         /// The key that holds it.
         key: &'static str,
     },
+    /// The address of the store is shown where the store is at fault, and with it a password in it would be.
+    #[error("{giver} has {key} with a user or password in it, which messages would show: write the address without")]
+    UserInEndpoint {
+        /// Who gave it.
+        giver: Giver,
+        /// The key that holds it.
+        key: &'static str,
+    },
     /// A value that is not what its name says.
     #[error("{giver} has {key} that {what}")]
     BadValue {
@@ -299,6 +307,10 @@ impl Credentials {
 
 fn is_http(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn has_user(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
 }
 
 impl fmt::Debug for Credentials {

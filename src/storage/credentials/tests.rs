@@ -116,7 +116,7 @@ fn the_special_endpoint_wins() {
 fn half_a_key_and_a_bad_endpoint_are_refused_by_name() {
     const SECRET: &str = "the Secret of spec.output.credentialsSecretRef has";
     type Case = (&'static Kind, &'static [(&'static str, &'static str)], &'static str);
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         (
             &S3,
             &[("OUTPUT_AWS_ACCESS_KEY_ID", "id")],
@@ -146,6 +146,16 @@ fn half_a_key_and_a_bad_endpoint_are_refused_by_name() {
             &HUB,
             &[("OUTPUT_HF_ENDPOINT", "hub")],
             "HF_ENDPOINT that is not an http:// or https:// URL",
+        ),
+        (
+            &HUB,
+            &[("OUTPUT_HF_ENDPOINT", "https://user:secret@hub.example")],
+            "HF_ENDPOINT with a user or password in it, which messages would show: write the address without",
+        ),
+        (
+            &HUB,
+            &[("OUTPUT_HF_ENDPOINT", "https://secret@hub.example/mirror")],
+            "HF_ENDPOINT with a user or password in it, which messages would show: write the address without",
         ),
     ];
     for (kind, vars, want) in cases {

@@ -25,6 +25,8 @@ use super::printed;
 use super::standard_error::tell_with;
 use super::standard_output;
 use super::validate::{find, names_of};
+use crate::api::Engine;
+use crate::engine::Catalog;
 
 pub use arguments::CreateArguments;
 use arguments::DryRun;
@@ -100,8 +102,8 @@ fn wanted<'a>(file: &'a str, to: &'a Rows, new: &'a Value, arguments: &'a Create
     }
 }
 
-/// The catalog of the operator may have models that this program does not know, and a Deployment may serve any, also beside a model that is
-/// named: then no name is refused here.
+/// The catalog of the operator may have models that this program does not know, or others for its short names, and a Deployment may serve any,
+/// also beside a model that is named: then no name is refused here.
 fn names(new: &Value) -> Names {
     if new.pointer("/spec/server/from").is_some_and(|from| !from.is_null()) {
         return Names::Any;
@@ -110,11 +112,19 @@ fn names(new: &Value) -> Names {
     let served = served.into_iter().flatten().filter_map(Value::as_str);
     let served: Vec<_> = served.map(str::to_owned).collect();
     let engine = text(new, "/spec/server/engine").and_then(|name| engine(name).ok());
+    let engine = engine.unwrap_or_default();
     let model = text(new, "/spec/server/baseModel").unwrap_or_default();
-    let names = names_of(engine.unwrap_or_default(), model, &served).unwrap_or(Names::Any);
+    let mut names = names_of(engine, model, &served).unwrap_or(Names::Any);
+    if is_short_name(engine, model) {
+        names = names.by_catalog();
+    }
     let adapters = new.pointer("/spec/server/adapters").cloned();
     // Adapters that cannot be read are for the API server to refuse.
     names.with_adapters(adapters.and_then(|adapters| serde_json::from_value(adapters).ok()))
+}
+
+fn is_short_name(engine: Engine, model: &str) -> bool {
+    engine != Engine::Custom && Catalog::built_in().entry(model).is_some()
 }
 
 fn text<'a>(new: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -129,10 +139,14 @@ mod tests {
 
     #[test]
     fn names_of_rows_are_checked_where_the_job_says_its_model() {
-        let is_known = |server: Value| matches!(names(&json!({"spec": {"server": server}})), Names::Known(_));
+        let names = |server: Value| names(&json!({"spec": {"server": server}}));
+        let is_known = |server: Value| matches!(names(server), Names::Known(_));
         assert!(is_known(
-            json!({"baseModel": "qwen3-8b", "engine": "SGLang", "servedModelNames": ["x"]})
+            json!({"baseModel": "Qwen/Qwen3-8B", "engine": "SGLang", "servedModelNames": ["x"]})
         ));
+        assert!(is_known(json!({"baseModel": "qwen3-8b", "engine": "Custom"})));
+        let is_by_catalog = |server: Value| matches!(names(server), Names::ByCatalog(_));
+        assert!(is_by_catalog(json!({"baseModel": "qwen3-8b", "adapters": {}})));
         assert!(!is_known(json!({"baseModel": "a-model-of-the-charts-values"})));
         let from = json!({"deployment": {"name": "x"}});
         assert!(!is_known(json!({"from": from})));

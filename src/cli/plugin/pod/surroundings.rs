@@ -116,12 +116,12 @@ mod tests {
                 ],
                 "volumeMounts": [
                     {"name": "output", "mountPath": "/output"},
-                    {"name": "certificates", "mountPath": "/etc/batch-inference/certificates"},
+                    {"name": "batch-inference-certificates", "mountPath": "/etc/batch-inference/certificates"},
                 ],
             }],
             "volumes": [
                 {"name": "output", "persistentVolumeClaim": {"claimName": "results"}},
-                {"name": "certificates", "configMap": {"name": "trusted"}},
+                {"name": "batch-inference-certificates", "configMap": {"name": "trusted"}},
             ],
         }}}});
         let surroundings = Surroundings::of(serde_json::from_value(feeder).unwrap()).unwrap();
@@ -130,11 +130,11 @@ mod tests {
         assert_eq!(names(&surroundings.env), ["HTTPS_PROXY", "SSL_CERT_FILE"]);
         assert_eq!(
             serde_json::to_value(&surroundings.mounts).unwrap(),
-            json!([{"name": "certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true}])
+            json!([{"name": "batch-inference-certificates", "mountPath": "/etc/batch-inference/certificates", "readOnly": true}])
         );
         assert_eq!(
             serde_json::to_value(&surroundings.volumes).unwrap(),
-            json!([{"name": "certificates", "configMap": {"name": "trusted"}}])
+            json!([{"name": "batch-inference-certificates", "configMap": {"name": "trusted"}}])
         );
         assert_eq!(surroundings.pull_secrets.len(), 1);
         let selector = BTreeMap::from([("pool".to_owned(), "cpu".to_owned())]);
