@@ -100,30 +100,6 @@ fn what_ends_a_job_and_when() {
             ended(0, 2, "vllm serve: error: unrecognized arguments: --x"),
             Some((Reason::InvalidServerArguments, 0)),
         ),
-        ("no model or no Hub, said once", ended(0, 1, NO_MODEL), None),
-        (
-            "no model or no Hub, said three times",
-            ended(2, 1, NO_MODEL),
-            Some((Reason::ModelNotFound, 0)),
-        ),
-        (
-            "no model",
-            ended(
-                0,
-                1,
-                "Repository Not Found for url: https://huggingface.co/api/models/Qwen/Qwen3-9B.",
-            ),
-            Some((Reason::ModelNotFound, 0)),
-        ),
-        (
-            "no revision",
-            ended(
-                0,
-                1,
-                "Revision Not Found for url: https://huggingface.co/Qwen/Qwen3-8B/resolve/x/config.json.",
-            ),
-            Some((Reason::ModelNotFound, 0)),
-        ),
         ("an end by itself", ended(0, 0, OUT_OF_MEMORY), None),
         ("unknown words", crash_loop(4, "Segmentation fault"), None),
         (
@@ -186,6 +162,21 @@ fn what_ends_a_job_and_when() {
     ];
     for (what, container, expected) in table {
         assert_eq!(failure(&[pod(container)]), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_ends_a_job_at_once_and_words_that_may_mean_the_hub_at_the_third_end() {
+    const NO_REPOSITORY: &str = "Repository Not Found for url: https://huggingface.co/api/models/Qwen/Qwen3-9B.";
+    const NO_REVISION: &str = "Revision Not Found for url: https://huggingface.co/Qwen/Qwen3-8B/resolve/x/config.json.";
+    let not_found = Some((Reason::ModelNotFound, 0));
+    for (container, expected) in [
+        (ended(0, 1, NO_REPOSITORY), not_found),
+        (ended(0, 1, NO_REVISION), not_found),
+        (ended(0, 1, NO_MODEL), None),
+        (ended(2, 1, NO_MODEL), not_found),
+    ] {
+        assert_eq!(failure(&[pod(container.clone())]), expected, "{container}");
     }
 }
 

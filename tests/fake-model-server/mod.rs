@@ -32,4 +32,4 @@ pub use in_process::FakeModelServer;
 pub use moods::Storm;
 pub use recorder::{Event, EventKind, Recorder};
 pub use requests::{Count, Given};
-pub use settings::{LoraLoading, Program, Settings};
+pub use settings::{LoraLoading, Program, Serves, Settings};

@@ -18,6 +18,7 @@ use super::metrics::Pace;
 use super::recorder::EventKind;
 use super::script::Script;
 use super::server::Shared;
+use super::settings::Serves;
 
 type Connection = ConnectInfo<ConnectionEnd>;
 
@@ -35,7 +36,7 @@ pub async fn embeddings(State(shared): State<Arc<Shared>>, ConnectInfo(end): Con
 
 async fn row(shared: &Shared, endpoint: Endpoint, connection: &ConnectionEnd, body: &[u8]) -> Response {
     let (program, begun) = (shared.settings.program, Instant::now());
-    if endpoint != Endpoint::Embeddings && !shared.settings.generates {
+    if endpoint != Endpoint::Embeddings && shared.settings.serves == Serves::Embeddings {
         return answers::unknown_path(program);
     }
     let request: Value = match serde_json::from_slice(body) {
@@ -132,7 +133,7 @@ fn answer(
     if let By::Nobody(unknown_model) = by {
         return unknown_model;
     }
-    if endpoint == Endpoint::Embeddings && !settings.embeddings {
+    if endpoint == Endpoint::Embeddings && settings.serves == Serves::Text {
         let message = "This server does not support embeddings. Start it with `--embeddings`";
         return answers::error(settings.program, StatusCode::NOT_IMPLEMENTED, message);
     }

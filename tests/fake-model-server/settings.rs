@@ -24,6 +24,17 @@ pub enum LoraLoading {
     AtRunTime,
 }
 
+/// What there is an answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// Every endpoint.
+    Both,
+    /// No embeddings: llama-server without `--embeddings`.
+    Text,
+    /// No text, and no path for it, as a server of an embedding model. For tests.
+    Embeddings,
+}
+
 /// How the server behaves where a row does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -35,10 +46,8 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Whether `/metrics` answers.
     pub metrics: bool,
-    /// Whether `/v1/embeddings` answers.
-    pub embeddings: bool,
-    /// For tests: whether it has `/v1/chat/completions` and `/v1/completions`, as a server of an embedding model has not.
-    pub generates: bool,
+    /// What it answers with.
+    pub serves: Serves,
     /// Whether it has adapters: `--enable-lora`.
     pub has_lora: bool,
     /// `VLLM_ALLOW_RUNTIME_LORA_UPDATING`: when vLLM takes them.
@@ -133,8 +142,7 @@ impl Settings {
             address,
             names,
             metrics: true,
-            embeddings: true,
-            generates: true,
+            serves: Serves::Both,
             has_lora: false,
             lora_loading: LoraLoading::AtStart,
             lora_failures: 0,
@@ -223,7 +231,9 @@ fn llama_server(given: &Given) -> Result<Settings, Refusal> {
         names,
     );
     settings.metrics = given.has("--metrics");
-    settings.embeddings = given.has("--embeddings");
+    if !given.has("--embeddings") {
+        settings.serves = Serves::Text;
+    }
     let files = given
         .value("--lora-scaled")
         .into_iter()

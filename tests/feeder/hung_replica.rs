@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use crate::fake_model_server::Serves;
 use crate::rows::{embedding_line, held_line, ids, lines};
 use crate::until::until;
 use crate::world::World;
@@ -89,12 +90,12 @@ async fn a_server_of_embeddings_that_hangs_from_the_start_is_found_out() {
     let dataset: String = ids(40).map(|id| embedding_line(&id)).collect();
     let mut world = World::new("hung-embeddings", &dataset).await;
     // It says so at once, also while the engine hangs.
-    world.add_server_with("server", |settings| settings.generates = false);
+    world.add_server_with("server", |settings| settings.serves = Serves::Embeddings);
     world.server("server").hang();
     let feeder = world.start();
     until_hung(&world, "server").await;
     world.kubernetes.delete_server("server");
-    world.add_server_with("server-b", |settings| settings.generates = false);
+    world.add_server_with("server-b", |settings| settings.serves = Serves::Embeddings);
     assert_eq!(feeder.exit_code_within(NOTICED_WITHIN).await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);
