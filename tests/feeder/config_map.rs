@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::output::Output;
 use crate::rows::{held_line, ids, line_with, lines};
-use crate::until::until;
 use crate::world::World;
 
 const NAME: &str = "triangles-results";
@@ -84,10 +83,7 @@ async fn a_killed_feeder_sends_no_row_again_that_the_api_server_has() {
     let dataset = lines(20) + &ids(30).skip(20).map(|id| held_line(&id, "later")).collect::<String>();
     let mut world = without_store("config-map-kill", &dataset).await;
     let feeder = world.start();
-    until("20 rows are durable", async || {
-        world.status()["progress"]["completed"] == 20
-    })
-    .await;
+    world.until_completed(20).await;
     feeder.kill().await;
     let segments = world
         .kubernetes
@@ -168,10 +164,7 @@ async fn an_api_server_that_is_away_is_waited_for_and_every_answer_is_kept() {
     let dataset = lines(5) + &ids(10).skip(5).map(|id| held_line(&id, "later")).collect::<String>();
     let mut world = without_store("config-map-away", &dataset).await;
     let feeder = world.start();
-    until("5 rows are durable", async || {
-        world.status()["progress"]["completed"] == 5
-    })
-    .await;
+    world.until_completed(5).await;
     world.kubernetes.set_away(true);
     world.server("server").release_all();
     world.until_answered(10).await;

@@ -101,10 +101,7 @@ async fn an_endpoint_that_asks_for_a_key_refuses_rows_without_one() {
 /// Starts the feeder, and lets the row go that is held under `name` when all five others are answered.
 async fn start_and_release(world: &mut World, name: &str) -> FeederProcess {
     let feeder = world.start();
-    until("the other rows are done", async || {
-        world.status()["progress"]["completed"] == 5
-    })
-    .await;
+    world.until_completed(5).await;
     world.server("endpoint").release(name);
     feeder
 }

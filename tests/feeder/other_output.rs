@@ -61,7 +61,7 @@ async fn a_store_that_is_away_for_long_is_a_reason_to_wait_and_every_answer_is_k
     let mut world = World::with_server("store-away", &dataset).await;
     let proxy = world.put_s3_proxy().await;
     let feeder = world.start();
-    world.until_durable(&ids(10).collect::<Vec<_>>()).await;
+    world.until_completed(10).await;
     proxy.go_away().await;
     world.server("server").release_all();
     let status = world.until_waits("StoreUnavailable").await;

@@ -85,7 +85,7 @@ async fn half_done(folder: &str, dataset: &str) -> (World, S3Proxy, crate::proce
     let mut world = World::with_server(folder, dataset).await;
     let proxy = world.put_s3_proxy().await;
     let feeder = world.start();
-    world.until_durable(&ids(30).collect::<Vec<_>>()).await;
+    world.until_completed(30).await;
     until("the others are sent", async || world.server("server").in_flight() == 30).await;
     (world, proxy, feeder)
 }

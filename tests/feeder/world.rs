@@ -374,6 +374,12 @@ impl World {
         until("the rows are durable", all_are).await;
     }
 
+    /// Waits until the feeder says that so many rows are done. It may hear later that a segment is stored than it is there.
+    pub async fn until_completed(&self, rows: u64) {
+        let told = async || self.status()["progress"]["completed"] == rows;
+        until(&format!("{rows} rows are done"), told).await;
+    }
+
     /// The job's output, wherever it is.
     pub fn output_store(&self) -> Store {
         self.open(self.output_spec["uri"].as_str().unwrap())

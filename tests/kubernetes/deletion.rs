@@ -154,7 +154,7 @@ async fn a_job_that_is_deleted_while_it_writes_its_results_writes_them_when_it_i
 #[tokio::test]
 #[ignore = "ten minutes: make soak"]
 async fn a_stopped_job_that_no_feeder_can_finish_goes_on_when_it_is_created_again() {
-    let tenant = Tenant::start("not-finalized").await;
+    let tenant = Tenant::start("deletion-not-finalized").await;
     let rows = in_flight(&tenant, Job::new(&tenant, "stopped"), "stopped").await;
     let job = tenant.job("stopped").await;
     allow_pods(&tenant, 0).await;
