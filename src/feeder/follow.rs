@@ -19,11 +19,11 @@ use super::trouble::{Stop, wait_for_output};
 
 /// The rate falls also while nothing happens.
 const TICK: Duration = Duration::from_secs(5);
-/// A store that refuses keys which it took before is asked for this long; then this start of the feeder ends, as the next one may have
-/// keys that were changed.
+/// A store that refuses what it took before, by its keys or as its bucket is gone, is asked for this long; then this start of the feeder
+/// ends, as the next one may have keys that were changed.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
-/// Reports progress and trouble of a ledger of `total` rows, until the store has refused its keys for too long, or will never have room.
+/// Reports progress and trouble of a ledger of `total` rows, until the store has refused it for too long, or will never have room.
 pub async fn follow_ledger(
     reporter: &Reporter,
     mut ledger: watch::Receiver<LedgerStatus>,
