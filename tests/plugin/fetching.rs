@@ -9,6 +9,9 @@ use crate::s3_proxy::{Fault, S3Proxy, Which};
 use crate::store::{completed, finish, keys, lines, put_segment, s3, spec, store, text, uri};
 use crate::until::until;
 
+/// As the plugin asks for a file: in ranges of so many bytes, four of them in flight.
+const RANGE_BYTES: u64 = 4 << 20;
+
 /// A machine without keys of its own, whose job has a Secret with them.
 pub async fn world(folder: &str) -> (ApiServer, Machine) {
     let server = ApiServer::start().await;
@@ -82,11 +85,15 @@ async fn a_download_that_broke_goes_on_where_it_was() {
     let endpoint = ("AWS_ENDPOINT_URL".to_owned(), proxy.url());
     let machine = machine.with([endpoint]);
 
-    proxy.fail(Which::gets().of("results.jsonl").after(3), Fault::Silence);
+    let behind_the_third_range = 3 * RANGE_BYTES;
+    proxy.fail(
+        Which::gets().of("results.jsonl").from_byte(behind_the_third_range),
+        Fault::Silence,
+    );
     let mut process = machine.start("results broken -o rows.jsonl");
     let part = machine.path("rows.jsonl.part");
     until("a part is there", async || {
-        part.metadata().is_ok_and(|part| part.len() > 4 << 20)
+        part.metadata().is_ok_and(|part| part.len() > RANGE_BYTES)
     })
     .await;
     process.kill().await.unwrap();

@@ -54,6 +54,7 @@ pub struct Which {
     of: &'static str,
     times: usize,
     after: usize,
+    from_byte: u64,
 }
 
 impl Which {
@@ -64,6 +65,7 @@ impl Which {
             of: "",
             times: usize::MAX,
             after: 0,
+            from_byte: 0,
         }
     }
 
@@ -107,8 +109,15 @@ impl Which {
         Self { after, ..self }
     }
 
+    /// Only reads that begin at this byte of an object or behind it: of reads in parallel, any may come first.
+    pub fn from_byte(self, from_byte: u64) -> Self {
+        Self { from_byte, ..self }
+    }
+
     fn fits(&self, request: &Request) -> bool {
-        self.method.is_none_or(|method| method == request.method) && request.target.contains(self.of)
+        self.method.is_none_or(|method| method == request.method)
+            && request.target.contains(self.of)
+            && request.first_byte() >= self.from_byte
     }
 }
 

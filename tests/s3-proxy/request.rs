@@ -77,6 +77,13 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// Where what it asks for begins in its object.
+    pub(super) fn first_byte(&self) -> u64 {
+        let range = self.header("range").unwrap_or_default();
+        let first = range.strip_prefix("bytes=").and_then(|range| range.split('-').next());
+        first.and_then(|first| first.parse().ok()).unwrap_or_default()
+    }
+
     /// Reads its body, up to so many bytes of it.
     pub(super) async fn read_body(&self, stream: &mut TcpStream, limit: usize) -> io::Result<Vec<u8>> {
         let wanted = self.length.min(limit);
