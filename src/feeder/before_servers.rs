@@ -281,7 +281,10 @@ impl Feeder {
                 return Ok(Taken::Finished(end));
             }
             if let Some(lease) = turn.take().await? {
-                return Ok(Taken::Ours(lease));
+                let lease = self.lease.get_or_init(|| lease).clone();
+                // The job before may have ended between the two looks.
+                let reused = self.reuse(identity).await?;
+                return Ok(reused.map_or(Taken::Ours(lease), Taken::Finished));
             }
             let decided = self.stopping.borrow().clone();
             if let Some(stopping) = decided {

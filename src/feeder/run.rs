@@ -127,11 +127,19 @@ async fn release(lease: &OnceLock<Lease>, status: &JobStatus) {
     let Some(lease) = lease.get() else { return };
     let is_over = match status.read().await {
         Ok(job) => is_over(&job),
-        Err(WriteError::Dismissed(_)) => true,
-        Err(_) => false,
+        Err(error) => is_gone(&error),
     };
     if is_over && let Err(error) = lease.release().await {
         tracing::info!(error = %chain(&error), "the lease could not be released and expires");
+    }
+}
+
+/// The feeder's account and role go with the job, and may go before its pod does.
+fn is_gone(error: &WriteError) -> bool {
+    match error {
+        WriteError::Dismissed(_) => true,
+        WriteError::Failed(kube::Error::Api(status)) => matches!(status.code, 401 | 403),
+        WriteError::Failed(_) | WriteError::TimedOut => false,
     }
 }
 

@@ -81,11 +81,10 @@ impl Feeder {
             Taken::Ours(begun) => begun,
             Taken::Finished(end) => return Ok(end),
         };
-        let lease = self.lease.get_or_init(|| lease);
         let durable_before = OnceLock::new();
         let ended = tokio::select! {
             ended = self.work(&index, &adapters, identity, &durable_before) => ended,
-            stop = keep(lease) => Err(stop),
+            stop = keep(&lease) => Err(stop),
         };
         let made_progress = durable_before.get().is_some_and(|rows| self.durable_rows() > *rows);
         self.judged(ended, made_progress).await

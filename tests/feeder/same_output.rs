@@ -1,9 +1,12 @@
 //! Several jobs with the same work on one output, one after the other or at once.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::rows::{held_line, ids, lines};
-use crate::until::{PATIENCE, until_within};
+use crate::s3_proxy::{Fault, Which};
+use crate::until::{PATIENCE, until, until_within};
 use crate::world::World;
 
 /// Rows of which the first so many are answered at once, and the others when `later` is released.
@@ -21,7 +24,7 @@ async fn a_job_that_is_deleted_and_applied_again_asks_only_for_what_is_missing()
     world.until_durable(&done).await;
     // The job is gone when its pod is told to end, so it leaves the output to others at once.
     world.create_again("2", "rows.jsonl");
-    assert_eq!(feeder.terminate().await, 143);
+    feeder.terminate().await;
     let before = world.counts();
 
     world.server("server").release_all();
@@ -83,6 +86,45 @@ async fn of_two_living_jobs_the_younger_waits_without_a_server_and_takes_what_th
     assert_eq!(status["feeder"]["reason"], "ResultsReused", "{status}");
     assert!(younger.counts().is_empty());
     assert_eq!(younger.servers_needed(), [false]);
+    older.output().await.prove(&dataset);
+}
+
+#[tokio::test]
+async fn a_job_whose_role_goes_before_its_feeder_leaves_its_output_to_the_next_at_once() {
+    let dataset = dataset(5, 5);
+    let mut older = World::with_server("role-gone", &dataset).await;
+    let feeder = older.start();
+    older.until_durable(&ids(5).collect::<Vec<_>>()).await;
+    older.kubernetes.remove_role();
+    assert_eq!(feeder.terminate().await, 143);
+
+    let mut younger = older.rival("2").await;
+    younger.add_server("server-of-younger").release_all();
+    assert_eq!(younger.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    assert!(!younger.has_said("OutputInUse"), "the lease was not given back");
+    younger.output().await.prove(&dataset);
+}
+
+#[tokio::test]
+async fn work_that_ends_while_another_job_looks_whether_it_is_done_is_not_done_again() {
+    let dataset = dataset(5, 5);
+    let mut older = World::with_server("done-meanwhile", &dataset).await;
+    let older_feeder = older.start();
+    older.until_durable(&ids(5).collect::<Vec<_>>()).await;
+
+    let mut younger = older.rival("2").await;
+    younger.add_server("server-of-younger").release_all();
+    let proxy = younger.put_s3_proxy().await;
+    // It has seen no manifest then, and sees the lease only when the older job is over.
+    let held_up = Fault::Delay(Duration::from_secs(10));
+    proxy.fail(Which::gets().of("leases").times(1), held_up);
+    let younger_feeder = younger.start();
+    until("it looks at the lease", async || proxy.failed() == 1).await;
+    older.server("server").release_all();
+    assert_eq!(older_feeder.exit_code().await, 0);
+    assert_eq!(younger_feeder.exit_code().await, 0);
+    assert_eq!(younger.status()["feeder"]["reason"], "ResultsReused");
+    assert!(younger.counts().is_empty());
     older.output().await.prove(&dataset);
 }
 

@@ -353,6 +353,20 @@ impl World {
         needed
     }
 
+    /// Whether the status ever gave this reason.
+    pub fn has_said(&self, reason: &str) -> bool {
+        let statuses = self.kubernetes.statuses(JOB);
+        statuses.iter().any(|status| status["feeder"]["reason"] == reason)
+    }
+
+    /// Waits until the status asks for servers: in a job that is over at once, it might never say so.
+    pub async fn until_servers_are_needed(&self) {
+        until("servers are needed", async || {
+            self.status()["feeder"]["serversNeeded"] == true
+        })
+        .await;
+    }
+
     /// The files of the finished job, proven by the operator's own check.
     pub async fn output(&self) -> Output {
         let store = self.output_store();

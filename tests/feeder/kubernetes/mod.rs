@@ -36,6 +36,8 @@ struct Shared {
     refused: Mutex<Vec<String>>,
     /// Whether every request fails.
     away: AtomicBool,
+    /// Whether the feeder may do nothing any more.
+    has_no_role: AtomicBool,
 }
 
 impl Shared {
@@ -142,6 +144,11 @@ impl Kubernetes {
     /// Lets every request fail, or no longer. Watches that are open go on.
     pub fn set_away(&self, away: bool) {
         self.shared.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Takes the feeder's role away, as happens before its pod ends when its job is deleted.
+    pub fn remove_role(&self) {
+        self.shared.has_no_role.store(true, Ordering::SeqCst);
     }
 
     /// Requests for which a feeder has no right.

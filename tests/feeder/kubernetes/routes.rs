@@ -43,13 +43,16 @@ pub fn router(shared: Arc<Shared>) -> Router {
             get(get_config_map).put(replace_config_map).delete(delete_config_map),
         )
         .fallback(refuse)
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), fail_while_away))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), fail_when_told))
         .with_state(shared)
 }
 
-async fn fail_while_away(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+async fn fail_when_told(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if shared.away.load(Ordering::SeqCst) {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "away");
+    }
+    if shared.has_no_role.load(Ordering::SeqCst) {
+        return refusal(StatusCode::FORBIDDEN, "Forbidden", "no role");
     }
     next.run(request).await
 }
