@@ -15,6 +15,8 @@ mod image;
 #[allow(dead_code, reason = "the feeder's tests use more of it")]
 #[path = "../../tests/feeder/kubernetes/mod.rs"]
 mod kubernetes;
+#[path = "../../tests/storage/ports.rs"]
+mod ports;
 #[allow(dead_code, reason = "tests use more of it")]
 #[path = "../../tests/storage/seaweedfs.rs"]
 mod seaweedfs;

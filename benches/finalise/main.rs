@@ -11,6 +11,8 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that fails says why by panicking")]
 #![expect(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
+#[path = "../../tests/storage/ports.rs"]
+mod ports;
 #[path = "../../tests/storage/seaweedfs.rs"]
 #[expect(dead_code, reason = "tests use all of it")]
 mod seaweedfs;

@@ -100,8 +100,10 @@ impl Listener {
         // Who waits to be accepted is reset with the port.
         self.listening = None;
         self.life = self.crashes.life();
+        // At once, or somebody else may be given it.
+        let port = take_port(self.address)?;
         sleep(self.life.down).await;
-        self.listening = Some(listen(take_port(self.address)?)?);
+        self.listening = Some(listen(port)?);
         Err(io::Error::other("this was no connection, but a crash"))
     }
 }

@@ -1,8 +1,7 @@
 //! Rows that go to a server that someone else runs: nothing is started for them, and nothing in Kubernetes tells of it.
 
-use std::net::TcpListener;
-
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use crate::fake_model_server::{FakeModelServer, Settings};
 use crate::process::FeederProcess;
@@ -151,8 +150,11 @@ async fn an_endpoint_that_cannot_be_reached_is_waited_for_by_name() {
     let dataset = lines(5);
     let mut world = World::new("endpoint-away", &dataset).await;
     let mut settings = Settings::local(&[MODEL]);
-    // Nobody listens there once this is dropped.
-    settings.address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, and nobody else is given it.
+    let kept = TcpSocket::new_v4().unwrap();
+    kept.set_reuseaddr(true).unwrap();
+    kept.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    settings.address = kept.local_addr().unwrap();
     world.use_endpoint(settings.address, None);
     let feeder = world.start();
     until("the job says what it waits for", async || {
@@ -163,4 +165,5 @@ async fn an_endpoint_that_cannot_be_reached_is_waited_for_by_name() {
     assert_eq!(feeder.exit_code().await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);
+    drop(kept);
 }

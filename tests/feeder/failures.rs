@@ -73,8 +73,11 @@ async fn a_job_of_which_every_row_fails_has_failed() {
 #[tokio::test]
 async fn a_server_that_refuses_the_feeder_ends_the_job() {
     let mut world = World::new("refuses", &lines(3)).await;
+    let feeder = world.start();
+    world.until_servers_are_needed().await;
     world.add_server_with("server", |settings| settings.status = Some(401));
-    let status = world.run().await;
+    assert_eq!(feeder.exit_code().await, 0);
+    let status = world.status();
     assert_eq!(status["feeder"]["reason"], "ServerRefusesRequests");
     let message = status["feeder"]["message"].as_str().unwrap();
     assert!(message.contains("401") && message.contains("API key"), "{message}");

@@ -9,6 +9,8 @@
 mod connect_proxy;
 #[path = "../fake-model-server/mod.rs"]
 mod fake_model_server;
+#[path = "../storage/ports.rs"]
+mod ports;
 #[path = "../proof/mod.rs"]
 mod proof;
 #[path = "../s3-proxy/mod.rs"]

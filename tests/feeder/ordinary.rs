@@ -12,11 +12,18 @@ use crate::world::{JOB, World};
 
 #[tokio::test]
 async fn three_hundred_rows_through_two_servers_come_back_in_order_and_each_was_sent_once() {
-    let dataset = lines(300);
+    let dataset = lines(299) + &held_line("row-299", "last");
     let mut world = World::new("ordinary", &dataset).await;
     world.add_server("server-a");
     world.add_server("server-b");
-    let status = world.run().await;
+    let feeder = world.start();
+    world.until_servers_are_needed().await;
+    for server in ["server-a", "server-b"] {
+        world.server(server).release_all();
+    }
+    assert_eq!(feeder.exit_code().await, 0);
+    world.assert_nothing_was_refused();
+    let status = world.status();
 
     let output = world.output().await;
     output.prove(&dataset);
@@ -62,10 +69,7 @@ async fn a_feeder_waits_until_the_controller_has_decided_and_a_server_is_ready()
     let mut decided = world.job("rows.jsonl");
     decided["status"]["feeder"] = world.status()["feeder"].clone();
     world.kubernetes.put_job(decided);
-    until("servers are needed", async || {
-        world.status()["feeder"]["serversNeeded"] == true
-    })
-    .await;
+    world.until_servers_are_needed().await;
     let ready = Instant::now();
     world.add_server("server");
     assert_eq!(feeder.exit_code().await, 0);

@@ -15,7 +15,7 @@ async fn the_same_work_of_a_job_that_was_created_again_is_reused_without_a_reque
     let dataset = lines(3);
     let mut world = World::with_server("reused", &dataset).await;
     assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
-    let (before, requests) = (world.output().await, world.counts());
+    let before = Before::of(&world).await;
 
     world.create_again("2", "rows.jsonl");
     let status = world.run().await;
@@ -27,7 +27,7 @@ async fn the_same_work_of_a_job_that_was_created_again_is_reused_without_a_reque
         ),
         (Some(3), Some(3))
     );
-    only_the_first_job_did_anything(&world, before, &requests).await;
+    before.assert_unchanged(&world).await;
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_name_that_a_later_job_does_not_have_is_refused_though_the_data_set_wa
 async fn the_output_of_other_work_is_refused_before_any_server_and_left_as_it_is() {
     let mut world = World::with_server("other", &lines(3)).await;
     world.run().await;
-    let (before, requests) = (world.output().await, world.counts());
+    let before = Before::of(&world).await;
 
     world.put_dataset("others.jsonl", &lines(4)).await;
     world.create_again("2", "others.jsonl");
@@ -87,7 +87,7 @@ async fn the_output_of_other_work_is_refused_before_any_server_and_left_as_it_is
         message.contains("tests/triangles") && message.contains("s3://test-bucket/other/out"),
         "{message}"
     );
-    only_the_first_job_did_anything(&world, before, &requests).await;
+    before.assert_unchanged(&world).await;
 }
 
 #[tokio::test]
@@ -109,14 +109,29 @@ async fn a_feeder_of_a_job_that_is_gone_ends_without_a_word() {
     assert!(world.counts().is_empty());
 }
 
-/// The second job needed no server, sent nothing, and left the output as it was.
-async fn only_the_first_job_did_anything(world: &World, before: Output, requests: &BTreeMap<String, Count>) {
-    assert_eq!(
-        world.servers_needed(),
-        [false, true, false],
-        "the second job needed servers"
-    );
-    assert_eq!(world.counts(), *requests);
-    let after = world.output().await;
-    assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+/// What the first job did.
+struct Before {
+    output: Output,
+    requests: BTreeMap<String, Count>,
+    servers_needed: Vec<bool>,
+}
+
+impl Before {
+    async fn of(world: &World) -> Self {
+        Self {
+            output: world.output().await,
+            requests: world.counts(),
+            servers_needed: world.servers_needed(),
+        }
+    }
+
+    /// The second job needed no server, sent nothing, and left the output as it was.
+    async fn assert_unchanged(self, world: &World) {
+        let needed = world.servers_needed();
+        assert_eq!(needed, self.servers_needed, "the second job needed servers");
+        assert_eq!(world.counts(), self.requests);
+        let after = world.output().await;
+        let before = self.output;
+        assert_eq!((after.results, after.manifest), (before.results, before.manifest));
+    }
 }

@@ -221,17 +221,20 @@ async fn a_server_that_answers_every_row_with_500_fails_no_row_where_another_wor
 
 #[tokio::test]
 async fn a_server_whose_device_dies_is_named_and_its_rows_wait_unblamed_for_another() {
-    let dataset = lines(400);
+    let held = ids(400).skip(20).map(|id| held_line(&id, "later"));
+    let dataset = lines(20) + &held.collect::<String>();
     let mut world = World::new("device-dies", &dataset).await;
-    world.add_server_with("server", |settings| settings.latency = Duration::from_millis(100));
+    // More than twice that many would wait in its queue, and are not sent.
+    world.add_server_with("server", |settings| settings.slots = 64);
     let feeder = world.start();
     world.until_answered(20).await;
     world.server("server").set_storm(Some(Storm::of_all(500)));
+    world.server("server").release_all();
     until("it is named", async || {
         world.status()["feeder"]["hungServers"] == json!(["server"])
     })
     .await;
-    world.add_server("another");
+    world.add_server("another").release_all();
     assert_eq!(feeder.exit_code().await, 0);
     assert_eq!(world.status()["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&dataset);

@@ -76,7 +76,7 @@ async fn a_server_that_leaves_gives_its_rows_back_at_once() {
 
 #[tokio::test]
 async fn a_server_that_has_left_gets_no_more_rows() {
-    let dataset = lines(1000);
+    let dataset = lines(2000);
     let mut world = World::new("left", &dataset).await;
     // Slow enough that rows are sent for some seconds after one has left: 400 a second.
     let slow = |settings: &mut Settings| {

@@ -1,6 +1,7 @@
 //! Jobs that are to end, or to hold still, before all of their rows were run.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use batch_inference_operator::api::prices::Prices;
 use serde_json::{Value, json};
@@ -27,7 +28,11 @@ async fn world_in_flight(folder: &'static str) -> (World, String, FeederProcess)
     let dataset = lines(10) + &held;
     let mut world = World::new(folder, &dataset).await;
     // More than that would wait in its queue, and is not sent.
-    world.add_server_with("server", |settings| settings.slots = IN_FLIGHT);
+    world.add_server_with("server", |settings| {
+        settings.slots = IN_FLIGHT;
+        // What is released at once still takes seconds.
+        settings.latency = Duration::from_millis(500);
+    });
     let feeder = world.start();
     world.until_durable(&ids(10).collect::<Vec<_>>()).await;
     until("many are in flight", async || {

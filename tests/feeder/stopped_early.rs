@@ -24,11 +24,15 @@ fn codes(rows: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn more_failed_rows_than_may_stop_the_job_and_what_is_there_are_its_results() {
-    let refused = |id: &str| line_with(id, &json!({"status": "400"}));
+    let refused = |id: &str| line_with(id, &json!({"status": "400", "hold": "refused"}));
     let held: String = ids(300).map(|id| held_line(&id, "never")).collect();
     let dataset = line("good") + &refused("a") + &refused("b") + &held;
     let mut world = world_with("too-many", &dataset, &json!({"maxFailedRows": 1})).await;
-    let status = world.run().await;
+    let feeder = world.start();
+    world.until_durable(&["good".to_owned()]).await;
+    world.server("server").release("refused");
+    assert_eq!(feeder.exit_code().await, 0);
+    let status = world.status();
     let feeder = &status["feeder"];
     assert_eq!(feeder["reason"], "TooManyFailedRows");
     let message = feeder["message"].as_str().unwrap();
@@ -98,11 +102,11 @@ async fn a_feeder_killed_while_it_stops_the_job_sends_no_more_rows() {
 #[tokio::test]
 async fn attempts_and_their_time_are_those_of_the_job() {
     let dataset = line_with("slow", &json!({"hold": "never"})) + &line_with("failing", &json!({"status": "500"}));
-    let policy = json!({"maxAttempts": 2, "attemptTimeoutSeconds": 1});
+    let policy = json!({"maxAttempts": 2, "attemptTimeoutSeconds": 5});
     let mut world = world_with("policy", &dataset, &policy).await;
     assert_eq!(world.run().await["feeder"]["reason"], "AllRowsFailed");
     let errors = world.output().await.error_rows();
-    assert_eq!(errors[0]["error"]["message"], "no answer within 1 s");
+    assert_eq!(errors[0]["error"]["message"], "no answer within 5 s");
     assert_eq!(errors[1]["response"]["status_code"], 500);
     let counts = world.counts();
     assert_eq!(counts["failing"].received, 2);

@@ -14,6 +14,8 @@ use crate::world::World;
 const OUTAGE: Duration = Duration::from_secs(5);
 /// Of the 30 s that a pod has to end.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// As the feeder asks a store that refuses what it took before.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 const SKEWED: Fault = Fault::Answer(403, "RequestTimeTooSkewed");
 const FULL: Fault = Fault::Answer(507, "InsufficientStorage");
 
@@ -247,6 +249,30 @@ async fn keys_that_are_still_refused_at_the_next_start_are_waited_for_by_name_an
     proxy.heal();
     assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&lines(20));
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_gone_in_mid_run_ends_the_start_and_is_waited_for_without_servers() {
+    let dataset = half_held();
+    let (mut world, proxy, feeder) = half_done("bucket-gone", &dataset).await;
+    proxy.fail(Which::puts().of("/out/"), Fault::Answer(404, "NoSuchBucket"));
+    let gone = Instant::now();
+    world.server("server").release_all();
+    world.until_waits("OutputNotWritable").await;
+    assert_eq!(feeder.exit_code().await, 1, "it may be there again at the next start");
+    assert!(gone.elapsed() > REFUSED_FOR, "{:?}", gone.elapsed());
+    let feeder = world.start();
+    until("the next has begun", async || world.status()["feeder"]["attempt"] == 2).await;
+    let status = world.until_waits("OutputNotWritable").await;
+    assert_eq!(status["feeder"]["serversNeeded"], false, "{status}");
+    let message = status["feeder"]["message"].as_str().unwrap();
+    assert!(message.contains("bucket"), "{message}");
+    assert_eq!(feeder.exit_code().await, 1, "the next start looks again");
+    proxy.heal();
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
+    let counts = world.counts();
+    assert!(ids(30).all(|id| counts[&id].received == 1), "{counts:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A feeder that is killed loses no row, and repeats only the last seconds of work.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -17,8 +18,9 @@ const ROWS: usize = 2000;
 const BETWEEN_KILLS: Duration = Duration::from_secs(15);
 /// What an answered row may take to be durable.
 const DURABLE_WITHIN_MS: u64 = 10_000;
-/// From the time that is noted to the end of the process.
-const KILL_TAKES_MS: u64 = 500;
+
+/// From when a kill was begun until it was done, in milliseconds since 1970.
+type Kill = RangeInclusive<u64>;
 
 #[tokio::test]
 async fn a_feeder_killed_three_times_loses_no_row_and_repeats_only_the_last_seconds() {
@@ -30,10 +32,10 @@ async fn a_feeder_killed_three_times_loses_no_row_and_repeats_only_the_last_seco
 
     let mut kills = Vec::new();
     let mut next = Instant::now();
-    for _ in 0..3 {
+    for attempt in 1..=3 {
         next += BETWEEN_KILLS;
         sleep_until(next).await;
-        kills.push(kill_feeder(&tenant).await);
+        kills.push(kill_feeder(&tenant, attempt).await);
         next = next.max(Instant::now());
     }
     tenant.complete("killed", &rows).await;
@@ -43,7 +45,7 @@ async fn a_feeder_killed_three_times_loses_no_row_and_repeats_only_the_last_seco
     assert!(minute >= 60_000, "rows were sent for {minute} ms only");
     for kill in &kills {
         assert!(
-            events.iter().any(|event| event.at_ms > *kill),
+            events.iter().any(|event| event.at_ms > *kill.end()),
             "a kill came after the last row"
         );
     }
@@ -51,7 +53,7 @@ async fn a_feeder_killed_three_times_loses_no_row_and_repeats_only_the_last_seco
     let before_a_kill = |at: u64| {
         kills
             .iter()
-            .any(|kill| (*kill - DURABLE_WITHIN_MS..=*kill + KILL_TAKES_MS).contains(&at))
+            .any(|kill| (*kill.start() - DURABLE_WITHIN_MS..=*kill.end()).contains(&at))
     };
     for (id, received) in tenant.received() {
         let times: Vec<_> = answers()
@@ -74,16 +76,27 @@ async fn a_feeder_killed_three_times_loses_no_row_and_repeats_only_the_last_seco
     assert_eq!(status.reported.feeder.map(|feeder| feeder.attempt), Some(4));
 }
 
-/// Kills the feeder's process as soon as it runs; the time, in milliseconds since 1970.
-async fn kill_feeder(tenant: &Tenant) -> u64 {
-    let job = tenant.job("killed").await;
+/// Kills the feeder's process as soon as it has begun this attempt.
+async fn kill_feeder(tenant: &Tenant, attempt: i64) -> Kill {
+    let job = tenant
+        .until_job("killed", "this attempt has begun", |job| {
+            let feeder = job.status.as_ref().and_then(|status| status.reported.feeder.as_ref());
+            feeder.is_some_and(|feeder| feeder.attempt == attempt)
+        })
+        .await;
     let running = async || container_id(&tenant.feeder_pod(&job).await, "feeder");
     let id = until("a running feeder", PATIENCE, running).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    let begun = milliseconds();
     kill_container(&id).await;
+    let done = milliseconds();
     until("the feeder's end is seen", PATIENCE, async || {
         (running().await.as_ref() != Some(&id)).then_some(())
     })
     .await;
-    u64::try_from(now.as_millis()).expect("a time")
+    begun..=done
+}
+
+fn milliseconds() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    u64::try_from(since_1970.as_millis()).expect("a time")
 }

@@ -149,13 +149,17 @@ async fn a_quota_that_refuses_the_servers_is_quoted_and_waited_for() {
     tenant.complete("refused", &rows).await;
 }
 
-/// `kubectl describe` shows the reason and the words, in a condition and in an event.
+/// `kubectl describe` shows the reason and the words, in a condition and in an event, which comes after it.
 async fn describes(tenant: &Tenant, name: &str, reason: &str, says: &[&str]) {
-    let described = tenant.kubectl(&["describe", "bij", name]).await.expect("a description");
-    let (object, events) = described.split_once("Events:").expect("events");
+    let described = until("an event with the reason", PATIENCE, async || {
+        let described = tenant.kubectl(&["describe", "bij", name]).await.ok()?;
+        let (_, events) = described.split_once("Events:")?;
+        events.contains(reason).then_some(described)
+    })
+    .await;
+    let (object, _) = described.split_once("Events:").expect("events");
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(object.contains(reason), "{reason} is not in {described}");
-    assert!(events.contains(reason), "{reason} is in no event of {described}");
     for part in says {
         assert!(one_line(object).contains(part), "{part:?} is not in {described}");
     }

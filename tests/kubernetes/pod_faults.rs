@@ -87,7 +87,7 @@ async fn a_quota_that_is_reached_in_mid_run_is_waited_for_by_name() {
 async fn a_server_whose_device_is_dead_fails_no_row_while_another_one_works() {
     let tenant = Tenant::start("dead-device").await;
     // One server alone works on them for longer than the other needs to start.
-    let rows = chats(400, &json!({"latency_ms": "2000"}));
+    let rows = chats(800, &json!({"latency_ms": "2000"}));
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&Job::new(&tenant, "job").replicas(2)).await;
     let job = tenant.job("job").await;
@@ -116,6 +116,18 @@ async fn an_image_that_its_registry_does_not_have_ends_the_job() {
     run("kubectl", &["apply", "--filename", "-"], &registry.to_string())
         .await
         .expect("a registry");
+    must(
+        "kubectl",
+        &[
+            "--namespace",
+            "test-store",
+            "wait",
+            "pod/empty-registry",
+            "--for=condition=Ready",
+            "--timeout=2m",
+        ],
+    )
+    .await;
     let job = Job::new(&tenant, "job").set("/server/image", json!("localhost:5099/no-such-image:1"));
     tenant.submit(&job).await;
     let waits = tenant

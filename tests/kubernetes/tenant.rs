@@ -62,20 +62,13 @@ impl Tenant {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
         let created = run("kubectl", &["create", "--filename", "-"], &manifest.to_string()).await;
         created.expect("a new namespace");
-        let address = store_address(&client).await;
-        let store = AmazonS3Builder::new()
-            .with_endpoint(format!("http://{address}:{STORE_PORT}"))
-            .with_allow_http(true)
-            .with_bucket_name(BUCKET)
-            .with_access_key_id("demo")
-            .with_secret_access_key("demo-secret")
-            .build();
+        let store = store(&client, "demo", "demo-secret").await;
         let recorder = Recorder::start(SocketAddr::from((MACHINE, 0))).await;
         Self {
             namespace,
             client,
             recorder: recorder.expect("the machine's end of the cluster's network"),
-            store: store.expect("a store"),
+            store,
             endpoint: "http://object-store.test-store.svc:8333".to_owned(),
         }
     }
@@ -153,6 +146,13 @@ impl Tenant {
     /// Whether there is an object in the bucket.
     pub async fn exists(&self, key: &str) -> bool {
         self.store.head(&self.key(key)).await.is_ok()
+    }
+
+    /// Whether the store knows a user with these keys.
+    pub async fn knows(&self, access_key: &str, secret_key: &str) -> bool {
+        let store = store(&self.client, access_key, secret_key).await;
+        let put = store.put(&self.key("knows-this-user"), Vec::new().into()).await;
+        put.is_ok()
     }
 
     /// The names of the objects whose keys begin so.
@@ -369,6 +369,19 @@ impl Tenant {
             .await;
         events.expect("events").contains("ScalingReplicaSet")
     }
+}
+
+/// The store as this machine reaches it, with these keys.
+async fn store(client: &Client, access_key: &str, secret_key: &str) -> AmazonS3 {
+    let address = store_address(client).await;
+    let store = AmazonS3Builder::new()
+        .with_endpoint(format!("http://{address}:{STORE_PORT}"))
+        .with_allow_http(true)
+        .with_bucket_name(BUCKET)
+        .with_access_key_id(access_key)
+        .with_secret_access_key(secret_key)
+        .build();
+    store.expect("a store")
 }
 
 /// The store's address inside the cluster.

@@ -276,8 +276,8 @@ async fn the_page_shows_what_kubectl_describe_says_in_each_wait() {
     }
     let shown = cases.iter().map(|case| async {
         let job = name_of(case.reason);
-        let told = page::shows(&tenant, &job, case.condition, case.reason, case.what).await;
-        page::is_described(&tenant, &job, &told).await;
+        page::shows(&tenant, &job, case.condition, case.reason, case.what).await;
+        page::is_described(&tenant, &job, case.condition).await;
     });
     join_all(shown).await;
 }

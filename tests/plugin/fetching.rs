@@ -85,11 +85,8 @@ async fn a_download_that_broke_goes_on_where_it_was() {
     let endpoint = ("AWS_ENDPOINT_URL".to_owned(), proxy.url());
     let machine = machine.with([endpoint]);
 
-    let behind_the_third_range = 3 * RANGE_BYTES;
-    proxy.fail(
-        Which::gets().of("results.jsonl").from_byte(behind_the_third_range),
-        Fault::Silence,
-    );
+    let three_ranges = 3 * RANGE_BYTES;
+    proxy.fail(Which::gets().of("results.jsonl").behind(three_ranges), Fault::Silence);
     let mut process = machine.start("results broken -o rows.jsonl");
     let part = machine.path("rows.jsonl.part");
     until("a part is there", async || {

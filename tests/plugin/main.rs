@@ -10,6 +10,8 @@
 mod connect_proxy;
 #[path = "../fake-model-server/connections.rs"]
 mod connections;
+#[path = "../storage/ports.rs"]
+mod ports;
 #[path = "../s3-proxy/mod.rs"]
 mod s3_proxy;
 #[path = "../storage/seaweedfs.rs"]

@@ -80,10 +80,10 @@ async fn a_cluster_without_the_operator() {
 
 #[tokio::test]
 async fn no_cluster() {
-    // Nobody listens on a port that was given and taken back.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // It is held, and nobody listens.
+    let unheard = tokio::net::TcpSocket::new_v4().unwrap();
+    unheard.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = unheard.local_addr().unwrap();
     let machine = Machine::new(&kubeconfig(&format!("http://{address}")));
     refused(&machine, "list", "does not answer (Connection refused").await;
     refused(

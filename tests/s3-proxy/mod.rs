@@ -110,7 +110,7 @@ impl Which {
     }
 
     /// Only reads that begin at this byte of an object or behind it: of reads in parallel, any may come first.
-    pub fn from_byte(self, from_byte: u64) -> Self {
+    pub fn behind(self, from_byte: u64) -> Self {
         Self { from_byte, ..self }
     }
 

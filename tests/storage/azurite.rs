@@ -5,7 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use batch_inference_operator::storage::{Credentials, Side};
 use sha2::{Digest, Sha256};
 
-use crate::emulator::{Emulator, client, free_port};
+use crate::emulator::{Emulator, client};
+use crate::ports::free_ports;
 
 pub const CONTAINER: &str = "test-container";
 const ACCOUNT: &str = "testaccount";
@@ -19,7 +20,7 @@ pub struct Azurite {
 impl Azurite {
     /// Starts a server with [`CONTAINER`] in it.
     pub async fn start() -> Self {
-        let port = free_port();
+        let [port] = free_ports();
         let data = tempfile::tempdir().unwrap();
         let key = BASE64_STANDARD.encode(KEY);
         let accounts = format!("{ACCOUNT}:{key}");

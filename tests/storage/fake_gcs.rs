@@ -17,7 +17,8 @@ use batch_inference_operator::storage::{Credentials, Side};
 use reqwest::Url;
 
 use crate::azurite::prefixed;
-use crate::emulator::{Emulator, client, free_port};
+use crate::emulator::{Emulator, client};
+use crate::ports::free_ports;
 
 pub const BUCKET: &str = "test-bucket";
 const LARGEST: usize = 256 << 20;
@@ -33,7 +34,7 @@ pub struct FakeGcs {
 impl FakeGcs {
     /// Starts a server with [`BUCKET`] in it.
     pub async fn start() -> Self {
-        let port = free_port();
+        let [port] = free_ports();
         let data = tempfile::tempdir().unwrap();
         let host = format!("127.0.0.1:{port}");
         let port = port.to_string();

@@ -10,6 +10,7 @@ mod emulator;
 mod fake_gcs;
 mod limited;
 mod pod_identity;
+mod ports;
 mod power_cut;
 mod program;
 mod seaweedfs;

@@ -1,12 +1,14 @@
-//! `SeaweedFS` as an S3 on this machine's loopback. Test targets include this file with `#[path]`.
+//! `SeaweedFS` as an S3 on this machine's loopback. Test targets include this file with `#[path]`, and `ports.rs` too.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use batch_inference_operator::storage::{Credentials, Side};
 use tempfile::TempDir;
+
+use crate::ports::free_ports;
 
 pub const BUCKET: &str = "test-bucket";
 pub const SECRET_KEY: &str = "test-secret";
@@ -186,10 +188,7 @@ pub fn weed() -> PathBuf {
 
 impl Ports {
     fn free() -> Self {
-        // Held all at once, so that no port is given twice.
-        let listeners = [(); 8].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
-        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] = ports;
+        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] = free_ports();
         Self {
             master,
             master_grpc,

@@ -259,10 +259,10 @@ mod tests {
     async fn an_adapter_that_hangs_is_given_up_but_not_for_a_server_that_is_away() {
         let router = axum::Router::new().fallback(std::future::pending::<()>);
         let hanging = serve(router).await;
-        let away = {
-            let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            unused.local_addr().unwrap()
-        };
+        // It is held, and nobody listens.
+        let unheard = tokio::net::TcpSocket::new_v4().unwrap();
+        unheard.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let away = unheard.local_addr().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut refusals = Refusals::at_most(REFUSALS);
         for (address, is_enough) in [(away, false), (away, false), (hanging, false), (hanging, true)] {

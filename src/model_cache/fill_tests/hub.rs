@@ -229,7 +229,8 @@ impl Told for Heard {
     fn fills(&self) {}
 
     fn waits_for(&self, job: &str) {
-        assert_eq!(job, "ns/first");
+        // A lock that has only just been made does not say yet whose it is.
+        assert!(["ns/first", "another job"].contains(&job), "{job}");
         self.waits.notify_one();
     }
 }

@@ -80,7 +80,7 @@ async fn bodies_that_are_cut_short_or_no_text_come_with_status_200() {
 #[tokio::test]
 async fn headers_may_come_long_before_the_body() {
     let server = start(VLLM);
-    let row = chat("1", &json!({"body_ms": "400"}));
+    let row = chat("1", &json!({"body_ms": "2000"}));
     let begun = Instant::now();
     let answer = client()
         .post(server.url(CHAT))
@@ -219,7 +219,7 @@ async fn tokens_and_queue_are_in_the_metrics_of_both_programs() {
 #[tokio::test]
 async fn a_row_that_crashes_the_server_takes_the_others_with_it() {
     let mut settings = Settings::local(VLLM);
-    settings.crash = Duration::from_millis(300);
+    settings.crash = Duration::from_secs(3);
     let server = FakeModelServer::start(settings).expect("a free port");
     let url = server.url(CHAT);
     let held = tokio::spawn(client().post(&url).json(&chat("1", &json!({"hold": "gate"}))).send());

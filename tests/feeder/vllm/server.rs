@@ -1,7 +1,7 @@
 //! A vLLM as a process of this machine, and what is asked of it directly.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::ports::free_ports;
 
 /// It reads a few thousand files of Python first.
 const READY_WITHIN: Duration = Duration::from_mins(10);
@@ -38,7 +40,8 @@ impl Vllm {
     pub async fn start(container: &Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = File::create(directory.path().join("log")).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [port] = free_ports();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let (host, port) = (address.ip().to_string(), address.port().to_string());
         let process = Command::new(script("serve"))
             .args(strings(&container["args"]))

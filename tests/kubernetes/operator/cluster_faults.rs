@@ -156,12 +156,12 @@ async fn a_drained_node_takes_no_row_with_it_and_the_wait_has_a_name() {
         "--pod-selector=batchinference.dev/job-uid={}",
         job.metadata.uid.clone().expect("a uid")
     );
+    let cordoned = Cordoned;
     must(
         "kubectl",
         &["drain", "node-1", "--delete-emptydir-data", "--timeout=2m", &pods],
     )
     .await;
-    let cordoned = Cordoned;
     let told = tenant
         .until_reason("job", ConditionType::ServersReady, "Unschedulable")
         .await;

@@ -25,8 +25,9 @@ struct Enforced;
 
 impl Enforced {
     async fn start() -> Self {
+        let enforced = Self;
         must("tests/cluster/policies", &["start"]).await;
-        Self
+        enforced
     }
 }
 

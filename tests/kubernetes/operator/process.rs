@@ -2,9 +2,12 @@
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::{Api, Client};
+use serde_json::json;
 
 use super::{Controller, STARTED_WITHIN, SYSTEM};
 use crate::commands::must;
+use crate::job::Job;
+use crate::tenant::Tenant;
 use crate::until::until;
 
 #[tokio::test]
@@ -17,11 +20,16 @@ async fn it_serves_health_and_metrics_and_ends_in_peace_when_told_to() {
         (served("healthz").await, served("readyz").await),
         ("ok".to_owned(), "ok".to_owned())
     );
-    let metrics = served("metrics").await;
-    assert!(
-        metrics.contains("batch_inference_reconciles_total{outcome=\"done\"}"),
-        "{metrics}"
-    );
+    let tenant = Tenant::without_keys("process").await;
+    tenant
+        .submit(&Job::new(&tenant, "job").set("/suspend", json!(true)))
+        .await;
+    let metrics = until("a reconcile", STARTED_WITHIN, async || {
+        let metrics = served("metrics").await;
+        let is_told = metrics.contains("batch_inference_reconciles_total{outcome=\"done\"}");
+        is_told.then_some(metrics)
+    })
+    .await;
     assert!(
         metrics.contains("batch_inference_reconcile_duration_seconds_count"),
         "{metrics}"

@@ -9,6 +9,7 @@ use super::{CHART, Upgraded};
 use crate::commands::{must, root};
 use crate::job::{FAKE_SERVER, Job};
 use crate::rows::chats;
+use crate::stages::until_no_feeder;
 use crate::tenant::Tenant;
 
 #[tokio::test]
@@ -41,6 +42,7 @@ async fn an_upgrade_with_another_feeder_engine_and_field_restarts_no_running_pod
     let image = feeder.spec.and_then(|spec| spec.containers[0].image.clone());
     assert_eq!(image.as_deref(), Some("localhost/other-feeder:2"));
     tenant.kubectl(&["delete", "bij", "new"]).await.expect("a deletion");
+    until_no_feeder(&tenant, &new).await;
     // A change to the running job makes the new controller write its children.
     tenant
         .kubectl(&["scale", "bij/running", "--replicas=2"])

@@ -18,11 +18,14 @@ use super::troubleshooting::page::shows;
 use super::until::until;
 use kubelet::{DEVICE, SecondNode};
 
+/// One server alone works on them for longer than the other needs to start.
+const ROWS: usize = 800;
+
 /// A job with a server on each node, both at work.
 async fn on_two_nodes(name: &str) -> (Tenant, SecondNode, String, BatchInferenceJob) {
     let tenant = Tenant::start(name).await;
     let node = SecondNode::join(&tenant).await;
-    let rows = chats(400, &json!({"latency_ms": "2000"}));
+    let rows = chats(ROWS, &json!({"latency_ms": "2000"}));
     tenant.put("rows.jsonl", &rows).await;
     let job = Job::new(&tenant, "job").replicas(2);
     let job = job.set("/server/podTemplate", node.preferred());
@@ -45,6 +48,10 @@ async fn a_lost_node_takes_no_row_with_it_and_its_gpus_are_unknown_until_it_is_g
         .await;
     assert_eq!(told.status, "Unknown", "{told:?}");
     assert!(told.message.contains(node.name()), "{told:?}");
+    // Servers are given back before results are written.
+    tenant
+        .until_reason("job", ConditionType::Complete, "AllRowsSucceeded")
+        .await;
     let what = "The node of a server does not answer; the job is over all the same.";
     shows(&tenant, "job", ConditionType::GPUsReleased, Reason::NodeLost, what).await;
     assert_eq!(end_of(&tenant.job("job").await), "Complete: AllRowsSucceeded");
@@ -64,7 +71,9 @@ async fn a_job_that_is_resumed_gets_servers_while_a_pod_of_the_old_ones_is_on_a_
         .until_reason("job", ConditionType::GPUsReleased, "NodeLost")
         .await;
     tenant.patch_spec("job", &json!({"suspend": false})).await;
-    tenant.until_completed("job", 400).await;
+    tenant
+        .until_completed("job", i64::try_from(ROWS).expect("a count"))
+        .await;
     tenant
         .until_reason("job", ConditionType::Complete, "AllRowsSucceeded")
         .await;

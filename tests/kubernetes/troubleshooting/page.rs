@@ -11,7 +11,8 @@ use batch_inference_operator::api::reason::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::commands::root;
-use crate::tenant::Tenant;
+use crate::tenant::{PATIENCE, Tenant, condition};
+use crate::until::until;
 
 /// What is written here begins after this line.
 const BEGIN: &str = "<!-- begin: written by tests/kubernetes/troubleshooting/page.rs -->\n";
@@ -56,19 +57,16 @@ fn section(tenant: &Tenant, reason: Reason, what: &str, told: &Condition) -> Str
     section
 }
 
-/// That `kubectl describe` prints a condition so.
-pub async fn is_described(tenant: &Tenant, job: &str, told: &Condition) {
-    let described = tenant.kubectl(&["describe", "batchinferencejob", job]).await;
-    let described = described.expect("a description");
-    assert!(
-        described.contains(&format!("Reason:                {}", told.reason)),
-        "{described}"
-    );
-    let message = in_one_line(&told.message);
-    assert!(
-        in_one_line(&described).contains(&message),
-        "{message:?} is not in {described}"
-    );
+/// That `kubectl describe` prints a condition so. What a message counts goes on while it is looked at.
+pub async fn is_described(tenant: &Tenant, job: &str, kind: ConditionType) {
+    until("kubectl describe prints the condition", PATIENCE, async || {
+        let told = condition(&tenant.job(job).await, kind)?.clone();
+        let described = tenant.kubectl(&["describe", "batchinferencejob", job]).await.ok()?;
+        let has_reason = described.contains(&format!("Reason:                {}", told.reason));
+        let has_message = in_one_line(&described).contains(&in_one_line(&told.message));
+        (has_reason && has_message).then_some(())
+    })
+    .await;
 }
 
 fn in_one_line(text: &str) -> String {
