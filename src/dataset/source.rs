@@ -32,6 +32,7 @@ pub struct SourceVersion {
     pub size: u64,
     etag: Option<String>,
     text: String,
+    tells_contents_apart: bool,
 }
 
 impl Source {
@@ -197,13 +198,23 @@ impl SourceVersion {
             parts.extend(meta.e_tag.iter().map(|etag| format!("etag={etag}")));
             parts.extend(meta.version.iter().map(|version| format!("version={version}")));
         }
+        // Where a web server does not say when a file was changed, that is 1970.
+        let has_time = meta.last_modified.timestamp() != 0;
+        let tells_contents_apart = checksum.is_some() || has_time || meta.e_tag.is_some() || meta.version.is_some();
         // A weak tag never matches (RFC 9110, section 13.1.1).
         let etag = meta.e_tag.clone().filter(|etag| !etag.starts_with("W/"));
         Self {
             size: meta.size,
             etag,
             text: parts.join(" "),
+            tells_contents_apart,
         }
+    }
+
+    /// Whether another content of the same size would have another version: some web servers say no more than the size.
+    #[must_use]
+    pub fn tells_contents_apart(&self) -> bool {
+        self.tells_contents_apart
     }
 }
 
@@ -234,6 +245,29 @@ mod tests {
         }
         let empty = source_of("").await;
         assert_eq!(read_all(&empty, &empty.version().await.unwrap()).await.unwrap(), b"");
+    }
+
+    #[test]
+    fn a_size_alone_tells_no_contents_apart() {
+        let bare = ObjectMeta {
+            location: "rows.jsonl".into(),
+            last_modified: std::time::SystemTime::UNIX_EPOCH.into(),
+            size: 3,
+            e_tag: None,
+            version: None,
+        };
+        let tells = |meta: &ObjectMeta, checksum| SourceVersion::of(meta, checksum).tells_contents_apart();
+        assert!(!tells(&bare, None));
+        assert!(tells(&bare, Some(Sha256Digest::of(b"abc"))));
+        let tagged = ObjectMeta {
+            e_tag: Some("a".to_owned()),
+            ..bare.clone()
+        };
+        let dated = ObjectMeta {
+            last_modified: std::time::SystemTime::now().into(),
+            ..bare
+        };
+        assert!(tells(&tagged, None) && tells(&dated, None));
     }
 
     #[tokio::test]

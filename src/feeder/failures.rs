@@ -69,8 +69,13 @@ impl Failures {
 
     /// Takes a row that failed; `failure` is only asked for while it matters.
     pub fn failed(&mut self, failure: impl FnOnce() -> Failure) -> Option<Halt> {
+        self.unsent().or_else(|| self.alike(failure))
+    }
+
+    /// Takes a row that failed and was not sent, which says nothing of how others will be answered.
+    pub fn unsent(&mut self) -> Option<Halt> {
         self.failed += 1;
-        self.too_many().or_else(|| self.alike(failure))
+        self.too_many()
     }
 
     /// Whether more rows have failed than may.
@@ -153,6 +158,14 @@ mod tests {
         (0..rows)
             .filter_map(|row| failures.failed(|| too_long(9000 + row)))
             .collect()
+    }
+
+    #[test]
+    fn a_row_that_is_not_sent_counts_and_says_nothing_of_the_others() {
+        let mut failures = Failures::new(Some(200), 0, 0);
+        let halts: Vec<_> = (0..201).filter_map(|_| failures.unsent()).collect();
+        assert_eq!(halts.len(), 1);
+        assert_eq!(halts[0].reason, StopReason::TooManyFailedRows);
     }
 
     #[test]

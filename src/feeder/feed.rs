@@ -228,6 +228,10 @@ impl Feed {
                     state.dispatch.add(row);
                 }
                 ReadRow::Invalid(finished) => _ = self.ledger.record(finished),
+                ReadRow::Missed(finished) => {
+                    state.count_unsent();
+                    self.ledger.record(finished);
+                }
             }
         }
         Ok(())

@@ -307,7 +307,7 @@ impl Feeding<'_> {
             for row in rows? {
                 let finished = match row {
                     ReadRow::ToSend(row) => self.lines.unanswered(&row, stopped.code(), &stopped.message),
-                    ReadRow::Invalid(finished) => finished,
+                    ReadRow::Invalid(finished) | ReadRow::Missed(finished) => finished,
                 };
                 self.ledger.record(finished);
             }

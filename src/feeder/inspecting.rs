@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::dataset::InvalidRows;
 use crate::api::reason::Reason;
-use crate::dataset::{Index, InspectError, Inspection, Scratch, inspect};
+use crate::dataset::{Index, InspectError, Inspection, Scratch, SourceError, SourceVersion, inspect};
 use crate::results::INDEX;
 
 use super::inspected;
@@ -16,13 +16,14 @@ use super::trouble::{Stop, Trouble};
 impl Feeder {
     pub(super) async fn inspect(&self) -> Result<Arc<Index>, Stop> {
         let earlier = self.patience.until_done(Place::Output, || self.earlier_index()).await?;
-        let version = || async { Ok(self.source.version().await?.to_string()) };
+        let version = || async { Ok(self.version().await?) };
         let version = self.patience.until_done(Place::Dataset, version).await?;
         let names = self.job.model_names();
         // A name that was good then may be none now: names do not make other work. Nor does what becomes of invalid rows.
         let is_good = |index: &Index| {
             let may_skip = self.job.invalid_rows == InvalidRows::Skip || index.skipped.rows.is_empty();
-            may_skip && index.version == version && names.include(&index.model_names) && names.have(&index.adapters)
+            let is_same = version.tells_contents_apart() && index.version == version.to_string();
+            may_skip && is_same && names.include(&index.model_names) && names.have(&index.adapters)
         };
         let index = match earlier.filter(is_good) {
             Some(index) => index,
@@ -31,6 +32,15 @@ impl Feeder {
         let dataset = inspected::status(&index);
         self.patience.reporter.update(|report| report.dataset = Some(dataset));
         Ok(Arc::new(index))
+    }
+
+    /// What is there now. A byte is read too: a look may be allowed to whom the content is refused, as with a key of KMS.
+    async fn version(&self) -> Result<SourceVersion, SourceError> {
+        let version = self.source.version().await?;
+        if version.size > 0 {
+            self.source.read(0..1).await?;
+        }
+        Ok(version)
     }
 
     async fn earlier_index(&self) -> Result<Option<Index>, Trouble> {

@@ -106,6 +106,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether an earlier start came as far as to rows: keys and places were good then.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.stage, FeederStage::Feeding | FeederStage::Finalizing)
+    }
+
     /// What a feeder says first. It goes on from what an earlier start said: servers that were needed then stay until it
     /// is known that they are not.
     #[must_use]

@@ -59,15 +59,17 @@ impl Affine for Arc<Row> {
 pub enum ReadRow {
     /// It is to be sent.
     ToSend(Arc<Row>),
-    /// It cannot be sent, and this is its end.
+    /// It cannot be sent, as was known before any server, and this is its end.
     Invalid(FinishedRow),
+    /// It must not be sent, as something else would answer it, and this is its end: a failure.
+    Missed(FinishedRow),
 }
 
 impl ReadRow {
     fn adapter(&self) -> Option<&str> {
         match self {
             Self::ToSend(row) => row.adapter.as_deref(),
-            Self::Invalid(_) => None,
+            Self::Invalid(_) | Self::Missed(_) => None,
         }
     }
 }
@@ -165,7 +167,7 @@ impl RowReader {
         };
         if let Some(problem) = adapters.misses(request) {
             let finished = self.lines.missed(row.number, &request.custom_id, adapter, &problem);
-            return ReadRow::Invalid(finished);
+            return ReadRow::Missed(finished);
         }
         let bytes = body.len() + row.request.custom_id.as_str().len() + ROW_BYTES;
         let memory = if let Some(memory) = self.memory.try_for_request(bytes) {
@@ -234,7 +236,7 @@ impl<'a> Together<'a> {
     async fn add(&mut self, row: ReadRow) {
         self.bytes += match &row {
             ReadRow::ToSend(row) => row.body.len() + row.custom_id.as_str().len(),
-            ReadRow::Invalid(row) => row.line.len(),
+            ReadRow::Invalid(row) | ReadRow::Missed(row) => row.line.len(),
         };
         self.rows.push(row);
         if self.rows.len() >= self.window.rows || self.bytes >= self.window.bytes {

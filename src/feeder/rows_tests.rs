@@ -68,7 +68,7 @@ fn rows_of_one_adapter_stand_together_beginning_with_the_last_one() {
     let numbers = |rows: &[ReadRow]| -> Vec<u64> {
         let number = |row: &ReadRow| match row {
             ReadRow::ToSend(row) => row.number.0,
-            ReadRow::Invalid(row) => row.row.0,
+            ReadRow::Invalid(row) | ReadRow::Missed(row) => row.row.0,
         };
         rows.iter().map(number).collect()
     };

@@ -27,6 +27,7 @@ use super::model::ModelCheck;
 use super::open::{open_source, open_store};
 use super::open_files::raise_limit;
 use super::patience::Patience;
+use super::preflight::refused_at_start;
 use super::replicas::{Replicas, replica_at, watch_replicas};
 use super::report::{End, Report};
 use super::reporter::{Dismissed, Reporter, WriteError};
@@ -205,10 +206,14 @@ async fn work(
         .run_until_cancelled(Box::pin(resolved_job(&jobs, name, status)))
         .await;
     let (job, resolved) = resolved.ok_or(Stop::Interrupted)?;
-    let source = open_source(&job, dataset_directory, scratch, environment())
-        .await
-        .map_err(Stop::Ended)?;
-    let store = open_store(&job, &client, output_directory, environment()).map_err(Stop::Ended)?;
+    let source = match open_source(&job, dataset_directory, scratch, environment()).await {
+        Ok(source) => source,
+        Err(end) => return Err(not_opened(end, &patience).await?),
+    };
+    let store = match open_store(&job, &client, output_directory, environment()) {
+        Ok(store) => store,
+        Err(end) => return Err(not_opened(end, &patience).await?),
+    };
     let client_of_servers = server_client(&job, environment())?;
     let wanted = Job::new(&job, &resolved, source.object()).map_err(Stop::Ended)?;
     let endpoint = wanted.endpoint.clone();
@@ -244,6 +249,14 @@ async fn work(
         () = following => Err(Stop::Restart("the watch of the job ended".into())),
         () = watching => Err(Stop::Restart("the watch of the servers ended".into())),
     }
+}
+
+/// A store that an earlier start could open: its Secret is being changed, and the next start has what it holds then.
+async fn not_opened(end: End, patience: &Patience) -> Result<Stop, Stop> {
+    if patience.reporter.latest().is_under_way() && end.reason.is_refusal() {
+        return refused_at_start(end, patience).await;
+    }
+    Ok(Stop::Ended(end))
 }
 
 /// Waits until the controller has decided what the job runs with.

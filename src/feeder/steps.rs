@@ -111,8 +111,7 @@ impl Feeder {
 
     /// Whether an earlier start came as far as to rows: keys and places were good then.
     pub(super) fn is_under_way(&self) -> bool {
-        let stage = self.patience.reporter.latest().stage;
-        matches!(stage, FeederStage::Feeding | FeederStage::Finalizing)
+        self.patience.reporter.latest().is_under_way()
     }
 
     /// As far as the status tells.

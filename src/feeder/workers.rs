@@ -360,6 +360,12 @@ impl State {
         self.halt = self.halt.take().or(halt);
     }
 
+    /// Counts a row that fails without being sent.
+    pub fn count_unsent(&mut self) {
+        let halt = self.failures.unsent();
+        self.halt = self.halt.take().or(halt);
+    }
+
     /// Ends the workers whose requests the dispatch took back.
     pub fn dismiss(&mut self) {
         let dispatch = &self.dispatch;

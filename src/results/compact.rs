@@ -4,10 +4,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::storage::{self, Put, Store};
 
-use super::compaction::{Group, Piece, plan};
+use super::compaction::{Group, Piece, plan, visible};
 use super::error::Error;
 use super::header::Damage;
 use super::segment::Segment;
+use super::stored_segment;
 
 /// Segments that are merged at once while rows come in.
 pub(super) const RADIX: u32 = 8;
@@ -61,6 +62,18 @@ pub(super) async fn remove_replaced(store: &Store, group: &Group) -> Result<(), 
     store.delete(group.pieces.iter().map(|piece| piece.id.key())).await
 }
 
+/// Removes what compacted segments stand for that an earlier feeder had no time to remove.
+pub(super) async fn remove_all_replaced(store: &Store) -> Result<(), Error> {
+    let all = stored_segment::all(store).await?;
+    let seen = visible(all.clone());
+    let replaced = all.into_iter().filter(|piece| !seen.contains(piece));
+    let keys: Vec<_> = replaced.map(|piece| piece.id.key()).collect();
+    if !keys.is_empty() {
+        store.delete(keys.into_iter()).await?;
+    }
+    Ok(())
+}
+
 /// Makes few segments of many before they are merged into the results.
 pub(super) async fn compact_all(store: &Store, pieces: Vec<Piece>) -> Result<(), Error> {
     let groups = plan(pieces, RADIX_AT_THE_END);
@@ -86,6 +99,17 @@ mod tests {
 
     /// What two segments of an attempt are merged into. Feeders of another version may read it, or make it once more.
     const GOLDEN: &[u8] = include_bytes!("golden/a000002-00000000-00000001.seg");
+
+    #[tokio::test]
+    async fn what_a_compacted_segment_stands_for_is_removed_by_the_next_feeder() {
+        let store = Store::in_memory();
+        let group = two_segments(&store).await;
+        compact(&store, &group).await.unwrap();
+        assert_eq!(stored_segment::all(&store).await.unwrap().len(), 3);
+        super::super::remove_leftovers(&store).await;
+        let left = stored_segment::all(&store).await.unwrap();
+        assert_eq!(left.iter().map(|piece| piece.id).collect::<Vec<_>>(), [group.id]);
+    }
 
     async fn two_segments(store: &Store) -> Group {
         let segments = [

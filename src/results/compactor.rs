@@ -1,5 +1,8 @@
 //! Compacts the segments that one attempt has stored, one group at a time and behind the rows' back.
 
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
 use tokio::task::JoinSet;
 
 use crate::storage::{self, Store};
@@ -7,6 +10,10 @@ use crate::storage::{self, Store};
 use super::compact::{RADIX, compact, remove_replaced};
 use super::compaction::{Group, Piece, plan};
 use super::error::Error;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// With pauses that double: for a quarter of a minute.
+const DELETE_AGAIN: usize = 4;
 
 /// Dropping it stops what it does, which harms nothing.
 #[derive(Debug)]
@@ -93,7 +100,7 @@ async fn run(store: &Store, group: &Group, may_delete: bool) -> Result<Compacted
     if !may_delete {
         return Ok(Compacted::Done { piece, may_delete });
     }
-    match remove_replaced(store, group).await {
+    match remove(store, group).await {
         Ok(()) => Ok(Compacted::Done {
             piece,
             may_delete: true,
@@ -105,7 +112,7 @@ async fn run(store: &Store, group: &Group, may_delete: bool) -> Result<Compacted
                 may_delete: false,
             })
         }
-        // Those that stay are passed over, and removed at the end.
+        // Those that stay are passed over, and removed at the next start or at the end.
         Err(error) => {
             tracing::info!(%error, "compacted segments could not be deleted");
             Ok(Compacted::Done {
@@ -114,6 +121,16 @@ async fn run(store: &Store, group: &Group, may_delete: bool) -> Result<Compacted
             })
         }
     }
+}
+
+/// A store that fails for a moment is asked again: where room is short, what is there twice is too much.
+async fn remove(store: &Store, group: &Group) -> Result<(), storage::Error> {
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_times(DELETE_AGAIN);
+    let remove = || remove_replaced(store, group);
+    let may_pass = |error: &storage::Error| !matches!(error, storage::Error::AccessDenied { .. });
+    remove.retry(pauses).when(may_pass).await
 }
 
 #[cfg(test)]

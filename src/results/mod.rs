@@ -60,8 +60,12 @@ pub use stopped::{StopReason, Stopped, read_stopped, stop};
 
 use crate::storage::Store;
 
-/// Removes what feeders that were killed in the middle of a put have left on a volume. Best after other jobs are known to be gone.
+/// Removes what feeders that were killed have left: in the middle of a put on a volume, and between a compacted segment and the end of
+/// those that it stands for. Best after other jobs are known to be gone.
 pub async fn remove_leftovers(store: &Store) {
+    if let Err(error) = compact::remove_all_replaced(store).await {
+        tracing::info!(%error, "segments that others stand for could not be removed");
+    }
     match store
         .remove_leftovers(
             &[JOB, INDEX, RESULTS, ERRORS, STOPPED, MANIFEST],

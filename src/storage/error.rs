@@ -134,6 +134,10 @@ impl Error {
             let hint = hints.refused();
             return Self::AccessDenied { uri, hint, source };
         }
+        // A completion whose answer was lost is sent again, and the upload is no more then: whether the object is there, the next try finds out.
+        if chain_says(&source, "<Code>NoSuchUpload</Code>") {
+            return Self::Unavailable { uri, source };
+        }
         if NO_BUCKET.iter().any(|code| chain_says(&source, code)) {
             return Self::BucketNotFound { uri, source };
         }
@@ -374,6 +378,17 @@ mod tests {
             assert_eq!(other_region(&source).as_deref(), want, "{rest}");
             assert_eq!(&*hint, "check the key");
         }
+    }
+
+    #[test]
+    fn an_upload_that_is_no_more_is_tried_again_and_no_missing_bucket() {
+        let source = object_store::Error::NotFound {
+            path: "key".into(),
+            source: "status code: 404 Not Found: <Error><Code>NoSuchUpload</Code></Error>".into(),
+        };
+        let uri = StoreUri::parse_object("s3://bucket/key").unwrap();
+        let error = Error::new(uri, &"check the key".into(), source);
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     }
 
     #[test]

@@ -236,6 +236,8 @@ async fn keys_that_are_still_refused_at_the_next_start_are_waited_for_by_name_an
     for (which, reason) in [
         (Which::puts(), "OutputNotWritable"),
         (Which::all().of("/rows.jsonl"), "DatasetAccessDenied"),
+        // It may be looked at, and not be read.
+        (Which::gets().of("/rows.jsonl"), "DatasetAccessDenied"),
     ] {
         proxy.heal();
         proxy.fail(which, denied);
@@ -249,6 +251,41 @@ async fn keys_that_are_still_refused_at_the_next_start_are_waited_for_by_name_an
     proxy.heal();
     assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
     world.output().await.prove(&lines(20));
+}
+
+#[tokio::test]
+async fn a_completed_upload_whose_answer_is_lost_costs_no_result() {
+    // More than a part.
+    let answer = json!({"raw_body": json!({"text": "x".repeat(8192)}).to_string()});
+    let dataset: String = ids(1000).map(|id| line_with(&id, &answer)).collect();
+    let mut world = World::with_server("completion-lost", &dataset).await;
+    let proxy = world.put_s3_proxy().await;
+    proxy.fail(Which::posts().of("uploadId=").times(1), Fault::AnswerLost);
+    let status = world.run().await;
+    assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
+    assert_eq!(proxy.failed(), 1);
+    world.output().await.prove(&dataset);
+    assert!(world.counts().values().all(|count| count.received == 1));
+}
+
+#[tokio::test]
+async fn a_secret_that_is_half_changed_at_a_restart_is_waited_for_by_name_and_without_servers() {
+    let dataset = half_held();
+    let (mut world, proxy, feeder) = half_done("half-changed", &dataset).await;
+    feeder.kill().await;
+    world.set_key("OUTPUT_AWS_ENDPOINT_URL", "no address");
+    let feeder = world.start();
+    let status = world.until_waits("OutputNotWritable").await;
+    assert_eq!(status["feeder"]["serversNeeded"], false, "{status}");
+    assert_eq!(
+        feeder.exit_code().await,
+        1,
+        "the next start has what the Secret holds then"
+    );
+    world.set_key("OUTPUT_AWS_ENDPOINT_URL", &proxy.url());
+    world.server("server").release_all();
+    assert_eq!(world.run().await["feeder"]["reason"], "AllRowsSucceeded");
+    world.output().await.prove(&dataset);
 }
 
 #[tokio::test]

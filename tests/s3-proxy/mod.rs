@@ -85,6 +85,14 @@ impl Which {
         }
     }
 
+    /// Requests that begin uploads in parts and complete them.
+    pub fn posts() -> Self {
+        Self {
+            method: Some("POST"),
+            ..Self::all()
+        }
+    }
+
     /// Requests to delete several objects.
     pub fn deletes() -> Self {
         Self {
