@@ -111,6 +111,8 @@ reasons! {
     EndpointHung => "Ask whoever runs the endpoint; the job goes on by itself when it answers again.",
     /// Kubelet evicted a pod as its node had no room left.
     Evicted => "See kubelet's words in the message; another pod takes its place, and the job goes on by itself.",
+    /// Kubelet did not take a pod that was to run on its node.
+    PodRejected => "See kubelet's words in the message, and what the node has (kubectl describe node): repair it, or cordon it so that no pod comes there; another pod is made, and the job goes on by itself.",
     /// A pod used more of its node's disk than it may.
     EphemeralStorageExceeded => "Raise the limit that the message names: ephemeral-storage in spec.server.resources or spec.feeder.resources, the sizeLimit of a volume of a podTemplate, or spec.feeder.scratch.sizeLimit; and create the job again.",
     /// No node has room for a server.

@@ -5,6 +5,7 @@ use super::dereference::NamedConfigMap;
 use super::endpoint;
 use super::evicted::why_evicted;
 use super::lost::node_lost;
+use super::rejected::why_rejected;
 use super::waiting::{Program, why_pods_are_refused, why_pods_wait};
 use crate::api::condition::{ConditionStatus, ConditionType, ConditionUpdate};
 use crate::api::reason::Reason;
@@ -91,6 +92,7 @@ impl View<'_> {
     fn feeder_pod_wait(&self) -> Option<Wait> {
         let pods = &self.observed.feeder_pods;
         why_pods_wait(Program::Feeder, pods)
+            .or_else(|| why_rejected(pods))
             .or_else(|| why_evicted(pods))
             .or_else(|| self.feeder_pod_missing())
     }
@@ -251,6 +253,7 @@ impl View<'_> {
         let deployment = self.observed.workloads.servers.as_ref();
         why_pods_wait(self.server(), pods)
             .or_else(|| deployment.and_then(why_pods_are_refused))
+            .or_else(|| why_rejected(pods))
             .or_else(|| why_evicted(pods))
             .or_else(|| node_lost(pods, self.now))
     }

@@ -247,6 +247,49 @@ fn servers_that_exceed_their_disk_again_and_again_end_the_job() {
     assert!(!decision.ends_now, "one works");
 }
 
+/// A pod that kubelet did not take, for a device that is not healthy.
+fn rejected(started_ago: i64) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": "n", "containers": []},
+        "status": {"phase": "Failed", "reason": "UnexpectedAdmissionError", "startTime": at(started_ago),
+                   "message": "Pod was rejected: Allocate failed due to no healthy devices present"},
+    }))
+    .expect("a pod")
+}
+
+#[test]
+fn pods_that_kubelet_does_not_take_are_waited_for_in_its_words() {
+    let servers = |pods: Vec<Pod>| Observed {
+        server_pods: pods,
+        ..Observed::default()
+    };
+    let told = |pods: Vec<Pod>| {
+        let (decision, conditions) = decided(&job(feeder("Feeding", true)), &servers(pods));
+        assert!(!decision.ends_now);
+        let ready = find(&conditions, ConditionType::ServersReady).expect("a condition");
+        (ready.reason.clone(), ready.message.clone())
+    };
+    let (reason, message) = told((1..800).map(rejected).collect());
+    assert_eq!(reason, "PodRejected");
+    assert!(
+        message.contains("no healthy devices present. See kubelet's words"),
+        "{message}"
+    );
+    let (reason, _) = told(vec![rejected(700), evicted("e", 900)]);
+    assert_eq!(reason, "PodRejected", "what happened last");
+    let beside = told(vec![server_pod(900, true), rejected(5)]).1;
+    assert!(
+        beside.starts_with("1 of 2 ready; of the others: PodRejected, "),
+        "{beside}"
+    );
+    // The feeder's Job has no pod but such.
+    let mut observed = with_feeders_job(30, false);
+    observed.feeder_pods.push(rejected(5));
+    let (_, conditions) = decided(&job(json!({})), &observed);
+    assert_eq!(reason_of(&conditions, ConditionType::Validated), Some("PodRejected"));
+}
+
 #[test]
 fn servers_that_wait_are_told_beside_those_that_are_ready() {
     let pending: Pod = serde_json::from_value(json!({

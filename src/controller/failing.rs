@@ -1,9 +1,9 @@
 //! Which servers will never work as they are configured, and from when on that is certain: pure, a part of [`super::decide`].
 //!
 //! What passes by itself never ends a job: no room, a quota, a policy, a Secret or volume that is not there yet, a registry that does
-//! not answer, a pod that was taken away. Nor does a server that was ready once, or any while another one is ready: what works is no
-//! mistake, as all have the same pod template. What may be over in a moment has to last, from when it is first told: whatever a pod did
-//! before, such as pulling its image, says nothing of it.
+//! not answer, a container runtime that is slow, a pod that was taken away. Nor does a server that was ready once, or any while another
+//! one is ready: what works is no mistake, as all have the same pod template. What may be over in a moment has to last, from when it is
+//! first told: whatever a pod did before, such as pulling its image, says nothing of it.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +14,7 @@ use super::lost::counts;
 use super::pod_state::{condition_time, is_ready};
 use super::pulling::{Pull, pull};
 use super::timeline::to_the_second;
-use super::waiting::{Program, why_container_waits};
+use super::waiting::{Program, is_runtime_slow, why_container_waits};
 use crate::api::reason::Reason;
 use crate::api::status::ServersFailing;
 use crate::api::wait::Wait;
@@ -158,6 +158,7 @@ fn certainty(wait: &Wait, container: &ContainerStatus) -> Option<Certainty> {
         | Reason::QuantizationUnsupported
         | Reason::UnsupportedArchitecture
         | Reason::InvalidServerArguments => Some(Certainty::Certain),
+        Reason::ContainerNotStarting if is_runtime_slow(&wait.message) => None,
         Reason::ContainerNotStarting => Some(Certainty::IfItLasts),
         Reason::ImagePullFailed => match meaning_of_pull(container)? {
             Pull::InvalidName => Some(Certainty::Certain),

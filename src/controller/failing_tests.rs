@@ -70,6 +70,9 @@ fn failure_on(engine: Engine, pods: &[Pod]) -> Option<(Reason, i64)> {
 const OUT_OF_MEMORY: &str = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB.";
 const NO_MODEL: &str = "Invalid repository ID or local directory specified: 'x'.";
 const NOT_FOUND: &str = "failed to resolve reference \"ghcr.io/me/app:1\": ghcr.io/me/app:1: not found";
+const TOO_SLOW: &str = "context deadline exceeded";
+const NAME_TAKEN: &str =
+    "failed to reserve container name \"server_p_ns_u_0\": name \"server_p_ns_u_0\" is reserved for \"4f\"";
 const NO_ANSWER: &str = "failed to do request: Head \"https://r/v2/\": dial tcp 10.0.0.1:443: i/o timeout";
 
 #[test]
@@ -141,6 +144,12 @@ fn what_ends_a_job_and_when() {
             Some((Reason::ContainerNotStarting, 60)),
         ),
         (
+            "a runtime that is slow",
+            waiting("CreateContainerError", TOO_SLOW),
+            None,
+        ),
+        ("its next call", waiting("CreateContainerError", NAME_TAKEN), None),
+        (
             "a Secret",
             waiting("CreateContainerConfigError", "secret \"hf\" not found"),
             None,
@@ -197,7 +206,13 @@ fn due_after(looks: &[(i64, serde_json::Value)]) -> Option<i64> {
 
 #[test]
 fn what_may_pass_has_its_time_from_when_it_is_first_told() {
-    let start = || waiting("CreateContainerError", "context deadline exceeded");
+    let start = || {
+        waiting(
+            "CreateContainerError",
+            "failed to generate container \"4f\" spec: no command specified",
+        )
+    };
+    let slow = || waiting("CreateContainerError", TOO_SLOW);
     let device = || waiting("RunContainerError", "no such device");
     let creating = || waiting("ContainerCreating", "");
     let refused = || waiting("ErrImagePull", NOT_FOUND);
@@ -210,6 +225,11 @@ fn what_may_pass_has_its_time_from_when_it_is_first_told() {
         (
             "it passes and comes again",
             vec![(300, start()), (310, creating()), (355, start())],
+            Some(415),
+        ),
+        (
+            "the runtime is slow in between",
+            vec![(300, start()), (310, slow()), (355, start())],
             Some(415),
         ),
         ("after another wait", vec![(0, refused()), (50, start())], Some(110)),

@@ -6,7 +6,8 @@ use kube::ResourceExt;
 
 use super::decide::View;
 use super::pod_missing::{POD_WITHIN, pod_due};
-use super::pod_state::{condition, condition_time, running_since};
+use super::pod_state::{condition, condition_time, is_ending};
+use crate::api::names::FEEDER_CONTAINER;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 
@@ -68,14 +69,27 @@ impl View<'_> {
     }
 }
 
-/// Since when a feeder works in the pod, as far as is known: on a node that is lost, containers seem to run for ever, but the pod is
-/// not ready (node lifecycle controller, `pkg/controller/nodelifecycle` of Kubernetes 1.34).
+/// Since when a feeder works in the pod, as far as is known: for ever, where kubelet tells no time. What becomes of containers beside it
+/// says nothing of it.
 fn works_since(pod: &Pod) -> Option<Timestamp> {
-    let is_unready = ["False", "Unknown"]
-        .iter()
-        .any(|status| condition(pod, "Ready", status).is_some());
-    let since = running_since(pod).filter(|_| !is_unready)?;
+    if may_be_lost(pod) {
+        return None;
+    }
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let feeder = containers.find(|container| container.name == FEEDER_CONTAINER && container.ready)?;
+    let running = feeder.state.as_ref()?.running.as_ref()?;
+    let since = running.started_at.as_ref().map_or(Timestamp::MIN, |time| time.0);
     Some(since.checked_sub(node_ahead(pod)).unwrap_or(since))
+}
+
+/// Whether the pod's node may be lost: its containers then seem to run for ever, but the pod is not ready. Kubelet names a reason where it
+/// says so itself, as of a container beside the feeder; the node lifecycle controller (`pkg/controller/nodelifecycle` of Kubernetes 1.34)
+/// names none, and changes nothing of a pod that was not ready before: such a one is only evicted.
+fn may_be_lost(pod: &Pod) -> bool {
+    let Some(unready) = condition(pod, "Ready", "False") else {
+        return condition(pod, "Ready", "Unknown").is_some();
+    };
+    is_ending(pod) || unready.reason.as_deref().is_none_or(str::is_empty)
 }
 
 /// By how much the clock of a pod's node is ahead: kubelet tells by it when it took up the pod, which it did as soon as the API server
@@ -108,6 +122,36 @@ mod tests {
         assert!(!runs(&pod("running", "Unknown")));
         assert!(!runs(&pod("waiting", "True")));
         assert!(!runs(&Pod::default()));
+    }
+
+    #[test]
+    fn a_container_beside_the_feeder_says_nothing_of_it() {
+        let at = |second: i64| Timestamp::from_second(second).expect("in range");
+        let container = |name: &str, ready: bool, state: serde_json::Value| json!({"name": name, "image": "", "imageID": "", "ready": ready, "restartCount": 0, "state": state});
+        let runs = |since: i64| json!({"running": {"startedAt": at(since)}});
+        let ended = json!({"terminated": {"exitCode": 0}});
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let pod = |feeder: serde_json::Value, beside: serde_json::Value, is_ending: bool| -> Pod {
+            let unready = json!({"type": "Ready", "status": "False", "reason": "ContainersNotReady"});
+            let deleted = is_ending.then(|| at(2000));
+            serde_json::from_value(json!({"metadata": {"deletionTimestamp": deleted}, "status": {
+                "conditions": [unready], "containerStatuses": [beside, feeder]}}))
+            .expect("a pod")
+        };
+        let works = |pod: &Pod| works_since(pod).map(Timestamp::as_second);
+        let feeder = || container("feeder", true, runs(1000));
+        let proxy = |ready: bool| container("proxy", ready, runs(10));
+        assert_eq!(
+            works(&pod(feeder(), container("helper", false, ended), false)),
+            Some(1000)
+        );
+        assert_eq!(works(&pod(feeder(), proxy(false), false)), Some(1000));
+        assert_eq!(works(&pod(container("feeder", false, waits), proxy(true), false)), None);
+        assert_eq!(
+            works(&pod(container("feeder", false, runs(1000)), proxy(true), false)),
+            None
+        );
+        assert_eq!(works(&pod(feeder(), proxy(false), true)), None, "its node may be lost");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::decide::{Decision, View};
 use super::evicted::why_evicted;
 use super::pod_missing::pod_due;
 use super::pod_state::has_container_succeeded;
+use super::rejected::why_rejected;
 use super::server_conflicts::names;
 use super::validate::ValidatedJob;
 use super::waiting::{Program, why_pods_wait};
@@ -222,6 +223,7 @@ impl View<'_> {
     pub(super) fn model_cache_wait(&self) -> Wait {
         let pods = &self.observed.model_cache_pods;
         why_pods_wait(Program::ModelCache, pods)
+            .or_else(|| why_rejected(pods))
             .or_else(|| why_evicted(pods))
             .or_else(|| self.model_cache_pod_missing())
             .unwrap_or_else(|| self.model_cache_progress())

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::condition::{ConditionType, find};
 use crate::controller::build::build;
+use crate::controller::cache::kept;
 use crate::controller::children::{Children, Workloads};
 use crate::controller::decide::{Decision, decide, may_pass};
 use crate::controller::dereference::Observed;
@@ -367,8 +368,10 @@ fn a_container_beside_the_one_that_fills_the_cache_may_go_on() {
                 {"name": "proxy", "image": "i", "imageID": "i", "ready": true, "restartCount": 0, "state": {"running": {}}},
             ]},
         });
+        // As the cache has it.
+        let pod = kept::pod(serde_json::from_value(pod).expect("a pod"));
         let mut observed = Observed {
-            model_cache_pods: vec![serde_json::from_value(pod).expect("a pod")],
+            model_cache_pods: pod.into_iter().collect(),
             ..Observed::default()
         };
         observed.workloads.model_cache = Some(serde_json::from_value(filler.clone()).expect("a Job"));

@@ -34,18 +34,11 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
 
 /// Whether a container of it runs.
 pub(super) fn is_running(pod: &Pod) -> bool {
-    running_since(pod).is_some()
-}
-
-/// Since when its containers run, the first of them: for ever, where kubelet tells no time. None while none does.
-pub(super) fn running_since(pod: &Pod) -> Option<Timestamp> {
-    let containers = pod
+    let mut containers = pod
         .status
         .iter()
         .flat_map(|status| status.container_statuses.iter().flatten());
-    let running = containers.filter_map(|container| container.state.as_ref()?.running.as_ref());
-    let since = running.map(|running| running.started_at.as_ref().map_or(Timestamp::MIN, |time| time.0));
-    since.min()
+    containers.any(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()))
 }
 
 pub(super) fn is_ending(pod: &Pod) -> bool {

@@ -138,6 +138,14 @@ pub fn is_cache_behind(words: &str) -> bool {
     words.starts_with("failed to sync ")
 }
 
+/// Whether the container runtime is only slow, as with a large image on a busy disk: kubelet's call took too long and is made again, and
+/// the name stays taken until the first one is through (<https://github.com/containerd/containerd/issues/4604>; `context deadline
+/// exceeded` is gRPC's, and `name "NAME" is reserved for` containerd's, `internal/registrar`).
+#[must_use]
+pub(super) fn is_runtime_slow(words: &str) -> bool {
+    words.contains("context deadline exceeded") || words.contains("failed to reserve container name")
+}
+
 /// "secret "NAME" not found", "configmap "NAME" not found", "couldn't find key KEY in Secret NAMESPACE/NAME":
 /// `pkg/kubelet/kubelet_pods.go`, makeEnvironmentVariables.
 fn config_error(words: &str) -> Wait {

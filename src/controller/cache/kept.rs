@@ -26,9 +26,9 @@ pub(super) fn servers(mut servers: Deployment) -> Deployment {
     servers
 }
 
-/// A pod's status, its node, and what its containers are limited to. A pod of the operator's own programs that has succeeded says nothing
+/// A pod's status, its owner, its node, and what its containers are limited to. A pod of the operator's own programs that has succeeded says nothing
 /// that its Job and its report do not.
-pub(super) fn pod(mut pod: Pod) -> Option<Pod> {
+pub(in crate::controller) fn pod(mut pod: Pod) -> Option<Pod> {
     if !has_component(&pod, Component::Server) && has_succeeded(&pod) {
         return None;
     }
@@ -51,6 +51,8 @@ fn pod_metadata(metadata: ObjectMeta) -> ObjectMeta {
         namespace: metadata.namespace,
         uid: metadata.uid,
         deletion_timestamp: metadata.deletion_timestamp,
+        // Whether a pod is of the Job that fills the model cache now, or of an older one.
+        owner_references: metadata.owner_references,
         labels,
         annotations,
         ..ObjectMeta::default()
@@ -76,8 +78,12 @@ mod tests {
 
     use super::*;
 
+    fn owners() -> Value {
+        json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u-r"}])
+    }
+
     fn pod_of(component: &str, phase: &str) -> Pod {
-        let metadata = json!({"name": "p", "uid": "u", "managedFields": [],
+        let metadata = json!({"name": "p", "uid": "u", "managedFields": [], "ownerReferences": owners(),
                               "labels": {LABEL_COMPONENT: component, LABEL_JOB_UID: "j", "other": ""},
                               "annotations": {ANNOTATION_JOB: "job", DELETION_COST: "-1", "other": ""}});
         let container = json!({"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}],
@@ -88,11 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn of_a_pod_its_marks_node_devices_and_status_are_kept() {
+    fn of_a_pod_its_marks_owner_node_devices_and_status_are_kept() {
         let kept = serde_json::to_value(pod(pod_of("server", "Failed")).expect("kept")).expect("JSON");
         let want = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "p", "uid": "u", "labels": {LABEL_COMPONENT: "server", LABEL_JOB_UID: "j"},
+            "metadata": {"name": "p", "uid": "u", "ownerReferences": owners(),
+                         "labels": {LABEL_COMPONENT: "server", LABEL_JOB_UID: "j"},
                          "annotations": {ANNOTATION_JOB: "job", DELETION_COST: "-1"}},
             "spec": {"nodeName": "n", "containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]},
             "status": {"phase": "Failed", "reason": "Evicted"},

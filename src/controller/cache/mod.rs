@@ -5,7 +5,7 @@
 //! [`super::dereference`] does for what is not here, and for the proof that GPUs are released.
 
 mod by_job;
-mod kept;
+pub(super) mod kept;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
