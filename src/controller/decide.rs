@@ -182,6 +182,8 @@ pub(super) struct End {
     pub(super) by_feeder: bool,
     /// Nothing but this decision tells of it: neither a condition nor the feeder's report.
     pub(super) is_new: bool,
+    /// Another version of the operator wrote it, for a reason that this one does not know: what it said of the end stays.
+    pub(super) is_foreign: bool,
     pub(super) reason: Reason,
     /// What happened and what to do about it.
     pub(super) message: String,
@@ -192,6 +194,7 @@ impl End {
         Self {
             by_feeder: false,
             is_new: true,
+            is_foreign: false,
             reason: wait.reason,
             message: wait.explain(),
         }
@@ -264,16 +267,18 @@ impl View<'_> {
         find(&self.job.status.as_ref()?.controller.conditions, kind)
     }
 
-    /// The end that a condition tells of. It stays, whatever is reported later: a job ends once.
+    /// The end that a condition tells of. It stays, whatever is reported later, and whether its reason is known or not: a job ends once.
     fn written_end(&self) -> Option<End> {
         let written = [ConditionType::Failed, ConditionType::Complete]
             .into_iter()
             .filter_map(|kind| self.condition(kind))
             .find(|condition| condition.status == "True")?;
-        let reason = Reason::parse(&written.reason)?;
+        let known = Reason::parse(&written.reason);
+        let reason = known.unwrap_or(Reason::SpecInvalid);
         Some(End {
             by_feeder: self.reported_end().is_some_and(|reported| reported.reason == reason),
             is_new: false,
+            is_foreign: known.is_none(),
             reason,
             message: written.message.clone(),
         })
@@ -286,6 +291,7 @@ impl View<'_> {
         Some(End {
             by_feeder: true,
             is_new: false,
+            is_foreign: false,
             reason: reason.unwrap_or(Reason::SpecInvalid),
             // The feeder's messages say themselves what to do.
             message: feeder.message.clone().unwrap_or_default(),

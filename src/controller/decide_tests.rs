@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::api::condition::{is_true, reason_of};
 use crate::api::phase::Phase;
+use crate::controller::apply::Obstacle;
 use crate::controller::dereference::NamedConfigMap;
 use crate::controller::settings::Settings;
 use crate::controller::update_status::next_status;
@@ -369,6 +370,23 @@ fn a_complete_job_never_fails() {
     let (_, conditions) = decided(&complete, &Observed::default());
     assert_eq!(find(&conditions, ConditionType::Failed), None);
     assert!(is_true(&conditions, ConditionType::Complete));
+}
+
+#[test]
+fn an_end_that_another_version_wrote_for_a_reason_of_its_own_stays_as_it_is() {
+    let obstacle = Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, "refused"));
+    for (kind, other) in [
+        (ConditionType::Failed, ConditionType::Complete),
+        (ConditionType::Complete, ConditionType::Failed),
+    ] {
+        let job = job(with_condition(feeder("Feeding", true), kind, "ReasonOfTheFuture"));
+        let (decision, _) = decided(&job, &Observed::default());
+        assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+        let conditions = next_status(&job, None, &decision, Some(&obstacle), now()).conditions;
+        assert_eq!(reason_of(&conditions, kind), Some("ReasonOfTheFuture"));
+        assert_eq!(find(&conditions, other), None);
+        assert!(is_true(&conditions, ConditionType::GPUsReleased));
+    }
 }
 
 #[test]
