@@ -300,7 +300,7 @@ impl View<'_> {
 
     /// An end that the controller comes to itself.
     fn new_end(&self, refusal: Option<&Wait>, stopping: Option<&Stopping>, starting: &Starting) -> Option<End> {
-        let is_final = |refusal: &&Wait| !may_pass(refusal) && !self.has_what_it_needs();
+        let is_final = |refusal: &&Wait| !may_pass(refusal) && !self.has_what_it_needs(stopping);
         if let Some(refusal) = refusal.filter(is_final) {
             return Some(End::by_controller(refusal));
         }
@@ -352,13 +352,15 @@ impl View<'_> {
     }
 
     /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
-    /// that goes on as it is.
-    fn has_what_it_needs(&self) -> bool {
+    /// that goes on as it is. Servers that were taken from a job that is suspended or stopped are none that it needs.
+    fn has_what_it_needs(&self, stopping: Option<&Stopping>) -> bool {
         let found = &self.observed.workloads;
         let status = self.job.status.as_ref();
+        let holds_still = self.job.spec.suspend == Some(true) || stopping.is_some();
+        let needs_servers = self.servers_needed() && self.job.spec.endpoint.is_none() && !holds_still;
         status.is_some_and(|status| status.controller.resolved.is_some())
             && found.feeder.is_some()
-            && (found.servers.is_some() || !self.servers_needed() || self.job.spec.endpoint.is_some())
+            && (found.servers.is_some() || !needs_servers)
     }
 
     pub(super) fn servers_status(&self) -> ServersStatus {

@@ -607,6 +607,14 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
     };
     ends(refused(json!({}), false), Observed::default());
     ends(refused(feeder("Feeding", true), true), running(None));
+    let mut suspended = refused(feeder("Feeding", true), true);
+    suspended.spec.suspend = Some(true);
+    let (decision, _) = decided(&suspended, &running(None));
+    assert_eq!((decision.feeder, decision.ends_now), (FeederWanted::Suspend, false));
+    let mut stopped = refused(feeder("Feeding", true), true);
+    stopped.spec.shutdown = Some(Shutdown::Terminate);
+    let (decision, _) = decided(&stopped, &running(None));
+    assert_eq!((decision.feeder, decision.ends_now), (FeederWanted::Run, false));
 }
 
 #[test]

@@ -163,7 +163,12 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             obstacle
         }
         Err(wait) if may_pass(wait) && decision.feeder == FeederWanted::Run => Some(Obstacle::Waits(wait.clone())),
-        Err(_) => writer.apply(&Children::default(), &decision, &observed).await?,
+        Err(_) => {
+            if let Some(feeder) = &observed.workloads.feeder {
+                writer.suspend_or_resume(feeder, decision.feeder).await?;
+            }
+            writer.apply(&Children::default(), &decision, &observed).await?
+        }
     };
     if decision.servers.is_some() {
         change_pods(client, job, &decision.pod_changes).await?;
