@@ -90,7 +90,7 @@ impl Writer<'_> {
         let feeder = found
             .feeder
             .as_ref()
-            .filter(|_| decision.feeder == FeederWanted::Remove);
+            .filter(|_| matches!(decision.feeder, FeederWanted::Remove | FeederWanted::Replace));
         let is_over = |filler: &&Job| model_cache::is_over(filler, decision, found);
         let model_cache = found.model_cache.as_ref().filter(is_over);
         self.remove_all(servers, model_cache, feeder).await?;
@@ -273,7 +273,7 @@ fn other_suspend(feeder: &Job, wanted: FeederWanted) -> Option<bool> {
     let wanted = match wanted {
         FeederWanted::Run => false,
         FeederWanted::Suspend => true,
-        FeederWanted::Leave | FeederWanted::Remove => return None,
+        FeederWanted::Replace | FeederWanted::Leave | FeederWanted::Remove => return None,
     };
     let is_suspended = feeder.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
     (wanted != is_suspended && !has_ended(feeder)).then_some(wanted)

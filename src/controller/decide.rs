@@ -34,6 +34,8 @@ pub enum FeederWanted {
     Run,
     /// It should be there and not run, if it is there.
     Suspend,
+    /// Its Job has ended, and nothing said how: it goes, and another one is made.
+    Replace,
     /// It has ended by itself; its Job stays for its log.
     Leave,
     /// The job ended without it.
@@ -132,6 +134,7 @@ pub fn decide(
     Decision {
         feeder: match &end {
             None if plan.is_suspended => FeederWanted::Suspend,
+            None if view.is_feeder_over() => FeederWanted::Replace,
             None => FeederWanted::Run,
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
@@ -268,7 +271,7 @@ impl View<'_> {
     }
 
     /// The end that a condition tells of. It stays, whatever is reported later, and whether its reason is known or not: a job ends once.
-    fn written_end(&self) -> Option<End> {
+    pub(super) fn written_end(&self) -> Option<End> {
         let written = [ConditionType::Failed, ConditionType::Complete]
             .into_iter()
             .filter_map(|kind| self.condition(kind))
@@ -285,7 +288,7 @@ impl View<'_> {
     }
 
     /// The end that the feeder reports.
-    fn reported_end(&self) -> Option<End> {
+    pub(super) fn reported_end(&self) -> Option<End> {
         let feeder = self.feeder().filter(|feeder| feeder.state == FeederStage::Ended)?;
         let reason = feeder.reason.as_deref().and_then(Reason::parse);
         Some(End {
@@ -341,10 +344,10 @@ impl View<'_> {
         losses.filter(|loss| *loss > self.now).min()
     }
 
-    /// When more is to be said of a feeder: that it has no pod, or that it is back.
+    /// When more is to be said of a feeder: that it has no pod, that its Job is over, or that it is back.
     fn next_word_of_feeder(&self, gone_since: Option<Timestamp>) -> Option<Timestamp> {
         let back_at = self.feeder_back_at().filter(|_| gone_since.is_some());
-        [self.feeder_pod_due(), back_at]
+        [self.feeder_pod_due(), self.feeder_over_at(), back_at]
             .into_iter()
             .flatten()
             .filter(|at| *at > self.now)
