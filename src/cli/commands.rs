@@ -14,10 +14,13 @@ use super::runtime;
 use super::verify::{not_started, verify};
 use crate::api::crd;
 use crate::api::prices::Prices;
+use crate::controller::api_server;
 use crate::controller::run::run;
 use crate::controller::settings::{ModelSettings, Settings};
 use crate::feeder::chain;
 use crate::{feeder, model_cache};
+
+const NO_API_SERVER: &str = "failed to find the API server's address and credentials";
 
 /// Runs what the arguments name. Logs go to standard error, data to standard output.
 #[must_use]
@@ -56,7 +59,8 @@ fn with_runtime<F: Future<Output = anyhow::Result<ExitCode>>>(work: F) -> anyhow
 }
 
 async fn controller(arguments: ControllerArguments) -> anyhow::Result<ExitCode> {
-    let client = api_client().await?;
+    let config = kube::Config::infer().await.context(NO_API_SERVER)?;
+    let client = api_server::client(config).context(NO_API_SERVER)?;
     let listen = arguments.listen;
     run(client, settings(arguments), listen, shutdown_signal()).await?;
     Ok(ExitCode::SUCCESS)
@@ -112,7 +116,7 @@ async fn fill_model_cache(arguments: FillModelCacheArguments) -> anyhow::Result<
 
 async fn api_client() -> anyhow::Result<kube::Client> {
     let client = kube::Client::try_default().await;
-    client.context("failed to find the API server's address and credentials")
+    client.context(NO_API_SERVER)
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT.

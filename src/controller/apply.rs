@@ -4,13 +4,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
+use serde_json::json;
 
 use super::as_wanted::AsWanted;
 use super::cache::Cache;
 use super::children::{Children, Kind, has_ended};
 use super::decide::{Decision, FeederWanted};
 use super::dereference::Observed;
-use super::exactly::{delete_exactly, of_uid};
+use super::exactly::{delete_exactly, is_outdated, of_uid};
 use super::in_the_way::in_the_way;
 use super::model_cache;
 use super::unchanged::is_unchanged;
@@ -89,7 +90,7 @@ impl Writer<'_> {
         let feeder = found
             .feeder
             .as_ref()
-            .filter(|_| decision.feeder == FeederWanted::Remove);
+            .filter(|_| matches!(decision.feeder, FeederWanted::Remove | FeederWanted::Replace));
         let is_over = |filler: &&Job| model_cache::is_over(filler, decision, found);
         let model_cache = found.model_cache.as_ref().filter(is_over);
         self.remove_all(servers, model_cache, feeder).await?;
@@ -122,6 +123,26 @@ impl Writer<'_> {
     /// When the API server does not do it.
     pub async fn let_go(self, servers: &Deployment) -> Result<(), ApplyError> {
         self.delete(servers, DeleteParams::background()).await
+    }
+
+    /// Suspends or resumes a feeder that cannot be built from what its job says by now, and is left as it is besides.
+    ///
+    /// # Errors
+    /// When the API server does not do it.
+    pub async fn suspend_or_resume(self, feeder: &Job, wanted: FeederWanted) -> Result<(), ApplyError> {
+        let Some(suspend) = other_suspend(feeder, wanted) else {
+            return Ok(());
+        };
+        let name = feeder.name_any();
+        let patch = json!({"metadata": {"uid": feeder.uid()}, "spec": {"suspend": suspend}});
+        let params = PatchParams {
+            field_manager: Some(CONTROLLER_FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        match self.api::<Job>().patch(&name, &params, &Patch::Merge(patch)).await {
+            Err(source) if !is_outdated(&source) => Err(self.error::<Job>("suspend or resume", name, source)),
+            _ => Ok(()),
+        }
     }
 
     /// Asks the API server, without writing anything, whether it would take these servers: a template that it refuses ends the job
@@ -247,6 +268,17 @@ impl Writer<'_> {
     }
 }
 
+/// What a feeder's `suspend` is to be; none when it is so, or nothing runs by it any more.
+fn other_suspend(feeder: &Job, wanted: FeederWanted) -> Option<bool> {
+    let wanted = match wanted {
+        FeederWanted::Run => false,
+        FeederWanted::Suspend => true,
+        FeederWanted::Replace | FeederWanted::Leave | FeederWanted::Remove => return None,
+    };
+    let is_suspended = feeder.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+    (wanted != is_suspended && !has_ended(feeder)).then_some(wanted)
+}
+
 /// What an error says of the object that was sent; none when it says nothing of it.
 fn refusal(error: &kube::Error, object: &str) -> Option<Obstacle> {
     let kube::Error::Api(status) = error else { return None };
@@ -268,6 +300,22 @@ fn refusal(error: &kube::Error, object: &str) -> Option<Obstacle> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_feeder_that_cannot_be_built_is_suspended_and_resumed_all_the_same() {
+        let feeder = |suspend: bool, conditions: serde_json::Value| -> Job {
+            let job = json!({"spec": {"suspend": suspend, "template": {}}, "status": {"conditions": conditions}});
+            serde_json::from_value(job).expect("a Job")
+        };
+        let none = || json!([]);
+        assert_eq!(other_suspend(&feeder(false, none()), FeederWanted::Suspend), Some(true));
+        assert_eq!(other_suspend(&feeder(true, none()), FeederWanted::Run), Some(false));
+        assert_eq!(other_suspend(&feeder(true, none()), FeederWanted::Suspend), None);
+        assert_eq!(other_suspend(&feeder(false, none()), FeederWanted::Run), None);
+        assert_eq!(other_suspend(&feeder(false, none()), FeederWanted::Remove), None);
+        let ended = json!([{"type": "Complete", "status": "True"}]);
+        assert_eq!(other_suspend(&feeder(false, ended), FeederWanted::Suspend), None);
+    }
 
     fn refusal_of(code: u16, message: &str) -> Option<Obstacle> {
         let status = kube::core::Status {

@@ -493,6 +493,20 @@ fn the_feeder_has_the_token_that_a_template_gives_the_servers() {
     }
 }
 
+#[test]
+fn what_only_the_servers_env_from_names_is_waited_for_without_a_gpu() {
+    let env_from = json!([{"secretRef": {"name": "keys"}}]);
+    let mut spec = smallest();
+    spec["server"]["podTemplate"] = json!({"spec": {"containers": [{"name": "server", "envFrom": env_from}]}});
+    let children = built(&job(spec), &settings("1"), &Observed::default());
+    let feeder = serde_json::to_value(children.workloads.feeder).expect("serialises");
+    let waits = &feeder["spec"]["template"]["spec"]["initContainers"][0];
+    assert_eq!(
+        (&waits["name"], &waits["envFrom"]),
+        (&json!("prerequisites"), &env_from)
+    );
+}
+
 /// The feeder asks the hub as the servers will.
 #[test]
 fn feeder_and_servers_reach_the_hub_in_the_same_way() {

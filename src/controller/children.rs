@@ -8,6 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,6 +70,15 @@ pub struct Workloads {
 #[must_use]
 pub fn has_ended(job: &Job) -> bool {
     has_condition(job, "Complete") || has_condition(job, "Failed")
+}
+
+/// When a Job ended.
+#[must_use]
+pub fn ended_at(job: &Job) -> Option<Timestamp> {
+    let mut conditions = job.status.as_ref()?.conditions.iter().flatten();
+    let end = conditions
+        .find(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True")?;
+    Some(end.last_transition_time.as_ref()?.0)
 }
 
 /// Whether a Job has ended well.

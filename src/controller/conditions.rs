@@ -12,12 +12,24 @@ use crate::api::reason::Reason;
 use crate::api::status::{DatasetStatus, FeederStage};
 use crate::api::wait::Wait;
 
+/// The conditions that say why a job ended.
+const WHY_ENDED: [ConditionType; 5] = [
+    ConditionType::Reconciling,
+    ConditionType::Validated,
+    ConditionType::Complete,
+    ConditionType::Failed,
+    ConditionType::Stalled,
+];
+
 impl View<'_> {
     /// What the conditions say from now on. One that is not named stays as it is.
     pub(super) fn conditions(&self, plan: &Plan, end: Option<&End>) -> Vec<ConditionUpdate> {
         let mut updates = self.progress_conditions(plan, end);
         updates.extend(self.suspended(plan));
         updates.extend(end_conditions(end));
+        if end.is_some_and(|end| end.is_foreign) {
+            updates.retain(|update| !WHY_ENDED.contains(&update.kind));
+        }
         updates
     }
 

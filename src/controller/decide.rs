@@ -34,6 +34,8 @@ pub enum FeederWanted {
     Run,
     /// It should be there and not run, if it is there.
     Suspend,
+    /// Its Job has ended, and nothing said how: it goes, and another one is made.
+    Replace,
     /// It has ended by itself; its Job stays for its log.
     Leave,
     /// The job ended without it.
@@ -132,6 +134,7 @@ pub fn decide(
     Decision {
         feeder: match &end {
             None if plan.is_suspended => FeederWanted::Suspend,
+            None if view.is_feeder_over() => FeederWanted::Replace,
             None => FeederWanted::Run,
             Some(End { by_feeder: true, .. }) => FeederWanted::Leave,
             Some(End { by_feeder: false, .. }) => FeederWanted::Remove,
@@ -182,6 +185,8 @@ pub(super) struct End {
     pub(super) by_feeder: bool,
     /// Nothing but this decision tells of it: neither a condition nor the feeder's report.
     pub(super) is_new: bool,
+    /// Another version of the operator wrote it, for a reason that this one does not know: what it said of the end stays.
+    pub(super) is_foreign: bool,
     pub(super) reason: Reason,
     /// What happened and what to do about it.
     pub(super) message: String,
@@ -192,6 +197,7 @@ impl End {
         Self {
             by_feeder: false,
             is_new: true,
+            is_foreign: false,
             reason: wait.reason,
             message: wait.explain(),
         }
@@ -264,28 +270,31 @@ impl View<'_> {
         find(&self.job.status.as_ref()?.controller.conditions, kind)
     }
 
-    /// The end that a condition tells of. It stays, whatever is reported later: a job ends once.
-    fn written_end(&self) -> Option<End> {
+    /// The end that a condition tells of. It stays, whatever is reported later, and whether its reason is known or not: a job ends once.
+    pub(super) fn written_end(&self) -> Option<End> {
         let written = [ConditionType::Failed, ConditionType::Complete]
             .into_iter()
             .filter_map(|kind| self.condition(kind))
             .find(|condition| condition.status == "True")?;
-        let reason = Reason::parse(&written.reason)?;
+        let known = Reason::parse(&written.reason);
+        let reason = known.unwrap_or(Reason::SpecInvalid);
         Some(End {
             by_feeder: self.reported_end().is_some_and(|reported| reported.reason == reason),
             is_new: false,
+            is_foreign: known.is_none(),
             reason,
             message: written.message.clone(),
         })
     }
 
     /// The end that the feeder reports.
-    fn reported_end(&self) -> Option<End> {
+    pub(super) fn reported_end(&self) -> Option<End> {
         let feeder = self.feeder().filter(|feeder| feeder.state == FeederStage::Ended)?;
         let reason = feeder.reason.as_deref().and_then(Reason::parse);
         Some(End {
             by_feeder: true,
             is_new: false,
+            is_foreign: false,
             reason: reason.unwrap_or(Reason::SpecInvalid),
             // The feeder's messages say themselves what to do.
             message: feeder.message.clone().unwrap_or_default(),
@@ -294,7 +303,7 @@ impl View<'_> {
 
     /// An end that the controller comes to itself.
     fn new_end(&self, refusal: Option<&Wait>, stopping: Option<&Stopping>, starting: &Starting) -> Option<End> {
-        let is_final = |refusal: &&Wait| !may_pass(refusal) && !self.has_what_it_needs();
+        let is_final = |refusal: &&Wait| !may_pass(refusal) && !self.has_what_it_needs(stopping);
         if let Some(refusal) = refusal.filter(is_final) {
             return Some(End::by_controller(refusal));
         }
@@ -335,10 +344,10 @@ impl View<'_> {
         losses.filter(|loss| *loss > self.now).min()
     }
 
-    /// When more is to be said of a feeder: that it has no pod, or that it is back.
+    /// When more is to be said of a feeder: that it has no pod, that its Job is over, or that it is back.
     fn next_word_of_feeder(&self, gone_since: Option<Timestamp>) -> Option<Timestamp> {
         let back_at = self.feeder_back_at().filter(|_| gone_since.is_some());
-        [self.feeder_pod_due(), back_at]
+        [self.feeder_pod_due(), self.feeder_over_at(), back_at]
             .into_iter()
             .flatten()
             .filter(|at| *at > self.now)
@@ -346,13 +355,15 @@ impl View<'_> {
     }
 
     /// Whether the job was accepted and nothing need be made for it now. A newer operator may refuse what an older one started;
-    /// that goes on as it is.
-    fn has_what_it_needs(&self) -> bool {
+    /// that goes on as it is. Servers that were taken from a job that is suspended or stopped are none that it needs.
+    fn has_what_it_needs(&self, stopping: Option<&Stopping>) -> bool {
         let found = &self.observed.workloads;
         let status = self.job.status.as_ref();
+        let holds_still = self.job.spec.suspend == Some(true) || stopping.is_some();
+        let needs_servers = self.servers_needed() && self.job.spec.endpoint.is_none() && !holds_still;
         status.is_some_and(|status| status.controller.resolved.is_some())
             && found.feeder.is_some()
-            && (found.servers.is_some() || !self.servers_needed() || self.job.spec.endpoint.is_some())
+            && (found.servers.is_some() || !needs_servers)
     }
 
     pub(super) fn servers_status(&self) -> ServersStatus {

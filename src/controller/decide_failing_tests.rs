@@ -318,6 +318,35 @@ fn with_feeders_job(started_ago: i64, suspend: bool) -> Observed {
 }
 
 #[test]
+fn a_feeder_whose_job_ended_without_a_word_is_made_anew_after_half_a_minute() {
+    let job_ended = |ago: i64, kind: &str| {
+        let conditions = json!([{"type": kind, "status": "True", "lastTransitionTime": at(ago)}]);
+        let mut observed = with_feeders_job(4000, false);
+        let job = observed.workloads.feeder.as_mut().expect("a Job");
+        job.status.get_or_insert_default().conditions = serde_json::from_value(conditions).expect("conditions");
+        observed
+    };
+    for kind in ["Complete", "Failed"] {
+        let feeding = job(feeder("Feeding", true));
+        let (decision, _) = decided(&feeding, &job_ended(10, kind));
+        let soon = Some(std::time::Duration::from_secs(21));
+        assert_eq!((decision.feeder, decision.look_again), (FeederWanted::Run, soon));
+        let (decision, conditions) = decided(&feeding, &job_ended(30, kind));
+        assert_eq!((decision.feeder, decision.servers), (FeederWanted::Replace, Some(2)));
+        let told = reason_of(&conditions, ConditionType::ResultsAvailable);
+        assert_eq!(told, Some("FeederPodMissing"));
+    }
+    let (decision, _) = decided(&job(ended("AllRowsSucceeded")), &job_ended(4000, "Complete"));
+    assert_eq!((decision.feeder, decision.look_again), (FeederWanted::Leave, None));
+    let mut suspended = job(feeder("Feeding", true));
+    suspended.spec.suspend = Some(true);
+    let (decision, conditions) = decided(&suspended, &job_ended(4000, "Failed"));
+    assert_eq!(decision.feeder, FeederWanted::Suspend);
+    let told = reason_of(&conditions, ConditionType::ResultsAvailable);
+    assert_eq!(told, Some("ResultsPending"));
+}
+
+#[test]
 fn a_feeder_without_a_pod_is_told_with_the_account_that_it_should_run_as() {
     let account = "see that the service account may-read of spec.feeder.serviceAccountName is there";
     for (name, is_told) in [(Some("may-read".to_owned()), true), (None, false)] {

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::api::condition::{is_true, reason_of};
 use crate::api::phase::Phase;
+use crate::controller::apply::Obstacle;
 use crate::controller::dereference::NamedConfigMap;
 use crate::controller::settings::Settings;
 use crate::controller::update_status::next_status;
@@ -372,6 +373,23 @@ fn a_complete_job_never_fails() {
 }
 
 #[test]
+fn an_end_that_another_version_wrote_for_a_reason_of_its_own_stays_as_it_is() {
+    let obstacle = Obstacle::Ends(Wait::new(Reason::PodTemplateInvalid, "refused"));
+    for (kind, other) in [
+        (ConditionType::Failed, ConditionType::Complete),
+        (ConditionType::Complete, ConditionType::Failed),
+    ] {
+        let job = job(with_condition(feeder("Feeding", true), kind, "ReasonOfTheFuture"));
+        let (decision, _) = decided(&job, &Observed::default());
+        assert_eq!((decision.feeder, decision.servers), (FeederWanted::Remove, None));
+        let conditions = next_status(&job, None, &decision, Some(&obstacle), now()).conditions;
+        assert_eq!(reason_of(&conditions, kind), Some("ReasonOfTheFuture"));
+        assert_eq!(find(&conditions, other), None);
+        assert!(is_true(&conditions, ConditionType::GPUsReleased));
+    }
+}
+
+#[test]
 fn the_feeder_of_a_written_end_stays_for_its_log() {
     let status = with_condition(ended("DatasetInvalid"), ConditionType::Failed, "DatasetInvalid");
     let (decision, _) = decided(&job(status), &Observed::default());
@@ -589,6 +607,14 @@ fn a_newer_operator_that_refuses_the_spec_leaves_what_runs() {
     };
     ends(refused(json!({}), false), Observed::default());
     ends(refused(feeder("Feeding", true), true), running(None));
+    let mut suspended = refused(feeder("Feeding", true), true);
+    suspended.spec.suspend = Some(true);
+    let (decision, _) = decided(&suspended, &running(None));
+    assert_eq!((decision.feeder, decision.ends_now), (FeederWanted::Suspend, false));
+    let mut stopped = refused(feeder("Feeding", true), true);
+    stopped.spec.shutdown = Some(Shutdown::Terminate);
+    let (decision, _) = decided(&stopped, &running(None));
+    assert_eq!((decision.feeder, decision.ends_now), (FeederWanted::Run, false));
 }
 
 #[test]

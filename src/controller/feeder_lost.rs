@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use super::children::ended_at;
 use super::decide::View;
 use super::pod_missing::{POD_WITHIN, pod_due};
 use super::pod_state::{condition, condition_time, is_ending};
@@ -35,8 +36,34 @@ impl View<'_> {
         Some(since + BACK_AFTER)
     }
 
+    /// When the feeder's Job, which has ended, is over: its feeder's word of how it ended may still be on its way. A feeder that is not to
+    /// go on here ends without one, as does a Job that somebody gave a limit of time or of pods.
+    pub(super) fn feeder_over_at(&self) -> Option<Timestamp> {
+        let stopping = self
+            .job
+            .status
+            .as_ref()
+            .and_then(|status| status.controller.stopping.as_ref());
+        let has_ended = self.written_end().or_else(|| self.reported_end()).is_some();
+        if has_ended || self.is_suspended(stopping) {
+            return None;
+        }
+        let ended_at = ended_at(self.observed.workloads.feeder.as_ref()?)?;
+        ended_at.checked_add(POD_WITHIN).ok()
+    }
+
+    /// Whether the feeder's Job is over, and the job is not.
+    pub(super) fn is_feeder_over(&self) -> bool {
+        self.feeder_over_at().is_some_and(|over_at| over_at <= self.now)
+    }
+
     /// That the feeder's Job has no pod, where it should have had one for a while.
     pub(super) fn feeder_pod_missing(&self) -> Option<Wait> {
+        if self.is_feeder_over() {
+            let name = self.observed.workloads.feeder.as_ref()?.name_any();
+            let message = format!("Job {name} ended before the feeder said that it is done, and is made anew");
+            return Some(Wait::new(Reason::FeederPodMissing, message));
+        }
         let told_at = self.feeder_pod_due().filter(|due| *due <= self.now)?;
         let name = self.observed.workloads.feeder.as_ref()?.name_any();
         let account = self.named_account();

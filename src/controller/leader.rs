@@ -50,15 +50,17 @@ impl Candidate {
     pub async fn elected(&self) {
         let mut seen = None;
         loop {
-            match self.try_take(&mut seen).await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
+            match timeout(RENEW_WITHIN, self.try_take(&mut seen)).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the Lease cannot be looked at yet"
                     );
                 }
+                // The next try may reach another API server.
+                Err(_) => tracing::warn!("the API server does not answer, and the Lease cannot be looked at yet"),
             }
             sleep(RETRY).await;
         }
@@ -189,6 +191,12 @@ fn next_lease(read: Option<&Lease>, identity: &str, now: Timestamp) -> Lease {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+
     use super::*;
 
     fn lease(holder: &str, version: &str) -> Lease {
@@ -217,6 +225,23 @@ mod tests {
         assert!(!may("other", "2", TERM), "it was renewed");
         assert!(!may("other", "2", shortly_before(TERM * 2)));
         assert!(may("other", "2", TERM * 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_does_not_answer_holds_no_candidate_up() {
+        let is_silent = AtomicBool::new(true);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let is_silent = is_silent.swap(false, Ordering::Relaxed);
+            async move {
+                if is_silent {
+                    std::future::pending::<()>().await;
+                }
+                let answer = serde_json::to_vec(&lease("me", "1")).expect("JSON");
+                Ok::<_, Infallible>(Response::new(Body::from(answer)))
+            }
+        });
+        let candidate = Candidate::new(Client::new(service, "operator"), "me".to_owned());
+        timeout(TERM, candidate.elected()).await.expect("elected");
     }
 
     #[test]

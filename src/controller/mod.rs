@@ -6,11 +6,12 @@
 //! (`stopping` has what ends or holds up a job, `conditions` what is said of it, `waiting` why pods do not run, `failing` which of that ends a job, `endpoint`
 //! what is other where rows go to a server of somebody else, `lost`, `evicted` and `rejected` which pods do not count, `pod_missing` which are never made, `cost` what was used up) and [`build`] builds (all
 //! pure), [`apply`] writes children ([`as_wanted`] knows which need no look, `in_the_way` which names are taken, `server_pods` changes single pods of the servers), [`update_status`] writes the
-//! status. [`run`] wires it to the API server, [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job. Several of
+//! status. [`run`] wires it to the API server ([`api_server`] is how that is reached), [`leader`] sees that one controller works at a time, [`audit`] that no server is left without a job. Several of
 //! them share `pod_state`, what a pod's status says, `server_container`, what a person's template says of the server, `variables` of containers, and `exactly`, writes to an object just as
 //! it is known. Uses `engine` and `api`, and of `storage` only how a URI is read; never `feeder`, `dataset` or `results`.
 
 mod adapters;
+pub mod api_server;
 pub mod apply;
 pub mod as_wanted;
 pub mod audit;

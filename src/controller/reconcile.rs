@@ -27,7 +27,7 @@ use super::model_cache;
 use super::serve::Metrics;
 use super::server_pods::change_pods;
 use super::settings::Settings;
-use super::update_status::{Written, current_status, next_status, seen_status, take_pace_back, update_status};
+use super::update_status::{Written, current_status, has_end, next_status, seen_status, take_pace_back, update_status};
 use super::validate::{ValidatedJob, validate};
 use crate::api::BatchInferenceJob;
 use crate::api::condition::{ConditionStatus, ConditionType, is_true};
@@ -163,7 +163,12 @@ async fn reconcile_job(job: &BatchInferenceJob, context: &Context) -> Result<Act
             obstacle
         }
         Err(wait) if may_pass(wait) && decision.feeder == FeederWanted::Run => Some(Obstacle::Waits(wait.clone())),
-        Err(_) => writer.apply(&Children::default(), &decision, &observed).await?,
+        Err(_) => {
+            if let Some(feeder) = &observed.workloads.feeder {
+                writer.suspend_or_resume(feeder, decision.feeder).await?;
+            }
+            writer.apply(&Children::default(), &decision, &observed).await?
+        }
     };
     if decision.servers.is_some() {
         change_pods(client, job, &decision.pod_changes).await?;
@@ -292,8 +297,9 @@ fn claims_release(job: &BatchInferenceJob, decision: &Decision) -> bool {
         let mut said = decision.conditions.iter().filter(|update| update.kind == kind);
         said.any(|update| update.status == ConditionStatus::True)
     };
-    let was_said = is_true(&current_status(job).conditions, ConditionType::GPUsReleased);
-    let is_end = says(ConditionType::Complete) || says(ConditionType::Failed);
+    let before = current_status(job).conditions;
+    let was_said = is_true(&before, ConditionType::GPUsReleased);
+    let is_end = has_end(&before) || says(ConditionType::Complete) || says(ConditionType::Failed);
     says(ConditionType::GPUsReleased) && (!was_said || is_end)
 }
 
@@ -301,8 +307,7 @@ fn claims_release(job: &BatchInferenceJob, decision: &Decision) -> bool {
 #[must_use]
 pub fn is_finished(job: &BatchInferenceJob) -> bool {
     let conditions = current_status(job).conditions;
-    let holds = |kind| is_true(&conditions, kind);
-    (holds(ConditionType::Complete) || holds(ConditionType::Failed)) && holds(ConditionType::GPUsReleased)
+    has_end(&conditions) && is_true(&conditions, ConditionType::GPUsReleased)
 }
 
 fn next_look(decision: &Decision, obstacle: Option<&Obstacle>, until_expiry: Option<Duration>) -> Action {

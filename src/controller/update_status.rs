@@ -1,6 +1,6 @@
 //! The controller's part of the status: computed purely, written once per reconcile, and only when it changed.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
@@ -37,15 +37,16 @@ pub fn next_status(
 ) -> ControllerStatus {
     let current = current_status(job);
     let mut updates = decision.conditions.clone();
-    let has_end = |update: &ConditionUpdate| [ConditionType::Complete, ConditionType::Failed].contains(&update.kind);
+    let tells_end = |update: &ConditionUpdate| [ConditionType::Complete, ConditionType::Failed].contains(&update.kind);
+    let ends = has_end(&current.conditions) || updates.iter().any(tells_end);
     // A job ends once: what stands in the way afterwards neither delays it nor ends it differently.
-    if let Some(obstacle) = obstacle.filter(|_| !updates.iter().any(has_end)) {
+    if let Some(obstacle) = obstacle.filter(|_| !ends) {
         tell_obstacle(&mut updates, obstacle);
     }
     let now = to_the_second(now);
     let generation = job.meta().generation.unwrap_or_default();
     let conditions = merge(&current.conditions, &updates, generation, now);
-    let ended = is_true(&conditions, ConditionType::Complete) || is_true(&conditions, ConditionType::Failed);
+    let ended = has_end(&conditions);
     let cost = next_cost(job, decision, now);
     // An end, and that GPUs are released, is told with all that was used up.
     let stays = conditions == current.conditions && is_recent(current.cost.as_ref(), cost.as_ref());
@@ -71,6 +72,12 @@ pub fn next_status(
         conditions,
         servers: Some(decision.servers_status.clone()),
     }
+}
+
+/// Whether these are conditions of a job that has ended.
+#[must_use]
+pub fn has_end(conditions: &[Condition]) -> bool {
+    is_true(conditions, ConditionType::Complete) || is_true(conditions, ConditionType::Failed)
 }
 
 fn next_cost(job: &BatchInferenceJob, decision: &Decision, now: Timestamp) -> Option<CostStatus> {

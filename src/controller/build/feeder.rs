@@ -118,14 +118,16 @@ fn prerequisites(validated: &ValidatedJob, server: Container, settings: &Setting
     };
     let env = server.env.unwrap_or_default();
     let env: Vec<EnvVar> = env.into_iter().filter(refers).collect();
-    if env.is_empty() {
+    let env_from = server.env_from.unwrap_or_default();
+    if env.is_empty() && env_from.is_empty() {
         return None;
     }
     Some(Container {
         name: FEEDER_PREREQUISITES_CONTAINER.into(),
         image: Some(settings.feeder_image.clone()),
         args: Some(vec!["--version".into()]),
-        env: Some(env),
+        env: (!env.is_empty()).then_some(env),
+        env_from: (!env_from.is_empty()).then_some(env_from),
         resources: Some(resources(job).into()),
         security_context: Some(restricted(true)),
         ..Container::default()

@@ -38,7 +38,7 @@ const WEIGHTS_VOLUME: &str = "batch-inference-weights";
 #[must_use]
 pub fn build(validated: &ValidatedJob, decision: &Decision, settings: &Settings, found: &Workloads) -> Children {
     let is_wanted = match decision.feeder {
-        FeederWanted::Run => true,
+        FeederWanted::Run | FeederWanted::Replace => true,
         FeederWanted::Suspend => found.feeder.is_some(),
         FeederWanted::Leave | FeederWanted::Remove => false,
     };

@@ -74,8 +74,8 @@ impl<V: Clone> ByJob<V> {
                     return before.values().chain(known.jobs.values()).filter_map(job_ref).collect();
                 }
             }
-            Event::Apply(object) => return put(&mut known.jobs, object, keep).into_iter().collect(),
-            Event::Delete(object) => return put(&mut known.jobs, object, |_| None).into_iter().collect(),
+            Event::Apply(object) => return change(&mut known.jobs, object, keep),
+            Event::Delete(object) => return change(&mut known.jobs, object, |_| None),
         }
         Vec::new()
     }
@@ -87,6 +87,35 @@ impl<V: Clone> ByJob<V> {
     fn write(&self) -> RwLockWriteGuard<'_, Known<V>> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes a change of an object, and says whose it was and is.
+fn change<K: Resource, V>(jobs: &mut Jobs<V>, object: K, keep: impl Fn(K) -> Option<V>) -> Vec<JobRef> {
+    let was = take_from_another(jobs, &object);
+    was.into_iter().chain(put(jobs, object, keep)).collect()
+}
+
+/// Takes an object from the job whose label it had, when somebody has removed or changed that label: it would be held for ever, as its
+/// deletion does not tell of that job either.
+fn take_from_another<K: Resource, V>(jobs: &mut Jobs<V>, object: &K) -> Option<JobRef> {
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let holds = |children: &Children<V>| {
+        let is_near = children.job.as_ref().map(|(namespace, _)| namespace) == namespace.as_ref();
+        is_near && children.objects.iter().any(|(other, _)| *other == name)
+    };
+    let label = object.labels().get(LABEL_JOB_UID);
+    if label.and_then(|uid| jobs.get(uid)).is_some_and(holds) {
+        return None;
+    }
+    // All are looked through, but only for what is new or is nobody's any more.
+    let uid = jobs.iter().find(|(_, children)| holds(children))?.0.clone();
+    let children = jobs.get_mut(&uid)?;
+    children.objects.retain(|(other, _)| *other != name);
+    let job = job_ref(children);
+    if children.objects.is_empty() {
+        jobs.remove(&uid);
+    }
+    job
 }
 
 /// Puts an object in the place of what was known of it, and says whose it is.
@@ -192,6 +221,29 @@ mod tests {
         );
         assert_eq!(pods.take(Event::InitDone), ["a", "b"]);
         assert_eq!((pods.0.of("u-a"), pods.0.of("u-b")), (vec![], vec!["b-1".to_owned()]));
+    }
+
+    #[test]
+    fn an_object_whose_label_is_removed_or_changed_stays_with_no_job_that_it_had() {
+        let unlabelled = |name: &str| {
+            let mut pod = pod(name, "a");
+            pod.metadata.labels = None;
+            pod
+        };
+        let pods = Pods(ByJob::default());
+        for event in [pod("a-1", "a"), pod("a-2", "a")].map(Event::Apply) {
+            pods.take(event);
+        }
+        let mut elsewhere = unlabelled("a-1");
+        elsewhere.metadata.namespace = Some("another".to_owned());
+        assert_eq!(pods.take(Event::Apply(elsewhere)), [""; 0]);
+        assert_eq!(pods.0.of("u-a"), ["a-1", "a-2"]);
+        assert_eq!(pods.take(Event::Apply(unlabelled("a-1"))), ["a"]);
+        assert_eq!(pods.0.of("u-a"), ["a-2"]);
+        assert_eq!(pods.take(Event::Apply(pod("a-2", "b"))), ["a", "b"]);
+        assert_eq!((pods.0.of("u-a"), pods.0.of("u-b")), (vec![], vec!["a-2".to_owned()]));
+        assert_eq!(pods.take(Event::Delete(unlabelled("a-2"))), ["b"]);
+        assert!(pods.0.read().jobs.is_empty());
     }
 
     #[test]
