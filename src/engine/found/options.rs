@@ -52,7 +52,7 @@ pub(super) fn read_env(engine: Engine, env: &BTreeMap<String, Option<String>>, o
         let Some(subject) = subject_of_variable(engine, name) else {
             continue;
         };
-        let is_argument = matches!(subject, Subject::Devices | Subject::File);
+        let is_argument = matches!(subject, Subject::Devices | Subject::FileVariable);
         if is_argument && value.is_none() {
             // What it says is not known here. A job that says the same refuses it by name.
             continue;
@@ -115,7 +115,7 @@ impl Options {
             Subject::Revision => self.revision.is_some(),
             Subject::Names => !self.names.is_empty(),
             Subject::Quantization => self.quantization.is_some(),
-            Subject::File => !self.file.is_empty(),
+            Subject::File | Subject::FileVariable => !self.file.is_empty(),
             Subject::Devices => self.args.iter().any(|arg| option_name(arg) == option),
             Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => false,
         }
@@ -130,7 +130,7 @@ impl Options {
             Subject::Names => self.names.extend(values.iter().cloned()),
             Subject::Quantization => self.quantization = Some(in_words_of_jobs(engine, value)),
             // Only llama-server has it, also as a variable.
-            Subject::File => self.file = vec!["--hf-file".to_owned(), value],
+            Subject::File | Subject::FileVariable => self.file = vec!["--hf-file".to_owned(), value],
             Subject::Devices => self.args.extend([option.to_owned(), value]),
             Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => {}
         }
