@@ -52,22 +52,29 @@ pub(super) fn read_env(engine: Engine, env: &BTreeMap<String, Option<String>>, o
         let Some(subject) = subject_of_variable(engine, name) else {
             continue;
         };
-        let is_argument = matches!(subject, Subject::Devices | Subject::FileVariable);
-        if is_argument && value.is_none() {
-            // What it says is not known here. A job that says the same refuses it by name.
-            continue;
-        }
-        not_passed_on.push(name.clone());
         let option = match subject {
             Subject::Devices => option_of(name),
             _ => name.clone(),
         };
         let is_said = options.say(subject, &option);
+        if value.is_none() && !is_said && decides_the_model(subject) {
+            // What it says is not known here. It is refused by name where the job's own variables are.
+            continue;
+        }
+        not_passed_on.push(name.clone());
         if let Some(value) = value.as_ref().filter(|value| !is_said && !value.is_empty()) {
             options.take(engine, subject, &option, std::slice::from_ref(value));
         }
     }
     not_passed_on
+}
+
+/// Whether servers without it would compute with another model than the Deployment's, or not at all.
+fn decides_the_model(subject: Subject) -> bool {
+    matches!(
+        subject,
+        Subject::Revision | Subject::Quantization | Subject::FileVariable | Subject::Devices
+    )
 }
 
 /// The option that a variable of LoRAX stands for: clap derives one from the other (predibase/lorax, `launcher/src/main.rs`).
