@@ -18,6 +18,8 @@ pub(super) struct Options {
     pub names: Vec<String>,
     pub quantization: Option<String>,
     pub file: Vec<String>,
+    /// The option that has a token in the open. Its value is kept nowhere.
+    pub open_token: Option<String>,
     pub args: Vec<String>,
 }
 
@@ -139,6 +141,7 @@ impl Options {
             // Only llama-server has it, also as a variable.
             Subject::File | Subject::FileVariable => self.file = vec!["--hf-file".to_owned(), value],
             Subject::Devices => self.args.extend([option.to_owned(), value]),
+            Subject::Token if is_in_the_open(&value) => self.open_token = Some(option.to_owned()),
             Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => {}
         }
     }
@@ -163,6 +166,11 @@ impl Options {
             other => self.strange = Some(other.to_owned()),
         }
     }
+}
+
+/// Whether a value is written out, and not that of a variable whose own value is not known (`$(HF_TOKEN)`).
+pub(super) fn is_in_the_open(value: &str) -> bool {
+    !value.is_empty() && !value.starts_with("$(")
 }
 
 /// Where engines use one word for different things, jobs have two.
