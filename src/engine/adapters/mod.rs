@@ -149,6 +149,16 @@ fn vllm_rank(rank: u32) -> u32 {
     VLLM_RANKS.into_iter().find(|known| *known >= rank).unwrap_or(last)
 }
 
+/// The rank that an engine is told for one that its servers are to have room for; none where it takes every rank.
+fn told_rank(engine: Engine, rank: u32) -> Option<u32> {
+    match engine {
+        Engine::VLLM => Some(vllm_rank(rank)),
+        // `sglang/srt/lora/lora_manager.py`, `validate_new_adapter`.
+        Engine::SGLang => Some(rank),
+        Engine::LoRAX | Engine::LlamaCpp | Engine::Custom => None,
+    }
+}
+
 /// The largest rank that an engine can be told, where there is one.
 #[must_use]
 pub fn largest_rank(engine: Engine) -> Option<u32> {
