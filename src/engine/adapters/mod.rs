@@ -57,8 +57,8 @@ const LATE: [(&str, Release); 2] = [
 pub const COMMON_RANK: u32 = 64;
 /// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
 pub const MOST_AT_START: usize = 100;
-/// The ranks that `--max-lora-rank` takes (`vllm/config/lora.py`, vLLM 0.32.0).
-const VLLM_RANKS: [u32; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+/// The ranks that `--max-lora-rank` takes (`vllm/config/lora.py`, vLLM 0.32.0), but for 1, with which an older one does not start.
+const VLLM_RANKS: [u32; 8] = [8, 16, 32, 64, 128, 256, 320, 512];
 
 /// The adapters that rows name, as far as a launch depends on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
