@@ -139,6 +139,7 @@ fn what_the_installation_says_of_another_source_is_refused_and_where_it_keeps_mo
         (Engine::VLLM, "VLLM_USE_MODELSCOPE", true),
         (Engine::SGLang, "SGLANG_USE_MODELSCOPE", true),
         (Engine::LoRAX, "SOURCE", true),
+        (Engine::LlamaCpp, "LLAMA_ARG_MMPROJ_AUTO", true),
         (Engine::VLLM, "HF_HOME", false),
     ] {
         let mut job = job(

@@ -87,7 +87,8 @@ const LLAMA_CPP: &[Options] = &[
             "LLAMA_ARG_MODELS_PRESET",
         ],
     ),
-    options(Subject::File, &["-hff", "--hf-file"], &["LLAMA_ARG_HF_FILE"]),
+    options(Subject::File, &["-hff", "--hf-file"], &[]),
+    options(Subject::FileVariable, &[], &["LLAMA_ARG_HF_FILE"]),
     options(Subject::Names, &["-a", "--alias"], &["LLAMA_ARG_ALIAS"]),
     options(
         Subject::Address,

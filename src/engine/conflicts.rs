@@ -112,6 +112,8 @@ pub enum Subject {
     Quantization,
     /// Which file of a repository.
     File,
+    /// The same as a variable. Arguments go before it, of which the operator has some, and a model cache chooses its file by arguments alone.
+    FileVariable,
     /// Over how many devices it is spread.
     Devices,
     /// The token for the Hugging Face Hub.
@@ -131,6 +133,7 @@ impl std::fmt::Display for Subject {
             Self::Address => "leave it out: the operator chooses where servers listen, and rows are sent there",
             Self::Quantization => "write it in spec.server.quantization",
             Self::File => "leave it out, or spec.server.quantization, which chooses the file too",
+            Self::FileVariable => "write the file as `-hff FILE` in spec.server.args, or its type in spec.server.quantization",
             Self::Devices => {
                 "leave it out: the operator passes the number of devices that one server has, which spec.server.resources or \
                  resourceProfile says"

@@ -121,6 +121,7 @@ fn a_variable_that_says_what_a_field_says_is_refused() {
         (Engine::LoRAX, "QUANTIZE", Subject::Quantization),
         (Engine::LoRAX, "NUM_SHARD", Subject::Devices),
         (Engine::LlamaCpp, "LLAMA_ARG_HF_REPO", Subject::BaseModel),
+        (Engine::LlamaCpp, "LLAMA_ARG_HF_FILE", Subject::FileVariable),
         (Engine::LlamaCpp, "LLAMA_ARG_ALIAS", Subject::Names),
         (Engine::LlamaCpp, "LLAMA_API_KEY", Subject::ApiKey),
     ] {

@@ -367,6 +367,14 @@ fn variables_that_say_how_a_model_is_spread_or_which_file_it_is_become_arguments
         ),
         ("lorax:1", &["--model-id", "m"], &[("NUM_SHARD", None)], &[], &[], &[]),
         (
+            "lorax:1",
+            &["--model-id", "m", "--num-shard", "4"],
+            &[("NUM_SHARD", None)],
+            &["--num-shard", "4"],
+            &[],
+            &["NUM_SHARD"],
+        ),
+        (
             "llama.cpp:server",
             &["-hf", "m"],
             &[("LLAMA_ARG_HF_FILE", Some("m.gguf"))],

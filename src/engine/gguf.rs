@@ -95,11 +95,13 @@ impl Choice {
 
     fn refusal(&self, model: &str, models: &[&str]) -> ModelRefusal {
         let model = model.to_owned();
+        let first_parts = models.iter().filter(|path| begins(path));
+        let there: Vec<_> = first_parts.map(|path| (*path).to_owned()).collect();
         match self.file.as_ref().or(self.tag.as_ref()) {
-            Some(wanted) if !models.is_empty() => ModelRefusal::NoSuchGguf {
+            Some(wanted) if !there.is_empty() => ModelRefusal::NoSuchGguf {
                 model,
                 wanted: wanted.clone(),
-                there: models.iter().map(|path| (*path).to_owned()).collect(),
+                there,
             },
             _ => ModelRefusal::NoGguf { model },
         }

@@ -73,8 +73,16 @@ fn what_is_not_there_is_refused_with_what_is() {
         refused.to_string()
     };
     assert_eq!(
-        refused(&["-hf", "org/m:Q2_K"], &["m-Q4_K_M.gguf", "m-Q8_0.gguf"]),
-        "org/m has no GGUF file \"Q2_K\": write one of m-Q4_K_M.gguf, m-Q8_0.gguf in spec.server.quantization"
+        refused(
+            &["-hf", "org/m:Q2_K"],
+            &[
+                "m-Q4_K_M.gguf",
+                "m-Q8_0-00001-of-00002.gguf",
+                "m-Q8_0-00002-of-00002.gguf"
+            ]
+        ),
+        "org/m has no GGUF file \"Q2_K\": it has m-Q4_K_M.gguf, m-Q8_0-00001-of-00002.gguf; write the type of one in \
+         spec.server.quantization, or its path as `-hff PATH` in spec.server.args"
     );
     let none = refused(&["-hf", "org/m:Q2_K"], &["model.safetensors"]);
     assert!(none.contains("org/m has none"), "{none}");

@@ -77,10 +77,14 @@ impl LaunchInput<'_> {
         }
     }
 
-    /// Refuses a model whose name says that it is GGUF.
+    /// Refuses a model whose name says that it is GGUF, which the engine's own version does not load. SGLang loads a file by its path
+    /// (`sglang/srt/server_args.py`, `_handle_load_format`).
     pub(super) fn refuse_gguf(&self) -> Result<(), LaunchError> {
-        let name = self.model.location().name().to_ascii_lowercase();
-        if name.rsplit(['.', '-']).next() != Some("gguf") {
+        let location = self.model.location();
+        let name = location.name().to_ascii_lowercase();
+        let is_gguf = name.rsplit(['.', '-']).next() == Some("gguf");
+        let is_loaded = self.engine == Engine::SGLang && matches!(location, Location::Path(_));
+        if !is_gguf || is_loaded || !self.version.is_default() {
             return Ok(());
         }
         Err(LaunchError::Gguf {

@@ -403,6 +403,24 @@ fn every_engine_with_every_quantization() {
 }
 
 #[test]
+fn an_image_of_another_version_is_asked_for_words_that_are_not_known() {
+    for (engine, words) in [
+        (Engine::VLLM, ["--quantization", "of-tomorrow"]),
+        (Engine::SGLang, ["--quantization", "of-tomorrow"]),
+        (Engine::LoRAX, ["--quantize", "of-tomorrow"]),
+    ] {
+        let own = quantized(engine, "org/model", Some("of-tomorrow"));
+        assert!(own.launch().is_err(), "{engine}");
+        let other = Case {
+            version: Version::of(engine, "own/server:1"),
+            ..own
+        };
+        let args = other.launch().expect("a launch").args;
+        assert!(args.windows(2).any(|pair| pair == words), "{engine} {args:?}");
+    }
+}
+
+#[test]
 fn every_type_of_a_gguf_file_is_for_llama_cpp_only() {
     for word in GGUF {
         for (engine, model) in MODELS {
@@ -425,13 +443,25 @@ fn every_type_of_a_gguf_file_is_for_llama_cpp_only() {
 
 #[test]
 fn a_gguf_model_is_for_llama_cpp_only() {
-    for engine in [Engine::VLLM, Engine::LoRAX, Engine::SGLang] {
-        for model in ["Qwen/Qwen3-8B-GGUF", "/models/model.gguf"] {
-            let error = Case::new(engine, model).launch().expect_err("a refusal");
-            let model = model.into();
-            assert_eq!(error, LaunchError::Gguf { engine, model });
-        }
+    const REPOSITORY: &str = "Qwen/Qwen3-8B-GGUF";
+    const FILE: &str = "/models/model.gguf";
+    for (engine, model) in [
+        (Engine::VLLM, REPOSITORY),
+        (Engine::VLLM, FILE),
+        (Engine::LoRAX, REPOSITORY),
+        (Engine::LoRAX, FILE),
+        (Engine::SGLang, REPOSITORY),
+    ] {
+        let error = Case::new(engine, model).launch().expect_err("a refusal");
+        let named = model.to_owned();
+        assert_eq!(error, LaunchError::Gguf { engine, model: named });
+        let other = Case {
+            version: Version::of(engine, "own/server:1"),
+            ..Case::new(engine, model)
+        };
+        assert!(other.launch().is_ok(), "another {engine} says itself what it loads");
     }
+    assert!(Case::new(Engine::SGLang, FILE).launch().is_ok());
 }
 
 #[test]

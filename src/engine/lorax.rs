@@ -71,7 +71,11 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     .to_vec();
     args.extend(input.revision_args());
     args.extend(devices::tensor_parallel(input));
-    args.extend(quantization::lorax(input.quantization, input.devices.at_least_one())?);
+    args.extend(if input.version.is_default() {
+        quantization::lorax(input.quantization, input.devices.at_least_one())?
+    } else {
+        quantization::other_lorax(input.quantization)?
+    });
     args.extend(input.extra_args.iter().cloned());
     Ok(args)
 }

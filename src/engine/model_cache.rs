@@ -29,13 +29,23 @@ const OPTIONS: [&str; 2] = ["--download-dir", "--huggingface-hub-cache"];
 /// A variable by which LoRAX has models from elsewhere, and the option of its name (`launcher/src/main.rs`).
 const LORAX_SOURCE: (&str, &str) = ("SOURCE", "--source");
 
-/// Variables by which an engine has models from elsewhere than the hub (`vllm/envs.py`; sglang, `environ.py`).
+/// Variables that say what llama-server does about a projector (`llama-server --help`, and the older name of the last). It is given that of the
+/// claim by an argument, which goes before them.
+const PROJECTOR: [&str; 4] = [
+    "LLAMA_ARG_MMPROJ",
+    "LLAMA_ARG_MMPROJ_URL",
+    "LLAMA_ARG_MMPROJ_AUTO",
+    "LLAMA_ARG_NO_MMPROJ",
+];
+
+/// Variables by which an engine has models, or parts of one, from elsewhere than the hub (`vllm/envs.py`; sglang, `environ.py`).
 fn other_sources(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::VLLM => &["VLLM_USE_MODELSCOPE"],
         Engine::SGLang => &["SGLANG_USE_MODELSCOPE"],
         Engine::LoRAX => &[LORAX_SOURCE.0],
-        Engine::LlamaCpp | Engine::Custom => &[],
+        Engine::LlamaCpp => &PROJECTOR,
+        Engine::Custom => &[],
     }
 }
 
@@ -87,7 +97,7 @@ pub enum CacheConflict {
     },
     /// A variable of the installation.
     #[error(
-        "{} has {variable}, by which servers have models from elsewhere: leave it out, or spec.server.modelCache",
+        "{} has {variable}: leave it out, or spec.server.modelCache, from which servers read their model",
         Place::Installation
     )]
     OfInstallation {
@@ -323,6 +333,8 @@ mod tests {
                 argument("--speculative-draft-model-path"),
             ),
             (LlamaCpp, &[], &["LEVEL", "LLAMA_CACHE"], variable("LLAMA_CACHE")),
+            (LlamaCpp, &[], &["LLAMA_ARG_MMPROJ"], variable("LLAMA_ARG_MMPROJ")),
+            (LlamaCpp, &["--no-mmproj"], &["LLAMA_ARG_CTX_SIZE"], None),
             (VLLM, &[], &["HF_HOME"], variable("HF_HOME")),
             (VLLM, &[], &["VLLM_USE_MODELSCOPE"], variable("VLLM_USE_MODELSCOPE")),
             (LoRAX, &[], &["SOURCE"], variable("SOURCE")),

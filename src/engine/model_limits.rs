@@ -6,7 +6,7 @@ use crate::api::status::Resolved;
 use super::checkpoint::Checkpoint;
 use super::model_files::MISTRAL_CONFIG;
 use super::repository::{Config, Repository, WeightsIndex};
-use super::{Engine, ModelRefusal, refuse_architecture, refuse_checkpoint, refuse_size};
+use super::{Engine, ModelRefusal, Version, refuse_architecture, refuse_checkpoint, refuse_size};
 
 /// What the installation and the engine's version let in.
 #[derive(Clone, Debug)]
@@ -33,6 +33,15 @@ impl ModelLimits {
             args: resolved.args.clone(),
             most_parameters,
         }
+    }
+
+    /// Refuses files that the engine is certain not to load.
+    ///
+    /// # Errors
+    /// [`ModelRefusal`].
+    pub fn refuse_files(&self, repository: &Repository) -> Result<(), ModelRefusal> {
+        let version = Version::of(self.engine, &self.image);
+        repository.refuse_files(self.engine, version, &self.model)
     }
 
     /// Refuses a kind of model, and a quantization of its checkpoint, that the engine is certain not to load.

@@ -82,13 +82,16 @@ pub enum ModelRefusal {
         model: String,
     },
     /// None of the GGUF files is the one that is asked for.
-    #[error("{model} has no GGUF file {wanted:?}: write one of {} in spec.server.quantization", there.join(", "))]
+    #[error(
+        "{model} has no GGUF file {wanted:?}: it has {}; write the type of one in spec.server.quantization, or its path as `-hff PATH` in \
+         spec.server.args", there.join(", ")
+    )]
     NoSuchGguf {
         /// The model.
         model: String,
         /// The file's name, or its type.
         wanted: String,
-        /// Those that there are.
+        /// Those that there are, of several parts the first.
         there: Vec<String>,
     },
     /// Files that LoRAX would write anew as safetensors, beside them.

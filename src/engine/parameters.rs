@@ -9,7 +9,17 @@ pub(super) fn parameters(model: &BaseModel) -> Option<u64> {
         Location::Server(_) => return None,
     };
     let last = name.trim_end_matches('/').rsplit('/').next()?;
-    last.split(['-', '_', ' ']).find_map(size)
+    let mut parts = last.split(['-', '_', ' ']);
+    if parts.clone().any(counts_experts) {
+        return None;
+    }
+    parts.find_map(size)
+}
+
+/// Whether a part of a name is a number of experts: beside it, the size is that of the active ones (`Llama-4-Scout-17B-16E` has 109 B).
+fn counts_experts(part: &str) -> bool {
+    let number = part.strip_suffix(['E', 'e']);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A part of a name that is a size: `8B`, `0.6b`, `135M`, `8x7B`, also before an ending (`8B.gguf`).
@@ -64,6 +74,8 @@ mod tests {
             ("microsoft/Phi-3-mini-4k-instruct", None),
             ("unsloth/model-bnb-4bit", None),
             ("google/gemma-3n-E4B-it", None),
+            ("meta-llama/Llama-4-Scout-17B-16E-Instruct", None),
+            ("meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8", None),
             ("BAAI/bge-m3", None),
             ("org/model-v0.1", None),
             ("org/model-99999999999999999999b", None),

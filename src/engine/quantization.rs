@@ -164,6 +164,29 @@ pub fn lorax(value: Option<&str>, devices: u32) -> Result<Vec<String>, Quantizat
     }
 }
 
+/// The arguments of an SGLang of another version for a word; one that is not known here is passed on.
+///
+/// # Errors
+/// When the word means different things to different engines.
+pub fn other_sglang(value: Option<&str>) -> Result<Vec<String>, QuantizationError> {
+    match sglang(value) {
+        Err(QuantizationError::Unsupported { value, .. }) => Ok(arguments(["--quantization", &value])),
+        known => known,
+    }
+}
+
+/// The arguments of a LoRAX of another version for a word; one that is not known here is passed on.
+///
+/// # Errors
+/// When the word means different things to different engines.
+pub fn other_lorax(value: Option<&str>) -> Result<Vec<String>, QuantizationError> {
+    // On how many devices it works is for that version to say.
+    match lorax(value, 1) {
+        Err(QuantizationError::Unsupported { value, .. }) => Ok(arguments(["--quantize", &value])),
+        known => known,
+    }
+}
+
 /// The option, and the variable in its place, beside which an engine does not quantize as the word says.
 pub(super) fn excluded(engine: Engine, value: &str) -> Option<(&'static str, Option<&'static str>)> {
     match (engine, value) {

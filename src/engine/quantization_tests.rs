@@ -137,6 +137,30 @@ fn another_vllm_is_asked_for_what_is_written() {
 }
 
 #[test]
+fn another_sglang_or_lorax_is_asked_for_what_is_not_known_here() {
+    for (word, sglang, lorax) in [
+        ("none", &[][..], &[][..]),
+        ("awq", &["--quantization", "awq"], &["--quantize", "awq"]),
+        (
+            "of-tomorrow",
+            &["--quantization", "of-tomorrow"],
+            &["--quantize", "of-tomorrow"],
+        ),
+        (
+            "bitsandbytes-int8",
+            &["--quantization", "bitsandbytes-int8"],
+            &["--quantize", "bitsandbytes"],
+        ),
+    ] {
+        assert_eq!(other_sglang(Some(word)).expect(word), sglang, "{word}");
+        assert_eq!(other_lorax(Some(word)).expect(word), lorax, "{word}");
+    }
+    for refused in [other_sglang(Some("bitsandbytes")), other_lorax(Some("bitsandbytes"))] {
+        assert_eq!(refused, Err(QuantizationError::Ambiguous));
+    }
+}
+
+#[test]
 fn exl2_is_refused_on_several_devices() {
     let refusal = lorax(Some("exl2"), 2).expect_err("a refusal");
     assert_eq!(refusal, QuantizationError::Exl2OnSeveralDevices { devices: 2 });

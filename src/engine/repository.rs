@@ -12,7 +12,7 @@ use super::architecture::Architecture;
 use super::checkpoint::Checkpoint;
 use super::gguf::Choice;
 use super::repository_file::{Checksum, RepositoryFile};
-use super::{Engine, ModelRefusal};
+use super::{Engine, ModelRefusal, Version};
 
 /// The file that says what kind of model it is.
 pub const CONFIG: &str = "config.json";
@@ -188,13 +188,14 @@ impl Repository {
             .or_else(|| self.first_ending(&CHECKPOINTS))
     }
 
-    /// Refuses files that the engine does not load. A hub that lists no file says nothing.
+    /// Refuses files that this version of the engine is certain not to load. A hub that lists no file says nothing.
     ///
     /// # Errors
     /// [`ModelRefusal`].
-    pub fn refuse_files(&self, engine: Engine, model: &str) -> Result<(), ModelRefusal> {
+    pub fn refuse_files(&self, engine: Engine, version: Version, model: &str) -> Result<(), ModelRefusal> {
         let model = model.to_owned();
         let has_gguf = self.first_ending(&[".gguf"]).is_some();
+        let has_only_gguf = has_gguf && self.first_ending(&CHECKPOINTS).is_none();
         if self.siblings.is_empty() {
             return Ok(());
         }
@@ -203,7 +204,7 @@ impl Repository {
         }
         match engine {
             Engine::LlamaCpp if !has_gguf => Err(ModelRefusal::NoGguf { model }),
-            Engine::VLLM | Engine::LoRAX | Engine::SGLang if has_gguf && self.first_ending(&CHECKPOINTS).is_none() => {
+            Engine::VLLM | Engine::LoRAX | Engine::SGLang if has_only_gguf && version.is_default() => {
                 Err(ModelRefusal::GgufOnly { engine, model })
             }
             _ => Ok(()),

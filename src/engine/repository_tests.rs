@@ -40,9 +40,14 @@ fn files_must_be_those_that_the_engine_loads() {
         (Engine::VLLM, &[], None),
         (Engine::LlamaCpp, &[], None),
     ] {
-        let refused = repository(files, json!({})).refuse_files(engine, "org/model").err();
-        assert_eq!(refused.map(|refused| refused.reason()), expected, "{engine} {files:?}");
+        let image = engine.default_image().expect("an image").to_string();
+        let refused = repository(files, json!({})).refuse_files(engine, Version::of(engine, &image), "org/model");
+        let reason = refused.err().map(|refused| refused.reason());
+        assert_eq!(reason, expected, "{engine} {files:?}");
     }
+    let older = Version::of(Engine::VLLM, "vllm/vllm-openai:v0.20.0");
+    let refused = repository(GGUF, json!({})).refuse_files(Engine::VLLM, older, "org/model");
+    assert_eq!(refused, Ok(()));
 }
 
 #[test]

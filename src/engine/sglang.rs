@@ -57,7 +57,11 @@ fn args(input: &LaunchInput<'_>) -> Result<Vec<String>, LaunchError> {
     // Off by default, then there is no `/metrics` (`arg_groups/fields/observability.py`).
     args.push("--enable-metrics".to_owned());
     args.extend(devices::tensor_parallel(input));
-    args.extend(quantization::sglang(input.quantization)?);
+    args.extend(if input.version.is_default() {
+        quantization::sglang(input.quantization)?
+    } else {
+        quantization::other_sglang(input.quantization)?
+    });
     args.extend(input.extra_args.iter().cloned());
     Ok(args)
 }

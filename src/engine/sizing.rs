@@ -83,7 +83,7 @@ impl Size {
             return None;
         }
         let parameters = input.parameters.or_else(|| parameters(input.model))?;
-        let weights = weights(input.engine, input.model, input.quantization);
+        let weights = weights(input.engine, input.model, input.quantization, input.args);
         Some(Self {
             engine: input.engine,
             stored: parameters.checked_mul(weights.stored)? / 1000,

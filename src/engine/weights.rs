@@ -1,6 +1,7 @@
 //! How many bytes a parameter of a model takes, as it is stored and as it is loaded. `docs/reference/sizing.md` has the same as a table.
 
 use super::quantization::is_gguf_file_type;
+use super::spelling::Reader;
 use super::vocabulary::NONE;
 use super::{BaseModel, Engine, Location};
 
@@ -38,11 +39,11 @@ const fn on_loading(size: u64) -> Weights {
     }
 }
 
-/// What a parameter of this model takes with this quantization.
-pub(super) fn weights(engine: Engine, model: &BaseModel, quantization: Option<&str>) -> Weights {
+/// What a parameter of this model takes with this quantization. llama-server's arguments may name the file.
+pub(super) fn weights(engine: Engine, model: &BaseModel, quantization: Option<&str>, args: &[String]) -> Weights {
     let name = model.location().name();
     match engine {
-        Engine::LlamaCpp => gguf(model.location(), quantization),
+        Engine::LlamaCpp => gguf(model, quantization, args),
         Engine::VLLM | Engine::LoRAX | Engine::SGLang | Engine::Custom => {
             by_word(quantization.unwrap_or(NONE), said_by_name(name))
         }
@@ -84,10 +85,15 @@ fn said_by_name(name: &str) -> Option<Weights> {
     says(&["awq", "gptq", "int4", "4bit", "w4a16", "nvfp4", "mxfp4"]).then_some(made(FOUR))
 }
 
-/// What a parameter takes in a GGUF file of this type; of a repository whose type is not said, llama-server takes `Q4_K_M`.
-fn gguf(location: &Location, quantization: Option<&str>) -> Weights {
-    let by_name = || match location {
-        Location::Repository(_) => Some("Q4_K_M"),
+/// What a parameter takes in a GGUF file of this type; of a repository whose type is not said, that of the file that is named, and else
+/// llama-server takes `Q4_K_M`.
+fn gguf(model: &BaseModel, quantization: Option<&str>, args: &[String]) -> Weights {
+    let of_catalog = model.entry().and_then(|entry| entry.gguf.as_ref()?.file.as_deref());
+    let by_name = || match model.location() {
+        Location::Repository(_) => {
+            let file = Reader::LlamaCpp.value(args, &["-hff", "--hf-file"]).or(of_catalog);
+            file.and_then(type_in_name).or(Some("Q4_K_M"))
+        }
         Location::Path(path) | Location::Server(path) => type_in_name(path),
     };
     quantization
@@ -129,6 +135,7 @@ mod tests {
             engine,
             &BaseModel::read(Catalog::built_in(), engine, model).expect("a model"),
             quantization,
+            &[],
         )
     }
 
@@ -180,6 +187,30 @@ mod tests {
                 of(Engine::VLLM, model, quantization),
                 expected,
                 "{model} {quantization:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_repository_is_the_one_that_is_loaded() {
+        let entry = serde_json::json!({
+            "repository": "org/phi", "parameters": 7, "gguf": {"repository": "org/phi-GGUF", "file": "phi-Q6_K.gguf"},
+        });
+        let entry = serde_json::from_value(entry).expect("an entry");
+        let catalog = Catalog::built_in().clone().with([("phi".to_owned(), entry)].into());
+        let catalog = catalog.expect("a catalog");
+        for (model, args, expected) in [
+            ("org/m-GGUF", &["-hff", "m-Q8_0-00001-of-00002.gguf"][..], 1187),
+            ("org/m-GGUF", &["--hf-file", "m.gguf"], 687),
+            ("phi", &[], 937),
+            ("phi", &["-hff", "phi-BF16.gguf"], 2000),
+        ] {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let model = BaseModel::read(&catalog, Engine::LlamaCpp, model).expect("a model");
+            assert_eq!(
+                weights(Engine::LlamaCpp, &model, None, &args),
+                made(expected),
+                "{args:?}"
             );
         }
     }

@@ -163,7 +163,7 @@ impl ModelCheck {
         };
         let chosen = gguf.as_ref().ok().copied().flatten();
         let config = self.config(&repository, revision, chosen).await?;
-        repository.refuse_files(self.engine, model)?;
+        self.limits.refuse_files(&repository)?;
         gguf?;
         self.limits.refuse_kind(&repository, &config)?;
         let index = self.index(&repository, revision).await;

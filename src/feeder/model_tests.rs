@@ -347,8 +347,9 @@ async fn llama_server_s_own_choice_is_looked_for_before_it_starts() {
     let end = refusal(hub.ask(&with_args(&["-hf", "org/model:Q2_K"])).await);
     assert_eq!(end.reason, Reason::EngineModelMismatch);
     assert!(
-        end.message
-            .starts_with("org/model has no GGUF file \"Q2_K\": write one of m-Q4_K_M.gguf, m-Q8_0.gguf in"),
+        end.message.starts_with(
+            "org/model has no GGUF file \"Q2_K\": it has m-Q4_K_M.gguf, m-Q8_0.gguf; write the type of one in"
+        ),
         "{}",
         end.message
     );

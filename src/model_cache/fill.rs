@@ -131,16 +131,18 @@ impl<T: Told> Filler<T> {
     }
 
     /// A cache that was filled before needs no hub: neither one that says nothing, nor one that has the model no longer, or not for this job.
-    /// What the latter refuses was given to whoever filled the claim, so that it must be there to the last file.
+    /// What the latter refuses was given to whoever filled the claim, so that it must be there to the last file. A snapshot of somebody's own
+    /// client may lack what the repository has, so that no job is refused for it.
     async fn listing_without_hub(&self, folder: &Folder, why: FillError) -> Result<Listing, FillError> {
         let Some((commit, marker)) = self.known(folder).await else {
             return Err(why);
         };
+        let is_away = matches!(why, FillError::Hub(HubError::Unreachable(_)) | FillError::Unclear(_));
+        let lists_all = marker.is_of_hub();
         let listing = self.select(&commit, marker);
-        let is_taken = match (&why, &listing) {
-            (FillError::Hub(HubError::Unreachable(_)) | FillError::Unclear(_), _) => true,
-            (_, Ok(listing)) => self.is_there(folder, listing).await,
-            (_, Err(_)) => false,
+        let is_taken = match &listing {
+            Ok(listing) => is_away || self.is_there(folder, listing).await,
+            Err(_) => is_away && lists_all,
         };
         if !is_taken {
             return Err(why);

@@ -51,13 +51,27 @@ async fn a_bad_file_ends_with_one_and_every_line_of_it() {
 #[tokio::test]
 async fn a_model_that_nothing_serves_ends_with_one() {
     let machine = machine(&row(1));
-    let ended = machine.run("validate rows.jsonl --model qwen3-8b").await;
+    let ended = machine.run("validate rows.jsonl --model Qwen/Qwen3-8B").await;
     assert_eq!(ended.code, 1);
     assert!(
         ended.stdout.contains("nothing serves the model `x` of 1 row"),
         "{}",
         ended.stdout
     );
+}
+
+#[tokio::test]
+async fn a_short_name_is_for_the_operator_s_catalog_to_decide() {
+    let machine = machine(&row(1));
+    for (model, told) in [
+        ("qwen3-8b", ""),
+        ("of-our-own", "warning: the catalog of this program has no"),
+    ] {
+        let ended = machine.run(&format!("validate rows.jsonl --model {model}")).await;
+        assert_eq!(ended.code, 0, "{model}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with(told), "{model}: {}", ended.stderr);
+        assert!(ended.stdout.ends_with("good: 1 row\n"), "{model}: {}", ended.stdout);
+    }
 }
 
 #[tokio::test]

@@ -166,7 +166,9 @@ impl Findings {
                 "warning: by the catalog of this program nothing serves {model}, and that of the operator decides; {}",
                 refusal.model_advice()
             ),
-            Names::Any => format!("{model} has to be served by the job: give --model to check it"),
+            Names::Any => format!(
+                "{model} has to be served by the job: give --model, with one that this program knows, to check it"
+            ),
         }
     }
 

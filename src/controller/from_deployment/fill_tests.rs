@@ -471,6 +471,34 @@ fn a_refusal_of_what_a_deployment_says_names_it() {
     );
 }
 
+/// What a ConfigMap says is not known; without it servers would load another model than the Deployment's.
+#[test]
+fn a_variable_of_a_config_map_that_says_what_a_field_says_is_refused_unless_the_field_is_given() {
+    let settings = Settings::new("operator:1");
+    for (variable, given) in [
+        ("QUANTIZE", json!({"quantization": "eetq"})),
+        ("REVISION", json!({"revision": "v1"})),
+    ] {
+        let from = json!({"configMapKeyRef": {"name": "lorax", "key": "value"}});
+        let source = source_of(json!({
+            "name": "lorax", "image": "ghcr.io/predibase/lorax:main", "args": ["--model-id", "org/model"],
+            "env": [{"name": variable, "valueFrom": from}],
+        }));
+        let refusal = pod(&source, json!({}), &settings).expect_err(variable);
+        assert_eq!(refusal.reason, Reason::EngineFieldConflict);
+        assert!(
+            refusal
+                .message
+                .starts_with(&format!("spec.server.env has {variable}: ")),
+            "{}",
+            refusal.message
+        );
+        let pod = pod(&source, given, &settings).unwrap_or_else(|wait| panic!("{variable}: {wait:?}"));
+        let mut env = pod.containers[0].env.iter().flatten();
+        assert!(env.all(|other| other.name != variable), "{variable}");
+    }
+}
+
 #[test]
 fn what_is_not_given_is_taken() {
     let server = server_of(from(json!({})));

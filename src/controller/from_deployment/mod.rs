@@ -23,13 +23,10 @@ use crate::api::resources::{PodTemplate, Resources};
 use crate::api::server::ServerSpec;
 use crate::controller::variables;
 use crate::engine::Catalog;
-use crate::engine::found::{self, FoundContainer, FoundError, FoundServer};
+use crate::engine::found::{self, FoundContainer, FoundError, FoundServer, TOKEN_VARIABLES};
 
 use caches::{moved, moved_argument, moved_variable};
 pub use fill::{filled, source_to_read, with_origin};
-
-/// By these a server is given its token for the Hugging Face Hub (`huggingface_hub`, `constants.py`, and older names of it).
-const TOKEN_VARIABLES: [&str; 3] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
 
 /// Fields of `spec.server`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -106,7 +103,7 @@ pub enum Problem {
     OpenToken {
         /// The container.
         container: String,
-        /// The variable.
+        /// The variable, or the option.
         variable: String,
     },
     /// The server needs what is put there for it first.
@@ -151,7 +148,7 @@ fn taken(pod: &PodSpec, given: &ServerSpec, catalog: &Catalog) -> Result<Taken, 
         engine,
         served_model_names: names(&found, &base_model),
         image: container.image.clone().unwrap_or_default(),
-        hf_token_secret_ref: token(container, &env, given)?,
+        hf_token_secret_ref: token(container, &env, &found, given)?,
         revision: found.revision.clone().filter(|_| is_of_the_model),
         quantization: found.quantization.clone().filter(|_| is_of_the_model),
         args: args.map(|argument| moved_argument(engine, argument)).collect(),
@@ -226,9 +223,21 @@ fn names(found: &FoundServer, base_model: &str) -> Vec<String> {
 }
 
 /// The Secret of the token, wherever it is named: the job's, else the Deployment's.
-fn token(container: &Container, env: &[EnvVar], given: &ServerSpec) -> Result<Option<LocalKeyReference>, Problem> {
+fn token(
+    container: &Container,
+    env: &[EnvVar],
+    found: &FoundServer,
+    given: &ServerSpec,
+) -> Result<Option<LocalKeyReference>, Problem> {
     if given.hf_token_secret_ref.is_some() {
         return Ok(given.hf_token_secret_ref.clone());
+    }
+    let open = |variable: &str| Problem::OpenToken {
+        container: container.name.clone(),
+        variable: variable.to_owned(),
+    };
+    if let Some(written) = &found.open_token {
+        return Err(open(written));
     }
     let mut named = None;
     for variable in env.iter().filter(|variable| is_token(variable)) {
@@ -244,12 +253,7 @@ fn token(container: &Container, env: &[EnvVar], given: &ServerSpec) -> Result<Op
                 }));
             }
             None if variable.value.as_deref().unwrap_or_default().is_empty() => {}
-            None => {
-                return Err(Problem::OpenToken {
-                    container: container.name.clone(),
-                    variable: variable.name.clone(),
-                });
-            }
+            None => return Err(open(&variable.name)),
         }
     }
     Ok(named)

@@ -18,6 +18,10 @@ pub(super) fn left(found: FoundServer, container: &Container, given: &ServerSpec
     let parts = [
         (Part::Devices, has_other_devices(container, given)),
         (Part::Adapters, given.adapters.is_some()),
+        (
+            Part::Revision,
+            given.revision.is_some() || is_other_model(&found, given, catalog),
+        ),
         (Part::Quantization, is_quantized_otherwise(&found, given, catalog)),
         (
             Part::NumberType,

@@ -208,6 +208,18 @@ fn what_a_refusal_asks_for_mends_it() {
             "spec.server.hfTokenSecretRef",
             &token,
         ),
+        (
+            vllm(json!({"args": ["--model", "org/model", "--hf-token=visible"]})),
+            "the token in --hf-token in the open",
+            "spec.server.hfTokenSecretRef",
+            &token,
+        ),
+        (
+            vllm(json!({"command": ["sh", "-c", "export HF_TOKEN=visible; vllm serve org/model"], "args": []})),
+            "the token in HF_TOKEN in the open",
+            "spec.server.hfTokenSecretRef",
+            &token,
+        ),
     ] {
         let error = take_pod(&pod).expect_err(words);
         assert!(error.contains(words) && error.contains(field), "{error}");
@@ -304,6 +316,19 @@ fn a_pod_of_which_no_one_container_is_the_server_is_refused() {
         let error = take_pod(&pod_of(containers)).expect_err(words);
         assert!(error.starts_with("Deployment found: "), "{error}");
         assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_token_of_a_secret_may_be_an_argument() {
+    for (image, option) in [("vllm/vllm-openai:v1", "--hf-token"), ("llama.cpp:server", "-hft")] {
+        let container = json!({
+            "name": "a", "image": image, "args": ["--model", "org/model", option, "$(HF_TOKEN)"],
+            "env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}],
+        });
+        let taken = take_pod(&pod_of(json!([container]))).unwrap_or_else(|error| panic!("{image}: {error}"));
+        let secret = taken.hf_token_secret_ref.expect("a Secret");
+        assert_eq!((secret.name.as_str(), secret.key.as_str()), ("hf", "token"), "{image}");
     }
 }
 

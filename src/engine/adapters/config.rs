@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{largest_rank, vllm_rank};
+use super::{largest_rank, told_rank};
 use crate::engine::{Engine, Version};
 
 /// The kind of adapter that all engines load.
@@ -77,14 +77,14 @@ impl AdapterConfig {
     }
 
     fn too_large(&self, engine: Engine, max_rank: Option<u32>) -> Option<String> {
-        let most = largest_rank(engine)?;
         let rank = self.rank()?;
-        if rank > most {
+        if let Some(most) = largest_rank(engine).filter(|most| rank > *most) {
             return Some(format!(
                 "its rank is {rank}, and engine {engine} loads ranks up to {most}"
             ));
         }
-        let max_rank = max_rank.filter(|max_rank| rank > vllm_rank(*max_rank))?;
+        let has_no_room = |max_rank: &u32| told_rank(engine, *max_rank).is_some_and(|told| rank > told);
+        let max_rank = max_rank.filter(has_no_room)?;
         Some(format!(
             "its rank is {rank}, and spec.server.adapters.maxRank is {max_rank}"
         ))
@@ -165,6 +165,26 @@ mod tests {
                 };
                 assert!(is_as_expected, "{engine} {file}: {problem:?}");
             }
+        }
+    }
+
+    #[test]
+    fn who_has_given_room_for_smaller_ranks_is_told_before_any_server() {
+        for (engine, rank, is_refused) in [
+            // Told 256, the next one that it takes.
+            (Engine::VLLM, 201, false),
+            (Engine::VLLM, 257, true),
+            (Engine::SGLang, 200, false),
+            (Engine::SGLang, 201, true),
+            (Engine::LoRAX, 1024, false),
+            (Engine::LlamaCpp, 1024, false),
+        ] {
+            let config = AdapterConfig::read(format!(r#"{{"r": {rank}}}"#).as_bytes());
+            let problem = |max_rank| config.problem(engine, Version::of(engine, "own/server:1"), max_rank);
+            let said = problem(Some(200));
+            let expected = format!("its rank is {rank}, and spec.server.adapters.maxRank is 200");
+            assert_eq!(said, is_refused.then_some(expected), "{engine} {rank}");
+            assert_eq!(problem(None), None, "{engine} {rank}");
         }
     }
 

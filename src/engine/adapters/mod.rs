@@ -57,8 +57,8 @@ const LATE: [(&str, Release); 2] = [
 pub const COMMON_RANK: u32 = 64;
 /// Adapters that a server has from its start on are known to the controller from the status, which lists so many.
 pub const MOST_AT_START: usize = 100;
-/// The ranks that `--max-lora-rank` takes (`vllm/config/lora.py`, vLLM 0.32.0).
-const VLLM_RANKS: [u32; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+/// The ranks that `--max-lora-rank` takes (`vllm/config/lora.py`, vLLM 0.32.0), but for 1, with which an older one does not start.
+const VLLM_RANKS: [u32; 8] = [8, 16, 32, 64, 128, 256, 320, 512];
 
 /// The adapters that rows name, as far as a launch depends on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +147,16 @@ fn has_option(version: Version, name: &str) -> bool {
 fn vllm_rank(rank: u32) -> u32 {
     let last = VLLM_RANKS[VLLM_RANKS.len() - 1];
     VLLM_RANKS.into_iter().find(|known| *known >= rank).unwrap_or(last)
+}
+
+/// The rank that an engine is told for one that its servers are to have room for; none where it takes every rank.
+fn told_rank(engine: Engine, rank: u32) -> Option<u32> {
+    match engine {
+        Engine::VLLM => Some(vllm_rank(rank)),
+        // `sglang/srt/lora/lora_manager.py`, `validate_new_adapter`.
+        Engine::SGLang => Some(rank),
+        Engine::LoRAX | Engine::LlamaCpp | Engine::Custom => None,
+    }
 }
 
 /// The largest rank that an engine can be told, where there is one.

@@ -140,7 +140,7 @@ fn variables_are_those_of_engine_and_source() {
 
 #[test]
 fn a_rank_is_one_that_vllm_takes() {
-    for (rank, expected) in [(0, 1), (1, 1), (9, 16), (256, 256), (257, 320), (512, 512), (1000, 512)] {
+    for (rank, expected) in [(0, 8), (1, 8), (9, 16), (256, 256), (257, 320), (512, 512), (1000, 512)] {
         assert_eq!(vllm_rank(rank), expected, "{rank}");
     }
     assert_eq!(largest_rank(Engine::VLLM), Some(512));

@@ -49,9 +49,14 @@ pub struct FoundServer {
     pub args: Vec<String>,
     /// Variables that the command line sets.
     pub env: Vec<(String, String)>,
+    /// The option or the variable of the command line that has a token for the Hugging Face Hub in the open.
+    pub open_token: Option<String>,
     /// Variables of the container that say what a job has fields for, or what the operator decides.
     pub not_passed_on: Vec<String>,
 }
+
+/// By these a server is given its token for the Hugging Face Hub (`huggingface_hub`, `constants.py`, and older names of it).
+pub const TOKEN_VARIABLES: [&str; 3] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
 
 /// What cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +130,7 @@ pub fn read(container: &FoundContainer<'_>) -> Result<FoundServer, FoundError> {
     let mut env = container.env.clone();
     env.extend(line.env.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
     let not_passed_on = options::read_env(program.engine, &env, &mut read);
+    let open_token = read.open_token.take().or_else(|| open_token(&line.env));
     let passed_on = line.env.into_iter().filter(|(name, _)| !not_passed_on.contains(name));
     Ok(FoundServer {
         engine: program.engine,
@@ -136,8 +142,15 @@ pub fn read(container: &FoundContainer<'_>) -> Result<FoundServer, FoundError> {
         file: read.file,
         args: read.args,
         env: passed_on.collect(),
+        open_token,
         not_passed_on,
     })
+}
+
+fn open_token(env: &[(String, String)]) -> Option<String> {
+    let is_open =
+        |(name, value): &&(String, String)| TOKEN_VARIABLES.contains(&name.as_str()) && options::is_in_the_open(value);
+    env.iter().find(is_open).map(|(name, _)| name.clone())
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub(super) struct Options {
     pub names: Vec<String>,
     pub quantization: Option<String>,
     pub file: Vec<String>,
+    /// The option that has a token in the open. Its value is kept nowhere.
+    pub open_token: Option<String>,
     pub args: Vec<String>,
 }
 
@@ -52,22 +54,29 @@ pub(super) fn read_env(engine: Engine, env: &BTreeMap<String, Option<String>>, o
         let Some(subject) = subject_of_variable(engine, name) else {
             continue;
         };
-        let is_argument = matches!(subject, Subject::Devices | Subject::File);
-        if is_argument && value.is_none() {
-            // What it says is not known here. A job that says the same refuses it by name.
-            continue;
-        }
-        not_passed_on.push(name.clone());
         let option = match subject {
             Subject::Devices => option_of(name),
             _ => name.clone(),
         };
         let is_said = options.say(subject, &option);
+        if value.is_none() && !is_said && decides_the_model(subject) {
+            // What it says is not known here. It is refused by name where the job's own variables are.
+            continue;
+        }
+        not_passed_on.push(name.clone());
         if let Some(value) = value.as_ref().filter(|value| !is_said && !value.is_empty()) {
             options.take(engine, subject, &option, std::slice::from_ref(value));
         }
     }
     not_passed_on
+}
+
+/// Whether servers without it would compute with another model than the Deployment's, or not at all.
+fn decides_the_model(subject: Subject) -> bool {
+    matches!(
+        subject,
+        Subject::Revision | Subject::Quantization | Subject::FileVariable | Subject::Devices
+    )
 }
 
 /// The option that a variable of LoRAX stands for: clap derives one from the other (predibase/lorax, `launcher/src/main.rs`).
@@ -115,7 +124,7 @@ impl Options {
             Subject::Revision => self.revision.is_some(),
             Subject::Names => !self.names.is_empty(),
             Subject::Quantization => self.quantization.is_some(),
-            Subject::File => !self.file.is_empty(),
+            Subject::File | Subject::FileVariable => !self.file.is_empty(),
             Subject::Devices => self.args.iter().any(|arg| option_name(arg) == option),
             Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => false,
         }
@@ -130,8 +139,9 @@ impl Options {
             Subject::Names => self.names.extend(values.iter().cloned()),
             Subject::Quantization => self.quantization = Some(in_words_of_jobs(engine, value)),
             // Only llama-server has it, also as a variable.
-            Subject::File => self.file = vec!["--hf-file".to_owned(), value],
+            Subject::File | Subject::FileVariable => self.file = vec!["--hf-file".to_owned(), value],
             Subject::Devices => self.args.extend([option.to_owned(), value]),
+            Subject::Token if is_in_the_open(&value) => self.open_token = Some(option.to_owned()),
             Subject::Address | Subject::Token | Subject::ApiKey | Subject::Tls => {}
         }
     }
@@ -156,6 +166,11 @@ impl Options {
             other => self.strange = Some(other.to_owned()),
         }
     }
+}
+
+/// Whether a value is written out, and not that of a variable whose own value is not known (`$(HF_TOKEN)`).
+pub(super) fn is_in_the_open(value: &str) -> bool {
+    !value.is_empty() && !value.starts_with("$(")
 }
 
 /// Where engines use one word for different things, jobs have two.

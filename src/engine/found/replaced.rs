@@ -17,6 +17,8 @@ pub enum Part {
     Devices,
     /// Which adapters there are, and what of them a server has room for.
     Adapters,
+    /// Which revision of its repository the model is.
+    Revision,
     /// How weights are quantized when they are loaded.
     Quantization,
     /// The type of numbers, where it cannot stand beside a quantization.
@@ -35,10 +37,13 @@ impl Part {
                 let (limits, limiting) = adapters::limits(engine);
                 ([named, limits].concat(), [naming, limiting].concat())
             }
+            // As options, both are a job's fields already.
+            Self::Revision if engine == Engine::LoRAX => (Vec::new(), vec!["REVISION"]),
+            Self::Quantization if engine == Engine::LoRAX => (Vec::new(), vec!["QUANTIZE"]),
             Self::Quantization if LOADS_QUANTIZED.contains(&engine) => (vec![LOAD_FORMAT], Vec::new()),
             // predibase/lorax, `server/lorax_server/cli.py`: "Only 1 can be set between `dtype` and `quantize`".
             Self::NumberType if engine == Engine::LoRAX => (vec!["--dtype"], vec!["DTYPE"]),
-            Self::Quantization | Self::NumberType => (Vec::new(), Vec::new()),
+            Self::Revision | Self::Quantization | Self::NumberType => (Vec::new(), Vec::new()),
         }
     }
 }
@@ -52,7 +57,7 @@ impl FoundServer {
         };
         // Every other format is one of files, not of weights.
         let is_other_format = || reader.value(&self.args, &[LOAD_FORMAT]) != Some(BITS_AND_BYTES);
-        if part == Part::Quantization && is_other_format() {
+        if part == Part::Quantization && LOADS_QUANTIZED.contains(&self.engine) && is_other_format() {
             return self;
         }
         let (options, variables) = part.names(self.engine);

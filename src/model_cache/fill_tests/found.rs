@@ -191,6 +191,31 @@ async fn a_cache_that_somebody_s_own_client_filled_needs_no_hub_and_is_checked()
     assert!(matches!(away, FillError::Hub(HubError::Unreachable(_))), "{away}");
 }
 
+/// Which other files the repository has is not known, and a passing outage ends no job.
+#[tokio::test]
+async fn what_somebody_s_own_client_did_not_bring_is_waited_for_while_no_hub_answers() {
+    let (hub, volume) = (Hub::start().await, volume());
+    hub.change(|hub| _ = hub.by_name.insert("m-Q4_K_M.gguf".into(), b"GGUF".to_vec()));
+    let filler = |engine, tag: Option<&str>| {
+        let mut filler = hub.filler(&volume, "first");
+        filler.wanted.engine = engine;
+        filler.wanted.choice.tag = tag.map(str::to_owned);
+        filler
+    };
+    filler(Engine::LlamaCpp, None).fill().await.unwrap();
+    hub.change(|hub| hub.is_away = true);
+    // A hub has listed all that there is.
+    let other_file = filler(Engine::LlamaCpp, Some("Q8_0"));
+    let refused = other_file.fill().await.unwrap_err();
+    assert!(matches!(refused, FillError::Refused(_)), "{refused}");
+    std::fs::remove_dir_all(volume.path().join("batch-inference")).unwrap();
+    for wanting in [other_file, filler(Engine::VLLM, None)] {
+        let away = wanting.fill().await.unwrap_err();
+        assert!(matches!(away, FillError::Hub(HubError::Unreachable(_))), "{away}");
+    }
+    filler(Engine::LlamaCpp, None).fill().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_file_in_a_snapshot_that_was_not_checked_is_replaced() {
     let (hub, volume) = (Hub::start().await, volume());

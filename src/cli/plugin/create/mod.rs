@@ -24,9 +24,7 @@ use super::jobs::{Jobs, Make};
 use super::printed;
 use super::standard_error::tell_with;
 use super::standard_output;
-use super::validate::{find, names_of};
-use crate::api::Engine;
-use crate::engine::Catalog;
+use super::validate::{find, names_by_catalog};
 
 pub use arguments::CreateArguments;
 use arguments::DryRun;
@@ -114,17 +112,10 @@ fn names(new: &Value) -> Names {
     let engine = text(new, "/spec/server/engine").and_then(|name| engine(name).ok());
     let engine = engine.unwrap_or_default();
     let model = text(new, "/spec/server/baseModel").unwrap_or_default();
-    let mut names = names_of(engine, model, &served).unwrap_or(Names::Any);
-    if is_short_name(engine, model) {
-        names = names.by_catalog();
-    }
+    let names = names_by_catalog(engine, model, &served).unwrap_or(Names::Any);
     let adapters = new.pointer("/spec/server/adapters").cloned();
     // Adapters that cannot be read are for the API server to refuse.
     names.with_adapters(adapters.and_then(|adapters| serde_json::from_value(adapters).ok()))
-}
-
-fn is_short_name(engine: Engine, model: &str) -> bool {
-    engine != Engine::Custom && Catalog::built_in().entry(model).is_some()
 }
 
 fn text<'a>(new: &'a Value, pointer: &str) -> Option<&'a str> {
