@@ -119,24 +119,24 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn wait(reason: Reason) -> Option<Wait> {
-        Some(Wait::new(reason, "in words".to_owned()))
+    fn wait(reason: Reason) -> Wait {
+        Wait::new(reason, "in words".to_owned())
     }
 
     #[test]
     fn a_refusal_counts_from_its_own_beginning_and_an_outage_before_it_does_not() {
         let (mut refusal, begun) = (Refusal::default(), Instant::now());
-        let refused = wait(Reason::OutputNotWritable);
-        let mut look = |wait: &Option<Wait>, seconds: u32| refusal.look(wait.as_ref(), begun + SECOND * seconds);
-        assert_eq!(look(&wait(Reason::StoreUnavailable), 0), None);
-        assert_eq!(look(&wait(Reason::StoreUnavailable), 600), None);
-        assert_eq!(look(&refused, 601), None);
-        assert_eq!(look(&refused, 630), None);
-        assert_eq!(look(&None, 631), None);
-        assert_eq!(look(&refused, 632), None);
-        assert_eq!(look(&wait(Reason::StoreUnavailable), 640), None);
-        assert_eq!(look(&refused, 650), None);
-        let end = look(&refused, 680).map(|end| end.reason);
+        let (away, refused) = (wait(Reason::StoreUnavailable), wait(Reason::OutputNotWritable));
+        let mut look = |wait: Option<&Wait>, seconds: u32| refusal.look(wait, begun + SECOND * seconds);
+        assert_eq!(look(Some(&away), 0), None);
+        assert_eq!(look(Some(&away), 600), None);
+        assert_eq!(look(Some(&refused), 601), None);
+        assert_eq!(look(Some(&refused), 630), None);
+        assert_eq!(look(None, 631), None);
+        assert_eq!(look(Some(&refused), 632), None);
+        assert_eq!(look(Some(&away), 640), None);
+        assert_eq!(look(Some(&refused), 650), None);
+        let end = look(Some(&refused), 680).map(|end| end.reason);
         assert_eq!(end, Some(Reason::OutputNotWritable));
     }
 
@@ -144,8 +144,8 @@ mod tests {
     fn a_config_map_without_room_is_given_time_to_lose_what_is_there_twice() {
         let (mut refusal, begun) = (Refusal::default(), Instant::now());
         let full = wait(Reason::ResultsTooLarge);
-        assert_eq!(refusal.look(full.as_ref(), begun), None);
-        assert_eq!(refusal.look(full.as_ref(), begun + SECOND * 19), None);
-        assert!(refusal.look(full.as_ref(), begun + SECOND * 20).is_some());
+        assert_eq!(refusal.look(Some(&full), begun), None);
+        assert_eq!(refusal.look(Some(&full), begun + SECOND * 19), None);
+        assert!(refusal.look(Some(&full), begun + SECOND * 20).is_some());
     }
 }
