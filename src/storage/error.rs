@@ -134,8 +134,7 @@ impl Error {
             let hint = hints.refused();
             return Self::AccessDenied { uri, hint, source };
         }
-        // A completion whose answer was lost is sent again, and the upload is no more then: whether the object is there, the next try finds out.
-        if chain_says(&source, "<Code>NoSuchUpload</Code>") {
+        if is_no_upload(&source) {
             return Self::Unavailable { uri, source };
         }
         if NO_BUCKET.iter().any(|code| chain_says(&source, code)) {
@@ -145,6 +144,11 @@ impl Error {
             object_store::Error::NotFound { .. } => Self::NotFound { uri, source },
             _ => Self::Unavailable { uri, source },
         }
+    }
+
+    /// Whether an upload in parts is no more: it is completed, when the answer that said so was lost, or somebody has given it up.
+    pub(super) fn is_no_upload(&self) -> bool {
+        matches!(self, Self::Unavailable { source, .. } if is_no_upload(source))
     }
 
     /// Whether the object, and not its bucket, is missing.
@@ -255,6 +259,11 @@ const FULL: [&str; 3] = [
     "<Code>QuotaExceeded</Code>",
     "<Code>InsufficientStorage</Code>",
 ];
+
+/// `object_store` (0.14, `aws/client.rs`) sends a completion again whose answer was lost.
+fn is_no_upload(error: &object_store::Error) -> bool {
+    chain_says(error, "<Code>NoSuchUpload</Code>")
+}
 
 fn is_full(error: &object_store::Error) -> bool {
     let no_room = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);

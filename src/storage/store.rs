@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future, stream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::error::Error;
 use super::hints::Hints;
@@ -152,8 +152,12 @@ impl Store {
     ///
     /// [`Error`], never `NotFound`.
     pub async fn size(&self, key: &str) -> Result<Option<u64>, Error> {
-        let head = self.objects.head(&self.path(key)).await;
-        self.found(key, head.map(|meta| meta.size))
+        Ok(self.look(key).await?.map(|meta| meta.size))
+    }
+
+    /// What a store tells of an object without reading it.
+    pub(super) async fn look(&self, key: &str) -> Result<Option<ObjectMeta>, Error> {
+        self.found(key, self.objects.head(&self.path(key)).await)
     }
 
     /// All objects under a folder of keys (`segments/`, or an empty text for all), sorted by key.

@@ -1,7 +1,7 @@
 //! Writes one large object, in parts, without knowing its end.
 
 use bytes::Bytes;
-use object_store::{ObjectStoreExt, PutPayload, PutPayloadMut, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, PutPayloadMut, WriteMultipart};
 
 use super::error::Error;
 use super::store::Store;
@@ -28,9 +28,19 @@ pub struct ObjectWriter {
     store: Store,
     key: String,
     part_bytes: usize,
+    /// Bytes that were written.
+    written: u64,
     /// Not sent yet. While all bytes fit one part, there is no upload: small objects need one request instead of three.
     part: PutPayloadMut,
-    upload: Option<WriteMultipart>,
+    upload: Option<Upload>,
+}
+
+/// An upload in parts.
+#[derive(Debug)]
+struct Upload {
+    parts: WriteMultipart,
+    /// What was there when it began.
+    before: Option<ObjectMeta>,
 }
 
 impl ObjectWriter {
@@ -39,6 +49,7 @@ impl ObjectWriter {
             store,
             key: key.to_owned(),
             part_bytes: usize::try_from(part_bytes(expected)).unwrap_or(usize::MAX),
+            written: 0,
             part: PutPayloadMut::new(),
             upload: None,
         }
@@ -86,14 +97,16 @@ impl ObjectWriter {
             part,
             upload,
             part_bytes,
+            written,
         } = self;
+        *written += part.content_length() as u64;
         // It stays where `abort` finds it, as whoever gives up drops this in the middle.
         let upload = match upload {
             Some(upload) => upload,
             none => none.insert(start(store, key, *part_bytes).await?),
         };
-        let waited = upload.wait_for_capacity(PARTS_IN_FLIGHT).await;
-        send(upload, part);
+        let waited = upload.parts.wait_for_capacity(PARTS_IN_FLIGHT).await;
+        send(&mut upload.parts, part);
         waited.map_err(|source| store.write_error(key, source))
     }
 
@@ -103,32 +116,46 @@ impl ObjectWriter {
     ///
     /// [`Error`]; after one, the object may be there all the same.
     pub async fn finish(mut self) -> Result<(), Error> {
-        let finished = if let Some(mut upload) = self.upload {
-            send(&mut upload, &mut self.part);
-            upload.finish().await
-        } else {
-            let path = self.store.path(&self.key);
+        let (store, key) = (&self.store, &self.key);
+        let Some(Upload { mut parts, before }) = self.upload else {
             let payload = PutPayload::from(self.part);
-            self.store.objects().put(&path, payload).await
+            let put = store.objects().put(&store.path(key), payload).await;
+            return put.map(drop).map_err(|source| store.write_error(key, source));
         };
-        finished.map_err(|source| self.store.write_error(&self.key, source))?;
-        Ok(())
+        let bytes = self.written + self.part.content_length() as u64;
+        send(&mut parts, &mut self.part);
+        match parts.finish().await.map_err(|source| store.write_error(key, source)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_no_upload() && is_new(store, key, before.as_ref(), bytes).await? => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the parts back. What was there before stays.
     pub async fn abort(self) {
         let Some(upload) = self.upload else { return };
-        if let Err(error) = upload.abort().await {
+        if let Err(error) = upload.parts.abort().await {
             let key = self.key;
             tracing::warn!(%key, %error, "the parts of an unfinished upload could not be removed");
         }
     }
 }
 
-async fn start(store: &Store, key: &str, part_bytes: usize) -> Result<WriteMultipart, Error> {
+async fn start(store: &Store, key: &str, part_bytes: usize) -> Result<Upload, Error> {
+    let before = store.look(key).await?;
     let started = store.objects().put_multipart(&store.path(key)).await;
     let upload = started.map_err(|source| store.write_error(key, source))?;
-    Ok(WriteMultipart::new_with_chunk_size(upload, part_bytes))
+    Ok(Upload {
+        parts: WriteMultipart::new_with_chunk_size(upload, part_bytes),
+        before,
+    })
+}
+
+/// Whether an object of this size has come since `before` was there.
+async fn is_new(store: &Store, key: &str, before: Option<&ObjectMeta>, bytes: u64) -> Result<bool, Error> {
+    let there = store.look(key).await?;
+    let marks = |meta: &ObjectMeta| (meta.e_tag.clone(), meta.version.clone(), meta.last_modified);
+    Ok(there.is_some_and(|there| there.size == bytes && before.is_none_or(|before| marks(before) != marks(&there))))
 }
 
 /// Hands a part to its upload, which sends it once it is full.

@@ -264,6 +264,9 @@ async fn a_completed_upload_whose_answer_is_lost_costs_no_result() {
     let status = world.run().await;
     assert_eq!(status["feeder"]["reason"], "AllRowsSucceeded", "{status}");
     assert_eq!(proxy.failed(), 1);
+    let seen = proxy.seen().into_iter();
+    let begun = seen.filter(|(request, _)| request.method == "POST" && request.target.contains("?uploads"));
+    assert_eq!(begun.count(), 1, "the upload was made anew");
     world.output().await.prove(&dataset);
     assert!(world.counts().values().all(|count| count.received == 1));
 }
