@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -69,25 +69,28 @@ pub struct Workloads {
 /// Whether a Job has ended: its spec is not looked at any more.
 #[must_use]
 pub fn has_ended(job: &Job) -> bool {
-    has_condition(job, "Complete") || has_condition(job, "Failed")
+    end(job).is_some()
 }
 
 /// When a Job ended.
 #[must_use]
 pub fn ended_at(job: &Job) -> Option<Timestamp> {
-    let mut conditions = job.status.as_ref()?.conditions.iter().flatten();
-    let end = conditions
-        .find(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True")?;
-    Some(end.last_transition_time.as_ref()?.0)
+    Some(end(job)?.last_transition_time.as_ref()?.0)
 }
 
 /// Whether a Job has ended well.
 #[must_use]
 pub fn has_completed(job: &Job) -> bool {
-    has_condition(job, "Complete")
+    holds(job, "Complete").is_some()
 }
 
-fn has_condition(job: &Job, kind: &str) -> bool {
+/// The condition that says how a Job ended.
+fn end(job: &Job) -> Option<&JobCondition> {
+    holds(job, "Complete").or_else(|| holds(job, "Failed"))
+}
+
+/// A Job's condition, if it is true.
+fn holds<'a>(job: &'a Job, kind: &str) -> Option<&'a JobCondition> {
     let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.any(|condition| condition.type_ == kind && condition.status == "True")
+    conditions.find(|condition| condition.type_ == kind && condition.status == "True")
 }

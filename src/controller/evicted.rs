@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::pod_state::{has_run, is_running};
+use super::pod_state::{has_run, is_running, taken_up_at};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 
@@ -23,14 +23,14 @@ pub(super) fn why_evicted(pods: &[Pod]) -> Option<Wait> {
         return None;
     }
     let evicted = pods.iter().filter_map(|pod| Some((pod, eviction(pod)?)));
-    let (pod, status) = evicted.max_by_key(|(_, status)| started(status))?;
+    let (pod, status) = evicted.max_by_key(|(pod, _)| taken_up_at(pod))?;
     Some(wait(pod, status))
 }
 
 /// A pod that was evicted as it had used more of the node's disk than it may, and when it had started.
 pub(super) fn exceeded_own_limit(pod: &Pod) -> Option<(Wait, Timestamp)> {
     let status = eviction(pod).filter(|status| is_for_own_limit(status))?;
-    Some((wait(pod, status), started(status)?))
+    Some((wait(pod, status), taken_up_at(pod)?))
 }
 
 fn wait(pod: &Pod, status: &PodStatus) -> Wait {
@@ -51,10 +51,6 @@ fn eviction(pod: &Pod) -> Option<&PodStatus> {
 fn is_for_own_limit(status: &PodStatus) -> bool {
     let words = status.message.as_deref().unwrap_or_default();
     OWN_LIMITS.iter().any(|sign| words.contains(sign))
-}
-
-fn started(status: &PodStatus) -> Option<Timestamp> {
-    status.start_time.as_ref().map(|time| time.0)
 }
 
 #[cfg(test)]

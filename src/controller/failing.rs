@@ -11,7 +11,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::evicted::exceeded_own_limit;
 use super::lost::counts;
-use super::pod_state::{condition_time, is_ready};
+use super::pod_state::{condition_time, is_ready, taken_up_at};
 use super::pulling::{Pull, pull};
 use super::timeline::to_the_second;
 use super::waiting::{Program, is_runtime_slow, why_container_waits};
@@ -127,7 +127,7 @@ enum Certainty {
 
 fn stuck_containers(program: Program, pod: &Pod) -> Vec<Stuck> {
     let Some(status) = &pod.status else { return Vec::new() };
-    let started = status.start_time.as_ref().map(|time| time.0);
+    let started = taken_up_at(pod);
     let initialized = condition_time(pod, "Initialized", "True").or(started);
     let init = status.init_container_statuses.iter().flatten();
     let main = status.container_statuses.iter().flatten();
@@ -211,9 +211,8 @@ fn meaning_of_pull(container: &ContainerStatus) -> Option<Pull> {
 
 /// Whether a pod that is not ready was ready before.
 fn was_ready(pod: &Pod) -> bool {
-    let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-    match (started, condition_time(pod, "Ready", "False")) {
-        (Some(started), Some(unready)) => unready.duration_since(started.0) > FIRST_WORDS,
+    match (taken_up_at(pod), condition_time(pod, "Ready", "False")) {
+        (Some(started), Some(unready)) => unready.duration_since(started) > FIRST_WORDS,
         _ => false,
     }
 }

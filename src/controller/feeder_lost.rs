@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use super::children::ended_at;
 use super::decide::View;
 use super::pod_missing::{POD_WITHIN, pod_due};
-use super::pod_state::{condition, condition_time, is_ending};
+use super::pod_state::{condition, condition_time, is_ending, taken_up_at};
 use crate::api::names::FEEDER_CONTAINER;
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
@@ -122,9 +122,8 @@ fn may_be_lost(pod: &Pod) -> bool {
 /// By how much the clock of a pod's node is ahead: kubelet tells by it when it took up the pod, which it did as soon as the API server
 /// had given it the pod, and when its containers began.
 fn node_ahead(pod: &Pod) -> SignedDuration {
-    let taken_up = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-    match (taken_up, condition_time(pod, "PodScheduled", "True")) {
-        (Some(taken_up), Some(given)) => taken_up.0.duration_since(given).max(SignedDuration::ZERO),
+    match (taken_up_at(pod), condition_time(pod, "PodScheduled", "True")) {
+        (Some(taken_up), Some(given)) => taken_up.duration_since(given).max(SignedDuration::ZERO),
         _ => SignedDuration::ZERO,
     }
 }

@@ -20,6 +20,11 @@ pub(super) fn condition_time(pod: &Pod, kind: &str, status: &str) -> Option<Time
     condition.last_transition_time.as_ref().map(|time| time.0)
 }
 
+/// When kubelet took it up.
+pub(super) fn taken_up_at(pod: &Pod) -> Option<Timestamp> {
+    Some(pod.status.as_ref()?.start_time.as_ref()?.0)
+}
+
 /// Whether it is of this part of its job.
 pub(super) fn has_component<K: Resource>(object: &K, component: Component) -> bool {
     object

@@ -5,9 +5,8 @@
 //! (`pkg/kubelet/status/status_manager.go`).
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use k8s_openapi::jiff::Timestamp;
 
-use super::pod_state::has_run;
+use super::pod_state::{has_run, taken_up_at};
 use crate::api::reason::Reason;
 use crate::api::wait::Wait;
 
@@ -17,7 +16,9 @@ const REJECTED: &str = "Pod was rejected: ";
 /// another one every second.
 pub(super) fn why_rejected(pods: &[Pod]) -> Option<Wait> {
     // Of two in one second, the one that was taken.
-    let last = pods.iter().max_by_key(|pod| (started(pod), rejection(pod).is_none()))?;
+    let last = pods
+        .iter()
+        .max_by_key(|pod| (taken_up_at(pod), rejection(pod).is_none()))?;
     let status = rejection(last)?;
     let node = last.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     let words = status.message.as_deref().unwrap_or_default();
@@ -40,10 +41,6 @@ fn rejection(pod: &Pod) -> Option<&PodStatus> {
     let is_rejected =
         words.starts_with(REJECTED) || reason == "UnexpectedAdmissionError" || reason.starts_with("OutOf");
     (is_rejected && reason != "Evicted").then_some(status)
-}
-
-fn started(pod: &Pod) -> Option<Timestamp> {
-    Some(pod.status.as_ref()?.start_time.as_ref()?.0)
 }
 
 #[cfg(test)]
