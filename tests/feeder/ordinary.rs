@@ -65,7 +65,7 @@ async fn a_feeder_waits_until_the_controller_has_decided_and_a_server_is_ready()
     undecided["status"] = json!({});
     world.kubernetes.put_job(undecided);
     let feeder = world.start();
-    until("the feeder began", async || world.status()["feeder"]["attempt"] == 1).await;
+    world.until_attempt(1).await;
     let mut decided = world.job("rows.jsonl");
     decided["status"]["feeder"] = world.status()["feeder"].clone();
     world.kubernetes.put_job(decided);

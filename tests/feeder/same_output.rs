@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::process::FeederProcess;
 use crate::rows::{held_line, ids, lines};
 use crate::s3_proxy::{Fault, Which};
 use crate::until::{PATIENCE, until, until_within};
@@ -13,6 +14,15 @@ use crate::world::World;
 fn dataset(answered: usize, held: usize) -> String {
     let held = ids(answered + held).skip(answered);
     lines(answered) + &held.map(|id| held_line(&id, "later")).collect::<String>()
+}
+
+/// A job that has five of ten rows, and whose other five are held.
+async fn half_done(folder: &str) -> (World, FeederProcess, String) {
+    let dataset = dataset(5, 5);
+    let mut world = World::with_server(folder, &dataset).await;
+    let feeder = world.start();
+    world.until_durable(&ids(5).collect::<Vec<_>>()).await;
+    (world, feeder, dataset)
 }
 
 #[tokio::test]
@@ -61,10 +71,7 @@ async fn finished_work_is_reused_with_no_server_when_the_job_comes_back_without_
 
 #[tokio::test]
 async fn of_two_living_jobs_the_younger_waits_without_a_server_and_takes_what_the_older_leaves() {
-    let dataset = dataset(5, 5);
-    let mut older = World::with_server("in-use", &dataset).await;
-    let older_feeder = older.start();
-    older.until_durable(&ids(5).collect::<Vec<_>>()).await;
+    let (mut older, older_feeder, dataset) = half_done("in-use").await;
 
     let mut younger = older.rival("2").await;
     younger.add_server("server-of-younger");
@@ -91,10 +98,7 @@ async fn of_two_living_jobs_the_younger_waits_without_a_server_and_takes_what_th
 
 #[tokio::test]
 async fn a_job_whose_role_goes_before_its_feeder_leaves_its_output_to_the_next_at_once() {
-    let dataset = dataset(5, 5);
-    let mut older = World::with_server("role-gone", &dataset).await;
-    let feeder = older.start();
-    older.until_durable(&ids(5).collect::<Vec<_>>()).await;
+    let (older, feeder, dataset) = half_done("role-gone").await;
     older.kubernetes.remove_role();
     assert_eq!(feeder.terminate().await, 143);
 
@@ -107,10 +111,7 @@ async fn a_job_whose_role_goes_before_its_feeder_leaves_its_output_to_the_next_a
 
 #[tokio::test]
 async fn work_that_ends_while_another_job_looks_whether_it_is_done_is_not_done_again() {
-    let dataset = dataset(5, 5);
-    let mut older = World::with_server("done-meanwhile", &dataset).await;
-    let older_feeder = older.start();
-    older.until_durable(&ids(5).collect::<Vec<_>>()).await;
+    let (older, older_feeder, dataset) = half_done("done-meanwhile").await;
 
     let mut younger = older.rival("2").await;
     younger.add_server("server-of-younger").release_all();
@@ -130,10 +131,7 @@ async fn work_that_ends_while_another_job_looks_whether_it_is_done_is_not_done_a
 
 #[tokio::test]
 async fn a_job_that_is_killed_for_good_leaves_its_output_to_the_next_within_two_minutes() {
-    let dataset = dataset(5, 5);
-    let mut older = World::with_server("killed-for-good", &dataset).await;
-    let feeder = older.start();
-    older.until_durable(&ids(5).collect::<Vec<_>>()).await;
+    let (older, feeder, dataset) = half_done("killed-for-good").await;
     feeder.kill().await;
 
     let mut younger = older.rival("2").await;

@@ -124,7 +124,7 @@ async fn a_feeder_that_is_killed_while_the_store_is_gone_goes_on_when_it_is_back
     world.until_answered(60).await;
     feeder.kill().await;
     let feeder = world.start();
-    until("the next has begun", async || world.status()["feeder"]["attempt"] == 2).await;
+    world.until_attempt(2).await;
     sleep(OUTAGE).await;
     proxy.come_back();
     assert_eq!(feeder.exit_code().await, 0);
@@ -302,7 +302,7 @@ async fn a_bucket_that_is_gone_in_mid_run_ends_the_start_and_is_waited_for_witho
     assert_eq!(feeder.exit_code().await, 1, "it may be there again at the next start");
     assert!(gone.elapsed() > REFUSED_FOR, "{:?}", gone.elapsed());
     let feeder = world.start();
-    until("the next has begun", async || world.status()["feeder"]["attempt"] == 2).await;
+    world.until_attempt(2).await;
     let status = world.until_waits("OutputNotWritable").await;
     assert_eq!(status["feeder"]["serversNeeded"], false, "{status}");
     let message = status["feeder"]["message"].as_str().unwrap();

@@ -80,10 +80,7 @@ async fn a_feeder_that_wakes_up_beside_its_successor_ends_long_before_the_job_do
     world.until_answered(100).await;
     first.pause().await;
     let second = world.start();
-    until("the second feeder works", async || {
-        world.status()["feeder"]["attempt"] == 2
-    })
-    .await;
+    world.until_attempt(2).await;
     first.resume().await;
     assert_eq!(first.exit_code_within(LEARNS_WITHIN).await, 0);
     assert_eq!(

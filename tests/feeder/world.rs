@@ -359,6 +359,12 @@ impl World {
         statuses.iter().any(|status| status["feeder"]["reason"] == reason)
     }
 
+    /// Waits until the feeder's start of this number has begun.
+    pub async fn until_attempt(&self, attempt: u32) {
+        let what = format!("start {attempt} of the feeder");
+        until(&what, async || self.status()["feeder"]["attempt"] == attempt).await;
+    }
+
     /// Waits until the status asks for servers: in a job that is over at once, it might never say so.
     pub async fn until_servers_are_needed(&self) {
         until("servers are needed", async || {
